@@ -1,0 +1,74 @@
+# Run `make` for the list of targets. All paths are relative, so the folder may be called anything, spaces included.
+
+PYTHON ?= python3
+# Passed on to nox, for instance: make test NOXFLAGS='-s tests -- -k retry'
+NOXFLAGS ?=
+
+DEMO := .venv/bin/python
+TOOLS := .venv-tools/bin/python
+NOX := $(TOOLS) -m nox
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint types bench docs clean
+SHELL := /bin/sh
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 12
+
+demo: .venv/installed ## install into .venv and run the demo: no account, no collector
+	@.venv/bin/otel-claude-stream demo
+
+test: .venv-tools/installed ## run everything that CI runs
+	@$(NOX) $(NOXFLAGS)
+
+lint: .venv-tools/installed ## style, formatting, spelling, who imports whom
+	@$(NOX) -s lint imports
+
+types: .venv-tools/installed ## mypy and pyright
+	@$(NOX) -s types
+
+bench: .venv-tools/installed ## measure the overhead
+	@$(NOX) -s bench
+
+docs: .venv-tools/installed ## write the generated text anew
+	@$(NOX) -s docs
+
+clean: ## remove environments, caches and results
+	rm -rf .venv .venv-tools .nox build dist .coverage .coverage.* htmlcov
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Makes the virtual environment $(1), unless it is there. Debian keeps ensurepip in a package of its own.
+define make_venv
+	@if ! $(1)/bin/python -m pip --version >/dev/null 2>&1; then \
+	    "$(PYTHON)" -c pass >/dev/null 2>&1 || { \
+	        echo "make: $(PYTHON) does not run; install Python 3.10 or newer, or name one: make PYTHON=..." >&2; exit 1; }; \
+	    "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	        echo "make: $(PYTHON) is older than 3.10; name a newer one: make PYTHON=..." >&2; exit 1; }; \
+	    if ! "$(PYTHON)" -c 'import ensurepip, venv' >/dev/null 2>&1; then \
+	        if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	            echo "make: installing python3-venv"; \
+	            apt-get update -qq && \
+	            DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv >/dev/null; \
+	        fi; \
+	        "$(PYTHON)" -c 'import ensurepip, venv' >/dev/null 2>&1 || { \
+	            echo "make: $(PYTHON) cannot make virtual environments; install the package python3-venv" >&2; exit 1; }; \
+	    fi; \
+	    echo "make: creating $(1)"; \
+	    rm -rf $(1) && "$(PYTHON)" -m venv $(1); \
+	fi
+endef
+
+# Editable, so the demo shows the sources as they are; a change of the dependencies installs anew.
+.venv/installed: pyproject.toml
+	$(call make_venv,.venv)
+	@echo "make: installing otel-claude-stream into .venv"
+	@$(DEMO) -m pip install --quiet --disable-pip-version-check -e '.[all,instruments]'
+	@touch $@
+
+.venv-tools/installed: pyproject.toml
+	$(call make_venv,.venv-tools)
+	@echo "make: installing nox into .venv-tools"
+	@$(TOOLS) -m pip install --quiet --disable-pip-version-check --upgrade 'nox[uv] >= 2025.5.1'
+	@touch $@

@@ -1,0 +1,162 @@
+"""What is in the built wheel, and what its metadata says."""
+
+from __future__ import annotations
+
+import email
+import importlib
+import importlib.metadata
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from configparser import ConfigParser
+from email.message import Message
+from pathlib import Path
+
+import pytest
+from packaging.metadata import Metadata
+from packaging.requirements import Requirement
+from packaging.utils import parse_wheel_filename
+from packaging.version import Version
+from trove_classifiers import classifiers, deprecated_classifiers
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = "otel_claude_stream"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that is under test, or one built now where the suite runs without."""
+    given = os.environ.get("WHEEL_UNDER_TEST")
+    if given:
+        return Path(given)
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def archive(wheel: Path) -> Iterator[zipfile.ZipFile]:
+    with zipfile.ZipFile(wheel) as opened:
+        yield opened
+
+
+def dist_info(archive: zipfile.ZipFile, name: str) -> str:
+    (found,) = [path for path in archive.namelist() if path.endswith(f".dist-info/{name}")]
+    return archive.read(found).decode()
+
+
+@pytest.fixture(scope="module")
+def metadata(archive: zipfile.ZipFile) -> Message:
+    return email.message_from_string(dist_info(archive, "METADATA"))
+
+
+def extra(metadata: Message, name: str) -> set[str]:
+    """The requirements of one extra, in a canonical spelling, without the marker that makes them one."""
+    found = set()
+    for text in metadata.get_all("Requires-Dist", []):
+        requirement = Requirement(text)
+        if requirement.marker and requirement.marker.evaluate({"extra": name}):
+            requirement.marker = None
+            found.add(str(requirement))
+    return found
+
+
+def test_wheel_is_pure_and_named_for_its_version(wheel: Path):
+    """Any interpreter, any platform, and the version that the package states."""
+    name, version, _, tags = parse_wheel_filename(wheel.name)
+    assert (name, version, {str(tag) for tag in tags}) == (
+        "otel-claude-stream",
+        Version(importlib.import_module(f"{PACKAGE}.version").__version__),
+        {"py3-none-any"},
+    )
+
+
+def test_wheel_carries_the_package_alone(archive: zipfile.ZipFile):
+    """Nothing beside the package: no tests, no stray modules."""
+    tops = {path.split("/")[0] for path in archive.namelist()}
+    assert tops - {PACKAGE} == {top for top in tops if top.endswith(".dist-info")}
+    assert not [path for path in archive.namelist() if "/tests/" in path or path.endswith((".pyc", ".sse"))]
+
+
+def test_wheel_carries_every_module_of_the_sources(archive: zipfile.ZipFile):
+    """A file that the build leaves out by mistake would be missed at run time only."""
+    sources = {path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src" / PACKAGE).rglob("*.py")}
+    assert sources <= set(archive.namelist())
+
+
+def test_wheel_says_it_is_typed(archive: zipfile.ZipFile):
+    """PEP 561: without the marker type checkers ignore every annotation."""
+    assert f"{PACKAGE}/py.typed" in archive.namelist()
+
+
+def test_wheel_runs_nothing_at_interpreter_start(archive: zipfile.ZipFile):
+    """A `.pth` (or, from Python 3.15, `.start`) file would run in every process of the environment."""
+    assert not [path for path in archive.namelist() if path.endswith((".pth", ".start"))]
+
+
+def test_wheel_registers_the_instrumentor_and_the_command(archive: zipfile.ZipFile):
+    """The names that OpenTelemetry's auto-instrumentation and the shell look for."""
+    parser = ConfigParser()
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # the documented way to keep case
+    parser.read_string(dist_info(archive, "entry_points.txt"))
+    assert {section: dict(parser[section]) for section in parser.sections()} == {
+        "console_scripts": {"otel-claude-stream": f"{PACKAGE}.cli:main"},
+        "opentelemetry_instrumentor": {"claude_stream": f"{PACKAGE}:ClaudeStreamInstrumentor"},
+    }
+
+
+def test_entry_points_lead_to_something():
+    """An entry point that cannot be loaded is skipped silently by the auto-instrumentation."""
+    points = importlib.metadata.distribution("otel-claude-stream").entry_points
+    assert {point.name: callable(point.load()) for point in points} == {
+        "claude_stream": True,
+        "otel-claude-stream": True,
+    }
+
+
+def test_metadata_is_valid(archive: zipfile.ZipFile):
+    """By the rules of the core metadata specification, as the index applies them."""
+    metadata = Metadata.from_email(dist_info(archive, "METADATA"), validate=True)
+    assert metadata.license_expression == "Apache-2.0"
+    assert metadata.license_files == ["LICENSE"]
+    assert str(metadata.requires_python) == ">=3.10"
+    assert metadata.description_content_type == "text/markdown"
+
+
+def test_classifiers_exist(metadata: Message):
+    """The index refuses an upload with a classifier it does not know."""
+    assert set(metadata.get_all("Classifier", [])) <= classifiers - set(deprecated_classifiers)
+
+
+def test_no_dependency_is_pinned(metadata: Message):
+    """A library that pins cannot be installed beside another one."""
+    pinned = [text for text in metadata.get_all("Requires-Dist", []) if "==" in text.split(";")[0]]
+    assert pinned == []
+
+
+def test_the_extra_instruments_equals_what_the_instrumentor_asks_for(metadata: Message):
+    """The auto-instrumentation reads the extra, `instrument()` asks the class: one truth, written twice."""
+    instrumentor = importlib.metadata.entry_points(group="opentelemetry_instrumentor", name="claude_stream")
+    (point,) = instrumentor
+    asked = {str(Requirement(text)) for text in point.load()().instrumentation_dependencies()}
+    assert extra(metadata, "instruments") == asked
+
+
+def test_the_extra_all_is_every_optional_feature(metadata: Message):
+    """`all` without the SDK to instrument, which its user has chosen already."""
+    optional = set(metadata.get_all("Provides-Extra", [])) - {"all", "instruments"}
+    assert optional == {"cli", "otlp"}
+    assert extra(metadata, "all") == set.union(*(extra(metadata, name) for name in optional))
+
+
+def test_the_suite_runs_against_an_installation():
+    """Not against a folder that happens to be on the path: unless editable, the package lies beside its metadata."""
+    distribution = importlib.metadata.distribution("otel-claude-stream")
+    if '"editable": true' in (distribution.read_text("direct_url.json") or "").replace('":true', '": true'):
+        pytest.skip("an editable installation runs from the sources by design")
+    package = importlib.import_module(PACKAGE)
+    assert Path(str(package.__file__)).resolve().parent == Path(str(distribution.locate_file(PACKAGE))).resolve()

@@ -1,0 +1,54 @@
+"""The public API as a typed program uses it. Never run: type checkers read it, in their strict modes.
+
+A line that must be refused carries an ignore; if it stops being refused, the ignore is unused, and that is an error.
+"""
+
+from __future__ import annotations
+
+from opentelemetry._logs import LoggerProvider
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.trace import TracerProvider
+
+from otel_claude_stream import AbortReason, ClaudeStreamInstrumentor, StreamConfig
+from otel_claude_stream.testing import FakeAPI, Request, Script
+
+
+def turn_on_and_off(traces: TracerProvider, metrics: MeterProvider, logs: LoggerProvider) -> None:
+    """With providers of one's own, and with a configuration."""
+    instrumentor = ClaudeStreamInstrumentor()
+    instrumentor.instrument()
+    instrumentor.instrument(tracer_provider=traces, meter_provider=metrics, logger_provider=logs)
+    instrumentor.instrument(config=StreamConfig())
+    instrumentor.uninstrument()
+    asked: list[str] = list(instrumentor.instrumentation_dependencies())
+    print(asked)
+
+
+def configure() -> StreamConfig:
+    """Fields are keywords and typed; a configuration does not change."""
+    config = StreamConfig(span="auto", event_budget=96, stall_thresholds=(10.0, 30.0))
+    budget: int = config.event_budget
+    thresholds: tuple[float, ...] = config.stall_thresholds
+    print(budget, thresholds)
+    StreamConfig(event_budget="many")  # type: ignore[arg-type]  # a number, not a text
+    StreamConfig(no_such_setting=True)  # type: ignore[call-arg]  # a misspelt setting is found before it runs
+    config.event_budget = 1  # type: ignore[misc]  # frozen
+    return config
+
+
+def page_someone(reason: AbortReason) -> bool:
+    """Reasons are a closed set of strings."""
+    text: str = reason.value
+    print(text, AbortReason("silent") is AbortReason.SILENT)
+    return reason in {AbortReason.OVERLOADED, AbortReason.TRUNCATED}
+
+
+def play() -> list[Request]:
+    """The test kit: a script, changed, played."""
+    whole: Script = Script.message("Hello, world!")
+    broken: Script = whole.cut_after(5)
+    again: Script = Script.from_json(broken.to_json())
+    with FakeAPI({"greeting": [Script.http_error(529), again]}) as api:
+        url: str = api.url_for("greeting")
+        print(url)
+        return api.requests
