@@ -1,0 +1,199 @@
+"""Whole answers as steps: the sequence of events the API sends for a message, and recorded bodies."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from otel_claude_stream.testing.steps import (
+    DATA_LINES,
+    Event,
+    Json,
+    Pause,
+    Ping,
+    ScriptError,
+    Send,
+    Step,
+    check_seconds,
+    compact,
+)
+
+WORDS: Final = ("Streams", "carry", "an", "answer", "piece", "by", "piece", "and", "may", "end", "early")
+DEFAULT_DELTAS: Final = 8
+SSE_EVENT: Final = re.compile(rb".*?(?:\r\n\r\n|\n\n|\r\r)|.+\Z", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Token counts of one answer, as its usage objects report them."""
+
+    input: int
+    output: int
+    cache_read: int
+    cache_creation: int
+
+    def __post_init__(self) -> None:
+        for name in ("input", "output", "cache_read", "cache_creation"):
+            check_count(f"{name} tokens", getattr(self, name))
+
+    def at_start(self) -> Json:
+        """Usage in ``message_start``: the output count is the API's placeholder 1, not a count."""
+        return {
+            **self._prompt(),
+            "cache_creation": {"ephemeral_5m_input_tokens": self.cache_creation, "ephemeral_1h_input_tokens": 0},
+            "output_tokens": 1,
+            "service_tier": "standard",
+        }
+
+    def at_end(self) -> Json:
+        """Usage in ``message_delta``: cumulative."""
+        return {**self._prompt(), "output_tokens": self.output}
+
+    def _prompt(self) -> dict[str, Json]:
+        return {
+            "input_tokens": self.input,
+            "cache_creation_input_tokens": self.cache_creation,
+            "cache_read_input_tokens": self.cache_read,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One content block: how it starts, and its deltas."""
+
+    start: dict[str, Json]
+    deltas: tuple[dict[str, Json], ...]
+
+
+def message_steps(
+    *,
+    blocks: Sequence[Block],
+    tokens: Tokens,
+    model: str,
+    message_id: str,
+    stop_reason: str,
+    gap: float,
+    pings: int,
+    first_token_after: float,
+) -> tuple[Step, ...]:
+    """A complete answer; ``gap`` seconds before each delta but the first, pings after the first block start."""
+    check_seconds("gap", gap)
+    check_seconds("first_token_after", first_token_after)
+    check_count("pings", pings)
+    steps: list[Step] = [_message_start(model, message_id, tokens)]
+    if first_token_after:
+        steps.append(Pause(first_token_after))
+    waits = _gaps(gap)
+    for index, block in enumerate(blocks):
+        steps.append(_event("content_block_start", index=index, content_block=block.start))
+        if index == 0:
+            steps += [Ping()] * pings
+        for delta in block.deltas:
+            steps += next(waits)
+            steps.append(_event("content_block_delta", index=index, delta=delta))
+        steps.append(_event("content_block_stop", index=index))
+    ending: Json = {"stop_reason": stop_reason, "stop_sequence": None, "stop_details": None}
+    steps += [_event("message_delta", delta=ending, usage=tokens.at_end()), _event("message_stop")]
+    return tuple(steps)
+
+
+def thinking_block(thinking: str) -> Block:
+    """A thinking block: one delta a word, then its signature."""
+    words = [_delta("thinking_delta", "thinking", piece) for piece in _words(thinking)]
+    signature = base64.b64encode(hashlib.sha512(thinking.encode()).digest()).decode()
+    start: dict[str, Json] = {"type": "thinking", "thinking": "", "signature": ""}
+    return Block(start, (*words, _delta("signature_delta", "signature", signature)))
+
+
+def text_block(text: str | None, deltas: int | None) -> Block:
+    """A text block: ``text`` in ``deltas`` pieces, one a word when not said; filler words when there is no text."""
+    if deltas is not None:
+        check_count("deltas", deltas)
+    if text is None:
+        count = DEFAULT_DELTAS if deltas is None else deltas
+        pieces = [("" if n == 0 else " ") + WORDS[n % len(WORDS)] for n in range(count)]
+    else:
+        pieces = _words(text) if deltas is None else _pieces(text, deltas)
+    return Block({"type": "text", "text": ""}, tuple(_delta("text_delta", "text", piece) for piece in pieces))
+
+
+def tool_block(name: str, tool_input: Json) -> Block:
+    """A tool call: an empty delta first, as the API does, then the input's JSON in small pieces."""
+    text = compact(tool_input)
+    tool_id = "toolu_01" + hashlib.sha256((name + text).encode()).hexdigest()[:22]
+    pieces = ["", *(text[at : at + 12] for at in range(0, len(text), 12))]
+    start: dict[str, Json] = {"type": "tool_use", "id": tool_id, "name": name, "input": {}}
+    return Block(start, tuple(_delta("input_json_delta", "partial_json", piece) for piece in pieces))
+
+
+def recorded_steps(body: bytes, gap: float) -> tuple[Step, ...]:
+    """A recorded body, one ``Send`` an event, byte for byte, ``gap`` seconds between them."""
+    check_seconds("gap", gap)
+    steps: list[Step] = []
+    for match in SSE_EVENT.finditer(body):
+        if steps and gap:
+            steps.append(Pause(gap))
+        steps.append(Send.of(match.group()))
+    return tuple(steps)
+
+
+def events_of(send: Send) -> tuple[Step, ...]:
+    """The events in raw text, as ``Event`` steps; ``send`` itself when there are none."""
+    found: list[Step] = []
+    for block in SSE_EVENT.findall(send.raw):
+        lines = [line.partition(":") for line in DATA_LINES.split(Send.of(block).data)]
+        values = {key: value.removeprefix(" ") for key, _, value in lines}
+        if "data" in values:
+            data = "\n".join(value.removeprefix(" ") for key, _, value in lines if key == "data")
+            found.append(Event(values.get("event", ""), data))
+    return tuple(found) or (send,)
+
+
+def check_count(path: str, value: object) -> None:
+    """Raise ``ScriptError`` unless ``value`` is a whole number, zero or more."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ScriptError(path, value, "a whole number, zero or more")
+
+
+def _message_start(model: str, message_id: str, tokens: Tokens) -> Event:
+    message: Json = {
+        "model": model,
+        "id": message_id,
+        "type": "message",
+        "role": "assistant",
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "stop_details": None,
+        "usage": tokens.at_start(),
+    }
+    return _event("message_start", message=message)
+
+
+def _event(kind: str, **data: Json) -> Event:
+    return Event(kind, {"type": kind, **data})
+
+
+def _delta(kind: str, key: str, piece: str) -> dict[str, Json]:
+    return {"type": kind, key: piece}
+
+
+def _gaps(gap: float) -> Iterator[list[Step]]:
+    yield []  # the wait before the first delta is ``first_token_after``
+    while True:
+        yield [Pause(gap)] if gap else []
+
+
+def _words(text: str) -> list[str]:
+    """Pieces of about a token: each word with the blanks before it; joined they are ``text`` again."""
+    return re.findall(r"\s*\S+(?:\s+\Z)?|\s+", text)
+
+
+def _pieces(text: str, count: int) -> list[str]:
+    if count > len(text) or (count == 0 and text):
+        raise ScriptError("deltas", count, f"1 to {len(text)}: each delta carries at least one of its characters")
+    return [text[len(text) * n // count : len(text) * (n + 1) // count] for n in range(count)]
