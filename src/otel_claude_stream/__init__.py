@@ -1,0 +1,22 @@
+"""OpenTelemetry instrumentation for Claude streams: every stream explains itself.
+
+>>> from otel_claude_stream import ClaudeStreamInstrumentor
+>>> ClaudeStreamInstrumentor().instrument()  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from otel_claude_stream._config import StreamConfig
+from otel_claude_stream._core.vocabulary import AbortReason, Origin, Outcome, Phase
+from otel_claude_stream._instrumentor import ClaudeStreamInstrumentor
+from otel_claude_stream.version import __version__
+
+__all__ = [
+    "AbortReason",
+    "ClaudeStreamInstrumentor",
+    "Origin",
+    "Outcome",
+    "Phase",
+    "StreamConfig",
+    "__version__",
+]

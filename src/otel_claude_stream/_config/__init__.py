@@ -1,0 +1,9 @@
+"""The settings: one table, read once into one frozen `StreamConfig`."""
+
+from __future__ import annotations
+
+from otel_claude_stream._config.config import StreamConfig
+from otel_claude_stream._config.load import load
+from otel_claude_stream._config.settings import SETTINGS, Problem, Setting
+
+__all__ = ["SETTINGS", "Problem", "Setting", "StreamConfig", "load"]

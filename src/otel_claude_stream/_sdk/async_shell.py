@@ -1,0 +1,79 @@
+"""The asynchronous side of a stream: as `sync_shell`, with `await`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from otel_claude_stream._core.machine import CORE_TYPES, DELTA
+from otel_claude_stream._sdk.ends import stream_ended, stream_failed
+from otel_claude_stream._sdk.reading import read_event, read_frame
+from otel_claude_stream._session import StreamSession
+
+
+class AsyncEvents:
+    """The parsed events of a stream, on their way to the caller.
+
+    Not an async generator: the event loop would finalise one of our own in a task of its own, one turn later than the
+    SDK's, and a dropped stream would release its connection later than without us.
+    """
+
+    __slots__ = ("_inner", "_machine", "_next", "_run", "_session")
+
+    def __init__(self, inner: AsyncIterator[Any], session: StreamSession) -> None:
+        self._inner = inner
+        self._next = inner.__anext__
+        self._session = session
+        self._machine = session.machine
+        self._run = session.machine.run
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            event = await self._next()
+        except StopAsyncIteration:
+            stream_ended(self._session)
+            raise
+        except BaseException as error:
+            stream_failed(self._session, error)
+            raise
+        run = self._run
+        try:
+            if run.open and event.type == DELTA:  # one more of a burst: the case that has to be cheap
+                run.characters += len(getattr(event.delta, run.content))
+                run.count += 1
+            else:
+                read_event(self._session, event)
+                self._run = self._machine.run
+        except Exception:  # noqa: BLE001 - an odd shape: told by the slow path, whose guard reports
+            read_event(self._session, event)
+        return event
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+class AsyncFrames:
+    """The SSE frames of a stream, on their way to the SDK's parser."""
+
+    __slots__ = ("_inner", "_next", "_session")
+
+    def __init__(self, inner: AsyncIterator[Any], session: StreamSession) -> None:
+        self._inner = inner
+        self._next = inner.__anext__
+        self._session = session
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        frame = await self._next()
+        name = frame.event
+        if name not in CORE_TYPES:
+            read_frame(self._session, name, frame)
+        return frame
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)

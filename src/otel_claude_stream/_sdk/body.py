@@ -1,0 +1,132 @@
+"""The byte clock: transparent proxies of a response's body that time each read, and learn how the body ended.
+
+They sit under everything that reads the body, the SDK's decoder and the caller's own `iter_bytes()` alike, and over
+the HTTP library's own stream. `isinstance`, attributes and closing are those of the wrapped stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from otel_claude_stream._sdk.ends import body_closed, body_ended, body_failed
+from otel_claude_stream._session import WAIT_NS, StreamSession
+
+
+def sync_reads(inner: Iterator[bytes], session: StreamSession) -> Iterator[bytes]:
+    """The bytes of a body, with the time of each read."""
+    clock = session.clock
+    asked = clock()
+    try:
+        # `zip` reads the clock after each chunk without a step of the interpreter: this loop runs for every read.
+        for chunk, now in zip(inner, iter(clock, None), strict=False):
+            if now - asked > WAIT_NS:
+                session.on_wait(now - asked, now)
+            session.arrived = now
+            session.reads += 1
+            session.bytes += len(chunk)
+            yield chunk
+            asked = clock()
+    except BaseException as error:
+        session.on_wait(clock() - asked, None)
+        body_failed(session, error)
+        raise
+    session.on_wait(clock() - asked, None)
+    body_ended(session)
+
+
+class AsyncReads:
+    """As `sync_reads`. A class, as the event loop would finalise an async generator of ours in a task of its own."""
+
+    __slots__ = ("_inner", "_next", "_session")
+
+    def __init__(self, inner: AsyncIterator[bytes], session: StreamSession) -> None:
+        self._inner = inner
+        self._next = inner.__anext__
+        self._session = session
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        session = self._session
+        clock = session.clock
+        asked = clock()
+        try:
+            chunk = await self._next()
+        except StopAsyncIteration:
+            session.on_wait(clock() - asked, None)
+            body_ended(session)
+            raise
+        except BaseException as error:
+            session.on_wait(clock() - asked, None)
+            body_failed(session, error)
+            raise
+        now = clock()
+        if now - asked > WAIT_NS:
+            session.on_wait(now - asked, now)
+        session.arrived = now
+        session.reads += 1
+        session.bytes += len(chunk)
+        return chunk
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+class AsyncGeneratorReads(AsyncReads):
+    """`AsyncReads` over an async generator: with its methods, as the SDK closes the body's generator if it is one."""
+
+    __slots__ = ()
+
+    async def asend(self, value: Any) -> bytes:
+        """Send into the wrapped generator."""
+        return await self._inner.asend(value)  # type: ignore[attr-defined, no-any-return] # a generator by contract
+
+    async def athrow(self, *args: Any) -> bytes:
+        """Throw into the wrapped generator."""
+        return await self._inner.athrow(*args)  # type: ignore[attr-defined, no-any-return] # as above
+
+    async def aclose(self) -> None:
+        """Close the wrapped generator."""
+        await self._inner.aclose()  # type: ignore[attr-defined] # as above
+
+
+class TimedBody:
+    """A body (sync, async, or both, as the wrapped one is) whose reads are timed.
+
+    Not a wrapt proxy: the SDK looks for `stream_observer` on the body once per event, and on such a proxy a miss costs
+    more than all the rest of this package.
+    """
+
+    __slots__ = ("_session", "_wrapped", "stream_observer")
+
+    def __init__(self, wrapped: Any, session: StreamSession) -> None:
+        self._wrapped = wrapped
+        self._session = session
+        self.stream_observer = getattr(wrapped, "stream_observer", None)
+
+    @property  # type: ignore[misc] # what `isinstance` asks besides the type
+    def __class__(self) -> type:
+        return type(self._wrapped)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._wrapped, name)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return sync_reads(iter(self._wrapped), self._session)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        inner = self._wrapped.__aiter__()
+        reads = AsyncGeneratorReads if hasattr(inner, "aclose") else AsyncReads
+        return reads(inner, self._session)
+
+    def close(self) -> None:
+        """Close the wrapped body."""
+        body_closed(self._session)
+        self._wrapped.close()
+
+    async def aclose(self) -> None:
+        """Close the wrapped body."""
+        body_closed(self._session)
+        await self._wrapped.aclose()

@@ -1,0 +1,127 @@
+"""From the SDK's client and request options to what we say of a call: numbers and names, never content."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+
+from otel_claude_stream._core.call import Call
+
+MESSAGES_PATH = "/messages"
+"""Where a request that streams a message goes, on every client: Bedrock and Vertex rewrite it later, per attempt."""
+
+_UTIL_GENAI_KEY = "opentelemetry.genai.client.inference.context"
+_OTHER_OWNER_KEYS = (_UTIL_GENAI_KEY, "suppress_language_model_instrumentation")
+"""Context keys that say that another instrumentation has this call: opentelemetry-util-genai's, OpenLLMetry's."""
+
+_PROVIDER_BY_CLIENT = {
+    "AnthropicBedrock": "aws.bedrock",
+    "AnthropicBedrockMantle": "aws.bedrock",
+    "AnthropicVertex": "gcp.vertex_ai",
+}
+"""For SDKs that do not say it themselves (`_gen_ai_provider_name`, from 1.14)."""
+
+MAX_NAME = 128
+"""Longest model name or host that is kept."""
+
+
+def is_message_stream(options: object, *, stream: bool) -> bool:
+    """Whether a request streams a message: not a session feed (GET), not the JSON lines of a batch."""
+    if not stream or str(getattr(options, "method", "")).lower() != "post":
+        return False
+    return str(getattr(options, "url", "")).partition("?")[0].rstrip("/").endswith(MESSAGES_PATH)
+
+
+def call_of(client: object, options: object, setting: str) -> Call:
+    """What is known of a call from its client and options. `setting` is that of `span`."""
+    body = getattr(options, "json_data", None)
+    request: Mapping[str, object] = body if isinstance(body, Mapping) else {}
+    host, port = _server(client)
+    return Call(
+        model=_text(request.get("model")) or "unknown",
+        provider=_provider(client),
+        api="beta.messages" if "beta=true" in str(getattr(options, "url", "")) else "messages",
+        helper=_helper(options),
+        server_address=host,
+        server_port=port,
+        owner=_owner(client, options, setting),
+        max_tokens=_whole(request.get("max_tokens")),
+        temperature=_number(request.get("temperature")),
+        top_p=_number(request.get("top_p")),
+        top_k=_whole(request.get("top_k")),
+        read_timeout=_read_timeout(client, options),
+    )
+
+
+def _text(value: object) -> str | None:
+    return value[:MAX_NAME] if isinstance(value, str) and value else None
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _server(client: object) -> tuple[str, int | None]:
+    url = getattr(client, "base_url", None)
+    host = _text(getattr(url, "host", None)) or "unknown"
+    port = getattr(url, "port", None)
+    if isinstance(port, int):
+        return host, port
+    return host, {"https": 443, "http": 80}.get(str(getattr(url, "scheme", "")))
+
+
+def _provider(client: object) -> str:
+    said = _text(getattr(client, "_gen_ai_provider_name", None))
+    if said is not None:
+        return said
+    for kind in type(client).__mro__:
+        found = _PROVIDER_BY_CLIENT.get(kind.__name__.removeprefix("Async"))
+        if found is not None:
+            return found
+    return "anthropic"
+
+
+def _helper(options: object) -> str:
+    headers = getattr(options, "headers", None)
+    if not isinstance(headers, Mapping):
+        return "create"
+    said = {str(name).lower(): str(value) for name, value in headers.items()}
+    if "ToolRunner" in said.get("x-stainless-helper", ""):
+        return "tool_runner"
+    raw = said.get("x-stainless-raw-response")
+    if raw is not None:
+        return "streaming_response" if raw == "stream" else "raw_response"
+    return "stream" if "x-stainless-stream-helper" in said else "create"
+
+
+def _owner(client: object, options: object, setting: str) -> str:
+    if setting == "own":
+        return "self"
+    if any(otel_context.get_value(key) is not None for key in _OTHER_OWNER_KEYS):
+        return "other"
+    if getattr(options, "span_name", None) and _records(getattr(client, "_tracer", None)):
+        return "sdk"
+    return "self"
+
+
+def _records(tracer: object) -> bool:
+    """Whether a tracer of the SDK's own tracing makes spans: one without a provider behind it does not."""
+    if tracer is None or isinstance(tracer, trace.NoOpTracer):
+        return False
+    if isinstance(tracer, trace.ProxyTracer):
+        inner = getattr(tracer, "_tracer", None)  # resolves the provider that was set meanwhile
+        return inner is not None and not isinstance(inner, trace.NoOpTracer)
+    return True
+
+
+def _read_timeout(client: object, options: object) -> float | None:
+    timeout = getattr(options, "timeout", None)
+    if timeout is None or type(timeout).__name__ in {"NotGiven", "Omit"}:
+        timeout = getattr(client, "timeout", None)
+    return _number(timeout) if _number(timeout) is not None else _number(getattr(timeout, "read", None))

@@ -1,0 +1,94 @@
+"""Where endings are noticed, and turned into the one ending of a session. Nothing here raises."""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType
+
+from otel_claude_stream import _guard
+from otel_claude_stream._core.vocabulary import Stop
+from otel_claude_stream._sdk.faults import fault_of, name_of
+from otel_claude_stream._sdk.replies import end_by, reply_of
+from otel_claude_stream._session import End, StreamSession
+
+_SDK = "anthropic"
+_CALLERS_LOOKED_AT = 12
+
+
+@_guard.guarded("stream_ended", None)
+def stream_ended(session: StreamSession) -> None:
+    """The iteration of the stream came to its end, and raised nothing."""
+    session.end(End(Stop.EXHAUSTED))
+
+
+def stream_failed(session: StreamSession, error: BaseException) -> None:
+    """An exception came out of the SDK while the caller was reading."""
+    try:
+        if isinstance(error, GeneratorExit):
+            session.drop()
+        else:
+            session.end(end_by(error))
+    except Exception as failure:  # noqa: BLE001 - the boundary
+        _guard.report("stream_failed", failure)
+
+
+def request_failed(session: StreamSession, error: BaseException) -> None:
+    """The call raised before there was a stream."""
+    try:
+        response = getattr(error, "response", None)
+        if response is not None:  # of the last attempt, which the SDK does not ask itself whether to retry
+            session.attempt_answered(reply_of(response))
+    except Exception as failure:  # noqa: BLE001 - the boundary
+        _guard.report("request_failed", failure)
+    stream_failed(session, error)
+
+
+@_guard.guarded("stream_closed", None)
+def stream_closed(session: StreamSession) -> None:
+    """The caller closed the stream: by itself, or at the end of a `with` block that an exception may have left."""
+    if session.ended:
+        return
+    error = sys.exc_info()[1] if _closed_by_exit() else None
+    if error is None:
+        session.end(End(Stop.CLOSED))
+    else:
+        session.end(End(Stop.CLOSED, fault_of(error), name_of(error)))
+
+
+def _closed_by_exit() -> bool:
+    """Whether an `__exit__` of the SDK closes: else an exception that is being handled has nothing to do with it."""
+    # The only way to tell the end of a `with` from a plain `close()` in an `except` block.
+    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - see above
+    for _ in range(_CALLERS_LOOKED_AT):
+        frame = frame.f_back if frame is not None else None
+        if frame is None:
+            return False
+        if frame.f_code.co_name in {"__exit__", "__aexit__"}:
+            return str(frame.f_globals.get("__name__", "")).partition(".")[0] in {_SDK, "contextlib"}
+    return False
+
+
+@_guard.guarded("body_ended", None)
+def body_ended(session: StreamSession) -> None:
+    """The body came to its end. If the SDK decodes it, the stream's end tells more and follows at once."""
+    if not session.decoded:
+        session.end(End(Stop.EXHAUSTED))
+
+
+def body_failed(session: StreamSession, error: BaseException) -> None:
+    """A read of the body raised. As above."""
+    try:
+        if not session.decoded:
+            if isinstance(error, GeneratorExit):
+                session.drop()
+            else:
+                session.end(end_by(error))
+    except Exception as failure:  # noqa: BLE001 - the boundary
+        _guard.report("body_failed", failure)
+
+
+@_guard.guarded("body_closed", None)
+def body_closed(session: StreamSession) -> None:
+    """The body was closed. While the SDK decodes it this is the SDK's doing, and the stream's end tells why."""
+    if not session.decoded:
+        stream_closed(session)

@@ -1,0 +1,151 @@
+"""From the SDK's parsed events and SSE frames to the machine: the part that runs for every event.
+
+Events are read by attribute, never through pydantic: its first and second major versions both occur.
+"""
+
+from __future__ import annotations
+
+import json
+
+from otel_claude_stream import _guard
+from otel_claude_stream._core.machine import CORE_TYPES
+from otel_claude_stream._session import BURST_NS, StreamSession
+
+LEGACY_FRAME = "completion"
+"""How Bedrock's decoder names every frame before SDK 0.110; the parsed event tells the type."""
+
+
+def read_event(session: StreamSession, event: object) -> None:
+    """Take note of one parsed event. Never raises, but for our own tests."""
+    try:
+        kind = event.type  # type: ignore[attr-defined] # else: the slow path below
+        gap = session.waited - session.progress
+        if kind == "content_block_delta":
+            delta = event.delta  # type: ignore[attr-defined]
+            delta_kind = delta.type
+            size = len(delta.text) if delta_kind == "text_delta" else _size(delta, delta_kind)
+            session.progress = session.waited
+            if session.machine.delta(event.index, delta_kind, size, session.arrived, gap):  # type: ignore[attr-defined]
+                if gap > BURST_NS:
+                    session.on_gap(gap)
+                session.first_token()
+            elif gap > BURST_NS:
+                session.on_gap(gap)
+            return
+        _read_other(session, event, kind, gap)
+    except Exception as error:  # noqa: BLE001 - the boundary of the hot path
+        _odd(session, event, error)
+
+
+def _size(delta: object, kind: str) -> int:
+    if kind == "thinking_delta":
+        return len(delta.thinking)  # type: ignore[attr-defined]
+    if kind == "input_json_delta":
+        return len(delta.partial_json)  # type: ignore[attr-defined]
+    return 0  # citations, signatures, and what nobody knows yet
+
+
+def _read_other(session: StreamSession, event: object, kind: object, gap: int) -> None:
+    if kind not in CORE_TYPES:
+        return  # told by its frame
+    session.progress = session.waited
+    session.first_event()
+    machine, at = session.machine, session.arrived
+    if gap > BURST_NS:
+        session.on_gap(gap)
+    if kind == "content_block_start":
+        block = getattr(event, "content_block", None)
+        machine.block_start(_index(event), str(getattr(block, "type", "")), at, gap)
+    elif kind == "content_block_stop":
+        machine.block_stop(_index(event), at, gap)
+    elif kind == "message_start":
+        message = getattr(event, "message", None)
+        machine.start(_text(message, "id"), _text(message, "model"), at, gap)
+        _usage(session, getattr(message, "usage", None), final=False)
+    elif kind == "message_delta":
+        machine.finishing(_text(getattr(event, "delta", None), "stop_reason"), at, gap)
+        _usage(session, getattr(event, "usage", None), final=True)
+    elif kind == "message_stop":
+        machine.stop(at, gap)
+    else:
+        machine.delta(_index(event), "", 0, at, gap)
+
+
+def _odd(session: StreamSession, event: object, error: Exception) -> None:
+    """An event without the shape of its type: counted as what it says it is. A failure of ours is reported."""
+    kind = event.get("type") if isinstance(event, dict) else getattr(event, "type", None)
+    if isinstance(error, AttributeError | TypeError) and not _well_formed(event):
+        try:
+            gap = session.waited - session.progress
+            session.progress = session.waited
+            if kind == "content_block_delta" and session.machine.delta(None, "", 0, session.arrived, gap):
+                session.first_token()
+        except Exception as failure:  # noqa: BLE001 - the boundary of the slow path
+            _guard.report("read_event", failure)
+        return
+    _guard.report("read_event", error)
+
+
+def _well_formed(event: object) -> bool:
+    delta = getattr(event, "delta", None)
+    if getattr(event, "type", None) != "content_block_delta":
+        return True
+    texts = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
+    name = texts.get(getattr(delta, "type", ""), "")
+    return hasattr(event, "index") and hasattr(delta, "type") and (not name or isinstance(getattr(delta, name, 0), str))
+
+
+def _index(event: object) -> int | None:
+    index = getattr(event, "index", None)
+    return index if isinstance(index, int) else None
+
+
+def _text(holder: object, name: str) -> str | None:
+    value = getattr(holder, name, None)
+    return value[:128] if isinstance(value, str) else None
+
+
+def _tokens(usage: object, name: str) -> int | None:
+    value = getattr(usage, name, None)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _usage(session: StreamSession, usage: object, *, final: bool) -> None:
+    if usage is None:
+        return
+    session.machine.usage(
+        input_tokens=_tokens(usage, "input_tokens"),
+        output_tokens=_tokens(usage, "output_tokens"),
+        cache_read=_tokens(usage, "cache_read_input_tokens"),
+        cache_creation=_tokens(usage, "cache_creation_input_tokens"),
+        reasoning=_tokens(getattr(usage, "output_tokens_details", None), "thinking_tokens"),
+        final=final,
+    )
+
+
+def _frame_error_type(frame: object) -> str | None:
+    """The `error.type` that an `error` frame says, or None if it does not say one in the API's form."""
+    try:
+        body = json.loads(str(getattr(frame, "data", "")))
+    except ValueError:
+        return None
+    inner = body.get("error") if isinstance(body, dict) else None
+    said = inner.get("type") if isinstance(inner, dict) else None
+    return said[:128] if isinstance(said, str) else None
+
+
+def read_frame(session: StreamSession, name: str | None, frame: object) -> None:
+    """Take note of an SSE frame that is no event of a message: a ping, an error, an unknown type. Never raises."""
+    if name == LEGACY_FRAME:
+        return
+    try:
+        session.first_event()
+        gap = session.waited - session.progress
+        if name == "ping":
+            session.machine.ping(session.arrived, gap)
+        elif name == "error":
+            session.machine.error(_frame_error_type(frame), session.arrived, gap)
+        elif name is not None:
+            session.machine.other(name, session.arrived, gap)
+    except Exception as error:  # noqa: BLE001 - the boundary of the hot path
+        _guard.report("read_frame", error)

@@ -1,0 +1,40 @@
+"""The synchronous side of a stream: hands every event on untouched, and tells the session of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from otel_claude_stream._core.machine import CORE_TYPES, DELTA
+from otel_claude_stream._sdk.ends import stream_ended, stream_failed
+from otel_claude_stream._sdk.reading import read_event, read_frame
+from otel_claude_stream._session import StreamSession
+
+
+def sync_events(inner: Iterator[Any], session: StreamSession) -> Iterator[Any]:
+    """The parsed events of a stream, on their way to the caller."""
+    machine, run = session.machine, session.machine.run
+    try:
+        for event in inner:
+            try:
+                if run.open and event.type == DELTA:  # one more of a burst: the case that has to be cheap
+                    run.characters += len(getattr(event.delta, run.content))
+                    run.count += 1
+                else:
+                    read_event(session, event)
+                    run = machine.run
+            except Exception:  # noqa: BLE001 - an odd shape: told by the slow path, whose guard reports
+                read_event(session, event)
+            yield event
+    except BaseException as error:
+        stream_failed(session, error)
+        raise
+    stream_ended(session)
+
+
+def sync_frames(inner: Iterator[Any], session: StreamSession) -> Iterator[Any]:
+    """The SSE frames of a stream, on their way to the SDK's parser."""
+    for frame in inner:
+        if (name := frame.event) not in CORE_TYPES:
+            read_frame(session, name, frame)
+        yield frame

@@ -1,0 +1,244 @@
+"""What goes around each hooked attribute of the SDK: from the call to its stream, under one session."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar, Token
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+
+from otel_claude_stream import _guard
+from otel_claude_stream._config import StreamConfig
+from otel_claude_stream._core.limits import Limit
+from otel_claude_stream._sdk.async_shell import AsyncEvents, AsyncFrames
+from otel_claude_stream._sdk.body import TimedBody
+from otel_claude_stream._sdk.calls import call_of, is_message_stream
+from otel_claude_stream._sdk.ends import request_failed, stream_closed
+from otel_claude_stream._sdk.replies import end_by, reply_of
+from otel_claude_stream._sdk.streams import OpenStreams
+from otel_claude_stream._sdk.sync_shell import sync_events, sync_frames
+from otel_claude_stream._session import StreamSession
+from otel_claude_stream._telemetry.emitter import Emitter
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+
+SESSION_KEY = "otel_claude_stream"
+"""Where the session of a response is: in its `extensions`, which every `httpx` and `httpx2` response has."""
+
+_FIRST_ERROR_STATUS = 400
+
+_current: ContextVar[StreamSession | None] = ContextVar("otel_claude_stream_current", default=None)
+"""The session whose request is being made in this context: set around `request` only, never while a stream is read."""
+
+Wrapped = Callable[..., Any]
+Arguments = tuple[Any, ...]
+Keywords = dict[str, Any]
+
+
+class _Entered:
+    """The contexts set around one request, to be left in the same one."""
+
+    __slots__ = ("_context", "_session")
+
+    def __init__(self, session: StreamSession | None, span: trace.Span | None) -> None:
+        self._session: Token[StreamSession | None] = _current.set(session)
+        self._context: Token[Context] | None = (
+            otel_context.attach(trace.set_span_in_context(span)) if span is not None else None
+        )
+
+    def leave(self) -> None:
+        """Restore what was before. Not to be called when the coroutine is thrown away: its context is gone then."""
+        if self._context is not None:
+            otel_context.detach(self._context)
+        _current.reset(self._session)
+
+
+class Watch:
+    """The wrappers of one instrumentation, with what they need: settings, emitter, open streams, clocks."""
+
+    def __init__(
+        self,
+        emitter: Emitter,
+        config: StreamConfig,
+        limits: tuple[Limit, ...],
+        streams: OpenStreams,
+        *,
+        monotonic: Callable[[], int] = time.perf_counter_ns,
+        wall: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._emitter = emitter
+        self._config = config
+        self._limits = limits
+        self._streams = streams
+        self._monotonic = monotonic
+        self._wall = wall
+
+    # --- One logical call ----------------------------------------------------------------------------------------
+    def sync_request(self, wrapped: Wrapped, instance: Any, args: Arguments, kwargs: Keywords) -> Any:
+        """Around `SyncAPIClient.request`."""
+        entered = self._enter(instance, args, kwargs)
+        if entered is None:
+            return wrapped(*args, **kwargs)
+        session, contexts = entered
+        try:
+            result = wrapped(*args, **kwargs)
+        except BaseException as error:
+            self._leave(contexts)
+            self._failed(session, error)
+            raise
+        self._leave(contexts)
+        self._returned(session, result)
+        return result
+
+    async def async_request(self, wrapped: Wrapped, instance: Any, args: Arguments, kwargs: Keywords) -> Any:
+        """Around `AsyncAPIClient.request`."""
+        entered = self._enter(instance, args, kwargs)
+        if entered is None:
+            return await wrapped(*args, **kwargs)
+        session, contexts = entered
+        try:
+            result = await wrapped(*args, **kwargs)
+        except BaseException as error:
+            if not isinstance(error, GeneratorExit):  # thrown away: no context is left to restore
+                self._leave(contexts)
+            self._failed(session, error)
+            raise
+        self._leave(contexts)
+        self._returned(session, result)
+        return result
+
+    @_guard.guarded("request", None)
+    def _enter(self, client: Any, args: Arguments, kwargs: Keywords) -> tuple[StreamSession | None, _Entered] | None:
+        options = args[1] if len(args) > 1 else kwargs.get("options")
+        if not is_message_stream(options, stream=bool(kwargs.get("stream", False))):
+            # A call made inside another one's request, by a middleware say: its retries are not the stream's.
+            return (None, _Entered(None, None)) if _current.get() is not None else None
+        if not is_instrumentation_enabled():
+            return None
+        self._streams.settle()
+        call = call_of(client, options, self._config.span)
+        started, wall = self._monotonic(), self._wall()
+        emission = self._emitter.begin(call, wall)
+        if self._emitter.is_silent(emission):
+            return None
+        session = StreamSession(
+            call, emission, self._config, self._limits, clock=self._monotonic, started=started, wall=wall
+        )
+        self._streams.add(session)
+        return session, _Entered(session, emission.span)
+
+    @_guard.guarded("leave", None)
+    def _leave(self, contexts: _Entered) -> None:
+        contexts.leave()
+
+    @staticmethod
+    def _failed(session: StreamSession | None, error: BaseException) -> None:
+        if session is not None:
+            request_failed(session, error)
+
+    @_guard.guarded("returned", None)
+    def _returned(self, session: StreamSession | None, result: Any) -> None:
+        """The call gave its result. If its response did not pass by (a middleware made one up), take it from there."""
+        if session is None or session.is_open:
+            return
+        response = getattr(result, "http_response", None) or getattr(result, "response", None)
+        if response is None or not self._open(session, response):
+            session.forget()
+
+    # --- Its attempts --------------------------------------------------------------------------------------------
+    def should_retry(self, wrapped: Wrapped, _: Any, args: Arguments, kwargs: Keywords) -> Any:
+        """Around `BaseClient._should_retry`: an attempt was answered with an error status."""
+        self._answered(args[0] if args else kwargs.get("response"))
+        return wrapped(*args, **kwargs)
+
+    @_guard.guarded("should_retry", None)
+    def _answered(self, response: object) -> None:
+        session = _current.get()
+        if session is not None and response is not None:
+            session.attempt_answered(reply_of(response))
+
+    def calculate_retry_timeout(self, wrapped: Wrapped, _: Any, args: Arguments, kwargs: Keywords) -> Any:
+        """Around `BaseClient._calculate_retry_timeout`: the SDK retries, after the time that this returns."""
+        delay = wrapped(*args, **kwargs)
+        self._retrying(delay)
+        return delay
+
+    @_guard.guarded("calculate_retry_timeout", None)
+    def _retrying(self, delay: float) -> None:
+        session = _current.get()
+        if session is None:
+            return
+        error = sys.exc_info()[1]
+        session.attempt_failed(delay, end_by(error) if error is not None else None)
+
+    def process_response(self, wrapped: Wrapped, _: Any, args: Arguments, kwargs: Keywords) -> Any:
+        """Around `_process_response`, sync and async: the response that counts."""
+        self._opened(kwargs.get("response"))
+        return wrapped(*args, **kwargs)
+
+    @_guard.guarded("process_response", None)
+    def _opened(self, response: Any) -> None:
+        session = _current.get()
+        if session is not None and response is not None and response.status_code < _FIRST_ERROR_STATUS:
+            self._open(session, response)
+
+    def _open(self, session: StreamSession, response: Any) -> bool:
+        extensions = getattr(response, "extensions", None)
+        if not isinstance(extensions, dict):
+            return False
+        extensions[SESSION_KEY] = session
+        response.stream = TimedBody(response.stream, session)
+        session.opened(reply_of(response))
+        self._streams.watch(session, response)
+        return True
+
+    # --- Its body ------------------------------------------------------------------------------------------------
+    def sync_iter_events(self, wrapped: Wrapped, instance: Any, args: Arguments, kwargs: Keywords) -> Any:
+        """Around `Stream._iter_events`: every SSE frame, pings and errors too."""
+        session = _session_of(instance)
+        frames = wrapped(*args, **kwargs)
+        if session is None:
+            return frames
+        session.decoded = True
+        return sync_frames(frames, session)
+
+    def async_iter_events(self, wrapped: Wrapped, instance: Any, args: Arguments, kwargs: Keywords) -> Any:
+        """Around `AsyncStream._iter_events`."""
+        session = _session_of(instance)
+        frames = wrapped(*args, **kwargs)
+        if session is None:
+            return frames
+        session.decoded = True
+        return AsyncFrames(frames, session)
+
+    def sync_stream(self, wrapped: Wrapped, instance: Any, args: Arguments, kwargs: Keywords) -> Any:
+        """Around `Stream.__stream__`: the parsed events, and the exception that the caller gets."""
+        session = _session_of(instance)
+        events = wrapped(*args, **kwargs)
+        return events if session is None else sync_events(events, session)
+
+    def async_stream(self, wrapped: Wrapped, instance: Any, args: Arguments, kwargs: Keywords) -> Any:
+        """Around `AsyncStream.__stream__`."""
+        session = _session_of(instance)
+        events = wrapped(*args, **kwargs)
+        return events if session is None else AsyncEvents(events, session)
+
+    def close(self, wrapped: Callable[..., Awaitable[None] | None], instance: Any, args: Any, kwargs: Any) -> Any:
+        """Around `Stream.close` and `AsyncStream.close`."""
+        session = _session_of(instance)
+        if session is not None:
+            stream_closed(session)
+        return wrapped(*args, **kwargs)
+
+
+def _session_of(stream: object) -> StreamSession | None:
+    """The session of a stream, if it has one that is still open."""
+    extensions = getattr(getattr(stream, "response", None), "extensions", None)
+    session = extensions.get(SESSION_KEY) if isinstance(extensions, dict) else None
+    return session if isinstance(session, StreamSession) and not session.ended else None

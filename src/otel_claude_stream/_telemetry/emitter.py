@@ -1,0 +1,340 @@
+"""The only place that calls the OpenTelemetry API: starts the span of a stream, and writes down its summary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
+
+from otel_claude_stream._config import StreamConfig
+from otel_claude_stream._core.call import Call
+from otel_claude_stream._core.summary import Summary
+from otel_claude_stream._core.vocabulary import Outcome
+from otel_claude_stream._telemetry import attributes as a
+from otel_claude_stream._telemetry import schema
+from otel_claude_stream._telemetry.instruments import Bounded, Counter, Histogram, Labels, is_live, names, observe
+from otel_claude_stream._telemetry.logs import LogEvents
+from otel_claude_stream._telemetry.writing import entry_attributes, entry_name, span_attributes
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import Meter
+
+CHARACTERS_PER_TOKEN = 4
+"""Rule of thumb for English text; used for `output_tokens.wasted` only, which says that it is an estimate."""
+
+
+class Instruments:
+    """Every instrument of the schema."""
+
+    def __init__(self, meter: Meter, semconv: str) -> None:
+        def histogram(spec: Any) -> Histogram:
+            return Histogram(meter, spec, names(spec, semconv))
+
+        self.genai_duration = histogram(schema.GENAI_DURATION)
+        self.genai_first_chunk = histogram(schema.GENAI_TIME_TO_FIRST_CHUNK)
+        self.genai_per_chunk = histogram(schema.GENAI_TIME_PER_OUTPUT_CHUNK)
+        self.token_usage = histogram(schema.GENAI_TOKEN_USAGE) if semconv != "latest" else None
+        self.input_tokens = histogram(schema.GENAI_INPUT_TOKENS) if semconv != "released" else None
+        self.output_tokens = histogram(schema.GENAI_OUTPUT_TOKENS) if semconv != "released" else None
+        self.duration = histogram(schema.DURATION)
+        self.first_token = histogram(schema.TIME_TO_FIRST_TOKEN)
+        self.chunk_gap = histogram(schema.CHUNK_GAP)
+        self.longest_silence = histogram(schema.LONGEST_SILENCE)
+        self.abort_idle = histogram(schema.ABORT_IDLE)
+        self.abort_elapsed = histogram(schema.ABORT_ELAPSED)
+        self.retry_delay = histogram(schema.RETRY_DELAY)
+        self.tokens_rate = histogram(schema.OUTPUT_TOKENS_RATE)
+        self.consumer_time = histogram(schema.CONSUMER_TIME)
+        self.aborts = Counter(meter, schema.ABORTS)
+        self.stalls = Counter(meter, schema.STALLS)
+        self.requests = Counter(meter, schema.REQUESTS)
+        self.retries = Counter(meter, schema.RETRIES)
+        self.tokens_wasted = Counter(meter, schema.OUTPUT_TOKENS_WASTED)
+        self.internal_errors = Counter(meter, schema.INTERNAL_ERRORS)
+
+
+class Emission:
+    """What is emitted for one stream while it is open: its span, its labels."""
+
+    __slots__ = ("_context", "_emitter", "_genai", "_instruments", "_span_kept", "call", "labels", "span", "started")
+
+    def __init__(self, emitter: Emitter, call: Call, span: Span | None, started: int) -> None:
+        self._emitter = emitter
+        self.call = call
+        self.span = span
+        self.started = started
+        """Wall time in nanoseconds at the start of the call."""
+        self._context: Context | None = None
+        self._instruments = emitter.instruments
+        self.labels = emitter.labels(call)
+        self._genai: Labels | None = None
+
+    @property
+    def context(self) -> Context:
+        """A context with the stream's span, whatever is current: for exemplars and for child spans."""
+        if self._context is None:
+            self._context = trace.set_span_in_context(self.span, Context()) if self.span is not None else Context()
+        return self._context
+
+    @property
+    def wants_events(self) -> bool:
+        """Whether anybody would see the events of this stream."""
+        return self._emitter.wants_events(self.span)
+
+    def first_token(self, seconds: float, block: str) -> None:
+        """The first content delta came."""
+        if self._instruments is not None:
+            self._instruments.first_token.record(seconds, {**self.labels, a.BLOCK_TYPE.name: block}, self.context)
+
+    def gap(self, seconds: float, *, largest: bool) -> None:
+        """The reader waited before a chunk. Only the largest of a stream so far is worth an exemplar."""
+        instruments = self._instruments
+        if instruments is None:
+            return
+        if largest:
+            instruments.chunk_gap.record(seconds, self.labels, self.context)
+        else:
+            instruments.chunk_gap.record(seconds, self.labels)
+        if self.call.owner != "other":
+            if self._genai is None:
+                self._genai = self._emitter.genai_labels(self.call, None)
+            instruments.genai_per_chunk.record(seconds, self._genai)
+
+    def stalled(self, threshold: str, kind: str) -> None:
+        """A wait for content passed a threshold."""
+        if self._instruments is not None:
+            self._instruments.stalls.add(
+                1, {**self.labels, a.STALL_THRESHOLD.name: threshold, a.STALL_KIND.name: kind}, self.context
+            )
+
+    def sent(self, status: int | None, layer: str) -> None:
+        """An HTTP request was sent and answered with `status`, or with nothing."""
+        if self._instruments is not None:
+            labels = {**self.labels, a.RETRY_LAYER.name: layer}
+            if status is not None:
+                labels[a.STATUS_CODE.name] = status
+            self._instruments.requests.add(1, labels)
+
+    def retried(self, reason: str, delay: float, layer: str) -> None:
+        """An attempt failed for `reason`, and another follows after `delay` seconds."""
+        if self._instruments is not None:
+            labels = {**self.labels, a.RETRY_REASON.name: reason}
+            self._instruments.retry_delay.record(delay, labels)
+            self._instruments.retries.add(
+                1, {**labels, a.RETRY_DECISION.name: "retry", a.RETRY_LAYER.name: layer}, self.context
+            )
+
+    def finish(self, summary: Summary, wall: Callable[[int], int]) -> None:
+        """Write down everything, end the span. `wall` turns monotonic nanoseconds into wall time."""
+        if self._instruments is not None:
+            _record(self._instruments, self, self._emitter, summary)
+        self._emitter.write_events(self, summary, wall)
+        span = self.span
+        if span is None:
+            return
+        if span.is_recording():
+            span.set_attributes(span_attributes(summary, self._emitter.config.semconv))
+            if summary.verdict.outcome is Outcome.FAILED and summary.verdict.reason is not None:
+                span.set_status(Status(StatusCode.ERROR, summary.verdict.reason.value))
+            if len(summary.attempts) > 1:
+                self._emitter.attempt_spans(self, summary, wall)
+        span.end(wall(summary.ended))
+
+    def end_span(self) -> None:
+        """End the span with nothing more on it."""
+        if self.span is not None:
+            self.span.end()
+
+
+class OpenStreams(Protocol):
+    """What is asked about the open streams when metrics are collected: a value for each set of labels."""
+
+    def counts(self) -> Iterable[tuple[float, Labels]]:
+        """How many are open."""
+
+    def ages(self) -> Iterable[tuple[float, Labels]]:
+        """The age of the oldest, in seconds."""
+
+
+class Emitter:
+    """Makes one `Emission` a stream. One a process, made by the instrumentor."""
+
+    def __init__(
+        self,
+        tracer: Tracer,
+        meter: Meter,
+        log_events: LogEvents | None,
+        config: StreamConfig,
+        streams: OpenStreams,
+    ) -> None:
+        self._tracer = tracer
+        self._logs = log_events if config.events in {"log", "both"} else None
+        self.config = config
+        self.instruments = Instruments(meter, config.semconv) if config.metrics else None
+        self._model = Bounded(config.max_models)
+        self._server = Bounded(config.max_models)
+        self._labels: dict[tuple[str, str], Labels] = {}
+        self._on_span = config.events in {"span", "both"}
+        if config.metrics:
+            observe(meter, schema.ACTIVE, streams.counts)
+            observe(meter, schema.OLDEST_AGE, streams.ages)
+
+    def labels(self, call: Call) -> Labels:
+        """The two labels of all our metrics, bounded. One dict a pair, so that up and down are identical."""
+        key = (self._model(call.model), self._server(call.server_address))
+        found = self._labels.get(key)
+        if found is None:
+            found = self._labels[key] = {a.REQUEST_MODEL.name: key[0], a.SERVER_ADDRESS.name: key[1]}
+        return found
+
+    def genai_labels(self, call: Call, response_model: str | None) -> Labels:
+        """The labels of the conventions' metrics."""
+        labels = self.labels(call)
+        found: Labels = {a.OPERATION_NAME.name: "chat", a.PROVIDER_NAME.name: call.provider, **labels}
+        if response_model is not None:
+            found[a.RESPONSE_MODEL.name] = self._model(response_model)
+        if call.server_port is not None:
+            found[a.SERVER_PORT.name] = call.server_port
+        return found
+
+    def begin(self, call: Call, wall: int) -> Emission:
+        """Start the span of a call at `wall` (nanoseconds), with what a sampler may want to see."""
+        span: Span | None = None
+        if self.config.span != "off":
+            own = call.owner == "self"
+            attributes: Labels = {a.REQUEST_MODEL.name: call.model, a.SERVER_ADDRESS.name: call.server_address}
+            if call.server_port is not None:
+                attributes[a.SERVER_PORT.name] = call.server_port
+            if own:
+                attributes[a.OPERATION_NAME.name] = "chat"
+                attributes[a.PROVIDER_NAME.name] = call.provider
+            spec = schema.CHAT_SPAN if own else schema.STREAM_SPAN
+            span = self._tracer.start_span(
+                spec.name.format(model=call.model),
+                kind=SpanKind.CLIENT if own else SpanKind.INTERNAL,
+                attributes=attributes,
+                start_time=wall,
+            )
+        return Emission(self, call, span, wall)
+
+    def wants_events(self, span: Span | None) -> bool:
+        """Whether events of this stream go anywhere."""
+        return self._logs is not None or (self._on_span and span is not None and span.is_recording())
+
+    def write_events(self, emission: Emission, summary: Summary, wall: Callable[[int], int]) -> None:
+        """The journal of a stream, onto its span and into log records."""
+        span = emission.span if self._on_span and emission.span is not None and emission.span.is_recording() else None
+        if span is None and self._logs is None:
+            return
+        for entry in summary.entries:
+            name, attributes, at = entry_name(entry), entry_attributes(entry), wall(entry.at)
+            if span is not None:
+                span.add_event(name, attributes, at)
+            if self._logs is not None:
+                self._logs.emit(name, attributes, at, emission.context)
+
+    def attempt_spans(self, emission: Emission, summary: Summary, wall: Callable[[int], int]) -> None:
+        """One child span for each HTTP request of a call that needed several, made after the fact."""
+        for attempt in summary.attempts:
+            attributes: Labels = {a.ATTEMPT.name: attempt.number, a.RETRY_LAYER.name: attempt.layer}
+            reply = attempt.reply
+            if reply is not None:
+                attributes[a.STATUS_CODE.name] = reply.status
+                if reply.request_id is not None:
+                    attributes[a.REQUEST_ID.name] = reply.request_id
+                if reply.retry_after is not None:
+                    attributes[a.RETRY_AFTER.name] = reply.retry_after
+                if reply.intermediary:
+                    attributes[a.INTERMEDIARY.name] = reply.intermediary
+            if attempt.reason is not None:
+                attributes[a.RETRY_REASON.name] = attempt.reason.value
+                attributes[a.ERROR_TYPE.name] = attempt.reason.value
+            if attempt.delay is not None:
+                attributes[a.RETRY_DELAY.name] = attempt.delay
+            span = self._tracer.start_span(
+                schema.ATTEMPT_SPAN.name,
+                context=emission.context,
+                kind=SpanKind.INTERNAL,
+                attributes=attributes,
+                start_time=wall(attempt.started),
+            )
+            if attempt.reason is not None:
+                span.set_status(Status(StatusCode.ERROR, attempt.reason.value))
+            span.end(wall(attempt.ended))
+
+    def is_silent(self, emission: Emission) -> bool:
+        """Whether nobody hears of this stream: no span that matters, no meter and no logger behind the API."""
+        span = emission.span
+        return (
+            (span is None or not span.get_span_context().is_valid)
+            and (self.instruments is None or not is_live(self.instruments.aborts))
+            and self._logs is None
+        )
+
+    def internal_error(self, where: str) -> None:
+        """Count a failure of our own."""
+        if self.instruments is not None:
+            self.instruments.internal_errors.add(1, {a.WHERE.name: where})
+
+
+def _record(instruments: Instruments, emission: Emission, emitter: Emitter, summary: Summary) -> None:
+    """The metrics that are recorded once a stream, at its end."""
+    labels, verdict, facts, machine = emission.labels, summary.verdict, summary.facts, summary.machine
+    context = emission.context
+    outcome = {**labels, a.OUTCOME.name: verdict.outcome.value}
+    instruments.duration.record(facts.elapsed, outcome, context)
+    if summary.reads:
+        instruments.longest_silence.record(summary.longest_silence, outcome, context)
+        instruments.consumer_time.record(summary.consumer_time, labels)
+    if verdict.reason is not None:
+        instruments.aborts.add(
+            1,
+            {
+                **labels,
+                a.REASON.name: verdict.reason.value,
+                a.PHASE.name: facts.phase.value,
+                a.ORIGIN.name: verdict.origin.value if verdict.origin is not None else "unknown",
+                a.LIMIT_MATCH.name: verdict.limit_match,
+            },
+            context,
+        )
+    if verdict.outcome is Outcome.FAILED:
+        _record_failure(instruments, labels, context, summary)
+    elif machine.output_tokens is not None and summary.writing_time:
+        instruments.tokens_rate.record(machine.output_tokens / summary.writing_time, labels)
+    if emission.call.owner != "other":
+        _record_genai(instruments, emitter.genai_labels(emission.call, machine.model), context, summary)
+
+
+def _record_failure(instruments: Instruments, labels: Labels, context: Context, summary: Summary) -> None:
+    verdict, facts = summary.verdict, summary.facts
+    origin = {**labels, a.ORIGIN.name: verdict.origin.value if verdict.origin is not None else "unknown"}
+    instruments.abort_idle.record(facts.silence, origin, context)
+    instruments.abort_elapsed.record(facts.elapsed, origin, context)
+    wasted = round(summary.machine.characters / CHARACTERS_PER_TOKEN)
+    if wasted and verdict.reason is not None:
+        instruments.tokens_wasted.add(wasted, {**labels, a.REASON.name: verdict.reason.value})
+
+
+def _record_genai(instruments: Instruments, labels: Labels, context: Context, summary: Summary) -> None:
+    error_type = summary.error_type
+    instruments.genai_duration.record(
+        summary.facts.elapsed, {**labels, a.ERROR_TYPE.name: error_type} if error_type else labels, context
+    )
+    if summary.time_to_first_event is not None:
+        instruments.genai_first_chunk.record(summary.time_to_first_event, labels, context)
+    if not summary.usage_complete:
+        return
+    for kind, tokens, latest in (
+        ("input", summary.total_input_tokens, instruments.input_tokens),
+        ("output", summary.machine.output_tokens, instruments.output_tokens),
+    ):
+        if tokens is None:
+            continue
+        if instruments.token_usage is not None:
+            instruments.token_usage.record(tokens, {**labels, a.TOKEN_TYPE.name: kind})
+        if latest is not None:
+            latest.record(tokens, {**labels, a.TOKEN_MODALITY.name: "unknown"})

@@ -1,0 +1,329 @@
+"""Every span, event and metric that this package emits, declared once: the single source of every name.
+
+README tables are generated from here (`render.py`); the emitter takes these objects, never strings.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from otel_claude_stream._telemetry import attributes as a
+from otel_claude_stream._telemetry.spec import Metric, Span, SpanEvent
+
+# The conventions fix these (GenAI metrics, released with semantic-conventions 1.41).
+_GENAI_SECONDS: Final = (
+    0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
+)  # fmt: skip
+_GENAI_TOKENS: Final = (
+    1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0, 65536.0, 262144.0, 1048576.0, 4194304.0, 16777216.0,
+    67108864.0,
+)  # fmt: skip
+
+_STREAM_SECONDS: Final = (
+    0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0,
+)  # fmt: skip
+"""Streams run from a fraction of a second to an hour."""
+
+_FIRST_TOKEN_SECONDS: Final = (
+    0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0,
+    600.0,
+)  # fmt: skip
+"""Fine where users feel the difference, long enough for thinking and for waits behind retries."""
+
+_GAP_SECONDS: Final = (
+    0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 30.0, 60.0, 180.0,
+)  # fmt: skip
+"""From half a millisecond: the conventions' lowest bucket of 10 ms is blind for a model that writes 100 tokens/s."""
+
+_LIMIT_SECONDS: Final = (
+    1.0, 5.0, 10.0, 14.0, 16.0, 20.0, 28.0, 31.0, 45.0, 49.0, 51.0, 54.0, 56.0, 59.0, 62.0, 75.0, 99.0, 102.0, 119.0,
+    122.0, 179.0, 182.0, 228.0, 232.0, 239.0, 242.0, 299.0, 302.0, 349.0, 352.0, 450.0, 595.0, 605.0, 895.0, 905.0,
+)  # fmt: skip
+"""Narrow around the known idle and duration limits (15, 30, 50, 55, 60, 100, 120, 180, 230, 240, 300, 350, 600, 900 s):
+timers are tight (a 2 s limit cuts at 2.0 to 2.1 s; Envoy one second late), so a spike names the limit."""
+
+_RATE: Final = (1.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 80.0, 100.0, 150.0, 200.0, 300.0, 500.0)
+_DELAY_SECONDS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0)
+
+_CALL: Final = (a.REQUEST_MODEL, a.SERVER_ADDRESS)
+_GENAI_CALL: Final = (
+    a.OPERATION_NAME, a.PROVIDER_NAME, a.REQUEST_MODEL, a.RESPONSE_MODEL, a.SERVER_ADDRESS, a.SERVER_PORT,
+)  # fmt: skip
+
+# --- Metrics -----------------------------------------------------------------------------------------------------
+GENAI_DURATION: Final = Metric(
+    "gen_ai.client.operation.duration",
+    "histogram",
+    "s",
+    "Duration of the call, from its start to the end of the stream.",
+    (*_GENAI_CALL, a.ERROR_TYPE),
+    _GENAI_SECONDS,
+    latest="gen_ai.client.inference.duration",
+)
+GENAI_TIME_TO_FIRST_CHUNK: Final = Metric(
+    "gen_ai.client.operation.time_to_first_chunk",
+    "histogram",
+    "s",
+    "Time from the start of the call to its first SSE event.",
+    _GENAI_CALL,
+    _GENAI_SECONDS,
+    latest="gen_ai.client.inference.time_to_first_chunk",
+)
+GENAI_TIME_PER_OUTPUT_CHUNK: Final = Metric(
+    "gen_ai.client.operation.time_per_output_chunk",
+    "histogram",
+    "s",
+    "Wait before each chunk after the first token. Chunks less than 1 ms apart are one.",
+    _GENAI_CALL,
+    _GENAI_SECONDS,
+    latest="gen_ai.client.inference.time_per_output_chunk",
+)
+GENAI_TOKEN_USAGE: Final = Metric(
+    "gen_ai.client.token.usage",
+    "histogram",
+    "{token}",
+    "Tokens of the call, by type.",
+    (*_GENAI_CALL, a.TOKEN_TYPE),
+    _GENAI_TOKENS,
+)
+GENAI_INPUT_TOKENS: Final = Metric(
+    "gen_ai.client.inference.operation.input_tokens",
+    "histogram",
+    "{token}",
+    "Input tokens of the call (only with `semconv` `latest` or `both`).",
+    (*_GENAI_CALL, a.TOKEN_MODALITY),
+    _GENAI_TOKENS,
+)
+GENAI_OUTPUT_TOKENS: Final = Metric(
+    "gen_ai.client.inference.operation.output_tokens",
+    "histogram",
+    "{token}",
+    "Output tokens of the call (only with `semconv` `latest` or `both`).",
+    (*_GENAI_CALL, a.TOKEN_MODALITY),
+    _GENAI_TOKENS,
+)
+
+DURATION: Final = Metric(
+    "claude.stream.duration",
+    "histogram",
+    "s",
+    "From the start of the call to the end of the stream.",
+    (*_CALL, a.OUTCOME),
+    _STREAM_SECONDS,
+)
+TIME_TO_FIRST_TOKEN: Final = Metric(
+    "claude.stream.time_to_first_token",
+    "histogram",
+    "s",
+    "From the start of the call to the first content delta, SDK retries included, the caller's own time left out.",
+    (*_CALL, a.BLOCK_TYPE),
+    _FIRST_TOKEN_SECONDS,
+)
+CHUNK_GAP: Final = Metric(
+    "claude.stream.chunk.gap",
+    "histogram",
+    "s",
+    "Wait before each chunk after the first token. Chunks less than 1 ms apart are one burst and record nothing.",
+    _CALL,
+    _GAP_SECONDS,
+)
+LONGEST_SILENCE: Final = Metric(
+    "claude.stream.longest_silence",
+    "histogram",
+    "s",
+    "Longest wait for the next byte, one value a stream: how near healthy streams come to an idle limit.",
+    (*_CALL, a.OUTCOME),
+    _LIMIT_SECONDS,
+)
+ABORTS: Final = Metric(
+    "claude.stream.aborts",
+    "counter",
+    "{stream}",
+    "Streams that did not complete, by reason. Those of the caller have origin `caller`.",
+    (*_CALL, a.REASON, a.PHASE, a.ORIGIN, a.LIMIT_MATCH),
+)
+ABORT_IDLE: Final = Metric(
+    "claude.stream.abort.idle",
+    "histogram",
+    "s",
+    "Silence before the end of a stream that failed. A spike is an idle limit.",
+    (*_CALL, a.ORIGIN),
+    _LIMIT_SECONDS,
+)
+ABORT_ELAPSED: Final = Metric(
+    "claude.stream.abort.elapsed",
+    "histogram",
+    "s",
+    "Age of a stream that failed, at its end. A spike is a limit on the total duration.",
+    (*_CALL, a.ORIGIN),
+    _LIMIT_SECONDS,
+)
+STALLS: Final = Metric(
+    "claude.stream.stalls",
+    "counter",
+    "{stall}",
+    "Thresholds that waits for content passed.",
+    (*_CALL, a.STALL_THRESHOLD, a.STALL_KIND),
+)
+ACTIVE: Final = Metric(
+    "claude.stream.active", "observable_updowncounter", "{stream}", "Streams that are open now.", _CALL
+)
+OLDEST_AGE: Final = Metric(
+    "claude.stream.oldest.age", "observable_gauge", "s", "Age of the oldest stream that is open now.", _CALL
+)
+REQUESTS: Final = Metric(
+    "claude.stream.requests",
+    "counter",
+    "{request}",
+    "HTTP requests sent for streams. Over streams, this is the amplification.",
+    (*_CALL, a.RETRY_LAYER, a.STATUS_CODE),
+)
+RETRIES: Final = Metric(
+    "claude.stream.retries",
+    "counter",
+    "{retry}",
+    "Retries, by why the attempt before failed.",
+    (*_CALL, a.RETRY_REASON, a.RETRY_DECISION, a.RETRY_LAYER),
+)
+RETRY_DELAY: Final = Metric(
+    "claude.stream.retry.delay",
+    "histogram",
+    "s",
+    "Back-off before a retry.",
+    (*_CALL, a.RETRY_REASON),
+    _DELAY_SECONDS,
+)
+OUTPUT_TOKENS_WASTED: Final = Metric(
+    "claude.stream.output_tokens.wasted",
+    "counter",
+    "{token}",
+    "Output tokens of streams that failed, estimated at four characters a token, as no usage came.",
+    (*_CALL, a.REASON),
+)
+OUTPUT_TOKENS_RATE: Final = Metric(
+    "claude.stream.output_tokens.rate",
+    "histogram",
+    "{token}/s",
+    "Output tokens per second of a completed stream, from its first token to its last, the caller's time left out.",
+    _CALL,
+    _RATE,
+)
+CONSUMER_TIME: Final = Metric(
+    "claude.stream.consumer.time",
+    "histogram",
+    "s",
+    "Time that the caller spent in its loop body, per stream: a slow reader is not a slow API.",
+    _CALL,
+    _STREAM_SECONDS,
+)
+INTERNAL_ERRORS: Final = Metric(
+    "claude.stream.internal.errors",
+    "counter",
+    "{error}",
+    "Failures inside this package. The caller noticed nothing; please report them.",
+    (a.WHERE,),
+)
+
+METRICS: Final[tuple[Metric, ...]] = (
+    GENAI_DURATION, GENAI_TIME_TO_FIRST_CHUNK, GENAI_TIME_PER_OUTPUT_CHUNK, GENAI_TOKEN_USAGE, GENAI_INPUT_TOKENS,
+    GENAI_OUTPUT_TOKENS, DURATION, TIME_TO_FIRST_TOKEN, CHUNK_GAP, LONGEST_SILENCE, ABORTS, ABORT_IDLE, ABORT_ELAPSED,
+    STALLS, ACTIVE, OLDEST_AGE, REQUESTS, RETRIES, RETRY_DELAY, OUTPUT_TOKENS_WASTED, OUTPUT_TOKENS_RATE,
+    CONSUMER_TIME, INTERNAL_ERRORS,
+)  # fmt: skip
+
+# --- Span events -------------------------------------------------------------------------------------------------
+EVENT_PREFIX: Final = "claude.stream."
+"""Before the SSE event type: an event type that nobody knows gets its event too."""
+
+_COALESCED: Final = (a.COUNT, a.LAST_AT)
+
+MESSAGE_START: Final = SpanEvent("claude.stream.message_start", "The message begins.", (a.COUNT, a.GAP))
+CONTENT_BLOCK_START: Final = SpanEvent(
+    "claude.stream.content_block_start", "A content block begins.", (a.COUNT, a.GAP, a.BLOCK_INDEX, a.BLOCK_TYPE)
+)
+CONTENT_BLOCK_DELTA: Final = SpanEvent(
+    "claude.stream.content_block_delta",
+    "The deltas of one block (one event each with `deltas` `all`), at the time of the first.",
+    (*_COALESCED, a.GAP, a.EVENT_CHARACTERS, a.BLOCK_INDEX, a.BLOCK_TYPE),
+)
+CONTENT_BLOCK_STOP: Final = SpanEvent(
+    "claude.stream.content_block_stop", "A content block is complete.", (a.COUNT, a.GAP, a.BLOCK_INDEX)
+)
+MESSAGE_DELTA: Final = SpanEvent(
+    "claude.stream.message_delta", "Stop reason and usage came.", (a.COUNT, a.GAP, a.STOP_REASON)
+)
+MESSAGE_STOP: Final = SpanEvent("claude.stream.message_stop", "The message is complete.", (a.COUNT, a.GAP))
+PING: Final = SpanEvent(
+    "claude.stream.ping", "Pings since the event before; one event stands for all of them.", (*_COALESCED, a.GAP)
+)
+ERROR: Final = SpanEvent(
+    "claude.stream.error", "The API said an error inside the stream.", (a.COUNT, a.GAP, a.ERROR_TYPE)
+)
+UNKNOWN: Final = SpanEvent(
+    "claude.stream.<type>", "An event type that this version does not know.", (*_COALESCED, a.GAP)
+)
+STALL: Final = SpanEvent(
+    "claude.stream.stall",
+    "A wait for content passed a threshold.",
+    (a.STALL_THRESHOLD, a.STALL_KIND, a.BLOCK_TYPE, a.GAP),
+)
+RETRY: Final = SpanEvent(
+    "claude.stream.retry",
+    "An attempt failed and another follows.",
+    (
+        a.ATTEMPT, a.RETRY_DECISION, a.RETRY_REASON, a.RETRY_LAYER, a.RETRY_DELAY, a.RETRY_AFTER, a.STATUS_CODE,
+        a.REQUEST_ID,
+    ),
+)  # fmt: skip
+ABORT: Final = SpanEvent(
+    "claude.stream.abort",
+    "The stream ended without completing.",
+    (a.REASON, a.ORIGIN, a.PHASE, a.LIMIT_MATCH, a.ABORT_IDLE, a.ABORT_ELAPSED),
+)
+RESERVED_EVENTS: Final = frozenset({"stall", "retry", "resume", "abort"})
+"""Names of our own events: an SSE event of one of these types would be told as `claude.stream.sse_<type>`."""
+
+EVENTS: Final[tuple[SpanEvent, ...]] = (
+    MESSAGE_START, CONTENT_BLOCK_START, CONTENT_BLOCK_DELTA, CONTENT_BLOCK_STOP, MESSAGE_DELTA, MESSAGE_STOP, PING,
+    ERROR, UNKNOWN, STALL, RETRY, ABORT,
+)  # fmt: skip
+
+# --- Spans -------------------------------------------------------------------------------------------------------
+_GENAI_SPAN: Final = (
+    a.OPERATION_NAME, a.PROVIDER_NAME, a.REQUEST_MODEL, a.REQUEST_STREAM, a.REQUEST_MAX_TOKENS, a.REQUEST_TEMPERATURE,
+    a.REQUEST_TOP_P, a.REQUEST_TOP_K, a.RESPONSE_ID, a.RESPONSE_MODEL, a.FINISH_REASONS,
+    a.RESPONSE_TIME_TO_FIRST_CHUNK, a.INPUT_TOKENS, a.OUTPUT_TOKENS, a.CACHE_READ_TOKENS, a.CACHE_CREATION_TOKENS,
+    a.CACHE_WRITE_TOKENS, a.REASONING_TOKENS,
+)  # fmt: skip
+_OWN_SPAN: Final = (
+    a.OUTCOME, a.PHASE, a.REASON, a.ORIGIN, a.LIMIT_MATCH, a.ALSO_POSSIBLE, a.SUSPECTS, a.ADVICE, a.RULE,
+    a.ABORT_IDLE, a.ABORT_ELAPSED, a.ABORT_ERRNO, a.ABORT_EXCEPTION, a.ERROR_TYPE, a.ERROR_SOURCE, a.ERROR_BODY,
+    a.FAULT_AFTER_STOP, a.MISSING_MESSAGE_STOP, a.STOP_REASON, a.API, a.HELPER, a.READ, a.SPAN_OWNER, a.REQUEST_ID,
+    a.INTERMEDIARY, a.SERVER_ADDRESS, a.SERVER_PORT, a.STATUS_CODE, a.RESEND_COUNT, a.ATTEMPTS, a.TIME_TO_HEADERS,
+    a.TIME_TO_FIRST_TOKEN, a.BLOCK_TYPE, a.EVENTS, a.EVENTS_DROPPED, a.DELTAS, a.PINGS, a.BLOCKS, a.CHARACTERS,
+    a.BYTES, a.READS, a.LONGEST_SILENCE, a.LONGEST_GAP, a.LARGEST_PING_GAP, a.CONSUMER_TIME, a.USAGE_COMPLETE,
+)  # fmt: skip
+
+CHAT_SPAN: Final = Span(
+    "chat {model}",
+    "CLIENT",
+    "The call and its stream, where nobody else has a span for it.",
+    (*_GENAI_SPAN, *_OWN_SPAN),
+)
+STREAM_SPAN: Final = Span(
+    "claude.stream {model}",
+    "INTERNAL",
+    "The call and its stream, where the SDK's own tracing (nested inside it) or another instrumentation has the "
+    "`chat` span: no operation name and no usage on it, so nothing is counted twice.",
+    (a.REQUEST_MODEL, *_OWN_SPAN),
+)
+ATTEMPT_SPAN: Final = Span(
+    "claude.stream.attempt",
+    "INTERNAL",
+    "One HTTP request of a call that needed more than one.",
+    (
+        a.ATTEMPT, a.STATUS_CODE, a.ERROR_TYPE, a.RETRY_REASON, a.REQUEST_ID, a.RETRY_AFTER, a.RETRY_DELAY,
+        a.RETRY_LAYER, a.INTERMEDIARY,
+    ),
+)  # fmt: skip
+SPANS: Final[tuple[Span, ...]] = (CHAT_SPAN, STREAM_SPAN, ATTEMPT_SPAN)

@@ -1,0 +1,151 @@
+"""From a summary to attributes: which value goes under which name, as pure functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from otel_claude_stream._core.journal import Entry
+from otel_claude_stream._core.summary import Summary
+from otel_claude_stream._core.vocabulary import Outcome
+from otel_claude_stream._telemetry import attributes as a
+from otel_claude_stream._telemetry.schema import EVENT_PREFIX, RESERVED_EVENTS
+from otel_claude_stream._telemetry.spec import Attribute
+
+_NS = 1e9
+Values = dict[str, Any]
+
+
+def entry_name(entry: Entry) -> str:
+    """The event's name. An SSE event that has the name of one of our own gets `sse_` before it."""
+    if entry.count and entry.type in RESERVED_EVENTS:
+        return f"{EVENT_PREFIX}sse_{entry.type}"
+    return EVENT_PREFIX + entry.type
+
+
+def entry_attributes(entry: Entry) -> Values:
+    """The event's attributes; what says nothing is left out."""
+    found: Values = {}
+    if entry.count:
+        found[a.COUNT.name] = entry.count
+    if entry.count > 1:
+        found[a.LAST_AT.name] = (entry.last_at - entry.at) / _NS
+    if entry.gap:
+        found[a.GAP.name] = entry.gap / _NS
+    if entry.characters:
+        found[a.EVENT_CHARACTERS.name] = entry.characters
+    if entry.index is not None:
+        found[a.BLOCK_INDEX.name] = entry.index
+    if entry.block:
+        found[a.BLOCK_TYPE.name] = entry.block
+    if isinstance(entry.detail, dict):
+        found.update(entry.detail)
+    return found
+
+
+def span_attributes(summary: Summary, semconv: str) -> Values:
+    """The attributes of the stream span at its end."""
+    pairs = [*_ending(summary), *_progress(summary), *_request(summary)]
+    if summary.call.owner == "self":
+        pairs += _genai(summary, semconv)
+    return {attribute.name: value for attribute, value in pairs if value is not None}
+
+
+def _ending(summary: Summary) -> list[tuple[Attribute, object]]:
+    verdict, facts = summary.verdict, summary.facts
+    pairs: list[tuple[Attribute, object]] = [
+        (a.OUTCOME, verdict.outcome.value),
+        (a.PHASE, facts.phase.value),
+        (a.STOP_REASON, summary.machine.stop_reason),
+        (a.FAULT_AFTER_STOP, verdict.fault_after_stop or None),
+        (a.MISSING_MESSAGE_STOP, verdict.missing_message_stop or None),
+        (a.ABORT_EXCEPTION, summary.exception),
+    ]
+    if verdict.reason is None:
+        return pairs
+    pairs += [
+        (a.REASON, verdict.reason.value),
+        (a.ORIGIN, verdict.origin.value if verdict.origin is not None else None),
+        (a.RULE, verdict.rule or None),
+        (a.ABORT_IDLE, facts.silence),
+        (a.ABORT_ELAPSED, facts.elapsed),
+    ]
+    if verdict.outcome is Outcome.FAILED:
+        pairs += [
+            (a.LIMIT_MATCH, verdict.limit_match),
+            (a.ALSO_POSSIBLE, [reason.value for reason in verdict.also_possible] or None),
+            (a.SUSPECTS, list(verdict.suspects) or None),
+            (a.ADVICE, verdict.advice or None),
+            (a.ABORT_ERRNO, facts.fault.errno if facts.fault is not None else None),
+            (a.ERROR_TYPE, summary.error_type),
+            (a.ERROR_SOURCE, facts.error_source.value if facts.error_source is not None else None),
+            (a.ERROR_BODY, facts.body.value if facts.body.value != "none" else None),
+        ]
+    return pairs
+
+
+def _progress(summary: Summary) -> list[tuple[Attribute, object]]:
+    machine = summary.machine
+    return [
+        (a.TIME_TO_HEADERS, summary.time_to_headers),
+        (a.TIME_TO_FIRST_TOKEN, summary.time_to_first_token),
+        (a.BLOCK_TYPE, machine.first_block or None),
+        (a.EVENTS, machine.events),
+        (a.EVENTS_DROPPED, machine.journal.dropped or None),
+        (a.DELTAS, machine.deltas),
+        (a.PINGS, machine.pings),
+        (a.BLOCKS, machine.blocks),
+        (a.CHARACTERS, machine.characters),
+        (a.BYTES, summary.facts.bytes),
+        (a.READS, summary.reads),
+        (a.LONGEST_SILENCE, summary.longest_silence),
+        (a.LONGEST_GAP, machine.largest_gap / _NS),
+        (a.LARGEST_PING_GAP, machine.largest_ping_gap / _NS or None),
+        (a.CONSUMER_TIME, summary.consumer_time),
+        (a.USAGE_COMPLETE, summary.usage_complete),
+        (a.READ, summary.read),
+    ]
+
+
+def _request(summary: Summary) -> list[tuple[Attribute, object]]:
+    call, reply = summary.call, summary.reply
+    attempts = len(summary.attempts)
+    return [
+        (a.API, call.api),
+        (a.HELPER, call.helper),
+        (a.SPAN_OWNER, call.owner),
+        (a.ATTEMPTS, attempts),
+        (a.RESEND_COUNT, attempts - 1 if attempts > 1 else None),
+        (a.STATUS_CODE, reply.status if reply is not None else None),
+        (a.REQUEST_ID, reply.request_id if reply is not None else None),
+        (a.INTERMEDIARY, (reply.intermediary or None) if reply is not None else None),
+    ]
+
+
+def _genai(summary: Summary, semconv: str) -> list[tuple[Attribute, object]]:
+    call, machine = summary.call, summary.machine
+    pairs: list[tuple[Attribute, object]] = [
+        (a.REQUEST_STREAM, True),
+        (a.REQUEST_MAX_TOKENS, call.max_tokens),
+        (a.REQUEST_TEMPERATURE, call.temperature),
+        (a.REQUEST_TOP_P, call.top_p),
+        (a.REQUEST_TOP_K, call.top_k),
+        (a.RESPONSE_ID, machine.message_id),
+        (a.RESPONSE_MODEL, machine.model),
+        (a.RESPONSE_TIME_TO_FIRST_CHUNK, summary.time_to_first_event),
+    ]
+    if machine.stop_reason is not None:
+        pairs.append((a.FINISH_REASONS, [machine.stop_reason]))
+    elif machine.message_start:
+        pairs.append((a.FINISH_REASONS, ["error"]))
+    if summary.usage_complete:
+        pairs += [
+            (a.INPUT_TOKENS, summary.total_input_tokens),
+            (a.OUTPUT_TOKENS, machine.output_tokens),
+            (a.CACHE_READ_TOKENS, machine.cache_read),
+            (a.CACHE_CREATION_TOKENS, machine.cache_creation if semconv != "latest" else None),
+            (a.CACHE_WRITE_TOKENS, machine.cache_creation if semconv != "released" else None),
+            (a.REASONING_TOKENS, machine.reasoning_tokens),
+        ]
+    else:
+        pairs.append((a.INPUT_TOKENS, summary.total_input_tokens))
+    return pairs

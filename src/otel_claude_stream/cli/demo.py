@@ -1,0 +1,206 @@
+"""``otel-claude-stream demo``: a fake API, an example application that knows nothing of us, and what we see of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+import webbrowser
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from otel_claude_stream.cli.child import Child, instrumented, unheard
+from otel_claude_stream.cli.errors import FAILED, OK, CommandError, UsageError, check_installed
+from otel_claude_stream.cli.forward import Forwarder, endpoint, headers_from
+from otel_claude_stream.cli.html import page
+from otel_claude_stream.cli.model import StreamView, summarise
+from otel_claude_stream.cli.receiver import Message, Receiver
+from otel_claude_stream.cli.scenarios import INSTRUMENTATION, SCENARIOS, Scenario, jobs
+from otel_claude_stream.cli.telemetry import Snapshot, Telemetry
+from otel_claude_stream.cli.terminal import Progress, View, view_for
+from otel_claude_stream.testing import FakeAPI
+
+WORKER: Final = Path(__file__).parent / "example" / "chat_worker.py"
+REPORT: Final = "claude-streams.html"
+TIMEOUT: Final = 90.0  # seconds; the application needs about ten, a slow machine some more to start it
+TICK: Final = 0.1
+TAIL: Final = 12  # lines of the application that are shown when it failed
+
+EXAMPLES: Final = f"""\
+examples:
+  otel-claude-stream demo                                 a table here, and the picture in {REPORT}
+  otel-claude-stream demo --report out.html --open        the picture elsewhere, opened in the browser
+  otel-claude-stream demo --otlp http://localhost:4318    everything to your collector as well
+  otel-claude-stream demo --no-report --show-app          what the application itself says, for comparison
+
+No account is needed: the API is a fake one on the loopback interface, and nothing leaves the machine unless
+--otlp says so (OTEL_EXPORTER_OTLP_HEADERS is sent along then). It takes less than half a minute."""
+
+EXPORT: Final = {
+    "OTEL_SERVICE_NAME": "chat-worker",
+    "OTEL_PYTHON_DISTRO": "distro",
+    "OTEL_PYTHON_CONFIGURATOR": "configurator",
+    "OTEL_TRACES_EXPORTER": "otlp",
+    "OTEL_METRICS_EXPORTER": "otlp",
+    "OTEL_LOGS_EXPORTER": "none",
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    "OTEL_BSP_SCHEDULE_DELAY": "200",
+    "OTEL_METRIC_EXPORT_INTERVAL": "500",
+}
+"""OpenTelemetry in the application: to our receiver, and often enough to follow (milliseconds)."""
+NOT_INHERITED: Final = ("OTEL_", "ANTHROPIC_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+"""Beginnings of variables that the application does not get: the user's own settings, keys and proxies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user asked for. ``report`` None: no report."""
+
+    report: Path | None
+    open: bool
+    otlp: str | None
+    show_app: bool
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.epilog = EXAMPLES
+    report = parser.add_mutually_exclusive_group()
+    report.add_argument(
+        "--report", metavar="FILE", default=REPORT, help="where the picture goes (default: %(default)s)"
+    )
+    report.add_argument("--no-report", action="store_true", help="no picture")
+    parser.add_argument("--open", action="store_true", help="open the picture in the browser")
+    parser.add_argument("--otlp", metavar="URL", help="send everything to this OTLP/HTTP endpoint as well")
+    parser.add_argument("--show-app", action="store_true", help="show what the application itself prints")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the demo; returns the exit code. Raises ``CommandError`` for what keeps it from running."""
+    check_installed()
+    options = _options(args)
+    with ExitStack() as stack:
+        view = stack.enter_context(closing(view_for(sys.stdout)))
+        telemetry, code = observe(view, options, stack)
+        snapshot = telemetry.snapshot()
+        view.close()
+        view.finish(snapshot.views, summarise(snapshot.views))
+        if options.report is not None and snapshot.views:
+            _write_report(options.report, snapshot, view)
+    if options.open and options.report is not None and snapshot.views:
+        webbrowser.open(options.report.resolve().as_uri())
+    return code
+
+
+def observe(view: View, options: Options, stack: ExitStack) -> tuple[Telemetry, int]:
+    """Start everything, wait for the application; what was received, and the exit code so far."""
+    by_port: dict[int, Scenario] = {}
+    telemetry = Telemetry(lambda found: label(found, by_port))
+    takers = [telemetry.add, *_forwarders(options, view, stack)]
+    with ExitStack() as inner:
+        receiver = inner.enter_context(Receiver(_to_all(takers), view.say))
+        urls: dict[str, str] = {}
+        for scenario in SCENARIOS:
+            api = inner.enter_context(FakeAPI(scenario.scripts))
+            by_port[api.port], urls[scenario.name] = scenario, api.url
+        show = view.say if options.show_app else unheard
+        command = instrumented([sys.executable, str(WORKER)])
+        view.say(f"{len(SCENARIOS)} streams of an example application, under {Path(command[0]).name} ...")
+        child = Child(command, environment(os.environ, receiver.url), json.dumps(jobs(urls)), show)
+        with child:
+            _follow(child, telemetry, view)
+        return telemetry, _judge(child, telemetry, view)
+
+
+def environment(environ: Mapping[str, str], url: str) -> dict[str, str]:
+    """The environment of the application: that of the user without what would disturb, and telemetry to ``url``."""
+    kept = {name: value for name, value in environ.items() if not name.upper().startswith(NOT_INHERITED)}
+    return {
+        **kept,
+        **EXPORT,
+        **INSTRUMENTATION,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+        "ANTHROPIC_API_KEY": "not-a-key",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONIOENCODING": "utf-8",
+    }
+
+
+def label(view: StreamView, by_port: Mapping[int, Scenario]) -> StreamView:
+    """The view with title and note of its scenario, told by the port of its fake API."""
+    scenario = by_port.get(view.port or 0)
+    return view if scenario is None else replace(view, title=scenario.title, note=scenario.note)
+
+
+def _options(args: argparse.Namespace) -> Options:
+    report = None if args.no_report else Path(args.report)
+    if report is not None and (report.is_dir() or not report.parent.is_dir()):
+        raise UsageError(f"--report {report}: there is no folder {report.parent}" if not report.is_dir()
+                         else f"--report {report}: that is a folder")  # fmt: skip
+    try:
+        otlp = None if args.otlp is None else endpoint(args.otlp)
+    except ValueError as error:
+        raise UsageError(f"--otlp: {error}") from error
+    return Options(report, args.open, otlp, args.show_app)
+
+
+def _forwarders(options: Options, view: View, stack: ExitStack) -> list[Callable[[Message], None]]:
+    if options.otlp is None:
+        return []
+    found = Forwarder(options.otlp, lambda why: view.say(f"warning: {why}"), headers_from(os.environ))
+    return [stack.enter_context(found).send]
+
+
+def _to_all(takers: Sequence[Callable[[Message], None]]) -> Callable[[Message], None]:
+    def on_message(message: Message) -> None:
+        for take in takers:
+            take(message)
+
+    return on_message
+
+
+def _follow(child: Child, telemetry: Telemetry, view: View) -> None:
+    """Show progress until the application ends. Raises ``CommandError`` after 90 s."""
+    started = time.monotonic()
+    running = True
+    while running:
+        running = child.poll() is None
+        elapsed, snapshot = time.monotonic() - started, telemetry.snapshot()
+        view.update(Progress(snapshot.views, len(SCENARIOS), snapshot.open, elapsed, running))
+        if elapsed > TIMEOUT:
+            raise CommandError(f"the example application did not end within {TIMEOUT:.0f} s\n{_tail(child)}")
+        if running:
+            time.sleep(TICK)
+
+
+def _judge(child: Child, telemetry: Telemetry, view: View) -> int:
+    """The exit code; what went wrong is told."""
+    code, ended = child.poll(), telemetry.ended()
+    if code:
+        view.say(f"the example application ended with exit code {code}\n{_tail(child)}")
+        return FAILED
+    if ended < len(SCENARIOS):
+        view.say(f"only {ended} of {len(SCENARIOS)} streams were seen\n{_tail(child)}")
+        return FAILED
+    return OK
+
+
+def _tail(child: Child) -> str:
+    lines = list(child.lines)[-TAIL:]
+    return "\n".join(["Its last lines:", *(f"  {line}" for line in lines)]) if lines else "It printed nothing."
+
+
+def _write_report(path: Path, snapshot: Snapshot, view: View) -> None:
+    text = page(snapshot.views, title="Claude streams: the demo", internal_errors=snapshot.internal_errors)
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"cannot write {path}: {error.strerror}") from error
+    view.say(f"The picture: {path}")

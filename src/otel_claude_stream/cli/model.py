@@ -1,0 +1,274 @@
+"""What the views show of a stream: plain frozen data made from its span, the attempt spans below it and its relatives.
+
+All times of a view are seconds from the start of its span, except ``start`` and ``end`` (nanoseconds, epoch).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from otel_claude_stream._core.vocabulary import CALLER_REASONS, Outcome
+from otel_claude_stream._telemetry import attributes as a
+from otel_claude_stream._telemetry import schema
+from otel_claude_stream._telemetry.spec import Attribute
+from otel_claude_stream.cli.otlp import Attributes, SpanData
+from otel_claude_stream.cli.timeline import Attempt, Clocks, Gap, Mark, attempts_from, gaps_between, marks_from
+
+SCOPE = "otel_claude_stream"
+UNKNOWN = "unknown"
+LINE = 400  # characters of one value that are shown
+NANO = 1e9
+ERROR_STATUS = 400  # HTTP statuses from here on answer with an error instead of a stream
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Tokens of a call; ``output`` is None where the stream broke before the usage came."""
+
+    input: int | None
+    output: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamView:
+    """One stream. ``title`` and ``note`` are empty unless somebody who knows the stream gave them."""
+
+    key: str
+    title: str
+    note: str
+    model: str
+    service: str
+    version: str
+    start: int
+    end: int
+    outcome: str
+    phase: str
+    reason: str
+    origin: str
+    error_type: str
+    limit_match: str
+    suspects: tuple[str, ...]
+    advice: str
+    ttft: float | None
+    longest_silence: float | None
+    longest_gap: float | None
+    headers_at: float | None
+    status: int | None
+    requests: int
+    tokens: Tokens
+    stop_reason: str
+    server: str
+    port: int | None
+    marks: tuple[Mark, ...]
+    gaps: tuple[Gap, ...]
+    attempts: tuple[Attempt, ...]
+    marks_dropped: int
+    attributes: Attributes
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the start of the call to the end of its stream; zero if the clock went back."""
+        return max(0, self.end - self.start) / NANO
+
+    @property
+    def retries(self) -> int:
+        """HTTP requests after the first."""
+        return max(0, self.requests - 1)
+
+    @property
+    def stalls(self) -> int:
+        """Silences after the first token that were long enough to be worth a word."""
+        return sum(1 for gap in self.gaps if gap.labelled and gap.kind != "first")
+
+    @property
+    def name(self) -> str:
+        """What the stream is called: its title, else its model."""
+        return self.title or self.model
+
+    def number(self, attribute: Attribute) -> float | None:
+        """The value of a numeric attribute, None if absent or no finite number."""
+        return number(self.attributes, attribute)
+
+    def text(self, attribute: Attribute) -> str:
+        """The value of an attribute as one line, lists joined by commas; empty if absent."""
+        return text(self.attributes, attribute)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Figures over many streams. ``reasons`` is ordered, most frequent first."""
+
+    streams: int
+    outcomes: Mapping[str, int]
+    reasons: tuple[tuple[str, int], ...]
+    ttft_p50: float | None
+    ttft_p95: float | None
+    longest_silence: float | None
+    requests: int
+    start: int
+    end: int
+
+
+def streams(spans: Iterable[SpanData]) -> tuple[StreamView, ...]:
+    """The views of all streams among ``spans``, by start. A span that came twice counts once."""
+    unique = {(span.trace_id, span.span_id): span for span in spans}
+    families: dict[tuple[str, str], list[SpanData]] = {}
+    for span in unique.values():
+        families.setdefault((span.trace_id, span.parent_id), []).append(span)
+    views = []
+    for key, span in unique.items():
+        if is_stream(span):
+            parent = unique.get((span.trace_id, span.parent_id))
+            views.append(stream_view(span, families.get(key, ()), parent))
+    return tuple(sorted(views, key=lambda view: (view.start, view.end, view.key)))
+
+
+def is_stream(span: SpanData) -> bool:
+    """Whether the span is one of ours, and of a stream rather than of one of its attempts."""
+    return span.scope == SCOPE and span.name != schema.ATTEMPT_SPAN.name
+
+
+def stream_view(span: SpanData, children: Collection[SpanData] = (), parent: SpanData | None = None) -> StreamView:
+    """The view of one stream span; ``children`` hold its attempts and, like ``parent``, perhaps the usage."""
+    attrs, duration = span.attributes, max(0, span.end - span.start) / NANO
+    marks = marks_from(span, duration)
+    attempts = attempts_from(span, [child for child in children if child.name == schema.ATTEMPT_SPAN.name], duration)
+    headers_at = number(attrs, a.TIME_TO_HEADERS)
+    dropped = whole(attrs, a.EVENTS_DROPPED) or 0
+    opened = headers_at if headers_at is not None else (attempts[-1].start if attempts else 0.0)
+    status = whole(attrs, a.STATUS_CODE)
+    silence = _silence(attrs)
+    clocks = Clocks(silence, number(attrs, a.CONSUMER_TIME))
+    told = not dropped and (status is None or status < ERROR_STATUS) and headers_at is not None
+    return StreamView(
+        key=f"{span.trace_id}/{span.span_id}",
+        title="",
+        note="",
+        model=text(attrs, a.REQUEST_MODEL) or line(span.name.partition(" ")[2]) or UNKNOWN,
+        service=line(span.service),
+        version=line(span.scope_version),
+        start=span.start,
+        end=max(span.start, span.end),
+        outcome=text(attrs, a.OUTCOME) or UNKNOWN,
+        phase=text(attrs, a.PHASE),
+        reason=text(attrs, a.REASON),
+        origin=text(attrs, a.ORIGIN),
+        error_type=text(attrs, a.ERROR_TYPE),
+        limit_match=text(attrs, a.LIMIT_MATCH),
+        suspects=texts(attrs, a.SUSPECTS),
+        advice=text(attrs, a.ADVICE),
+        ttft=number(attrs, a.TIME_TO_FIRST_TOKEN),
+        longest_silence=silence,
+        longest_gap=number(attrs, a.LONGEST_GAP),
+        headers_at=headers_at,
+        status=status,
+        requests=whole(attrs, a.ATTEMPTS) or 1 + (whole(attrs, a.RESEND_COUNT) or 0),
+        tokens=_tokens([span, *children, *([parent] if parent else [])]),
+        stop_reason=text(attrs, a.STOP_REASON),
+        server=text(attrs, a.SERVER_ADDRESS),
+        port=whole(attrs, a.SERVER_PORT),
+        marks=marks,
+        gaps=gaps_between(marks, opened, duration, clocks) if told or (marks and not dropped) else (),
+        attempts=attempts,
+        marks_dropped=dropped,
+        attributes=attrs,
+    )
+
+
+def summarise(views: Sequence[StreamView]) -> Summary:
+    """Figures over ``views``; the known outcomes are always there, with zero if need be."""
+    outcomes = {outcome.value: 0 for outcome in Outcome}
+    reasons: dict[str, int] = {}
+    for view in views:
+        outcomes[view.outcome] = outcomes.get(view.outcome, 0) + 1
+        if view.reason:
+            reasons[view.reason] = reasons.get(view.reason, 0) + 1
+    ttfts = [view.ttft for view in views if view.ttft is not None]
+    return Summary(
+        streams=len(views),
+        outcomes=outcomes,
+        reasons=tuple(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
+        ttft_p50=percentile(ttfts, 0.5),
+        ttft_p95=percentile(ttfts, 0.95),
+        longest_silence=max((view.longest_silence or 0.0 for view in views), default=None),
+        requests=sum(view.requests for view in views),
+        start=min((view.start for view in views), default=0),
+        end=max((view.end for view in views), default=0),
+    )
+
+
+def percentile(values: Sequence[float], share: float) -> float | None:
+    """The value below which ``share`` (0 to 1) of ``values`` lie, between two of them linearly; None for none."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    at = share * (len(ordered) - 1)
+    low = math.floor(at)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (at - low)
+
+
+def by_caller(reason: str) -> bool:
+    """Whether a reason is the caller's own doing."""
+    return reason in {known.value for known in CALLER_REASONS}
+
+
+def number(attrs: Attributes, attribute: Attribute) -> float | None:
+    """A numeric attribute, None if absent, of another type, or not finite."""
+    value = attrs.get(attribute.name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def whole(attrs: Attributes, attribute: Attribute) -> int | None:
+    """A numeric attribute as a whole number, None if absent."""
+    value = number(attrs, attribute)
+    return None if value is None else int(value)
+
+
+def text(attrs: Attributes, attribute: Attribute) -> str:
+    """An attribute as one line of text, lists joined by commas; empty if absent."""
+    return line(attrs.get(attribute.name))
+
+
+def texts(attrs: Attributes, attribute: Attribute) -> tuple[str, ...]:
+    """An attribute that is a list of strings; a single string is a list of one."""
+    value = attrs.get(attribute.name)
+    if value is None:
+        return ()
+    return tuple(line(item) for item in value) if isinstance(value, tuple) else (line(value),)
+
+
+def line(value: object) -> str:
+    """A value as one line of printable text: control characters become blanks, what is longer than 400 is cut."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.6g}"
+        case tuple():
+            return line(", ".join(line(item) for item in value))
+        case _:
+            shown = "".join(char if char.isprintable() else " " for char in str(value)[: LINE + 1]).strip()
+            return shown if len(shown) <= LINE else shown[: LINE - 1] + "…"
+
+
+def _silence(attrs: Attributes) -> float | None:
+    """The longest time without a byte, that before the end included."""
+    found = [value for value in (number(attrs, a.LONGEST_SILENCE), number(attrs, a.ABORT_IDLE)) if value is not None]
+    return max(found, default=None)
+
+
+def _tokens(family: Sequence[SpanData]) -> Tokens:
+    """The usage, from the first span of the family that has it: which one does depends on who owns the chat span."""
+    for span in family:
+        used = whole(span.attributes, a.INPUT_TOKENS), whole(span.attributes, a.OUTPUT_TOKENS)
+        if used != (None, None):
+            complete = family[0].attributes.get(a.USAGE_COMPLETE.name) is not False
+            return Tokens(used[0], used[1] if complete else None)
+    return Tokens(None, None)

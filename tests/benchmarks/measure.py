@@ -1,0 +1,98 @@
+"""Interleaved measurements: the variants take turns within each round, so that noise hits all of them alike."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import (
+    ConsoleMetricExporter,
+    MetricExportResult,
+    MetricsData,
+    PeriodicExportingMetricReader,
+)
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+from otel_claude_stream import ClaudeStreamInstrumentor
+
+
+class NoSpans(SpanExporter):
+    """Takes spans and does nothing with them: the export itself is not what is measured."""
+
+    def export(self, spans: object) -> SpanExportResult:
+        return SpanExportResult.SUCCESS
+
+
+class NoMetrics(ConsoleMetricExporter):
+    """As `NoSpans`."""
+
+    def export(self, metrics_data: MetricsData, timeout_millis: float = 0, **_: object) -> MetricExportResult:
+        return MetricExportResult.SUCCESS
+
+
+def providers() -> dict[str, object]:
+    """Real SDK providers with a batch processor and a periodic reader, as in production."""
+    tracer = TracerProvider()
+    tracer.add_span_processor(BatchSpanProcessor(NoSpans(), max_queue_size=65536))
+    meter = MeterProvider(metric_readers=[PeriodicExportingMetricReader(NoMetrics(), 3_600_000)])
+    return {"tracer_provider": tracer, "meter_provider": meter}
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median and range of per-round differences, in microseconds."""
+
+    median: float
+    least: float
+    most: float
+
+    def __str__(self) -> str:
+        return f"{self.median:+8.2f} [{self.least:+.2f} {self.most:+.2f}]"
+
+
+def spread(values: list[float]) -> Spread:
+    """The spread of a list: the middle half, as single rounds on a shared machine say little."""
+    ordered = sorted(values)
+    quarter = len(ordered) // 4
+    return Spread(statistics.median(ordered), ordered[quarter], ordered[-1 - quarter])
+
+
+def cpu(work: Callable[[], object], times: int) -> float:
+    """CPU seconds of this process for one run of `work`, averaged over `times` in a row."""
+    gc.collect()
+    gc.disable()
+    try:
+        started = time.process_time()
+        for _ in range(times):
+            work()
+        return (time.process_time() - started) / times
+    finally:
+        gc.enable()
+
+
+def compare(
+    work: Callable[[], object], *, rounds: int, times: int, settings: dict[str, object], unit: float
+) -> tuple[Spread, Spread]:
+    """Bare cost and added cost of `work`, per `unit` (events or streams), in microseconds, over interleaved rounds."""
+    instrumentor = ClaudeStreamInstrumentor()
+    base: list[float] = []
+    added: list[float] = []
+    work()
+    for number in range(rounds):
+        order = ("bare", "on") if number % 2 else ("on", "bare")
+        took: dict[str, float] = {}
+        for variant in order:
+            if variant == "on":
+                instrumentor.instrument(skip_dep_check=True, **settings)
+                work()
+            took[variant] = cpu(work, times)
+            if variant == "on":
+                instrumentor.uninstrument()
+        base.append(took["bare"] / unit * 1e6)
+        added.append((took["on"] - took["bare"]) / unit * 1e6)
+    return spread(base), spread(added)
