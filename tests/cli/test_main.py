@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from otel_claude_stream.cli import main
+from otel_claude_stream.cli.commands import COMMANDS
+from otel_claude_stream.cli.errors import CommandError, check_installed
+from otel_claude_stream.version import __version__
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(command.name in shown for command in COMMANDS)
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"otel-claude-stream {__version__}\n"
+    assert main(["demo", "--help"]) == 0
+    assert "examples:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "COMMAND"),
+        (["dance"], "dance"),
+        (["demo", "--loud"], "--loud"),
+        (["demo", "--report", "a", "--no-report"], "not allowed with"),
+        (["demo", "--report", "/no/such/folder/x.html"], "there is no folder"),
+        (["demo", "--report", "/"], "that is a folder"),
+        (["demo", "--otlp", "localhost:4318"], "http://localhost:4318"),
+    ],
+)
+def test_wrong_usage(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_what_is_not_installed_is_named() -> None:
+    with pytest.raises(CommandError, match=r"not installed: anthropic, opentelemetry\.sdk") as raised:
+        check_installed(there=lambda module: module not in ("anthropic", "opentelemetry.sdk"))
+    assert "pip install 'otel-claude-stream[instruments,otlp]'" in str(raised.value)
+    check_installed(there=lambda module: True)
+    check_installed((("json", "none"),))
+    with pytest.raises(CommandError, match=r"no_such_package\.inside"):
+        check_installed((("no_such_package.inside", "none"),))
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from otel_claude_stream.cli import main; main(['--help']);"
+        "print([name for name in ('anthropic', 'rich', 'google.protobuf') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
