@@ -16,7 +16,20 @@ class Entry:
     Times are nanoseconds of the monotonic clock; `gap` is the longest wait before one of the events it stands for.
     """
 
-    __slots__ = ("at", "block", "characters", "content", "count", "detail", "gap", "index", "last_at", "open", "type")
+    __slots__ = (
+        "at",
+        "block",
+        "characters",
+        "content",
+        "count",
+        "detail",
+        "gap",
+        "index",
+        "last_at",
+        "open",
+        "said",
+        "type",
+    )
 
     def __init__(
         self,
@@ -27,7 +40,7 @@ class Entry:
         characters: int = 0,
         index: object = None,
         block: str = "",
-        content: str = "",
+        said: str = "",
         detail: object = None,
     ) -> None:
         self.type = type_
@@ -38,7 +51,9 @@ class Entry:
         self.characters = characters
         self.index = index
         self.block = block
-        self.content = content
+        self.said = said
+        """The one word that an event of this type brings: the stop reason, the error type."""
+        self.content = ""
         """For a run of deltas: the attribute of a delta that holds its content."""
         self.open = False
         """For a run of deltas: the next delta that comes without a wait may be counted on it directly."""

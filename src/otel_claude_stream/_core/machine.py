@@ -178,7 +178,9 @@ class StreamMachine:
         if not self._none:
             self.journal.add(run)
 
-    def _note(self, type_: str, at: int, gap: int, *, index: int | None = None, block: str = "") -> None:
+    def _note(
+        self, type_: str, at: int, gap: int, *, index: int | None = None, block: str = "", said: str = ""
+    ) -> None:
         self._close_run(at)
         self._close_pings()
         self.others += 1
@@ -187,7 +189,7 @@ class StreamMachine:
         reached = TRANSITIONS.get(type_, Phase.AWAITING_FIRST_TOKEN)
         if _ORDER[reached] > _ORDER[self.phase]:
             self.phase = reached
-        self.journal.add(Entry(type_, at, gap, index=index, block=block))
+        self.journal.add(Entry(type_, at, gap, index=index, block=block, said=said))
 
     def start(self, message_id: str | None, model: str | None, at: int, gap: int) -> None:
         """`message_start`. Its usage is given to `usage`."""
@@ -239,7 +241,7 @@ class StreamMachine:
         """`message_delta`: the stop reason and the usage that counts."""
         self.message_delta = True
         self.stop_reason = stop_reason or self.stop_reason
-        self._note("message_delta", at, gap)
+        self._note("message_delta", at, gap, said=stop_reason or "")
 
     def stop(self, at: int, gap: int) -> None:
         """`message_stop`: the message is complete, whatever the wire does next."""
@@ -273,7 +275,7 @@ class StreamMachine:
     def error(self, error_type: str | None, at: int, gap: int) -> None:
         """An `error` event."""
         self.error_type = error_type or self.error_type
-        self._note("error", at, gap)
+        self._note("error", at, gap, said=error_type or "")
 
     def other(self, type_: str, at: int, gap: int) -> None:
         """An event of a type that is not of a message: unknown to this version, counted and told."""

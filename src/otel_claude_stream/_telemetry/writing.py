@@ -14,6 +14,9 @@ from otel_claude_stream._telemetry.spec import Attribute
 _NS = 1e9
 Values = dict[str, Any]
 
+_SAID = {"message_delta": a.STOP_REASON, "error": a.ERROR_TYPE}
+"""The attribute of the one word that an event of a type brings."""
+
 
 def entry_name(entry: Entry) -> str:
     """The event's name. An SSE event that has the name of one of our own gets `sse_` before it."""
@@ -37,6 +40,8 @@ def entry_attributes(entry: Entry) -> Values:
         found[a.BLOCK_INDEX.name] = entry.index
     if entry.block:
         found[a.BLOCK_TYPE.name] = entry.block
+    if entry.said and (attribute := _SAID.get(entry.type)) is not None:
+        found[attribute.name] = entry.said
     if isinstance(entry.detail, dict):
         found.update(entry.detail)
     return found
