@@ -79,9 +79,11 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
             _streams,
         )
         _guard.on_report(emitter.internal_error)
+        _streams.tell_stalls(merged.stall_thresholds)
         limits = parse_limits(merged.limits) if merged.limits else KNOWN_LIMITS
         _hooks.install(Watch(emitter, merged, limits, _streams, monotonic=CLOCK))
 
     def _uninstrument(self, **_: Any) -> None:
         _hooks.remove()
+        _streams.tell_stalls(())
         _guard.on_report(None)

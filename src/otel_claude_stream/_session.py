@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -86,6 +85,7 @@ class StreamSession:
         "_wall_offset",
         "anchor",
         "arrived",
+        "asked",
         "bytes",
         "call",
         "clock",
@@ -124,19 +124,21 @@ class StreamSession:
         self._head_wait: int | None = None
         self._first_event_at_wait: int | None = None
         self._first_token_wait: int | None = None
-        self._recent: deque[tuple[int, int]] = deque(maxlen=_RECENT_SAMPLES)
+        self._recent: tuple[tuple[int, int], ...] = ()
         self._stalls = StallWatch(config.stall_thresholds)
         self._largest_gap = 0
         self._last_wait = 0
         self._earlier = 0
         self.machine = StreamMachine(
-            deltas=config.deltas if emission.wants_events else "none", budget=config.event_budget
+            deltas=config.deltas if emission.wants_events else "none", budget=emission.event_budget
         )
         self.anchor: object = None
         """A weak reference to the response, whose callback ends the session."""
         self.on_end: Callable[[StreamSession], None] | None = None
         self.on_drop: Callable[[StreamSession], None] | None = None
         # The hot path's.
+        self.asked = 0
+        """When the reader last began to wait for bytes."""
         self.arrived = started
         """When the last bytes came."""
         self.waited = 0
@@ -213,7 +215,7 @@ class StreamSession:
         self.machine.waits(self.arrived)
         recent = self._recent
         if not recent or now - recent[-1][0] > _NS:
-            recent.append((now, self.bytes))
+            self._recent = (*recent[1 - _RECENT_SAMPLES :], (now, self.bytes))
 
     def on_gap(self, gap: int) -> None:
         """An event of the message came, and the reader had waited `gap` (more than a burst) for it."""
@@ -221,18 +223,26 @@ class StreamSession:
             self._emission.gap(gap / _NS, largest=gap > self._largest_gap)
             self._largest_gap = max(gap, self._largest_gap)
         if self._stalls.passed(gap):
-            self._stalled(gap)
+            self._stalled(gap, self.arrived)
             self._stalls.reset()
 
-    def _stalled(self, gap: int) -> None:
+    def look(self) -> None:
+        """Tell the thresholds that the wait that is going on has passed. From any thread, while the stream is open."""
+        now = self.clock()
+        if self.asked > self.arrived:  # else the caller has bytes to work on
+            gap = self.waited - self.progress + now - self.asked
+            if self._stalls.passed(gap) and not self.ended:
+                self._stalled(gap, now)
+
+    def _stalled(self, gap: int, now: int) -> None:
         machine = self.machine
-        pinged = machine.last_ping_at is not None and self.arrived - machine.last_ping_at < gap
+        pinged = machine.last_ping_at is not None and machine.last_ping_at > now - gap
         kind = "pings_only" if pinged else "silent"
         for label in self._stalls.take(gap):
             self._emission.stalled(label, kind)
             machine.own(
                 "stall",
-                self.arrived,
+                now,
                 {
                     a.STALL_THRESHOLD.name: label,
                     a.STALL_KIND.name: kind,
@@ -299,6 +309,8 @@ class StreamSession:
 
     def _finish(self, end: End, now: int) -> None:
         machine = self.machine
+        if self._stalls.passed(self.waited - self.progress):
+            self._stalled(self.waited - self.progress, now)
         machine.settle(self.arrived)
         facts = self._facts(end, now, self._reply or self._pending_reply)
         try:

@@ -27,6 +27,7 @@ class Entry:
         "index",
         "last_at",
         "open",
+        "order",
         "said",
         "type",
     )
@@ -57,37 +58,41 @@ class Entry:
         """For a run of deltas: the attribute of a delta that holds its content."""
         self.open = False
         """For a run of deltas: the next delta that comes without a wait may be counted on it directly."""
+        self.order = 0
+        """How many events came before it: several in one segment have one time."""
         self.detail = detail
 
 
 class Journal:
     """Keeps at most `budget` entries: the first of each type, the head, and the newest. Counts what it leaves out."""
 
-    __slots__ = ("_head", "_room", "_tail", "_types", "dropped")
+    __slots__ = ("_head", "_room", "_tail", "_tail_room", "_types", "dropped")
 
     def __init__(self, budget: int) -> None:
-        tail = max(4, budget // _TAIL_SHARE)
-        self._room = max(1, budget - tail - min(_MAX_TYPES, budget // 4))
+        self._tail_room = max(4, budget // _TAIL_SHARE)
+        self._room = max(1, budget - self._tail_room - min(_MAX_TYPES, budget // 4))
         self._head: list[Entry] = []
-        self._tail: deque[Entry] = deque(maxlen=tail)
-        self._types: set[str] = set()
+        self._tail: deque[Entry] | None = None  # most streams never need it, and an empty deque takes 760 bytes
+        self._types: list[str] = []
         self.dropped = 0
         """SSE events (not entries) that were left out."""
 
     def add(self, entry: Entry) -> None:
         """Keep an entry, at the cost of the oldest in the tail if there is no room."""
         if entry.type not in self._types and len(self._types) < _MAX_TYPES:
-            self._types.add(entry.type)
+            self._types.append(entry.type)
             self._head.append(entry)
             self._room -= 1
         elif self._room > 0:
             self._head.append(entry)
             self._room -= 1
         else:
-            if len(self._tail) == self._tail.maxlen:
+            if self._tail is None:
+                self._tail = deque(maxlen=self._tail_room)
+            if len(self._tail) == self._tail_room:
                 self.dropped += self._tail[0].count
             self._tail.append(entry)
 
     def entries(self) -> list[Entry]:
-        """What was kept, in the order of time."""
-        return sorted([*self._head, *self._tail], key=lambda entry: entry.at)
+        """What was kept, in the order of time, and of arrival where that is the same."""
+        return sorted([*self._head, *(self._tail or ())], key=lambda entry: (entry.at, entry.order))

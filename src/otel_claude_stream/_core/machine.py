@@ -154,6 +154,7 @@ class StreamMachine:
         run = Entry(DELTA, at, 0 if first else gap, characters=size, index=index, block=block)
         run.content = _CONTENT_OF.get(kind, "")
         run.open = run.content != "" and not self._all
+        run.order = self.events
         self.run = run
         return first
 
@@ -183,13 +184,15 @@ class StreamMachine:
     ) -> None:
         self._close_run(at)
         self._close_pings()
+        entry = Entry(type_, at, gap, index=index, block=block, said=said)
+        entry.order = self.events
         self.others += 1
         if self.phase in (Phase.STREAMING, Phase.FINISHING):
             self.largest_gap = max(self.largest_gap, gap)
         reached = TRANSITIONS.get(type_, Phase.AWAITING_FIRST_TOKEN)
         if _ORDER[reached] > _ORDER[self.phase]:
             self.phase = reached
-        self.journal.add(Entry(type_, at, gap, index=index, block=block, said=said))
+        self.journal.add(entry)
 
     def start(self, message_id: str | None, model: str | None, at: int, gap: int) -> None:
         """`message_start`. Its usage is given to `usage`."""
@@ -250,22 +253,26 @@ class StreamMachine:
 
     def ping(self, at: int, gap: int) -> None:
         """A ping. Those with nothing but deltas between them are told as one."""
+        order = self.events
         self.pings += 1
         self.others += 1
         if self.phase is Phase.AWAITING_FIRST_EVENT:
             self.phase = Phase.AWAITING_FIRST_TOKEN
         if self.last_ping_at is not None:
-            self.largest_ping_gap = max(self.largest_ping_gap, at - self.last_ping_at)
+            since = at - self.last_ping_at
+            self.largest_ping_gap = max(self.largest_ping_gap, since)
+            gap = min(gap, max(since, 0))  # `gap` is the wait since the last content
         self.last_ping_at = at
         pings = self._pings
-        if self._all:
-            self.journal.add(Entry("ping", at, gap))
-        elif pings is None:
-            self._pings = Entry("ping", at, gap)
-        else:
+        if pings is not None:
             pings.count += 1
             pings.last_at = at
             pings.gap = max(pings.gap, gap)
+            return
+        self._pings = Entry("ping", at, gap)
+        self._pings.order = order
+        if self._all:
+            self._close_pings()
 
     def _close_pings(self) -> None:
         if self._pings is not None:
@@ -285,6 +292,7 @@ class StreamMachine:
         """One of our own events (`stall`, `retry`, `abort`): no SSE event, so not counted as one."""
         entry = Entry(type_, at, gap, detail=detail)
         entry.count = 0
+        entry.order = self.events
         self.journal.add(entry)
 
     def settle(self, at: int) -> None:

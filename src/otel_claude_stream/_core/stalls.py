@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+from functools import cache
+
 _NS = 1_000_000_000
 
 
@@ -10,15 +13,21 @@ def label(seconds: float) -> str:
     return f"{seconds:g}s"
 
 
-class StallWatch:
-    """The thresholds of one stream. Each is told once for each wait that passes it."""
+@cache
+def _prepared(thresholds: tuple[float, ...]) -> tuple[tuple[int, str], ...]:
+    """Nanoseconds and label of each: the same for every stream."""
+    return tuple((int(seconds * _NS), label(seconds)) for seconds in thresholds)
 
-    __slots__ = ("_least", "_thresholds", "_told")
+
+class StallWatch:
+    """The thresholds of one stream. Each is told once for each wait that passes it, whoever notices first."""
+
+    __slots__ = ("_least", "_left", "_thresholds")
 
     def __init__(self, thresholds: tuple[float, ...]) -> None:
-        self._thresholds = tuple((int(seconds * _NS), label(seconds)) for seconds in thresholds)
+        self._thresholds = _prepared(thresholds)
         self._least = self._thresholds[0][0] if thresholds else None
-        self._told = 0
+        self._left: deque[tuple[int, str]] | None = None  # made with the first stall: most streams have none
 
     def passed(self, waited: int) -> bool:
         """Whether a wait (in nanoseconds) passes any threshold: the cheap question."""
@@ -26,11 +35,13 @@ class StallWatch:
 
     def take(self, waited: int) -> list[str]:
         """The labels that a finished or running wait has passed and that were not told for it before."""
-        found = [name for limit, name in self._thresholds if waited >= limit]
-        new = found[self._told :]
-        self._told = len(found)
-        return new
+        if self._left is None:
+            self._left = deque(self._thresholds)
+        found: list[str] = []
+        while self._left and self._left[0][0] <= waited:
+            found.append(self._left.popleft()[1])
+        return found
 
     def reset(self) -> None:
         """Content came: the next wait begins at nothing."""
-        self._told = 0
+        self._left = None

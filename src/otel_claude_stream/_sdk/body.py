@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+from otel_claude_stream._core.call import Reply
 from otel_claude_stream._sdk.ends import body_closed, body_ended, body_failed
+from otel_claude_stream._sdk.unread import UnreadBody
 from otel_claude_stream._session import WAIT_NS, StreamSession
 
 
-def sync_reads(inner: Iterator[bytes], session: StreamSession) -> Iterator[bytes]:
+def sync_reads(inner: Iterator[bytes], session: StreamSession, unread: UnreadBody) -> Iterator[bytes]:
     """The bytes of a body, with the time of each read."""
     clock = session.clock
-    asked = clock()
+    session.asked = asked = clock()
     try:
         # `zip` reads the clock after each chunk without a step of the interpreter: this loop runs for every read.
         for chunk, now in zip(inner, iter(clock, None), strict=False):
@@ -25,25 +27,28 @@ def sync_reads(inner: Iterator[bytes], session: StreamSession) -> Iterator[bytes
             session.arrived = now
             session.reads += 1
             session.bytes += len(chunk)
+            if not session.decoded:
+                unread.read(chunk)
             yield chunk
-            asked = clock()
+            session.asked = asked = clock()
     except BaseException as error:
         session.on_wait(clock() - asked, None)
-        body_failed(session, error)
+        body_failed(session, error, unread)
         raise
     session.on_wait(clock() - asked, None)
-    body_ended(session)
+    body_ended(session, unread)
 
 
 class AsyncReads:
     """As `sync_reads`. A class, as the event loop would finalise an async generator of ours in a task of its own."""
 
-    __slots__ = ("_inner", "_next", "_session")
+    __slots__ = ("_inner", "_next", "_session", "_unread")
 
-    def __init__(self, inner: AsyncIterator[bytes], session: StreamSession) -> None:
+    def __init__(self, inner: AsyncIterator[bytes], session: StreamSession, unread: UnreadBody) -> None:
         self._inner = inner
         self._next = inner.__anext__
         self._session = session
+        self._unread = unread
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -51,16 +56,16 @@ class AsyncReads:
     async def __anext__(self) -> bytes:
         session = self._session
         clock = session.clock
-        asked = clock()
+        session.asked = asked = clock()
         try:
             chunk = await self._next()
         except StopAsyncIteration:
             session.on_wait(clock() - asked, None)
-            body_ended(session)
+            body_ended(session, self._unread)
             raise
         except BaseException as error:
             session.on_wait(clock() - asked, None)
-            body_failed(session, error)
+            body_failed(session, error, self._unread)
             raise
         now = clock()
         if now - asked > WAIT_NS:
@@ -68,6 +73,8 @@ class AsyncReads:
         session.arrived = now
         session.reads += 1
         session.bytes += len(chunk)
+        if not session.decoded:
+            self._unread.read(chunk)
         return chunk
 
     def __getattr__(self, name: str) -> Any:
@@ -99,11 +106,12 @@ class TimedBody:
     more than all the rest of this package.
     """
 
-    __slots__ = ("_session", "_wrapped", "stream_observer")
+    __slots__ = ("_session", "_unread", "_wrapped", "stream_observer")
 
-    def __init__(self, wrapped: Any, session: StreamSession) -> None:
+    def __init__(self, wrapped: Any, session: StreamSession, reply: Reply) -> None:
         self._wrapped = wrapped
         self._session = session
+        self._unread = UnreadBody(session, reply)
         self.stream_observer = getattr(wrapped, "stream_observer", None)
 
     @property  # type: ignore[misc] # what `isinstance` asks besides the type
@@ -114,12 +122,12 @@ class TimedBody:
         return getattr(self._wrapped, name)
 
     def __iter__(self) -> Iterator[bytes]:
-        return sync_reads(iter(self._wrapped), self._session)
+        return sync_reads(iter(self._wrapped), self._session, self._unread)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         inner = self._wrapped.__aiter__()
         reads = AsyncGeneratorReads if hasattr(inner, "aclose") else AsyncReads
-        return reads(inner, self._session)
+        return reads(inner, self._session, self._unread)
 
     def close(self) -> None:
         """Close the wrapped body."""

@@ -12,6 +12,8 @@ from otel_claude_stream._core.call import Call
 MESSAGES_PATH = "/messages"
 """Where a request that streams a message goes, on every client: Bedrock and Vertex rewrite it later, per attempt."""
 
+_BETA_TYPES = "anthropic.types.beta"
+
 _UTIL_GENAI_KEY = "opentelemetry.genai.client.inference.context"
 _OTHER_OWNER_KEYS = (_UTIL_GENAI_KEY, "suppress_language_model_instrumentation")
 """Context keys that say that another instrumentation has this call: opentelemetry-util-genai's, OpenLLMetry's."""
@@ -34,15 +36,18 @@ def is_message_stream(options: object, *, stream: bool) -> bool:
     return str(getattr(options, "url", "")).partition("?")[0].rstrip("/").endswith(MESSAGES_PATH)
 
 
-def call_of(client: object, options: object, setting: str) -> Call:
-    """What is known of a call from its client and options. `setting` is that of `span`."""
-    body = getattr(options, "json_data", None)
-    request: Mapping[str, object] = body if isinstance(body, Mapping) else {}
+def call_of(client: object, options: object, cast_to: object, setting: str) -> Call:
+    """What is known of a call from its client, its options and its result's type. `setting` is that of `span`."""
+    request: dict[str, object] = {}
+    for part in ("json_data", "extra_json"):  # the second is `extra_body`, which wins
+        body = getattr(options, part, None)
+        if isinstance(body, Mapping):
+            request.update(body)
     host, port = _server(client)
     return Call(
         model=_text(request.get("model")) or "unknown",
         provider=_provider(client),
-        api="beta.messages" if "beta=true" in str(getattr(options, "url", "")) else "messages",
+        api=_api(options, cast_to),
         helper=_helper(options),
         server_address=host,
         server_port=port,
@@ -53,6 +58,14 @@ def call_of(client: object, options: object, setting: str) -> Call:
         top_k=_whole(request.get("top_k")),
         read_timeout=_read_timeout(client, options),
     )
+
+
+def _api(options: object, cast_to: object) -> str:
+    """Which resource was called. From SDK 2 on its URL is the same for both; the message's class is not."""
+    beta = str(getattr(cast_to, "__module__", "")).startswith(_BETA_TYPES) or "beta=true" in str(
+        getattr(options, "url", "")
+    )
+    return "beta.messages" if beta else "messages"
 
 
 def _text(value: object) -> str | None:

@@ -6,9 +6,10 @@ import sys
 from types import FrameType
 
 from otel_claude_stream import _guard
-from otel_claude_stream._core.vocabulary import Stop
+from otel_claude_stream._core.vocabulary import ErrorSource, Stop
 from otel_claude_stream._sdk.faults import fault_of, name_of
 from otel_claude_stream._sdk.replies import end_by, reply_of
+from otel_claude_stream._sdk.unread import UnreadBody
 from otel_claude_stream._session import End, StreamSession
 
 _SDK = "anthropic"
@@ -69,22 +70,33 @@ def _closed_by_exit() -> bool:
 
 
 @_guard.guarded("body_ended", None)
-def body_ended(session: StreamSession) -> None:
-    """The body came to its end. If the SDK decodes it, the stream's end tells more and follows at once."""
-    if not session.decoded:
-        session.end(End(Stop.EXHAUSTED))
+def body_ended(session: StreamSession, unread: UnreadBody) -> None:
+    """The body came to its end. If the SDK decodes it, the stream's end tells more and follows at once.
+
+    Of an opaque body nobody of us knows whether it was whole: its span ends, and says nothing of an outcome.
+    """
+    if session.decoded:
+        return
+    if unread.opaque:
+        session.forget()
+    else:
+        session.end(_with_error_event(End(Stop.EXHAUSTED), session, unread))
 
 
-def body_failed(session: StreamSession, error: BaseException) -> None:
-    """A read of the body raised. As above."""
+def body_failed(session: StreamSession, error: BaseException, unread: UnreadBody) -> None:
+    """A read of the body raised. As above. That its reader was dropped is no end: closing or dropping the response is."""
     try:
-        if not session.decoded:
-            if isinstance(error, GeneratorExit):
-                session.drop()
-            else:
-                session.end(end_by(error))
+        if not session.decoded and not isinstance(error, GeneratorExit):
+            session.end(_with_error_event(end_by(error), session, unread))
     except Exception as failure:  # noqa: BLE001 - the boundary
         _guard.report("body_failed", failure)
+
+
+def _with_error_event(end: End, session: StreamSession, unread: UnreadBody) -> End:
+    """Add what an error event in the bytes said: nobody raises it for a caller that reads bytes."""
+    if unread.error_event:
+        end.error_type, end.error_source = session.machine.error_type, ErrorSource.SSE
+    return end
 
 
 @_guard.guarded("body_closed", None)

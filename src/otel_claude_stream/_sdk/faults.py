@@ -48,6 +48,26 @@ def fault_of(error: BaseException) -> Fault:
     )
 
 
+def fault_of_attempt(error: BaseException) -> Fault:
+    """The fault of an attempt that is retried, as the caller would get it if it were not.
+
+    SDKs before 1.0 decide on a retry with the transport's own error in hand, and wrap only the last one.
+    """
+    fault = fault_of(error)
+    if not fault.outermost_is("TransportError") or fault.has("HTTPStatusError"):
+        return fault
+    names = ("APITimeoutError",) if fault.outermost_is("TimeoutException") else ()
+    bases = frozenset({*names, "APIConnectionError", "APIError", "Exception"})
+    return Fault(
+        kinds=((*names, "APIConnectionError")[0], *fault.kinds),
+        modules=("anthropic", *fault.modules),
+        bases=(bases, *fault.bases),
+        message=fault.message,
+        messages=fault.messages,
+        errno=fault.errno,
+    )
+
+
 def name_of(error: BaseException) -> str:
     """The class as `module.Class`, at the top-level package that users import it from."""
     kind = type(error)

@@ -89,7 +89,7 @@ def _odd(session: StreamSession, event: object, error: Exception) -> None:
 def _well_formed(event: object) -> bool:
     delta = getattr(event, "delta", None)
     if getattr(event, "type", None) != "content_block_delta":
-        return True
+        return hasattr(event, "type")
     texts = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
     name = texts.get(getattr(delta, "type", ""), "")
     return hasattr(event, "index") and hasattr(delta, "type") and (not name or isinstance(getattr(delta, name, 0), str))

@@ -15,6 +15,7 @@ from typing import Any
 
 from otel_claude_stream import _guard
 from otel_claude_stream._core.vocabulary import Stop
+from otel_claude_stream._sdk.stall_ticker import StallTicker
 from otel_claude_stream._session import End, StreamSession
 
 _log = logging.getLogger("otel_claude_stream")
@@ -29,7 +30,9 @@ class OpenStreams:
     def __init__(self) -> None:
         self._sessions: dict[int, StreamSession] = {}
         self._late: deque[tuple[StreamSession, int]] = deque()
-        self._counts: dict[int, list[Any]] = {}  # keyed by identity: the emitter has one dict for each set of labels
+        self._seen: dict[int, dict[str, Any]] = {}  # by identity: the emitter has one dict for each set of labels
+        self._ticker: StallTicker | None = None
+        self._thresholds: tuple[float, ...] = ()
         self._exit_registered = False
         os.register_at_fork(after_in_child=self._after_fork)
 
@@ -39,11 +42,24 @@ class OpenStreams:
         session.on_end = self._remove
         session.on_drop = self.dropped
         self._sessions[id(session)] = session
+        if self._thresholds:
+            self._wake()
         if not self._exit_registered:
             # At the first stream, not at import: handlers run last in, first out, and the providers' own handler,
             # which was registered when they were made, must still be to come.
             self._exit_registered = True
             atexit.register(self._at_exit)
+
+    def tell_stalls(self, thresholds: tuple[float, ...]) -> None:
+        """Set the waits, in seconds, that are told while they last; none for no thread at all."""
+        if self._ticker is not None:
+            self._ticker.stop()
+        self._ticker, self._thresholds = None, thresholds
+
+    def _wake(self) -> None:
+        if self._ticker is None:
+            self._ticker = StallTicker(self._thresholds, self._sessions.values)
+        self._ticker.wake()
 
     def _remove(self, session: StreamSession) -> None:
         self._sessions.pop(id(session), None)
@@ -80,12 +96,12 @@ class OpenStreams:
 
     def counts(self) -> Iterable[tuple[int, dict[str, Any]]]:
         """Open streams, per set of labels; zero for sets that had some before: for the up-down counter."""
-        for count in self._counts.values():
-            count[0] = 0
+        found = dict.fromkeys(self._seen, 0)
         for session in list(self._sessions.values()):
             labels = session.labels
-            self._counts.setdefault(id(labels), [0, labels])[0] += 1
-        return [(count, labels) for count, labels in self._counts.values()]
+            self._seen[id(labels)] = labels
+            found[id(labels)] = found.get(id(labels), 0) + 1
+        return [(count, self._seen[key]) for key, count in found.items()]
 
     def ages(self) -> Iterable[tuple[float, dict[str, Any]]]:
         """Age of the oldest open stream, per set of labels: for the gauge."""
@@ -110,6 +126,7 @@ class OpenStreams:
         for session in list(self._sessions.values()):
             session.disown()
         self._sessions.clear()
+        self._ticker = None  # threads do not survive a fork
         self._late.clear()
 
 

@@ -19,6 +19,7 @@ from otel_claude_stream._sdk.async_shell import AsyncEvents, AsyncFrames
 from otel_claude_stream._sdk.body import TimedBody
 from otel_claude_stream._sdk.calls import call_of, is_message_stream
 from otel_claude_stream._sdk.ends import request_failed, stream_closed
+from otel_claude_stream._sdk.faults import fault_of_attempt
 from otel_claude_stream._sdk.replies import end_by, reply_of
 from otel_claude_stream._sdk.streams import OpenStreams
 from otel_claude_stream._sdk.sync_shell import sync_events, sync_frames
@@ -122,7 +123,8 @@ class Watch:
         if not is_instrumentation_enabled():
             return None
         self._streams.settle()
-        call = call_of(client, options, self._config.span)
+        cast_to = args[0] if args else kwargs.get("cast_to")
+        call = call_of(client, options, cast_to, self._config.span)
         started, wall = self._monotonic(), self._wall()
         emission = self._emitter.begin(call, wall)
         if self._emitter.is_silent(emission):
@@ -175,7 +177,10 @@ class Watch:
         if session is None:
             return
         error = sys.exc_info()[1]
-        session.attempt_failed(delay, end_by(error) if error is not None else None)
+        end = end_by(error) if error is not None else None
+        if error is not None and end is not None:
+            end.fault = fault_of_attempt(error)
+        session.attempt_failed(delay, end)
 
     def process_response(self, wrapped: Wrapped, _: Any, args: Arguments, kwargs: Keywords) -> Any:
         """Around `_process_response`, sync and async: the response that counts."""
@@ -192,9 +197,10 @@ class Watch:
         extensions = getattr(response, "extensions", None)
         if not isinstance(extensions, dict):
             return False
+        reply = reply_of(response)
         extensions[SESSION_KEY] = session
-        response.stream = TimedBody(response.stream, session)
-        session.opened(reply_of(response))
+        response.stream = TimedBody(response.stream, session, reply)
+        session.opened(reply)
         self._streams.watch(session, response)
         return True
 

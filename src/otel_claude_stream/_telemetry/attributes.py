@@ -170,6 +170,16 @@ BLOCKS: Final = Attribute("claude.stream.blocks", "int", "Content blocks.")
 CHARACTERS: Final = Attribute("claude.stream.characters", "int", "Characters of text, thinking and tool input.")
 BYTES: Final = Attribute("claude.stream.bytes", "int", "Bytes of the body as they came over the wire.")
 READS: Final = Attribute("claude.stream.reads", "int", "Reads of the body that returned bytes.")
+EVENTS_PER_READ: Final = Attribute(
+    "claude.stream.events_per_read",
+    "double",
+    "Events for each read. Far above 1 where a hop holds events back and sends them together.",
+)
+RECENT_BYTES: Final = Attribute(
+    "claude.stream.abort.recent_bytes",
+    "int",
+    "Bytes in the last five seconds: they flowed to the end if a limit on the duration cut, not if an idle limit did.",
+)
 LONGEST_SILENCE: Final = Attribute(
     "claude.stream.longest_silence", "double", "Longest time, in seconds, that a read waited for the next byte."
 )
@@ -204,7 +214,9 @@ STALL_KIND: Final = Attribute(
 WHERE: Final = Attribute("claude.stream.internal.where", "string", "Part of this package that failed.")
 
 # --- Of single events.
-COUNT: Final = Attribute("claude.stream.event.count", "int", "SSE events that this event stands for.")
+COUNT: Final = Attribute(
+    "claude.stream.event.count", "int", "SSE events that this event stands for; absent if it is one."
+)
 LAST_AT: Final = Attribute(
     "claude.stream.event.span", "double", "Seconds from the first to the last of the events it stands for."
 )

@@ -14,7 +14,7 @@ from otel_claude_stream._core.call import Call
 from otel_claude_stream._core.summary import Summary
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
-from otel_claude_stream._telemetry import schema
+from otel_claude_stream._telemetry import schema, zeros
 from otel_claude_stream._telemetry.instruments import Bounded, Counter, Histogram, Labels, is_live, names, observe
 from otel_claude_stream._telemetry.logs import LogEvents
 from otel_claude_stream._telemetry.writing import entry_attributes, entry_name, span_attributes
@@ -83,6 +83,14 @@ class Emission:
     def wants_events(self) -> bool:
         """Whether anybody would see the events of this stream."""
         return self._emitter.wants_events(self.span)
+
+    @property
+    def event_budget(self) -> int:
+        """Events that may be kept: the setting, or what the span holds, as its SDK drops the oldest beyond that."""
+        setting = self._emitter.config.event_budget
+        limits = getattr(self.span, "_limits", None)  # of the SDK's spans; the API does not tell
+        most = getattr(limits, "max_events", None)
+        return min(setting, most) if isinstance(most, int) else setting
 
     def first_token(self, seconds: float, block: str) -> None:
         """The first content delta came."""
@@ -177,6 +185,7 @@ class Emitter:
         self._model = Bounded(config.max_models)
         self._server = Bounded(config.max_models)
         self._labels: dict[tuple[str, str], Labels] = {}
+        self._outcomes: dict[tuple[int, Outcome], Labels] = {}  # keyed by the identity of a dict that `_labels` keeps
         self._on_span = config.events in {"span", "both"}
         if config.metrics:
             observe(meter, schema.ACTIVE, streams.counts)
@@ -188,6 +197,29 @@ class Emitter:
         found = self._labels.get(key)
         if found is None:
             found = self._labels[key] = {a.REQUEST_MODEL.name: key[0], a.SERVER_ADDRESS.name: key[1]}
+            self._begin_at_zero(found)
+        return found
+
+    def _begin_at_zero(self, labels: Labels) -> None:
+        """Make the series that alerts ask for exist before their first event."""
+        instruments = self.instruments
+        if instruments is None:
+            return
+        for counter, series in (
+            (instruments.aborts, zeros.aborts()),
+            (instruments.retries, zeros.retries()),
+            (instruments.requests, zeros.requests()),
+            (instruments.stalls, zeros.stalls(self.config.stall_thresholds)),
+        ):
+            for more in series:
+                counter.add(0, {**labels, **more})
+
+    def outcome_labels(self, labels: Labels, outcome: Outcome) -> Labels:
+        """`labels` with an outcome; one dict each, as every stream needs one."""
+        key = (id(labels), outcome)
+        found = self._outcomes.get(key)
+        if found is None:
+            found = self._outcomes[key] = {**labels, a.OUTCOME.name: outcome.value}
         return found
 
     def genai_labels(self, call: Call, response_model: str | None) -> Labels:
@@ -232,7 +264,7 @@ class Emitter:
         for entry in summary.entries:
             name, attributes, at = entry_name(entry), entry_attributes(entry), wall(entry.at)
             if span is not None:
-                span.add_event(name, attributes, at)
+                span.add_event(name, attributes or None, at)
             if self._logs is not None:
                 self._logs.emit(name, attributes, at, emission.context)
 
@@ -284,7 +316,7 @@ def _record(instruments: Instruments, emission: Emission, emitter: Emitter, summ
     """The metrics that are recorded once a stream, at its end."""
     labels, verdict, facts, machine = emission.labels, summary.verdict, summary.facts, summary.machine
     context = emission.context
-    outcome = {**labels, a.OUTCOME.name: verdict.outcome.value}
+    outcome = emitter.outcome_labels(labels, verdict.outcome)
     instruments.duration.record(facts.elapsed, outcome, context)
     if summary.reads:
         instruments.longest_silence.record(summary.longest_silence, outcome, context)
@@ -306,7 +338,7 @@ def _record(instruments: Instruments, emission: Emission, emitter: Emitter, summ
     elif machine.output_tokens is not None and summary.writing_time:
         instruments.tokens_rate.record(machine.output_tokens / summary.writing_time, labels)
     if emission.call.owner != "other":
-        _record_genai(instruments, emitter.genai_labels(emission.call, machine.model), context, summary)
+        _record_genai(instruments, emitter.genai_labels(emission.call, machine.model), summary)
 
 
 def _record_failure(instruments: Instruments, labels: Labels, context: Context, summary: Summary) -> None:
@@ -319,13 +351,13 @@ def _record_failure(instruments: Instruments, labels: Labels, context: Context, 
         instruments.tokens_wasted.add(wasted, {**labels, a.REASON.name: verdict.reason.value})
 
 
-def _record_genai(instruments: Instruments, labels: Labels, context: Context, summary: Summary) -> None:
+def _record_genai(instruments: Instruments, labels: Labels, summary: Summary) -> None:
     error_type = summary.error_type
     instruments.genai_duration.record(
-        summary.facts.elapsed, {**labels, a.ERROR_TYPE.name: error_type} if error_type else labels, context
+        summary.facts.elapsed, {**labels, a.ERROR_TYPE.name: error_type} if error_type else labels
     )
     if summary.time_to_first_event is not None:
-        instruments.genai_first_chunk.record(summary.time_to_first_event, labels, context)
+        instruments.genai_first_chunk.record(summary.time_to_first_event, labels)
     if not summary.usage_complete:
         return
     for kind, tokens, latest in (

@@ -28,9 +28,8 @@ def entry_name(entry: Entry) -> str:
 def entry_attributes(entry: Entry) -> Values:
     """The event's attributes; what says nothing is left out."""
     found: Values = {}
-    if entry.count:
-        found[a.COUNT.name] = entry.count
     if entry.count > 1:
+        found[a.COUNT.name] = entry.count
         found[a.LAST_AT.name] = (entry.last_at - entry.at) / _NS
     if entry.gap:
         found[a.GAP.name] = entry.gap / _NS
@@ -73,6 +72,7 @@ def _ending(summary: Summary) -> list[tuple[Attribute, object]]:
         (a.RULE, verdict.rule or None),
         (a.ABORT_IDLE, facts.silence),
         (a.ABORT_ELAPSED, facts.elapsed),
+        (a.RECENT_BYTES, facts.bytes_last_5s),
     ]
     if verdict.outcome is Outcome.FAILED:
         pairs += [
@@ -102,6 +102,7 @@ def _progress(summary: Summary) -> list[tuple[Attribute, object]]:
         (a.CHARACTERS, machine.characters),
         (a.BYTES, summary.facts.bytes),
         (a.READS, summary.reads),
+        (a.EVENTS_PER_READ, round(machine.events / summary.reads, 2) if summary.reads else None),
         (a.LONGEST_SILENCE, summary.longest_silence),
         (a.LONGEST_GAP, machine.largest_gap / _NS),
         (a.LARGEST_PING_GAP, machine.largest_ping_gap / _NS or None),

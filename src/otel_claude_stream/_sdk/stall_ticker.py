@@ -1,0 +1,61 @@
+"""Looks at the open streams now and then, so that a stall is told while it lasts: its reader is blocked and cannot.
+
+One daemon thread a process, asleep while no stream is open; none at all if no stall thresholds are set.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from otel_claude_stream import _guard
+from otel_claude_stream._session import StreamSession
+
+_LONGEST_PERIOD = 1.0
+"""Seconds between two looks: a stall of ten seconds is told within eleven."""
+
+_SHARE = 4
+"""Looks for each time of the shortest threshold, where that is shorter than four seconds."""
+
+
+class StallTicker:
+    """The thread, and when it looks."""
+
+    def __init__(self, thresholds: tuple[float, ...], sessions: Callable[[], Iterable[StreamSession]]) -> None:
+        self._period = min(_LONGEST_PERIOD, thresholds[0] / _SHARE) if thresholds else 0.0
+        self._sessions = sessions
+        self._wanted = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._stopped = False
+
+    def wake(self) -> None:
+        """A stream was opened: look from now on."""
+        if not self._period or self._wanted.is_set():
+            return
+        self._wanted.set()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="otel-claude-stream-stalls", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Let the thread come to its end: after `uninstrument()`."""
+        self._stopped = True
+        self._wanted.set()
+
+    def _run(self) -> None:
+        while not self._stopped:
+            self._wanted.wait()
+            time.sleep(self._period)
+            if not self.look():
+                self._wanted.clear()
+                if self.look():  # a stream was opened between the look and the clearing
+                    self._wanted.set()
+
+    @_guard.guarded("stalls", False)
+    def look(self) -> bool:
+        """Let every open stream tell the thresholds that it has passed. False if none is open."""
+        sessions = list(self._sessions())
+        for session in sessions:
+            session.look()
+        return bool(sessions)

@@ -1,0 +1,13 @@
+"""`python -m tests.benchmarks`: all benchmarks, one after the other. Some minutes."""
+
+from __future__ import annotations
+
+from tests.benchmarks import bench_classify, bench_events, bench_footprint
+
+for title, bench in (
+    ("Per event and per stream", bench_events),
+    ("Memory, first event, start", bench_footprint),
+    ("The classifier", bench_classify),
+):
+    print(f"\n== {title}", flush=True)
+    bench.main()

@@ -1,0 +1,121 @@
+"""Memory of an open stream, delay of its first event, time of `instrument()`: against the bare SDK."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import subprocess
+import sys
+import time
+import tracemalloc
+
+os.environ.setdefault("ANTHROPIC_OPEN_TELEMETRY", "false")  # bare means bare: without the SDK's own tracing
+
+from tests.benchmarks.measure import providers, spread
+from tests.benchmarks.memory_api import REQUEST, chunks, sync_client
+
+from otel_claude_stream import ClaudeStreamInstrumentor
+
+OPEN = 200
+"""Streams that are open at once while memory is measured."""
+
+_START = """
+import json, sys, time
+import opentelemetry.sdk.trace, opentelemetry.instrumentation.instrumentor, wrapt  # what the distro loads anyway
+started = time.process_time()
+from otel_claude_stream import ClaudeStreamInstrumentor
+imported = time.process_time()
+ClaudeStreamInstrumentor().instrument(skip_dep_check=True)
+done = time.process_time()
+print(json.dumps([imported - started, done - imported, "anthropic" in sys.modules]))
+"""
+
+
+def _open_bytes(deltas: int) -> float:
+    """Bytes held for one stream that has been read up to its last delta and is still open."""
+    client = sync_client(chunks(deltas))
+    held = []
+    gc.collect()
+    before = tracemalloc.get_traced_memory()[0]
+    for _ in range(OPEN):
+        stream = client.messages.create(stream=True, **REQUEST)
+        for _ in range(deltas):
+            next(stream)
+        held.append(stream)
+    gc.collect()
+    found = (tracemalloc.get_traced_memory()[0] - before) / OPEN
+    for stream in held:
+        stream.close()
+    return found
+
+
+def memory() -> None:
+    """Print the bytes that this package adds to an open stream, for short and for long ones."""
+    instrumentor = ClaudeStreamInstrumentor()
+    real = providers()
+    for deltas in (10, 1000):
+        _open_bytes(deltas)
+        tracemalloc.start()
+        bare = _open_bytes(deltas)
+        tracemalloc.stop()
+        instrumentor.instrument(skip_dep_check=True, **real)
+        _open_bytes(deltas)
+        tracemalloc.start()
+        on = _open_bytes(deltas)
+        tracemalloc.stop()
+        instrumentor.uninstrument()
+        print(f"memory  {deltas:5} deltas read    bare {bare:8.0f} B   added {on - bare:+8.0f} B   target +4096 B")
+
+
+def _first_event_us(rounds: int) -> list[float]:
+    client = sync_client(chunks(10))
+    found = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        stream = client.messages.create(stream=True, **REQUEST)
+        next(stream)
+        found.append((time.perf_counter() - started) * 1e6)
+        stream.close()
+    return found
+
+
+def first_event() -> None:
+    """Print the wall time from the call to its first event, interleaved."""
+    instrumentor = ClaudeStreamInstrumentor()
+    real = providers()
+    added = []
+    base = []
+    _first_event_us(50)
+    for _ in range(20):
+        bare = spread(_first_event_us(50)).median
+        instrumentor.instrument(skip_dep_check=True, **real)
+        on = spread(_first_event_us(50)).median
+        instrumentor.uninstrument()
+        base.append(bare)
+        added.append(on - bare)
+    print(f"first event               bare {spread(base)} us   added {spread(added)} us   target +100 us")
+
+
+def start() -> None:
+    """Print the CPU time of importing this package and of `instrument()`, in fresh processes without the SDK."""
+    imports, installs = [], []
+    for _ in range(9):
+        done = subprocess.run([sys.executable, "-c", _START], capture_output=True, text=True, check=True)
+        imported, installed, loaded = json.loads(done.stdout)
+        if loaded:
+            raise SystemExit("instrument() imported anthropic")
+        imports.append(imported * 1e3)
+        installs.append(installed * 1e3)
+    print(f"start   import {spread(imports)} ms   instrument() {spread(installs)} ms   target 100 ms, no anthropic")
+
+
+def main() -> None:
+    """Run all of them."""
+    memory()
+    first_event()
+    start()
+
+
+if __name__ == "__main__":
+    main()

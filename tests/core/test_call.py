@@ -1,0 +1,41 @@
+"""What is known of a call and of its attempts."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from otel_claude_stream._core.call import Attempt, Call, Reply
+from otel_claude_stream._core.vocabulary import AbortReason
+
+
+@pytest.mark.parametrize(
+    ("fingerprint", "shown"),
+    [
+        ({}, ""),
+        ({"server": "nginx/1.25"}, "nginx/1.25"),
+        ({"via": "1.1 squid"}, "1.1 squid"),
+        ({"server": "cloudflare", "via": "1.1 squid"}, "cloudflare"),
+        ({"server": "", "via": "1.1 squid"}, "1.1 squid"),
+        ({"x-cache": "MISS"}, ""),
+        ({"server": "x" * 65}, "x" * 64),
+    ],
+)
+def test_an_intermediary_is_what_server_or_via_says(fingerprint, shown):
+    """At most 64 characters of it: it becomes an attribute."""
+    assert Reply(200, fingerprint=fingerprint).intermediary == shown
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Call("m", "anthropic", "messages", "create", "host", 443, "self"),
+        Reply(200),
+        Attempt(1, 0, 1, "sdk", reason=AbortReason.OVERLOADED),
+    ],
+)
+def test_what_was_known_stays_as_it_was(value):
+    """Frozen: what goes between layers does not change on its way."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(value, dataclasses.fields(value)[0].name, None)

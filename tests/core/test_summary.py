@@ -1,0 +1,108 @@
+"""What is derived of a stream at its end: usage and error type."""
+
+from __future__ import annotations
+
+import pytest
+
+from otel_claude_stream._core.call import Call
+from otel_claude_stream._core.endings import Verdict
+from otel_claude_stream._core.facts import Facts, Fault
+from otel_claude_stream._core.machine import StreamMachine
+from otel_claude_stream._core.summary import Summary
+from otel_claude_stream._core.vocabulary import CALLER_REASONS, AbortReason, Origin, Outcome, Phase, Stop
+
+COMPLETED = Verdict(Outcome.COMPLETED, None, None)
+
+
+def summary(machine=None, verdict=COMPLETED, **facts):
+    return Summary(
+        call=Call("m", "anthropic", "messages", "create", "host", 443, "self"),
+        facts=Facts(Stop.EXHAUSTED, Phase.FINISHING, **facts),
+        verdict=verdict,
+        machine=machine or StreamMachine(),
+        entries=[],
+        attempts=(),
+        reply=None,
+        ended=0,
+        read="events",
+        reads=1,
+        longest_silence=0.0,
+        consumer_time=0.0,
+        exception=None,
+        time_to_headers=None,
+        time_to_first_event=None,
+        time_to_first_token=None,
+        writing_time=None,
+    )
+
+
+def machine(*said):
+    found = StreamMachine()
+    for usage in said:
+        found.usage(**usage)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("said", "total", "complete"),
+    [
+        ([], None, False),
+        ([{"input_tokens": 25, "output_tokens": 1, "final": False}], 25, False),
+        ([{"input_tokens": 25, "cache_read": 100, "cache_creation": 7, "final": False}], 132, False),
+        ([{"input_tokens": 25, "cache_read": None, "cache_creation": 7, "final": False}], 32, False),
+        ([{"cache_read": 100, "final": False}], None, False),
+        ([{"input_tokens": 25, "output_tokens": 1, "final": False}, {"output_tokens": 90, "final": True}], 25, True),
+        ([{"input_tokens": 25, "final": False}, {"input_tokens": 26, "output_tokens": 0, "final": True}], 26, True),
+    ],
+)
+def test_input_tokens_include_the_cache_and_only_the_end_says_the_output(said, total, complete):
+    """As the conventions count them; the placeholder of `message_start` is no output."""
+    found = summary(machine(*said))
+    assert (found.total_input_tokens, found.usage_complete) == (total, complete)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "error_type", "shown"),
+    [
+        (COMPLETED, None, None),
+        (COMPLETED, "overloaded_error", None),
+        (Verdict(Outcome.FAILED, AbortReason.OVERLOADED, Origin.ANTHROPIC), "overloaded_error", "overloaded_error"),
+        (Verdict(Outcome.FAILED, AbortReason.TRUNCATED, Origin.UNKNOWN), None, "truncated"),
+        (Verdict(Outcome.FAILED, None, None), "overloaded_error", None),
+        (Verdict(Outcome.CLOSED, AbortReason.CALLER_CLOSED, Origin.CALLER), "overloaded_error", None),
+    ],
+)
+def test_the_error_type_is_the_providers_else_the_reason(verdict, error_type, shown):
+    """Only a stream that failed has one."""
+    assert summary(verdict=verdict, error_type=error_type).error_type == shown
+
+
+FAULT = Fault(
+    kinds=("ReadError", "ConnectionResetError"),
+    modules=("httpx2", "builtins"),
+    bases=(frozenset({"ReadError", "NetworkError"}), frozenset({"ConnectionResetError", "OSError"})),
+    errno=104,
+)
+
+
+@pytest.mark.parametrize(
+    ("fault", "names", "outermost", "anywhere"),
+    [
+        (FAULT, ("NetworkError",), True, True),
+        (FAULT, ("OSError",), False, True),
+        (FAULT, ("OSError", "ReadError"), True, True),
+        (FAULT, ("ValueError",), False, False),
+        (FAULT, (), False, False),
+        (Fault((), (), ()), ("ReadError",), False, False),
+    ],
+)
+def test_a_fault_knows_the_classes_of_its_chain(fault, names, outermost, anywhere):
+    assert (fault.outermost_is(*names), fault.has(*names)) == (outermost, anywhere)
+
+
+def test_the_callers_reasons_are_a_part_of_the_reasons():
+    """Five endings are nobody's fault; all others are failures."""
+    assert sorted(reason.value for reason in CALLER_REASONS) == [
+        "abandoned", "caller_closed", "caller_error", "cancelled", "interpreter_exit",
+    ]  # fmt: skip
+    assert len(AbortReason) == 22
