@@ -79,6 +79,7 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
             _streams,
         )
         _guard.on_report(emitter.internal_error)
+        _streams.forget_labels()
         _streams.tell_stalls(merged.stall_thresholds)
         limits = parse_limits(merged.limits) if merged.limits else KNOWN_LIMITS
         _hooks.install(Watch(emitter, merged, limits, _streams, monotonic=CLOCK))

@@ -68,7 +68,6 @@ class StreamSession:
         "__weakref__",
         "_attempt_started",
         "_attempts",
-        "_earlier",
         "_emission",
         "_first_event_at_wait",
         "_first_token_wait",
@@ -128,7 +127,6 @@ class StreamSession:
         self._stalls = StallWatch(config.stall_thresholds)
         self._largest_gap = 0
         self._last_wait = 0
-        self._earlier = 0
         self.machine = StreamMachine(
             deltas=config.deltas if emission.wants_events else "none", budget=emission.event_budget
         )
@@ -148,7 +146,7 @@ class StreamSession:
         self.bytes = 0
         self.reads = 0
         self.longest = 0
-        """The longest wait of one read."""
+        """The longest wait of one read that returned bytes."""
         self.decoded = False
         """The SDK decodes the body (else the caller reads bytes, or nobody does)."""
 
@@ -203,22 +201,26 @@ class StreamSession:
         return self._reply is not None
 
     # --- Reading -------------------------------------------------------------------------------------------------
-    def on_wait(self, waited: int, now: int | None) -> None:
-        """A read waited for the wire; bytes came at `now`, or the body ended (None)."""
+    def on_wait(self, waited: int, now: int) -> None:
+        """A read waited for the wire, until bytes came at `now`."""
         self.waited += waited
         if waited > self.longest:
-            self._earlier = self.longest
             self.longest = waited
-        if now is None:
-            self._last_wait = waited
-            return
         self.machine.waits(self.arrived)
         recent = self._recent
         if not recent or now - recent[-1][0] > _NS:
             self._recent = (*recent[1 - _RECENT_SAMPLES :], (now, self.bytes))
 
+    def stop_waiting(self) -> None:
+        """The reader waited for bytes, and none came: the body ended, or the read raised."""
+        self._last_wait = max(0, self.clock() - self.asked)
+        self.waited += self._last_wait
+        self.asked = 0
+
     def on_gap(self, gap: int) -> None:
         """An event of the message came, and the reader had waited `gap` (more than a burst) for it."""
+        if self.ended:
+            return  # the caller closed the stream and reads on
         if self._first_token_wait is not None:
             self._emission.gap(gap / _NS, largest=gap > self._largest_gap)
             self._largest_gap = max(gap, self._largest_gap)
@@ -340,7 +342,7 @@ class StreamSession:
             ended=now,
             read="events" if self.decoded else ("bytes" if self.reads else "none"),
             reads=self.reads,
-            longest_silence=self.longest / _NS,
+            longest_silence=max(self.longest, self._last_wait) / _NS,
             consumer_time=self._others_time(now) / _NS,
             exception=end.exception,
             time_to_headers=self._head_wait / _NS if self._head_wait is not None else None,
@@ -393,7 +395,7 @@ class StreamSession:
             ),
             silence=silence / _NS,
             no_progress=(self.waited - self.progress) / _NS,
-            longest_earlier_silence=(self._earlier if self.longest == self._last_wait else self.longest) / _NS,
+            longest_earlier_silence=self.longest / _NS,
             largest_ping_gap=machine.largest_ping_gap / _NS,
             bytes_last_5s=self._recent_bytes(now),
             reads=self.reads,
@@ -405,6 +407,8 @@ class StreamSession:
         """How long the reader had been waiting at its end; 0 if the caller had bytes to work on."""
         if self._reply is None:
             return max(0, now - self._attempt_started)
+        if self.asked > self.arrived:  # somebody else ended it, while its reader waits
+            return max(0, now - self.asked)
         return self._last_wait
 
     def _recent_bytes(self, now: int) -> int:

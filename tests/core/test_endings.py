@@ -17,6 +17,7 @@ from tests.core.endings_table import (
     ENDED,
     ENDINGS,
     LEFT,
+    NO_EVENT,
     STREAMING,
     WAITING,
     A,
@@ -130,6 +131,17 @@ def cut(**more: object) -> Facts:
         (page(524, head=100.5, wording="Error code: 524"), "idle:100s", "Cloudflare", I),
         (page(502, head=0.1, wording="<h1>Backend fetch failed"), "none", "Varnish", I),
         (raised(chains.DISCONNECTED, replace(WAITING, head=350.0)), "idle:350s", "AWS NLB", N),
+        # A hop that buffers held the headers back, and gave them away at the cut: their wait is the silence.
+        (raised(chains.CUT, replace(NO_EVENT, head=59.9, silence=0.0, last_attempt=59.9)), "ambiguous", "nginx", I),
+        (
+            raised(chains.CUT, replace(NO_EVENT, head=59.9, silence=0.0, headers={"server": "nginx"}, elapsed=99.0)),
+            "idle:60s",
+            "nginx",
+            I,
+        ),
+        (raised(chains.CUT, replace(NO_EVENT, head=60.0, silence=7.0, last_attempt=67.0)), "none", None, U),
+        (raised(chains.CUT, replace(NO_EVENT, head=None, silence=0.0, last_attempt=7.0)), "none", None, U),
+        (cut(head=60.0, silence=0.1, last_attempt=67.0), "none", None, U),
         # The client's own clocks: only the client's own limits.
         (raised(chains.QUIET, replace(STREAMING, silence=600.1, last_attempt=800.0)), "idle:600s", "Anthropic SDK", C),
         (raised(chains.QUIET, replace(STREAMING, silence=60.0, last_attempt=80.0)), "none", None, C),

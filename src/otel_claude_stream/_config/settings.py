@@ -94,7 +94,9 @@ def duration(value: object) -> float:
 
 
 def durations(value: object) -> tuple[float, ...]:
-    """A list of rising durations, as a sequence or as text with commas. Empty for none."""
+    """A list of rising durations, as a sequence or as text with commas; empty, or the word `none`, for none."""
+    if isinstance(value, str) and value.strip().lower() == "none":
+        return ()
     if isinstance(value, str):
         parts: list[object] = [part for part in value.split(",") if part.strip()]
     elif isinstance(value, list | tuple):
@@ -155,8 +157,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "stall_thresholds",
         "durations",
-        "rising durations with their units, such as 10s,30s,60s,180s",
-        "Waits for content that are told as a `stall` each time one is passed.",
+        "rising durations with their units, such as 10s,30s,60s,180s, or none",
+        "Waits for content that are told as a `stall` each time one is passed, while they last. `none`: no stalls, "
+        "and no thread that looks for them.",
         durations,
     ),
     Setting(

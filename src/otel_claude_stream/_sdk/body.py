@@ -32,10 +32,8 @@ def sync_reads(inner: Iterator[bytes], session: StreamSession, unread: UnreadBod
             yield chunk
             session.asked = asked = clock()
     except BaseException as error:
-        session.on_wait(clock() - asked, None)
         body_failed(session, error, unread)
         raise
-    session.on_wait(clock() - asked, None)
     body_ended(session, unread)
 
 
@@ -60,11 +58,9 @@ class AsyncReads:
         try:
             chunk = await self._next()
         except StopAsyncIteration:
-            session.on_wait(clock() - asked, None)
             body_ended(session, self._unread)
             raise
         except BaseException as error:
-            session.on_wait(clock() - asked, None)
             body_failed(session, error, self._unread)
             raise
         now = clock()

@@ -13,6 +13,7 @@ from otel_claude_stream._sdk.unread import UnreadBody
 from otel_claude_stream._session import End, StreamSession
 
 _SDK = "anthropic"
+_HELPERS = "anthropic.lib.streaming"
 _CALLERS_LOOKED_AT = 12
 
 
@@ -52,8 +53,19 @@ def stream_closed(session: StreamSession) -> None:
     error = sys.exc_info()[1] if _closed_by_exit() else None
     if error is None:
         session.end(End(Stop.CLOSED))
+    elif _raised_by_helper(error):
+        session.end(end_by(error))
     else:
         session.end(End(Stop.CLOSED, fault_of(error), name_of(error)))
+
+
+def _raised_by_helper(error: BaseException) -> bool:
+    """Whether the SDK's helper that puts a message together raised: it choked on an event that had passed by here."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = str(trace.tb_frame.f_globals.get("__name__", "")) if trace is not None else ""
+    return module.startswith(_HELPERS)
 
 
 def _closed_by_exit() -> bool:
@@ -75,6 +87,7 @@ def body_ended(session: StreamSession, unread: UnreadBody) -> None:
 
     Of an opaque body nobody of us knows whether it was whole: its span ends, and says nothing of an outcome.
     """
+    session.stop_waiting()
     if session.decoded:
         return
     if unread.opaque:
@@ -84,9 +97,12 @@ def body_ended(session: StreamSession, unread: UnreadBody) -> None:
 
 
 def body_failed(session: StreamSession, error: BaseException, unread: UnreadBody) -> None:
-    """A read of the body raised. As above. That its reader was dropped is no end: closing or dropping the response is."""
+    """A read of the body raised. As above. A dropped reader is no end: the closing or dropping of the response is."""
     try:
-        if not session.decoded and not isinstance(error, GeneratorExit):
+        if isinstance(error, GeneratorExit):
+            return
+        session.stop_waiting()
+        if not session.decoded:
             session.end(_with_error_event(end_by(error), session, unread))
     except Exception as failure:  # noqa: BLE001 - the boundary
         _guard.report("body_failed", failure)

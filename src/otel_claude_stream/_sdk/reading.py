@@ -12,7 +12,10 @@ from otel_claude_stream._core.machine import CORE_TYPES
 from otel_claude_stream._session import BURST_NS, StreamSession
 
 LEGACY_FRAME = "completion"
-"""How Bedrock's decoder names every frame before SDK 0.110; the parsed event tells the type."""
+"""How Bedrock's decoder names every frame before SDK 0.110; the data tells the type."""
+
+_LEGACY_DELTA = '{"type":"content_block_delta"'
+"""How most of those begin: no need to parse them a second time."""
 
 
 def read_event(session: StreamSession, event: object) -> None:
@@ -106,7 +109,8 @@ def _text(holder: object, name: str) -> str | None:
 
 
 def _tokens(usage: object, name: str) -> int | None:
-    value = getattr(usage, name, None)
+    # What an SDK does not know yet it gives as a plain dict.
+    value = usage.get(name) if isinstance(usage, dict) else getattr(usage, name, None)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
@@ -123,22 +127,37 @@ def _usage(session: StreamSession, usage: object, *, final: bool) -> None:
     )
 
 
+def _data(frame: object) -> dict[str, object]:
+    """The JSON object that a frame carries; empty if it carries none."""
+    try:
+        data = json.loads(str(getattr(frame, "data", "")))
+    except (ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
 def _frame_error_type(frame: object) -> str | None:
     """The `error.type` that an `error` frame says, or None if it does not say one in the API's form."""
-    try:
-        body = json.loads(str(getattr(frame, "data", "")))
-    except ValueError:
-        return None
-    inner = body.get("error") if isinstance(body, dict) else None
+    inner = _data(frame).get("error")
     said = inner.get("type") if isinstance(inner, dict) else None
     return said[:128] if isinstance(said, str) else None
 
 
+def _legacy_name(frame: object) -> str | None:
+    """What a frame of Bedrock's old decoder holds, None if the parsed event will tell it."""
+    if str(getattr(frame, "data", "")).startswith(_LEGACY_DELTA):
+        return None
+    name = _data(frame).get("type")
+    return name if isinstance(name, str) and name not in CORE_TYPES else None
+
+
 def read_frame(session: StreamSession, name: str | None, frame: object) -> None:
     """Take note of an SSE frame that is no event of a message: a ping, an error, an unknown type. Never raises."""
-    if name == LEGACY_FRAME:
-        return
     try:
+        if name == LEGACY_FRAME:
+            name = _legacy_name(frame)
+            if name is None:
+                return
         session.first_event()
         gap = session.waited - session.progress
         if name == "ping":

@@ -30,7 +30,7 @@ class OpenStreams:
     def __init__(self) -> None:
         self._sessions: dict[int, StreamSession] = {}
         self._late: deque[tuple[StreamSession, int]] = deque()
-        self._seen: dict[int, dict[str, Any]] = {}  # by identity: the emitter has one dict for each set of labels
+        self._seen: dict[tuple[object, ...], dict[str, Any]] = {}
         self._ticker: StallTicker | None = None
         self._thresholds: tuple[float, ...] = ()
         self._exit_registered = False
@@ -49,6 +49,10 @@ class OpenStreams:
             # which was registered when they were made, must still be to come.
             self._exit_registered = True
             atexit.register(self._at_exit)
+
+    def forget_labels(self) -> None:
+        """Begin anew to tell of sets of labels without open streams: those of an instrumentation that is over."""
+        self._seen.clear()
 
     def tell_stalls(self, thresholds: tuple[float, ...]) -> None:
         """Set the waits, in seconds, that are told while they last; none for no thread at all."""
@@ -96,20 +100,22 @@ class OpenStreams:
 
     def counts(self) -> Iterable[tuple[int, dict[str, Any]]]:
         """Open streams, per set of labels; zero for sets that had some before: for the up-down counter."""
-        found = dict.fromkeys(self._seen, 0)
+        found = dict.fromkeys(list(self._seen), 0)
         for session in list(self._sessions.values()):
             labels = session.labels
-            self._seen[id(labels)] = labels
-            found[id(labels)] = found.get(id(labels), 0) + 1
+            key = tuple(labels.values())
+            self._seen[key] = labels
+            found[key] = found.get(key, 0) + 1
         return [(count, self._seen[key]) for key, count in found.items()]
 
     def ages(self) -> Iterable[tuple[float, dict[str, Any]]]:
         """Age of the oldest open stream, per set of labels: for the gauge."""
-        oldest: dict[int, tuple[float, dict[str, Any]]] = {}
+        oldest: dict[tuple[object, ...], tuple[float, dict[str, Any]]] = {}
         for session in list(self._sessions.values()):
             age, labels = session.age, session.labels
-            if age > oldest.get(id(labels), (-1.0, labels))[0]:
-                oldest[id(labels)] = (age, labels)
+            key = tuple(labels.values())
+            if age > oldest.get(key, (-1.0, labels))[0]:
+                oldest[key] = (age, labels)
         return list(oldest.values())
 
     def __len__(self) -> int:

@@ -183,6 +183,7 @@ class Emitter:
         self.config = config
         self.instruments = Instruments(meter, config.semconv) if config.metrics else None
         self._model = Bounded(config.max_models)
+        self._answered = Bounded(config.max_models)  # apart: names of a server must not use up those of the caller
         self._server = Bounded(config.max_models)
         self._labels: dict[tuple[str, str], Labels] = {}
         self._outcomes: dict[tuple[int, Outcome], Labels] = {}  # keyed by the identity of a dict that `_labels` keeps
@@ -227,7 +228,7 @@ class Emitter:
         labels = self.labels(call)
         found: Labels = {a.OPERATION_NAME.name: "chat", a.PROVIDER_NAME.name: call.provider, **labels}
         if response_model is not None:
-            found[a.RESPONSE_MODEL.name] = self._model(response_model)
+            found[a.RESPONSE_MODEL.name] = self._answered(response_model)
         if call.server_port is not None:
             found[a.SERVER_PORT.name] = call.server_port
         return found

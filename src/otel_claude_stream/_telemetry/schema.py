@@ -49,6 +49,8 @@ _CALL: Final = (a.REQUEST_MODEL, a.SERVER_ADDRESS)
 _GENAI_CALL: Final = (
     a.OPERATION_NAME, a.PROVIDER_NAME, a.REQUEST_MODEL, a.RESPONSE_MODEL, a.SERVER_ADDRESS, a.SERVER_PORT,
 )  # fmt: skip
+_GENAI_CHUNK: Final = tuple(attribute for attribute in _GENAI_CALL if attribute is not a.RESPONSE_MODEL)
+"""Recorded for each chunk, with labels made once a stream, when the answer's model may not be known yet."""
 
 # --- Metrics -----------------------------------------------------------------------------------------------------
 GENAI_DURATION: Final = Metric(
@@ -74,7 +76,7 @@ GENAI_TIME_PER_OUTPUT_CHUNK: Final = Metric(
     "histogram",
     "s",
     "Wait before each chunk after the first token. Chunks less than 1 ms apart are one.",
-    _GENAI_CALL,
+    _GENAI_CHUNK,
     _GENAI_SECONDS,
     latest="gen_ai.client.inference.time_per_output_chunk",
 )
@@ -237,9 +239,9 @@ EVENT_PREFIX: Final = "claude.stream."
 
 _COALESCED: Final = (a.COUNT, a.LAST_AT)
 
-MESSAGE_START: Final = SpanEvent("claude.stream.message_start", "The message begins.", (a.COUNT, a.GAP))
+MESSAGE_START: Final = SpanEvent("claude.stream.message_start", "The message begins.", (a.GAP,))
 CONTENT_BLOCK_START: Final = SpanEvent(
-    "claude.stream.content_block_start", "A content block begins.", (a.COUNT, a.GAP, a.BLOCK_INDEX, a.BLOCK_TYPE)
+    "claude.stream.content_block_start", "A content block begins.", (a.GAP, a.BLOCK_INDEX, a.BLOCK_TYPE)
 )
 CONTENT_BLOCK_DELTA: Final = SpanEvent(
     "claude.stream.content_block_delta",
@@ -247,21 +249,15 @@ CONTENT_BLOCK_DELTA: Final = SpanEvent(
     (*_COALESCED, a.GAP, a.EVENT_CHARACTERS, a.BLOCK_INDEX, a.BLOCK_TYPE),
 )
 CONTENT_BLOCK_STOP: Final = SpanEvent(
-    "claude.stream.content_block_stop", "A content block is complete.", (a.COUNT, a.GAP, a.BLOCK_INDEX)
+    "claude.stream.content_block_stop", "A content block is complete.", (a.GAP, a.BLOCK_INDEX)
 )
-MESSAGE_DELTA: Final = SpanEvent(
-    "claude.stream.message_delta", "Stop reason and usage came.", (a.COUNT, a.GAP, a.STOP_REASON)
-)
-MESSAGE_STOP: Final = SpanEvent("claude.stream.message_stop", "The message is complete.", (a.COUNT, a.GAP))
+MESSAGE_DELTA: Final = SpanEvent("claude.stream.message_delta", "Stop reason and usage came.", (a.GAP, a.STOP_REASON))
+MESSAGE_STOP: Final = SpanEvent("claude.stream.message_stop", "The message is complete.", (a.GAP,))
 PING: Final = SpanEvent(
     "claude.stream.ping", "Pings since the event before; one event stands for all of them.", (*_COALESCED, a.GAP)
 )
-ERROR: Final = SpanEvent(
-    "claude.stream.error", "The API said an error inside the stream.", (a.COUNT, a.GAP, a.ERROR_TYPE)
-)
-UNKNOWN: Final = SpanEvent(
-    "claude.stream.<type>", "An event type that this version does not know.", (*_COALESCED, a.GAP)
-)
+ERROR: Final = SpanEvent("claude.stream.error", "The API said an error inside the stream.", (a.GAP, a.ERROR_TYPE))
+UNKNOWN: Final = SpanEvent("claude.stream.<type>", "An event type that this version does not know.", (a.GAP,))
 STALL: Final = SpanEvent(
     "claude.stream.stall",
     "A wait for content passed a threshold.",

@@ -37,7 +37,7 @@ class Forwarder:
         self._warned = threading.Event()
         self._thread = threading.Thread(target=self._run, name="otlp-forwarder", daemon=True)
         self._stop_at: float | None = None
-        self.sent = 0
+        self.sent: int = 0
 
     def __enter__(self) -> Self:
         self._thread.start()

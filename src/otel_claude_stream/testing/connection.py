@@ -19,7 +19,7 @@ from otel_claude_stream.testing.steps import CutMidChunk, End, Hang, Pause, Rese
 from otel_claude_stream.testing.wire import Plan
 
 # poll has no limit of 1,024 descriptors, as select has; Windows has select only, without that limit.
-Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
+Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
 READ_SIZE: Final = 1 << 16
 MAX_HEAD: Final = 1 << 20
 LINGER_SECONDS: Final = 0.5  # after FIN, for the client to close first: closing with unread bytes would send a RST
