@@ -93,6 +93,7 @@ class StreamSession:
         "machine",
         "on_drop",
         "on_end",
+        "parsed",
         "progress",
         "reads",
         "waited",
@@ -149,6 +150,8 @@ class StreamSession:
         """The longest wait of one read that returned bytes."""
         self.decoded = False
         """The SDK decodes the body (else the caller reads bytes, or nobody does)."""
+        self.parsed = False
+        """The SDK's parsed events would pass by us, if it decodes."""
 
     # --- The request ---------------------------------------------------------------------------------------------
     def attempt_answered(self, reply: Reply) -> None:
@@ -286,6 +289,9 @@ class StreamSession:
             return
         try:
             self._finish(end, at if at is not None else self.clock())
+        except Exception:
+            self._emission.end_span()  # with less on it than there should be
+            raise
         finally:
             self.anchor = None  # its callback refers to this session: a cycle, until here
             if self.on_end is not None:
@@ -305,9 +311,11 @@ class StreamSession:
     def forget(self) -> None:
         """The call gave something that is no stream: end its span with nothing to say."""
         if self.disown():
-            self._emission.end_span()
-            if self.on_end is not None:
-                self.on_end(self)
+            try:
+                self._emission.end_span()
+            finally:
+                if self.on_end is not None:
+                    self.on_end(self)
 
     def _finish(self, end: End, now: int) -> None:
         machine = self.machine

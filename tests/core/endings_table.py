@@ -110,6 +110,18 @@ ENDINGS: dict[str, tuple[Facts, R, Origin, set[R]]] = {
     "gateway 413": (page(413), R.GATEWAY_ERROR, I, {R.REQUEST_REJECTED}),
     "gateway 407": (page(407), R.GATEWAY_ERROR, I, {R.REQUEST_REJECTED}),
     "redirect": (page(302), R.GATEWAY_ERROR, I, {R.REQUEST_REJECTED}),
+    "redirect taken for an event": (
+        page(302, error_source=ErrorSource.SSE),
+        R.GATEWAY_ERROR,
+        I,
+        {R.REQUEST_REJECTED},
+    ),
+    "error event of an unknown source": (
+        replace(sse(None), error_source=None),
+        R.STREAM_ERROR,
+        A,
+        set(),
+    ),
     "portal page with 200": (
         replace(NO_EVENT, stop=Stop.EXHAUSTED, content_type="text/html"),
         R.BAD_RESPONSE,

@@ -171,9 +171,11 @@ class Evidence:
     def sse_error(self) -> bool:
         """Whether an error event ended the stream: its status is 200, only the type tells (measured)."""
         facts = self.facts
+        if self.status is not None and self.status >= 300:
+            return False  # a redirection that leads nowhere raises the same class, and its status is not an error's
         if facts.error_source is not None:
             return facts.error_source is ErrorSource.SSE
-        return self.raised and "APIStatusError" in self.outer and self.status is not None and self.status < 300
+        return self.raised and "APIStatusError" in self.outer and self.status is not None
 
     @property
     def wrong_type(self) -> bool:

@@ -115,7 +115,11 @@ _KONG = (("via", "kong"), ("server", "kong"), ("x-kong-upstream-latency", ""), (
 _ENVOY = (("server", "envoy"), ("x-envoy-upstream-service-time", ""))
 _ENVOY_TEXT = ("upstream request timeout", "stream timeout", "downstream duration timeout", "upstream connect error")
 _ISTIO = (("server", "istio-envoy"),)
-_HAPROXY_TEXT = ("the server didn't respond in time", "no server is available to handle this request")
+_HAPROXY_TEXT = (
+    "the server didn't respond in time",
+    "no server is available to handle this request",
+    "the server returned an invalid or incomplete response",
+)
 _ALB = (("server", "awselb"),)
 _APIGW = (("x-amz-apigw-id", ""), ("apigw-requestid", ""))
 _APIGW_TEXT = ("endpoint request timed out",)

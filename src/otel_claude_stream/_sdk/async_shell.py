@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+from otel_claude_stream import _guard
 from otel_claude_stream._core.machine import CORE_TYPES, DELTA
 from otel_claude_stream._sdk.ends import stream_ended, stream_failed
-from otel_claude_stream._sdk.reading import read_event, read_frame
+from otel_claude_stream._sdk.reading import read_event, read_frame, read_odd_event
 from otel_claude_stream._session import StreamSession
 
 
@@ -48,7 +49,7 @@ class AsyncEvents:
                 read_event(self._session, event)
                 self._run = self._machine.run
         except Exception:  # noqa: BLE001 - an odd shape: told by the slow path, whose guard reports
-            read_event(self._session, event)
+            read_odd_event(self._session, event)
         return event
 
     def __getattr__(self, name: str) -> Any:
@@ -70,9 +71,11 @@ class AsyncFrames:
 
     async def __anext__(self) -> Any:
         frame = await self._next()
-        name = frame.event
-        if name not in CORE_TYPES:
-            read_frame(self._session, name, frame)
+        try:
+            if (name := frame.event) not in CORE_TYPES:
+                read_frame(self._session, name, frame)
+        except Exception as failure:  # noqa: BLE001 - the boundary of the hot path
+            _guard.report("read_frame", failure)
         return frame
 
     def __getattr__(self, name: str) -> Any:

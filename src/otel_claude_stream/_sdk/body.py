@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+from otel_claude_stream import _guard
 from otel_claude_stream._core.call import Reply
 from otel_claude_stream._sdk.ends import body_closed, body_ended, body_failed
 from otel_claude_stream._sdk.unread import UnreadBody
@@ -22,13 +23,16 @@ def sync_reads(inner: Iterator[bytes], session: StreamSession, unread: UnreadBod
     try:
         # `zip` reads the clock after each chunk without a step of the interpreter: this loop runs for every read.
         for chunk, now in zip(inner, iter(clock, None), strict=False):
-            if now - asked > WAIT_NS:
-                session.on_wait(now - asked, now)
-            session.arrived = now
-            session.reads += 1
-            session.bytes += len(chunk)
-            if not session.decoded:
-                unread.read(chunk)
+            try:
+                if now - asked > WAIT_NS:
+                    session.on_wait(now - asked, now)
+                session.arrived = now
+                session.reads += 1
+                session.bytes += len(chunk)
+                if not session.decoded:
+                    unread.read(chunk)
+            except Exception as failure:  # noqa: BLE001 - the boundary of the hot path
+                _guard.report("read", failure)
             yield chunk
             session.asked = asked = clock()
     except BaseException as error:
@@ -63,14 +67,17 @@ class AsyncReads:
         except BaseException as error:
             body_failed(session, error, self._unread)
             raise
-        now = clock()
-        if now - asked > WAIT_NS:
-            session.on_wait(now - asked, now)
-        session.arrived = now
-        session.reads += 1
-        session.bytes += len(chunk)
-        if not session.decoded:
-            self._unread.read(chunk)
+        try:
+            now = clock()
+            if now - asked > WAIT_NS:
+                session.on_wait(now - asked, now)
+            session.arrived = now
+            session.reads += 1
+            session.bytes += len(chunk)
+            if not session.decoded:
+                self._unread.read(chunk)
+        except Exception as failure:  # noqa: BLE001 - the boundary of the hot path
+            _guard.report("read", failure)
         return chunk
 
     def __getattr__(self, name: str) -> Any:
@@ -112,25 +119,34 @@ class TimedBody:
 
     @property  # type: ignore[misc] # what `isinstance` asks besides the type
     def __class__(self) -> type:
-        return type(self._wrapped)
+        return self._wrapped.__class__  # type: ignore[no-any-return] # not `type`: that may be a proxy too
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._wrapped, name)
 
     def __iter__(self) -> Iterator[bytes]:
-        return sync_reads(iter(self._wrapped), self._session, self._unread)
+        inner: Iterator[bytes] = iter(self._wrapped)
+        try:
+            return sync_reads(inner, self._session, self._unread)
+        except Exception as failure:  # noqa: BLE001 - the boundary
+            _guard.report("read", failure)
+            return inner
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         inner = self._wrapped.__aiter__()
         reads = AsyncGeneratorReads if hasattr(inner, "aclose") else AsyncReads
-        return reads(inner, self._session, self._unread)
+        try:
+            return reads(inner, self._session, self._unread)
+        except Exception as failure:  # noqa: BLE001 - the boundary
+            _guard.report("read", failure)
+            return inner  # type: ignore[no-any-return] # the wrapped body's own
 
     def close(self) -> None:
         """Close the wrapped body."""
-        body_closed(self._session)
+        body_closed(self._session, self._unread)
         self._wrapped.close()
 
     async def aclose(self) -> None:
         """Close the wrapped body."""
-        body_closed(self._session)
+        body_closed(self._session, self._unread)
         await self._wrapped.aclose()

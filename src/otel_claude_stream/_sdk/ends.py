@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import sys
+from collections.abc import Callable
 from types import FrameType
+from typing import Concatenate, ParamSpec
 
 from otel_claude_stream import _guard
 from otel_claude_stream._core.vocabulary import ErrorSource, Stop
@@ -14,38 +17,69 @@ from otel_claude_stream._session import End, StreamSession
 
 _SDK = "anthropic"
 _HELPERS = "anthropic.lib.streaming"
-_CALLERS_LOOKED_AT = 12
+_CALLERS_LOOKED_AT = 24
+
+P = ParamSpec("P")
 
 
-@_guard.guarded("stream_ended", None)
+def _ending(
+    where: str,
+) -> Callable[[Callable[Concatenate[StreamSession, P], None]], Callable[Concatenate[StreamSession, P], None]]:
+    """Guard a function that ends a session: if it fails, the session ends all the same, with nothing to say."""
+
+    def decorate(
+        function: Callable[Concatenate[StreamSession, P], None],
+    ) -> Callable[Concatenate[StreamSession, P], None]:
+        @functools.wraps(function)
+        def wrapper(session: StreamSession, /, *args: P.args, **kwargs: P.kwargs) -> None:
+            try:
+                function(session, *args, **kwargs)
+            except Exception as error:  # noqa: BLE001 - the boundary
+                give_up(session)
+                _guard.report(where, error)
+
+        return wrapper
+
+    return decorate
+
+
+@_guard.guarded("give_up", None)
+def give_up(session: StreamSession) -> None:
+    """Its end could not be told: it is none of the open ones any more."""
+    session.forget()
+
+
+@_ending("stream_ended")
 def stream_ended(session: StreamSession) -> None:
     """The iteration of the stream came to its end, and raised nothing."""
     session.end(End(Stop.EXHAUSTED))
 
 
+@_ending("stream_failed")
 def stream_failed(session: StreamSession, error: BaseException) -> None:
     """An exception came out of the SDK while the caller was reading."""
-    try:
-        if isinstance(error, GeneratorExit):
-            session.drop()
-        else:
-            session.end(end_by(error))
-    except Exception as failure:  # noqa: BLE001 - the boundary
-        _guard.report("stream_failed", failure)
+    if isinstance(error, GeneratorExit):
+        session.drop()
+    else:
+        session.end(end_by(error))
 
 
+@_ending("request_failed")
 def request_failed(session: StreamSession, error: BaseException) -> None:
     """The call raised before there was a stream."""
-    try:
-        response = getattr(error, "response", None)
-        if response is not None:  # of the last attempt, which the SDK does not ask itself whether to retry
-            session.attempt_answered(reply_of(response))
-    except Exception as failure:  # noqa: BLE001 - the boundary
-        _guard.report("request_failed", failure)
+    _answered(session, error)
     stream_failed(session, error)
 
 
-@_guard.guarded("stream_closed", None)
+@_guard.guarded("request_failed", None)
+def _answered(session: StreamSession, error: BaseException) -> None:
+    """The error may have the response of the last attempt, which the SDK does not ask itself whether to retry."""
+    response = getattr(error, "response", None)
+    if response is not None:
+        session.attempt_answered(reply_of(response))
+
+
+@_ending("stream_closed")
 def stream_closed(session: StreamSession) -> None:
     """The caller closed the stream: by itself, or at the end of a `with` block that an exception may have left."""
     if session.ended:
@@ -96,16 +130,14 @@ def body_ended(session: StreamSession, unread: UnreadBody) -> None:
         session.end(_with_error_event(End(Stop.EXHAUSTED), session, unread))
 
 
+@_guard.guarded("body_failed", None)
 def body_failed(session: StreamSession, error: BaseException, unread: UnreadBody) -> None:
     """A read of the body raised. As above. A dropped reader is no end: the closing or dropping of the response is."""
-    try:
-        if isinstance(error, GeneratorExit):
-            return
-        session.stop_waiting()
-        if not session.decoded:
-            session.end(_with_error_event(end_by(error), session, unread))
-    except Exception as failure:  # noqa: BLE001 - the boundary
-        _guard.report("body_failed", failure)
+    if isinstance(error, GeneratorExit):
+        return
+    session.stop_waiting()
+    if not session.decoded:
+        session.end(_with_error_event(end_by(error), session, unread))
 
 
 def _with_error_event(end: End, session: StreamSession, unread: UnreadBody) -> End:
@@ -116,7 +148,13 @@ def _with_error_event(end: End, session: StreamSession, unread: UnreadBody) -> E
 
 
 @_guard.guarded("body_closed", None)
-def body_closed(session: StreamSession) -> None:
+def body_closed(session: StreamSession, unread: UnreadBody) -> None:
     """The body was closed. While the SDK decodes it this is the SDK's doing, and the stream's end tells why."""
-    if not session.decoded:
+    if session.decoded:
+        return
+    if unread.error_event:  # whoever reads it leaves, and that is not why it ended
+        session.end(_with_error_event(End(Stop.EXHAUSTED), session, unread))
+    elif unread.broken is not None:  # raised by the HTTP library, above us, for the same bytes
+        session.end(End(Stop.RAISED, fault_of(unread.broken)))
+    else:
         stream_closed(session)

@@ -19,6 +19,9 @@ from otel_claude_stream._sdk.watching import Watch
 
 _log = logging.getLogger("otel_claude_stream")
 
+_MAX_WRAPPERS = 32
+"""Wrappers of others that are looked through."""
+
 BASE_CLIENT = "anthropic._base_client"
 STREAMING = "anthropic._streaming"
 
@@ -33,6 +36,8 @@ class Hook:
     around: str
     """Name of the method of `Watch` that goes around it."""
     parameters: tuple[str, ...] = ()
+    partner: str = ""
+    """Attribute of the same class without which this one tells half: both or neither is wrapped."""
 
 
 HOOKS: tuple[Hook, ...] = (
@@ -48,13 +53,36 @@ HOOKS: tuple[Hook, ...] = (
     ),
     Hook(BASE_CLIENT, "SyncAPIClient", "_process_response", "process_response", ("response", "stream", "options")),
     Hook(BASE_CLIENT, "AsyncAPIClient", "_process_response", "process_response", ("response", "stream", "options")),
-    Hook(STREAMING, "Stream", "_iter_events", "sync_iter_events"),
-    Hook(STREAMING, "AsyncStream", "_iter_events", "async_iter_events"),
-    Hook(STREAMING, "Stream", "__stream__", "sync_stream"),
-    Hook(STREAMING, "AsyncStream", "__stream__", "async_stream"),
+    # Without both of a pair, the events are read out of the bytes instead, as for a caller that reads bytes.
+    Hook(STREAMING, "Stream", "_iter_events", "sync_iter_events", partner="__stream__"),
+    Hook(STREAMING, "AsyncStream", "_iter_events", "async_iter_events", partner="__stream__"),
+    Hook(STREAMING, "Stream", "__stream__", "sync_stream", partner="_iter_events"),
+    Hook(STREAMING, "AsyncStream", "__stream__", "async_stream", partner="_iter_events"),
     Hook(STREAMING, "Stream", "close", "close"),
     Hook(STREAMING, "AsyncStream", "close", "close"),
 )
+
+
+class Placed:
+    """One hook in place: what was there before, and what is there now."""
+
+    __slots__ = ("live", "original", "owner", "wrapper")
+
+    def __init__(self, owner: type, original: Any) -> None:
+        self.owner = owner
+        self.original = original
+        self.wrapper: Any = None
+        self.live = True
+        """False once another took its place: somebody may still hold it."""
+
+    def is_there(self, attribute: str) -> bool:
+        """Whether the wrapper is what the class has, or is under wrappers that others put around it."""
+        current = self.owner.__dict__.get(attribute)
+        for _ in range(_MAX_WRAPPERS):
+            if current is None or current is self.wrapper:
+                break
+            current = getattr(current, "__wrapped__", None)
+        return current is self.wrapper
 
 
 class Hooks:
@@ -62,35 +90,34 @@ class Hooks:
 
     def __init__(self) -> None:
         self._watch: Watch | None = None
-        self._placed: dict[Hook, tuple[type, Any, Any]] = {}
+        self._placed: dict[Hook, Placed] = {}
         self._awaited: set[str] = set()
 
     def install(self, watch: Watch) -> None:
         """Wrap what the table says, now or as soon as the SDK is imported: never imports it."""
-        self._watch = watch
-        for module in dict.fromkeys(hook.module for hook in HOOKS):
-            if module in self._awaited:
-                continue
-            self._awaited.add(module)
-            wrapt.register_post_import_hook(self._imported, module)
-        self._replace()
-
-    def _replace(self) -> None:
         import sys
 
-        for hook in HOOKS:
-            module = sys.modules.get(hook.module)
-            if module is not None and hook not in self._placed:
-                self._place(hook, module)
+        self._watch = watch
+        for name in dict.fromkeys(hook.module for hook in HOOKS):
+            if name not in self._awaited:
+                self._awaited.add(name)
+                wrapt.register_post_import_hook(self._imported, name)  # at once, if it is imported already
+            elif name in sys.modules:
+                self._imported(sys.modules[name])
 
     def _imported(self, module: ModuleType) -> None:
         if self._watch is None:
             return
         for hook in HOOKS:
-            if hook.module == module.__name__ and hook not in self._placed:
+            if hook.module == module.__name__:
                 self._place(hook, module)
 
     def _place(self, hook: Hook, module: ModuleType) -> None:
+        before = self._placed.get(hook)
+        if before is not None:
+            if before.is_there(hook.attribute):
+                return
+            before.live = False  # somebody took it off, or hides it: never two of ours at work
         owner = getattr(module, hook.owner, None)
         original = owner.__dict__.get(hook.attribute) if owner is not None else None
         if owner is None or original is None or not _fits(original, hook.parameters):
@@ -102,9 +129,14 @@ class Hooks:
                 hook.attribute,
             )
             return
-        wrapper = wrapt.FunctionWrapper(original, self._around(hook.around), enabled=self._is_on)
-        setattr(owner, hook.attribute, wrapper)
-        self._placed[hook] = (owner, original, wrapper)
+        if hook.partner and not _has_partner(hook, owner):
+            return
+        placed = Placed(owner, original)
+        placed.wrapper = wrapt.FunctionWrapper(
+            original, self._around(hook.around), enabled=lambda: placed.live and self._watch is not None
+        )
+        setattr(owner, hook.attribute, placed.wrapper)
+        self._placed[hook] = placed
 
     def _around(self, name: str) -> Callable[..., Any]:
         def around(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
@@ -115,9 +147,6 @@ class Hooks:
 
         return around
 
-    def _is_on(self) -> bool:
-        return self._watch is not None
-
     @property
     def placed(self) -> int:
         """How many hooks are in place."""
@@ -126,10 +155,20 @@ class Hooks:
     def remove(self) -> None:
         """Take out what can be taken out. Where somebody wrapped around ours, it stays, switched off."""
         self._watch = None
-        for hook, (owner, original, wrapper) in list(self._placed.items()):
-            if owner.__dict__.get(hook.attribute) is wrapper:
-                setattr(owner, hook.attribute, original)
+        for hook, placed in list(self._placed.items()):
+            if placed.owner.__dict__.get(hook.attribute) is placed.wrapper:
+                setattr(placed.owner, hook.attribute, placed.original)
                 del self._placed[hook]
+
+
+def _has_partner(hook: Hook, owner: type) -> bool:
+    """Whether the partner of a hook can be wrapped too (or is already)."""
+    return any(
+        other.owner == hook.owner
+        and other.attribute == hook.partner
+        and _fits(owner.__dict__.get(other.attribute), other.parameters)
+        for other in HOOKS
+    )
 
 
 def _fits(original: object, parameters: tuple[str, ...]) -> bool:

@@ -40,6 +40,12 @@ def read_event(session: StreamSession, event: object) -> None:
         _odd(session, event, error)
 
 
+@_guard.guarded("read_event", None)
+def read_odd_event(session: StreamSession, event: object) -> None:
+    """As `read_event`, where the short way of a shell met something odd: whatever it is stays here."""
+    read_event(session, event)
+
+
 def _size(delta: object, kind: str) -> int:
     if kind == "thinking_delta":
         return len(delta.thinking)  # type: ignore[attr-defined]

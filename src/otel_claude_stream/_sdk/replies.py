@@ -20,6 +20,9 @@ FINGERPRINT_HEADERS = frozenset({
 
 _READ = FINGERPRINT_HEADERS | {"content-type", "request-id", "retry-after", "retry-after-ms"}
 
+FIRST_OTHER_STATUS = 300
+"""From here on a status is no success: a redirection that leads nowhere is raised like an error."""
+
 _MAX_VALUE = 128
 _MAX_WORDING = 2000
 
@@ -85,7 +88,7 @@ def end_by(error: BaseException, stop: Stop = Stop.RAISED) -> End:
     if status is None:
         return end
     provider = getattr(error, "type", None)
-    if status < 400:
+    if status < FIRST_OTHER_STATUS:  # an `error` event inside a successful response
         end.error_source = ErrorSource.SSE
         end.error_type = provider if isinstance(provider, str) else _provider_type(getattr(error, "body", None))
         return end

@@ -65,6 +65,11 @@ class OpenStreams:
             self._ticker = StallTicker(self._thresholds, self._sessions.values)
         self._ticker.wake()
 
+    @_guard.guarded("lose", None)
+    def lose(self, session: StreamSession) -> None:
+        """Forget a stream whose end could not be told."""
+        self._sessions.pop(id(session), None)
+
     def _remove(self, session: StreamSession) -> None:
         self._sessions.pop(id(session), None)
 
@@ -98,6 +103,7 @@ class OpenStreams:
                 return
             session.end(End(Stop.DROPPED), at)
 
+    @_guard.guarded("active", ())
     def counts(self) -> Iterable[tuple[int, dict[str, Any]]]:
         """Open streams, per set of labels; zero for sets that had some before: for the up-down counter."""
         found = dict.fromkeys(list(self._seen), 0)
@@ -108,6 +114,7 @@ class OpenStreams:
             found[key] = found.get(key, 0) + 1
         return [(count, self._seen[key]) for key, count in found.items()]
 
+    @_guard.guarded("oldest", ())
     def ages(self) -> Iterable[tuple[float, dict[str, Any]]]:
         """Age of the oldest open stream, per set of labels: for the gauge."""
         oldest: dict[tuple[object, ...], tuple[float, dict[str, Any]]] = {}
@@ -149,6 +156,7 @@ class _Dropped:
         try:
             self._streams.dropped(self._session)
         except Exception as error:  # noqa: BLE001 - the boundary; an exception in a weakref callback is printed
+            self._streams.lose(self._session)
             _guard.report("dropped", error)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from otel_claude_stream import _guard
 from otel_claude_stream._core.machine import CORE_TYPES, DELTA
 from otel_claude_stream._sdk.ends import stream_ended, stream_failed
-from otel_claude_stream._sdk.reading import read_event, read_frame
+from otel_claude_stream._sdk.reading import read_event, read_frame, read_odd_event
 from otel_claude_stream._session import StreamSession
 
 
@@ -24,7 +25,7 @@ def sync_events(inner: Iterator[Any], session: StreamSession) -> Iterator[Any]:
                     read_event(session, event)
                     run = machine.run
             except Exception:  # noqa: BLE001 - an odd shape: told by the slow path, whose guard reports
-                read_event(session, event)
+                read_odd_event(session, event)
             yield event
     except BaseException as error:
         stream_failed(session, error)
@@ -35,6 +36,9 @@ def sync_events(inner: Iterator[Any], session: StreamSession) -> Iterator[Any]:
 def sync_frames(inner: Iterator[Any], session: StreamSession) -> Iterator[Any]:
     """The SSE frames of a stream, on their way to the SDK's parser."""
     for frame in inner:
-        if (name := frame.event) not in CORE_TYPES:
-            read_frame(session, name, frame)
+        try:
+            if (name := frame.event) not in CORE_TYPES:
+                read_frame(session, name, frame)
+        except Exception as failure:  # noqa: BLE001 - the boundary of the hot path
+            _guard.report("read_frame", failure)
         yield frame

@@ -31,7 +31,7 @@ _MAX_INFLATED = 1 << 16
 class UnreadBody:
     """Reads along while nobody decodes."""
 
-    __slots__ = ("_headerless", "_inflate", "_scanner", "_session", "error_event", "opaque")
+    __slots__ = ("_headerless", "_inflate", "_scanner", "_session", "broken", "error_event", "opaque")
 
     def __init__(self, session: StreamSession, reply: Reply) -> None:
         encoding = reply.fingerprint.get("content-encoding", "").strip().lower()
@@ -40,6 +40,8 @@ class UnreadBody:
         self._inflate = zlib.decompressobj(_EITHER) if encoding in _COMPRESSED else None
         self._headerless = encoding == "deflate"
         """The body may be deflate without zlib's header, as some servers send it."""
+        self.broken: zlib.error | None = None
+        """The body is not compressed as its header says: the HTTP library will not be able to read it either."""
         self.error_event = False
         """An `error` event came."""
         self.opaque = encoding not in _PLAIN | _COMPRESSED or reply.content_type == _BINARY
@@ -63,8 +65,9 @@ class UnreadBody:
         while chunk and self._inflate is not None and not self._inflate.eof:
             try:
                 plain = self._inflate.decompress(chunk, _MAX_INFLATED)
-            except zlib.error:
+            except zlib.error as error:
                 if not self._headerless:
+                    self.broken = error.with_traceback(None)  # else a cycle, through this frame
                     self.opaque = True
                     return
                 self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)

@@ -91,7 +91,8 @@ class Watch:
             result = wrapped(*args, **kwargs)
         except BaseException as error:
             self._leave(contexts)
-            self._failed(session, error)
+            if session is not None:
+                request_failed(session, error)
             raise
         self._leave(contexts)
         self._returned(session, result)
@@ -108,7 +109,8 @@ class Watch:
         except BaseException as error:
             if not isinstance(error, GeneratorExit):  # thrown away: no context is left to restore
                 self._leave(contexts)
-            self._failed(session, error)
+            if session is not None:
+                request_failed(session, error)
             raise
         self._leave(contexts)
         self._returned(session, result)
@@ -132,26 +134,29 @@ class Watch:
         session = StreamSession(
             call, emission, self._config, self._limits, clock=self._monotonic, started=started, wall=wall
         )
-        self._streams.add(session)
-        return session, _Entered(session, emission.span)
+        try:
+            self._streams.add(session)
+            return session, _Entered(session, emission.span)
+        except Exception:
+            session.forget()  # the call goes on without us
+            raise
 
     @_guard.guarded("leave", None)
     def _leave(self, contexts: _Entered) -> None:
         contexts.leave()
 
-    @staticmethod
-    def _failed(session: StreamSession | None, error: BaseException) -> None:
-        if session is not None:
-            request_failed(session, error)
-
     @_guard.guarded("returned", None)
     def _returned(self, session: StreamSession | None, result: Any) -> None:
         """The call gave its result. If its response did not pass by (a middleware made one up), take it from there."""
-        if session is None or session.is_open:
+        if session is None or session.is_open or session.ended:
             return
         response = getattr(result, "http_response", None) or getattr(result, "response", None)
-        if response is None or not self._open(session, response):
-            session.forget()
+        found = False
+        try:
+            found = response is not None and self._open(session, response)
+        finally:
+            if not found:
+                session.forget()
 
     # --- Its attempts --------------------------------------------------------------------------------------------
     def should_retry(self, wrapped: Wrapped, _: Any, args: Arguments, kwargs: Keywords) -> Any:
@@ -197,11 +202,16 @@ class Watch:
         extensions = getattr(response, "extensions", None)
         if not isinstance(extensions, dict):
             return False
-        reply = reply_of(response)
-        extensions[SESSION_KEY] = session
-        response.stream = TimedBody(response.stream, session, reply)
-        session.opened(reply)
-        self._streams.watch(session, response)
+        try:
+            reply = reply_of(response)
+            body = TimedBody(response.stream, session, reply)
+            session.opened(reply)
+            self._streams.watch(session, response)
+            extensions[SESSION_KEY] = session
+            response.stream = body
+        except Exception:
+            session.forget()  # nothing of this stream will be seen
+            raise
         return True
 
     # --- Its body ------------------------------------------------------------------------------------------------
@@ -209,40 +219,58 @@ class Watch:
         """Around `Stream._iter_events`: every SSE frame, pings and errors too."""
         session = _session_of(instance)
         frames = wrapped(*args, **kwargs)
-        if session is None:
+        if session is None or not session.parsed:
             return frames
         session.decoded = True
-        return sync_frames(frames, session)
+        return _through(sync_frames, frames, session)
 
     def async_iter_events(self, wrapped: Wrapped, instance: Any, args: Arguments, kwargs: Keywords) -> Any:
         """Around `AsyncStream._iter_events`."""
         session = _session_of(instance)
         frames = wrapped(*args, **kwargs)
-        if session is None:
+        if session is None or not session.parsed:
             return frames
         session.decoded = True
-        return AsyncFrames(frames, session)
+        return _through(AsyncFrames, frames, session)
 
     def sync_stream(self, wrapped: Wrapped, instance: Any, args: Arguments, kwargs: Keywords) -> Any:
         """Around `Stream.__stream__`: the parsed events, and the exception that the caller gets."""
         session = _session_of(instance)
         events = wrapped(*args, **kwargs)
-        return events if session is None else sync_events(events, session)
+        if session is None:
+            return events
+        seen = _through(sync_events, events, session)
+        session.parsed = seen is not events
+        return seen
 
     def async_stream(self, wrapped: Wrapped, instance: Any, args: Arguments, kwargs: Keywords) -> Any:
         """Around `AsyncStream.__stream__`."""
         session = _session_of(instance)
         events = wrapped(*args, **kwargs)
-        return events if session is None else AsyncEvents(events, session)
+        if session is None:
+            return events
+        seen = _through(AsyncEvents, events, session)
+        session.parsed = seen is not events
+        return seen
 
     def close(self, wrapped: Callable[..., Awaitable[None] | None], instance: Any, args: Any, kwargs: Any) -> Any:
-        """Around `Stream.close` and `AsyncStream.close`."""
+        """Around `Stream.close` and `AsyncStream.close`. Of a body that is not decoded, its own closing tells more."""
         session = _session_of(instance)
-        if session is not None:
+        if session is not None and session.decoded:
             stream_closed(session)
         return wrapped(*args, **kwargs)
 
 
+def _through(shell: Callable[[Any, StreamSession], Any], inner: Any, session: StreamSession) -> Any:
+    """What the SDK reads, through a shell of ours, or as it is if that cannot be."""
+    try:
+        return shell(inner, session)
+    except Exception as failure:  # noqa: BLE001 - the boundary
+        _guard.report("shell", failure)
+        return inner
+
+
+@_guard.guarded("session_of", None)
 def _session_of(stream: object) -> StreamSession | None:
     """The session of a stream, if it has one that is still open."""
     extensions = getattr(getattr(stream, "response", None), "extensions", None)

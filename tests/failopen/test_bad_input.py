@@ -1,0 +1,187 @@
+"""Input that no API should send: the caller sees what he would see without us, and nothing unbounded is kept."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from dataclasses import replace
+
+import pytest
+from tests.telemetry.rig import API, WAYS, by, instrumented, read, shown
+from tests.telemetry.scenes import MESSAGE, after
+
+from otel_claude_stream._instrumentor import _streams
+from otel_claude_stream.testing import Event, Script, Send
+
+START, BLOCK, PING, *DELTAS = MESSAGE.steps[0], MESSAGE.steps[2], MESSAGE.steps[3], MESSAGE.steps[4]
+
+
+def event(type, **said):
+    return Event(type, {"type": type, **said})
+
+
+def delta(**said):
+    return event("content_block_delta", index=0, delta=said)
+
+
+END = MESSAGE.steps[-3:]
+USAGE = {"output_tokens": 15}
+ODD = {
+    "event types nobody knows": [event("new_thing", new=1), event("", new=2), event("x" * 10_000)],
+    "a block type nobody knows": [event("content_block_start", index=1, content_block={"type": "new", "new": {}})],
+    "a delta type nobody knows": [delta(type="new_delta", new=[1, 2])],
+    "a delta without a type": [delta(text="a")],
+    "a delta that is null": [event("content_block_delta", index=0, delta=None)],
+    "a text that is null": [delta(type="text_delta", text=None)],
+    "a text that is a number": [delta(type="text_delta", text=7)],
+    "an index that is text": [event("content_block_delta", index="0", delta={"type": "text_delta", "text": "a"})],
+    "no index": [event("content_block_delta", delta={"type": "text_delta", "text": "a"})],
+    "a block that is null": [event("content_block_start", index=1, content_block=None)],
+    "a type that is a number": [Event("content_block_delta", {"type": 7})],
+    "data that is a list": [Event("content_block_delta", [1, 2])],
+    "data that is null": [Event("content_block_delta", None)],
+    "data that is text": [Event("content_block_delta", '"text"')],
+    "no data": [Event("content_block_delta", "")],
+    "a message that is null": [event("message_start", message=None)],
+    "no usage": [event("message_start", message={"id": "m", "model": "c"}), event("message_delta", delta={})],
+    "usage that is null": [event("message_delta", delta={"stop_reason": None}, usage=None)],
+    "usage in words": [event("message_delta", delta={}, usage={"output_tokens": "many", "input_tokens": True})],
+    "a delta of the message that is null": [event("message_delta", delta=None, usage=USAGE)],
+    "everything twice": [*MESSAGE.steps[:1], *MESSAGE.steps[2:]],
+    "everything backwards": [step for step in reversed(MESSAGE.steps) if isinstance(step, Event)],
+    "a megabyte in one event": [delta(type="text_delta", text="x" * 1_000_000)],
+    "an error without a type": [event("error", error={})],
+    "an error that is a list": [Event("error", [])],
+    "an error without JSON": [Event("error", "overloaded")],
+    "invalid UTF-8": [Send.of(b"event: ping\ndata: \xff\xfe\n\n")],
+    "half a character": [Send.of(b'event: content_block_delta\ndata: {"a": "\xe2\x82"}\n\n')],
+    "no SSE at all": [Send("<html>\n\n</html>\n\n")],
+    "nothing but line ends": [Send("\n" * 1000)],
+    "a byte order mark": [Send("\ufeff")],
+}
+
+
+def scripts(name):
+    first = Script(steps=tuple(ODD[name]))
+    middle = replace(MESSAGE, steps=(*after(MESSAGE, 4).steps, *ODD[name], *END))
+    return first, middle
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", ODD)
+def test_odd_input_is_the_callers_as_it_was(monkeypatch, name, way):
+    """At the beginning or in the middle: same events, same exception; the span ends once, and nothing of ours fails.
+
+    Nothing is hidden here: the guard of the tests would raise a failure of ours in the caller's face.
+    """
+    for script in scripts(name):
+        api = API(script)
+        with by(api.clock, monkeypatch):
+            bare = read(api, way)
+        api = API(script)
+        with instrumented(monkeypatch, api.clock, events="both") as capture:
+            assert read(api, way) == bare
+            (span,) = [shown(span) for span in capture.spans()]
+        assert span["attributes"][".outcome"] in {"completed", "failed", "closed"}
+        assert len(_streams) == 0
+
+
+def size_of(root):
+    """Bytes of everything that is reachable from a session and is its own: not classes, modules, functions."""
+    seen, total, todo = set(), 0, [root]
+    while todo:
+        thing = todo.pop()
+        name = type(thing).__module__
+        if id(thing) in seen or isinstance(thing, type) or callable(thing) or name.startswith(("opentelemetry", "thr")):
+            continue
+        seen.add(id(thing))
+        total += sys.getsizeof(thing)
+        todo += gc.get_referents(thing)
+    return total
+
+
+def session_size(monkeypatch, script, **settings):
+    """How large the session of a stream is just before its end."""
+    api = API(script)
+    found = []
+
+    def look(event):
+        if event.type == "message_delta":
+            (session,) = _streams._sessions.values()
+            found.append(sum(size_of(getattr(session, name)) for name in ("machine", "_attempts", "_recent", "bytes")))
+
+    with instrumented(monkeypatch, api.clock, **settings):
+        assert read(api, each=look).error == []
+    return found[0]
+
+
+def blocks(count):
+    """A message of so many blocks, each with one delta of its own kind of type."""
+    steps = [START]
+    for index in range(count):
+        steps += [
+            event("content_block_start", index=index, content_block={"type": "text", "text": ""}),
+            event("content_block_delta", index=index, delta={"type": "text_delta", "text": "word"}),
+            event(f"new_{index}"),
+            event("content_block_stop", index=index),
+        ]
+    return Script(steps=(*steps, *END[-2:]))
+
+
+@pytest.mark.parametrize("deltas", ["coalesce", "all"])
+def test_nothing_unbounded_is_kept(monkeypatch, deltas):
+    """Ten thousand blocks, forty thousand events, ten thousand types: no more is kept than of a hundred."""
+    few = session_size(monkeypatch, blocks(100), deltas=deltas)
+    many = session_size(monkeypatch, blocks(10_000), deltas=deltas)
+    assert many < few * 1.1
+    assert many < 64 * 1024
+
+
+def test_a_megabyte_in_one_event_is_not_kept(monkeypatch):
+    large = replace(MESSAGE, steps=(*after(MESSAGE, 4).steps, delta(type="text_delta", text="x" * 1_000_000), *END))
+    assert session_size(monkeypatch, large) < 16 * 1024
+
+
+@pytest.mark.parametrize("way", ["create", "async create"])
+def test_a_clock_that_jumps_back_harms_nobody(monkeypatch, way):
+    """A monotonic clock does not; if one does, no figure is negative and the span ends."""
+    api = API(MESSAGE)
+    readings = iter([*range(50_000_000_000, 0, -900_000_000)])
+
+    def backwards():
+        return next(readings, 7)
+
+    with by(api.clock, monkeypatch):
+        bare = read(api, way)
+    api = API(MESSAGE)
+    monkeypatch.setattr(type(api.clock), "monotonic_ns", lambda _: backwards())
+    with instrumented(monkeypatch, api.clock) as capture:
+        assert read(api, way) == bare
+        (span,) = capture.spans()
+    assert span["attributes"]["claude.stream.outcome"] == "completed"
+    told = {name: value for name, value in span["attributes"].items() if isinstance(value, float)}
+    assert {name for name, value in told.items() if value < 0} == NEGATIVE_BACKWARDS
+
+
+NEGATIVE_BACKWARDS = {"claude.stream.time_to_headers", "claude.stream.time_to_first_token",
+                      "gen_ai.response.time_to_first_chunk"}  # fmt: skip
+"""Differences of two readings, told as they are: a clock that goes back is to be seen, not to be hidden."""
+
+
+def test_reads_of_nothing_are_nothing(monkeypatch):
+    """Zero-length chunks change no figure but the number of reads."""
+
+    def padded(chunks):
+        return [part for chunk in chunks for part in (b"", chunk, b"")]
+
+    spans = []
+    for chunks in (list, padded):
+        api = API(MESSAGE)
+        api.chunks = chunks
+        with instrumented(monkeypatch, api.clock) as capture:
+            read(api)
+            (span,) = [shown(span) for span in capture.spans()]
+        assert span["attributes"].pop(".reads") == len(chunks([b"x"])) * 10
+        span["attributes"].pop(".events_per_read")
+        spans.append(span)
+    assert spans[0] == spans[1]

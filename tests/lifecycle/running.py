@@ -1,0 +1,78 @@
+"""Programs in processes of their own: what a process does at its end, or after a fork, cannot be tested inside one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+TIMEOUT = 60
+"""Seconds after which a process hangs."""
+
+PROLOGUE = """
+import gc, json, os, sys, threading, weakref
+import anthropic
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+from otel_claude_stream import ClaudeStreamInstrumentor
+from otel_claude_stream.testing import FakeAPI, Hang, Script
+
+REQUEST = {"model": "claude-test", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello?"}]}
+OPEN = Script.message(deltas=8).cut_after(5, Hang(60.0))
+
+
+class Printer(SpanExporter):
+    # One line a span, written at once and by the process that exports it.
+    def export(self, spans):
+        for span in spans:
+            line = {
+                "pid": os.getpid(), "name": span.name, "span": span.context.span_id, "trace": span.context.trace_id,
+                **{name.rpartition(".")[2]: value for name, value in span.attributes.items()
+                   if name in ("claude.stream.outcome", "claude.stream.abort.reason", "claude.stream.deltas")},
+            }
+            os.write(1, (json.dumps(line) + "\\n").encode())
+        return SpanExportResult.SUCCESS
+
+
+def client(api, **options):
+    return anthropic.Anthropic(api_key="none", base_url=api.url, max_retries=0, **options)
+
+
+def instrument(**settings):
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(Printer()))
+    ClaudeStreamInstrumentor().instrument(tracer_provider=provider, **settings)
+    return provider
+
+
+def begin(api, events=5):
+    stream = client(api).messages.create(stream=True, **REQUEST)
+    for _ in range(events - 1):  # the ping is not handed out
+        next(stream)
+    return stream
+
+
+def say(**said):
+    os.write(1, (json.dumps(said) + "\\n").encode())
+"""
+
+
+def run(program: str, *, code: int = 0) -> list[dict]:
+    """Run a program; what it said and exported, line by line. It must come to its end by itself."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", PROLOGUE + textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+        env={**os.environ, "PYTHONFAULTHANDLER": "1"},
+    )
+    assert (done.returncode, done.stderr) == (code, ""), done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def told(lines: list[dict]) -> list[tuple]:
+    """Outcome and reason of each span."""
+    return sorted((line["outcome"], line.get("reason"), line["deltas"]) for line in lines if "outcome" in line)

@@ -1,0 +1,191 @@
+"""The schema is the single source of every name: nothing is emitted that it does not declare, and it declares nothing
+that is never emitted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+from opentelemetry import context
+from tests.telemetry.rig import API, WAYS, instrumented, play, read
+from tests.telemetry.scenes import MESSAGE, SCENES
+
+from otel_claude_stream import _guard
+from otel_claude_stream._telemetry import attributes as a
+from otel_claude_stream._telemetry import schema
+from otel_claude_stream.testing import Event
+
+TYPES = {
+    "string": str,
+    "int": int,
+    "double": float,
+    "boolean": bool,
+}
+SPANS = {spec.name.partition("{")[0]: spec for spec in schema.SPANS}
+EVENTS = {spec.name: spec for spec in schema.EVENTS}
+METRICS = {name: spec for spec in schema.METRICS for name in (spec.name, spec.latest) if name}
+KINDS = {
+    "counter": ("sum", True),
+    "histogram": ("histogram", None),
+    "observable_updowncounter": ("sum", False),
+    "observable_gauge": ("gauge", None),
+}
+
+
+@dataclass
+class Emitted:
+    """Everything that a broad run emitted: pairs of owner and attribute, with every value."""
+
+    values: dict = field(default_factory=dict)
+    metrics: dict = field(default_factory=dict)
+    kinds: set = field(default_factory=set)
+
+    def add(self, owner, attributes):
+        self.kinds.add(owner)
+        for name, value in attributes.items():
+            self.values.setdefault((owner, name), []).append(value)
+
+    def take(self, capture):
+        for span in capture.spans():
+            name = next(prefix for prefix in SPANS if span["name"].startswith(prefix) and prefix)
+            assert span["kind"] == SPANS[name].kind
+            self.add(SPANS[name].name, span["attributes"])
+            for event in span["events"]:
+                self.add(event_name(event["name"]), event["attributes"])
+        for log in capture.logs():
+            self.add(event_name(log["event_name"]), log["attributes"])
+        for name, metric in capture.metrics().items():
+            self.metrics[name] = metric
+            for point in metric["points"]:
+                self.add(name, point["attributes"])
+
+
+def event_name(name):
+    return name if name in EVENTS else schema.UNKNOWN.name
+
+
+@pytest.fixture(scope="module")
+def emitted():
+    """Every scene, in every way, with every setting that changes names."""
+    found = Emitted()
+    monkeypatch = pytest.MonkeyPatch()
+    for name, scene in SCENES.items():
+        for way in WAYS if name == "text" else [scene.way]:
+            found.take(play(monkeypatch, scene, way, events="both"))
+    found.take(play(monkeypatch, SCENES["text"], semconv="both", events="log"))
+    take_reasoning(monkeypatch, found)
+    take_other_owner(monkeypatch, found)
+    take_open_and_failing(monkeypatch, found)
+    return found
+
+
+def take_reasoning(monkeypatch, found):
+    """A stream whose usage says how many of the tokens were thinking."""
+    usage = {"output_tokens": 15, "output_tokens_details": {"thinking_tokens": 9}}
+    said = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage}
+    api = API(replace(MESSAGE, steps=(*MESSAGE.steps[:-2], Event("message_delta", said), MESSAGE.steps[-1])))
+    with instrumented(monkeypatch, api.clock) as capture:
+        read(api)
+        found.take(capture)
+
+
+def take_other_owner(monkeypatch, found):
+    """Streams whose `chat` span is another's: told by a span of the other kind."""
+    for scene in ("text", "sse error", "retried", "cut after silence"):
+        api = API(SCENES[scene].scripts)
+        with instrumented(monkeypatch, api.clock) as capture:
+            token = context.attach(context.set_value("suppress_language_model_instrumentation", True))
+            read(api)
+            context.detach(token)
+            found.take(capture)
+
+
+def take_open_and_failing(monkeypatch, found):
+    """What is measured while a stream is open, and a failure of our own."""
+    api = API(MESSAGE)
+    monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
+    with instrumented(monkeypatch, api.clock) as capture:
+        read(api, each=lambda _: capture.metrics())
+        _guard.report("test", ValueError())
+        found.take(capture)
+
+
+def typed(value, spec):
+    if spec.type == "string[]":
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    if spec.type == "double" and isinstance(value, int) and not isinstance(value, bool):
+        return False
+    return type(value) is TYPES[spec.type]
+
+
+def test_nothing_is_emitted_that_is_not_declared(emitted):
+    """Every span, event, metric; every attribute of it by name, type and closed set of values."""
+    declared = {
+        **{spec.name: spec for spec in schema.SPANS},
+        **EVENTS,
+        **METRICS,
+    }
+    wrong = []
+    for (owner, name), values in emitted.values.items():
+        found = [spec for spec in declared[owner].attributes if spec.name == name]
+        if not found:
+            wrong.append(f"{owner}: {name} is not declared")
+            continue
+        (spec,) = found
+        wrong += [f"{owner}: {name}={value!r}" for value in values if not typed(value, spec)]
+        wrong += [f"{owner}: {name}={value!r}" for value in values if spec.values and value not in spec.values]
+    assert sorted(set(wrong)) == []
+
+
+def test_metrics_are_what_they_are_declared_to_be(emitted):
+    for name, metric in emitted.metrics.items():
+        spec = METRICS[name]
+        assert (metric["kind"], metric.get("monotonic")) == KINDS[spec.kind], name
+        assert (metric["unit"], metric["scope"]) == (spec.unit, "otel_claude_stream"), name
+        assert metric["description"] == spec.doc
+
+
+def test_everything_that_is_declared_is_emitted(emitted):
+    declared = {spec.name for spec in (*schema.SPANS, *schema.EVENTS)} | set(METRICS)
+    assert declared - emitted.kinds == set()
+
+
+NOT_HERE = {
+    # The Messages API answers in one message: these are on the other kind of stream span, where the `chat` span is
+    # somebody else's, only if such a stream ends that way. They are emitted on ours.
+    *(
+        (schema.STREAM_SPAN.name, spec.name)
+        for spec in (
+            a.ALSO_POSSIBLE, a.ABORT_ERRNO, a.ERROR_BODY, a.FAULT_AFTER_STOP, a.MISSING_MESSAGE_STOP, a.INTERMEDIARY,
+            a.EVENTS_DROPPED, a.LARGEST_PING_GAP,
+        )
+    ),
+}  # fmt: skip
+"""Declared attributes that no scene of this run brings about, and why."""
+
+
+def test_every_declared_attribute_is_emitted(emitted):
+    declared = {
+        (owner, spec.name)
+        for owner, attributes in (
+            *((spec.name, spec.attributes) for spec in (*schema.SPANS, *schema.EVENTS)),
+            *((name, spec.attributes) for name, spec in METRICS.items()),
+        )
+        for spec in attributes
+    }
+    assert declared - set(emitted.values) == NOT_HERE
+
+
+def test_names_are_ours_or_opentelemetrys():
+    """`anthropic.` belongs to the vendor; `gen_ai.`, `error.`, `server.` and `http.` to OpenTelemetry."""
+    names = {spec.name for owner in (*schema.SPANS, *schema.EVENTS, *schema.METRICS) for spec in owner.attributes}
+    names |= set(METRICS) | set(EVENTS)
+    others = {name for name in names if not name.startswith(("claude.stream.", "gen_ai.", "server.", "http."))}
+    assert others == {"error.type"}
+
+
+def test_no_metric_has_an_id(emitted):
+    """The cardinality of metrics is closed: no request id, no message id, no trace id."""
+    for name, spec in METRICS.items():
+        assert not [x.name for x in spec.attributes if x.name.endswith(("id", "index"))], name

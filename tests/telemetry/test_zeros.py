@@ -1,0 +1,107 @@
+"""The counter series that alerts ask for exist before their first event."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+
+import anthropic
+import pytest
+
+from otel_claude_stream import ClaudeStreamInstrumentor
+from otel_claude_stream._telemetry import zeros
+from otel_claude_stream.testing import Capture, End, Error, FakeAPI, Hang, Reset, Script
+
+ANSWER = Script.message(text="one two three four five six")
+BEFORE_TOKEN, MID_ANSWER = 2, 5
+
+USUAL = {
+    "overloaded before the answer": ANSWER.cut_after(BEFORE_TOKEN, how=Error()),
+    "overloaded in mid-answer": ANSWER.cut_after(MID_ANSWER, how=Error()),
+    "529": Script.http_error(529),
+    "429": Script.http_error(429),
+    "500": Script.http_error(500),
+    "api_error in mid-answer": ANSWER.cut_after(MID_ANSWER, how=Error("api_error", "internal")),
+    "504 of the API": Script.http_error(504, type="timeout_error"),
+    "504 of nginx": Script.nginx(504),
+    "a page": Script.page(200, "<html>sign in</html>"),
+    "cut before the answer": ANSWER.cut_after(BEFORE_TOKEN),
+    "cut in mid-answer": ANSWER.cut_after(MID_ANSWER),
+    "reset before the answer": ANSWER.cut_after(BEFORE_TOKEN, how=Reset()),
+    "reset in mid-answer": ANSWER.cut_after(MID_ANSWER, how=Reset()),
+    "truncated before the answer": ANSWER.cut_after(BEFORE_TOKEN, how=End()),
+    "truncated in mid-answer": ANSWER.cut_after(MID_ANSWER, how=End()),
+    "silent before the answer": ANSWER.cut_after(BEFORE_TOKEN, how=Hang(5)),
+    "silent in mid-answer": ANSWER.cut_after(MID_ANSWER, how=Hang(5)),
+    "no response": replace(ANSWER, before_headers=5.0),
+    "closed without a response": Script.refuse_head("fin"),
+    "reset without a response": Script.refuse_head("rst"),
+}
+
+
+def read(url: str) -> None:
+    """One call that fails in the way of its route."""
+    client = anthropic.Anthropic(api_key="none", base_url=url, max_retries=0, timeout=0.4)
+    messages = [{"role": "user", "content": "go on"}]
+    with contextlib.suppress(Exception):  # which one it is, other tests look at
+        for _ in client.messages.create(model="claude-sonnet-5", max_tokens=9, messages=messages, stream=True):
+            pass
+
+
+def series(capture: Capture, name: str) -> dict[tuple[tuple[str, object], ...], object]:
+    """The points of a counter by their labels."""
+    points = capture.metrics()[name]["points"]
+    return {tuple(sorted(point["attributes"].items())): point["value"] for point in points}
+
+
+def test_the_first_stream_begins_the_series_at_zero() -> None:
+    """One healthy stream, and every series that alerts ask for is there, at zero."""
+    with Capture() as capture, FakeAPI(ANSWER) as api:
+        ClaudeStreamInstrumentor().instrument(**capture.providers)
+        try:
+            read(api.url)
+        finally:
+            ClaudeStreamInstrumentor().uninstrument()
+        aborts = series(capture, "claude.stream.aborts")
+        assert len(aborts) == len(list(zeros.aborts()))
+        assert set(aborts.values()) == {0}
+        assert set(series(capture, "claude.stream.retries").values()) == {0}
+        assert set(series(capture, "claude.stream.stalls").values()) == {0}
+        requests = series(capture, "claude.stream.requests")
+        assert sorted(requests.values()) == [0, 0, 0, 1]
+
+
+def test_the_usual_faults_count_on_series_that_were_there() -> None:
+    """No usual fault is born at 1: each finds its series."""
+    with Capture() as capture, FakeAPI({"healthy": ANSWER, **USUAL}) as api:
+        ClaudeStreamInstrumentor().instrument(**capture.providers)
+        try:
+            read(api.url_for("healthy"))
+            before = set(series(capture, "claude.stream.aborts"))
+            for name in USUAL:
+                read(api.url_for(name))
+        finally:
+            ClaudeStreamInstrumentor().uninstrument()
+        after = series(capture, "claude.stream.aborts")
+        assert sum(after.values()) == len(USUAL)
+        assert set(after) == before
+
+
+@pytest.mark.parametrize(("models", "expected"), [(1, 1), (3, 2)])
+def test_series_stay_bounded(models: int, expected: int) -> None:
+    """Beyond the limit of models the series of `other` are the last that begin."""
+    with Capture() as capture, FakeAPI(ANSWER) as api:
+        ClaudeStreamInstrumentor().instrument(max_models=1, **capture.providers)
+        try:
+            client = anthropic.Anthropic(api_key="none", base_url=api.url)
+            for number in range(models):
+                for _ in client.messages.create(
+                    model=f"claude-{number}",
+                    max_tokens=9,
+                    messages=[{"role": "user", "content": "go on"}],
+                    stream=True,
+                ):
+                    pass
+        finally:
+            ClaudeStreamInstrumentor().uninstrument()
+        assert len(series(capture, "claude.stream.aborts")) == expected * len(list(zeros.aborts()))
