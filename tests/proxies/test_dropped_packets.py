@@ -1,0 +1,144 @@
+"""Cuts that nobody reports: a router in the middle stops to forward, and neither end hears of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+from tests.conftest import ROOT
+from tests.proxies.calls import MODES
+from tests.proxies.namespaces import SERVER, NotAllowed, row
+
+pytestmark = [pytest.mark.network_namespace, pytest.mark.slow]
+
+SECONDS = 40.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the client does, and what the span must say. ``late``: the call begins when the path is dead already."""
+
+    name: str
+    script: str
+    timeout: dict[str, float]
+    expected: dict[str, object]
+    seen: tuple[str, ...]
+    keepalive: bool = False
+    late: bool = False
+
+
+PATIENT = {"connect": 30.0, "read": 30.0, "write": 30.0, "pool": 30.0}
+SHORT_READ = {**PATIENT, "read": 1.0}
+SHORT_CONNECT = {**PATIENT, "connect": 1.0}
+NONE = {"outcome": "failed", "abort.limit_match": "none"}
+CASES = (
+    Case(
+        "read time-out mid-stream",
+        "stall",
+        SHORT_READ,
+        {
+            **NONE,
+            "phase": "streaming",
+            "abort.reason": "silent",
+            "abort.origin": "client",
+            "abort.also_possible": ["connection_closed"],
+        },
+        ("HANG",),
+    ),
+    Case(
+        "keep-alive mid-stream",
+        "stall",
+        PATIENT,
+        {
+            **NONE,
+            "phase": "streaming",
+            "abort.reason": "silent",
+            "abort.origin": "network",
+            "abort.errno": 110,
+            "abort.also_possible": None,
+        },
+        ("HANG", "RST"),  # sync says ReadTimeout and async ReadError: only the errno tells
+        keepalive=True,
+    ),
+    Case(
+        "read time-out before the headers",
+        "slow_head",
+        SHORT_READ,
+        {**NONE, "phase": "awaiting_response", "abort.reason": "response_timeout", "abort.origin": "client"},
+        ("HANG0",),
+    ),
+    Case(
+        "dead before the call",
+        "healthy",
+        SHORT_CONNECT,
+        {**NONE, "phase": "connecting", "abort.reason": "connect_failed", "abort.origin": "network"},
+        ("HANG0",),
+        late=True,
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def results(require_tool):
+    """What each case gave, by its name and mode."""
+    ip = require_tool("ip", "iproute2")
+    try:
+        with row(ip) as made, child(made.command(made.server), "dropped_server") as server:
+            port = server.stdout.readline().strip()
+            with child(made.command(made.client), "dropped_client") as client:
+                client.stdin.write(json.dumps(jobs(port)) + "\n")
+                client.stdin.flush()
+                assert client.stdout.readline() == "open\n", client.stderr.read()
+                made.forward(on=False)
+                found, complaints = client.communicate("dropped\n", timeout=SECONDS)
+                assert client.returncode == 0, complaints
+                return json.loads(found)
+    except NotAllowed as reason:
+        pytest.skip(f"no network namespace: {reason}")
+
+
+def jobs(port):
+    return [
+        {
+            "name": f"{case.name}/{mode}",
+            "mode": mode,
+            "url": f"http://{SERVER}:{port}/s/{case.script}",
+            "timeout": case.timeout,
+            "keepalive": case.keepalive,
+            "late": case.late,
+        }
+        for case in CASES
+        for mode in MODES
+    ]
+
+
+@contextmanager
+def child(prefix, module):
+    """A module of this folder as a process in a namespace; killed at the end."""
+    process = subprocess.Popen(
+        [*prefix, sys.executable, "-m", f"tests.proxies.{module}"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
+def test_the_span_says_that_the_path_is_dead(case, mode, results):
+    """Nothing came and nobody said why: a silence, of the client's clock or of the kernel's."""
+    result = results[f"{case.name}/{mode}"]
+    found = {name: result["attributes"].get(f"claude.stream.{name}") for name in case.expected}
+    assert found == case.expected
+    assert result["seen"] in case.seen
