@@ -9,20 +9,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from otel_claude_stream import _guard
 from otel_claude_stream._config import StreamConfig
 from otel_claude_stream._core.call import Attempt, Call, Reply
+from otel_claude_stream._core.end import End
 from otel_claude_stream._core.endings import Verdict, classify
 from otel_claude_stream._core.facts import Facts, Fault
 from otel_claude_stream._core.limits import Limit
 from otel_claude_stream._core.machine import StreamMachine
+from otel_claude_stream._core.recent import RecentBytes
 from otel_claude_stream._core.stalls import StallWatch
 from otel_claude_stream._core.summary import Summary
-from otel_claude_stream._core.vocabulary import AbortReason, BodyClass, ErrorSource, Origin, Outcome, Phase, Stop
-from otel_claude_stream._telemetry import attributes as a
+from otel_claude_stream._core.vocabulary import AbortReason, Origin, Outcome, Phase, Stop
 from otel_claude_stream._telemetry.emitter import Emission
+from otel_claude_stream._telemetry.writing import abort_detail, retry_detail, stall_detail
 
 _NS = 1_000_000_000
 
@@ -32,33 +33,6 @@ BURST_NS = 1_000_000
 WAIT_NS = 50_000
 """A read that took longer than this waited for the wire; a shorter one took what was there (a read from memory takes
 some 5 us). Waits are added up; what is no wait, the SDK and the caller spent."""
-
-_RECENT_NS = 5 * _NS
-"""Bytes of the last five seconds tell a limit on the total duration (they flowed) from an idle limit (they did not)."""
-
-_RECENT_SAMPLES = 8
-
-
-@dataclass(frozen=True, slots=True)
-class HttpError:
-    """What the body of an HTTP error said, as far as the classifier may know."""
-
-    error_type: str | None = None
-    body: BodyClass = BodyClass.NONE
-    wording: str = ""
-
-
-@dataclass(slots=True)
-class End:
-    """How a stream stopped, as the shell saw it."""
-
-    stop: Stop
-    fault: Fault | None = None
-    exception: str | None = None
-    error_type: str | None = None
-    error_source: ErrorSource | None = None
-    http: HttpError = field(default_factory=HttpError)
-    closed_elsewhere: bool = False
 
 
 class StreamSession:
@@ -124,7 +98,7 @@ class StreamSession:
         self._head_wait: int | None = None
         self._first_event_at_wait: int | None = None
         self._first_token_wait: int | None = None
-        self._recent: tuple[tuple[int, int], ...] = ()
+        self._recent = RecentBytes()
         self._stalls = StallWatch(config.stall_thresholds)
         self._largest_gap = 0
         self._last_wait = 0
@@ -167,27 +141,11 @@ class StreamSession:
         self._attempt_started = now + int(max(delay, 0.0) * _NS)
         self._emission.sent(reply.status if reply is not None else None, "sdk")
         self._emission.retried(reason.value, delay, "sdk")
-        self.machine.own("retry", now, self._retry_detail(reply, reason, delay))
+        self.machine.own("retry", now, retry_detail(self._attempts[-1]))
 
     def _failure(self, reply: Reply | None, end: End | None, now: int) -> AbortReason:
         facts = self._facts(end or End(Stop.RAISED), now, reply)
         return classify(facts, self._limits).reason or AbortReason.STREAM_ERROR
-
-    def _retry_detail(self, reply: Reply | None, reason: AbortReason, delay: float) -> dict[str, object]:
-        detail: dict[str, object] = {
-            a.ATTEMPT.name: len(self._attempts),
-            a.RETRY_DECISION.name: "retry",
-            a.RETRY_REASON.name: reason.value,
-            a.RETRY_LAYER.name: "sdk",
-            a.RETRY_DELAY.name: delay,
-        }
-        if reply is not None:
-            detail[a.STATUS_CODE.name] = reply.status
-            if reply.request_id is not None:
-                detail[a.REQUEST_ID.name] = reply.request_id
-            if reply.retry_after is not None:
-                detail[a.RETRY_AFTER.name] = reply.retry_after
-        return detail
 
     def opened(self, reply: Reply) -> None:
         """The response whose body is the stream is there."""
@@ -210,9 +168,7 @@ class StreamSession:
         if waited > self.longest:
             self.longest = waited
         self.machine.waits(self.arrived)
-        recent = self._recent
-        if not recent or now - recent[-1][0] > _NS:
-            self._recent = (*recent[1 - _RECENT_SAMPLES :], (now, self.bytes))
+        self._recent.note(now, self.bytes)
 
     def stop_waiting(self) -> None:
         """The reader waited for bytes, and none came: the body ended, or the read raised."""
@@ -245,16 +201,7 @@ class StreamSession:
         kind = "pings_only" if pinged else "silent"
         for label in self._stalls.take(gap):
             self._emission.stalled(label, kind)
-            machine.own(
-                "stall",
-                now,
-                {
-                    a.STALL_THRESHOLD.name: label,
-                    a.STALL_KIND.name: kind,
-                    **({a.BLOCK_TYPE.name: machine.open_block} if machine.open_block else {}),
-                },
-                gap,
-            )
+            machine.own("stall", now, stall_detail(label, kind, machine.open_block), gap)
 
     def first_event(self) -> None:
         """The first event of any kind came."""
@@ -329,7 +276,7 @@ class StreamSession:
             _guard.report("classify", error)
             verdict = Verdict(Outcome.FAILED, AbortReason.STREAM_ERROR, Origin.UNKNOWN, rule="internal")
         if verdict.reason is not None:
-            machine.own("abort", now, _abort_detail(facts, verdict))
+            machine.own("abort", now, abort_detail(facts, verdict))
         reply = self._reply or self._pending_reply
         if self._reply is None:
             self._emission.sent(reply.status if reply is not None else None, "sdk")
@@ -405,7 +352,7 @@ class StreamSession:
             no_progress=(self.waited - self.progress) / _NS,
             longest_earlier_silence=self.longest / _NS,
             largest_ping_gap=machine.largest_ping_gap / _NS,
-            bytes_last_5s=self._recent_bytes(now),
+            bytes_last_5s=self._recent.within(now, self.arrived, self.bytes),
             reads=self.reads,
             read_timeout=self.call.read_timeout,
             last_attempt=(now - self._attempt_started) / _NS,
@@ -419,13 +366,6 @@ class StreamSession:
             return max(0, now - self.asked)
         return self._last_wait
 
-    def _recent_bytes(self, now: int) -> int:
-        before = 0
-        for at, total in self._recent:
-            if now - at > _RECENT_NS:
-                before = total
-        return self.bytes - before if now - self.arrived <= _RECENT_NS else 0
-
     def wall(self, at: int) -> int:
         """Wall time of a reading of the monotonic clock, both in nanoseconds."""
         return at + self._wall_offset
@@ -435,14 +375,3 @@ def _phase_before_response(fault: Fault | None) -> Phase:
     if fault is not None and fault.has("ConnectError", "ConnectTimeout", "ProxyError", "PoolTimeout"):
         return Phase.CONNECTING
     return Phase.AWAITING_RESPONSE
-
-
-def _abort_detail(facts: Facts, verdict: Verdict) -> dict[str, object]:
-    return {
-        a.REASON.name: verdict.reason.value if verdict.reason is not None else "",
-        a.ORIGIN.name: verdict.origin.value if verdict.origin is not None else Origin.UNKNOWN.value,
-        a.PHASE.name: facts.phase.value,
-        a.LIMIT_MATCH.name: verdict.limit_match,
-        a.ABORT_IDLE.name: facts.silence,
-        a.ABORT_ELAPSED.name: facts.elapsed,
-    }

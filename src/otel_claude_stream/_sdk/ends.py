@@ -9,11 +9,12 @@ from types import FrameType
 from typing import Concatenate, ParamSpec
 
 from otel_claude_stream import _guard
+from otel_claude_stream._core.end import End
 from otel_claude_stream._core.vocabulary import ErrorSource, Stop
 from otel_claude_stream._sdk.faults import fault_of, name_of
 from otel_claude_stream._sdk.replies import end_by, reply_of
 from otel_claude_stream._sdk.unread import UnreadBody
-from otel_claude_stream._session import End, StreamSession
+from otel_claude_stream._session import StreamSession
 
 _SDK = "anthropic"
 _HELPERS = "anthropic.lib.streaming"

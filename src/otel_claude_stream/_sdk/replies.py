@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 
 from otel_claude_stream._core.call import Reply
+from otel_claude_stream._core.end import End, HttpError
 from otel_claude_stream._core.vocabulary import BodyClass, ErrorSource, Stop
 from otel_claude_stream._sdk.faults import fault_of, name_of
-from otel_claude_stream._session import End, HttpError
 
 FINGERPRINT_HEADERS = frozenset({
     "server", "via", "x-cache", "x-squid-error", "x-varnish", "x-envoy-upstream-service-time", "x-amz-cf-id",

@@ -14,9 +14,10 @@ from types import FrameType
 from typing import Any
 
 from otel_claude_stream import _guard
+from otel_claude_stream._core.end import End
 from otel_claude_stream._core.vocabulary import Stop
 from otel_claude_stream._sdk.stall_ticker import StallTicker
-from otel_claude_stream._session import End, StreamSession
+from otel_claude_stream._session import StreamSession
 
 _log = logging.getLogger("otel_claude_stream")
 

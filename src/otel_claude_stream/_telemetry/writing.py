@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from otel_claude_stream._core.call import Attempt
+from otel_claude_stream._core.endings import Verdict
+from otel_claude_stream._core.facts import Facts
 from otel_claude_stream._core.journal import Entry
 from otel_claude_stream._core.summary import Summary
-from otel_claude_stream._core.vocabulary import Outcome
+from otel_claude_stream._core.vocabulary import Origin, Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry.schema import EVENT_PREFIX, RESERVED_EVENTS
 from otel_claude_stream._telemetry.spec import Attribute
@@ -44,6 +47,47 @@ def entry_attributes(entry: Entry) -> Values:
     if isinstance(entry.detail, dict):
         found.update(entry.detail)
     return found
+
+
+def retry_detail(attempt: Attempt) -> Values:
+    """What the event of a retry says of the attempt that failed."""
+    found: Values = {
+        a.ATTEMPT.name: attempt.number,
+        a.RETRY_DECISION.name: "retry",
+        a.RETRY_LAYER.name: attempt.layer,
+    }
+    if attempt.reason is not None:
+        found[a.RETRY_REASON.name] = attempt.reason.value
+    if attempt.delay is not None:
+        found[a.RETRY_DELAY.name] = attempt.delay
+    reply = attempt.reply
+    if reply is not None:
+        found[a.STATUS_CODE.name] = reply.status
+        if reply.request_id is not None:
+            found[a.REQUEST_ID.name] = reply.request_id
+        if reply.retry_after is not None:
+            found[a.RETRY_AFTER.name] = reply.retry_after
+    return found
+
+
+def stall_detail(threshold: str, kind: str, block: str) -> Values:
+    """What the event of a stall says; `block` is the type of the open one, empty for none."""
+    found: Values = {a.STALL_THRESHOLD.name: threshold, a.STALL_KIND.name: kind}
+    if block:
+        found[a.BLOCK_TYPE.name] = block
+    return found
+
+
+def abort_detail(facts: Facts, verdict: Verdict) -> Values:
+    """What the event of an abort says: the verdict in short, and the two figures that tell a limit."""
+    return {
+        a.REASON.name: verdict.reason.value if verdict.reason is not None else "",
+        a.ORIGIN.name: (verdict.origin or Origin.UNKNOWN).value,
+        a.PHASE.name: facts.phase.value,
+        a.LIMIT_MATCH.name: verdict.limit_match,
+        a.ABORT_IDLE.name: facts.silence,
+        a.ABORT_ELAPSED.name: facts.elapsed,
+    }
 
 
 def span_attributes(summary: Summary, semconv: str) -> Values:

@@ -1,0 +1,118 @@
+"""Recording what is recorded once a stream: which value goes on which instrument, under which labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from otel_claude_stream._core.summary import Summary
+from otel_claude_stream._core.vocabulary import Outcome
+from otel_claude_stream._telemetry import attributes as a
+from otel_claude_stream._telemetry import schema
+from otel_claude_stream._telemetry.instruments import Counter, Histogram, Labels, names
+from otel_claude_stream._telemetry.spec import Metric
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.metrics import Meter
+
+CHARACTERS_PER_TOKEN = 4
+"""Rule of thumb for English text; used for `output_tokens.wasted` only, which says that it is an estimate."""
+
+
+class Instruments:
+    """Every instrument of the schema."""
+
+    def __init__(self, meter: Meter, semconv: str) -> None:
+        def histogram(spec: Metric) -> Histogram:
+            return Histogram(meter, spec, names(spec, semconv))
+
+        self.genai_duration = histogram(schema.GENAI_DURATION)
+        self.genai_first_chunk = histogram(schema.GENAI_TIME_TO_FIRST_CHUNK)
+        self.genai_per_chunk = histogram(schema.GENAI_TIME_PER_OUTPUT_CHUNK)
+        self.token_usage = histogram(schema.GENAI_TOKEN_USAGE) if semconv != "latest" else None
+        self.input_tokens = histogram(schema.GENAI_INPUT_TOKENS) if semconv != "released" else None
+        self.output_tokens = histogram(schema.GENAI_OUTPUT_TOKENS) if semconv != "released" else None
+        self.duration = histogram(schema.DURATION)
+        self.first_token = histogram(schema.TIME_TO_FIRST_TOKEN)
+        self.chunk_gap = histogram(schema.CHUNK_GAP)
+        self.longest_silence = histogram(schema.LONGEST_SILENCE)
+        self.abort_idle = histogram(schema.ABORT_IDLE)
+        self.abort_elapsed = histogram(schema.ABORT_ELAPSED)
+        self.retry_delay = histogram(schema.RETRY_DELAY)
+        self.tokens_rate = histogram(schema.OUTPUT_TOKENS_RATE)
+        self.consumer_time = histogram(schema.CONSUMER_TIME)
+        self.aborts = Counter(meter, schema.ABORTS)
+        self.stalls = Counter(meter, schema.STALLS)
+        self.requests = Counter(meter, schema.REQUESTS)
+        self.retries = Counter(meter, schema.RETRIES)
+        self.tokens_wasted = Counter(meter, schema.OUTPUT_TOKENS_WASTED)
+        self.internal_errors = Counter(meter, schema.INTERNAL_ERRORS)
+
+
+@dataclass(frozen=True, slots=True)
+class EndLabels:
+    """The labels of one stream at its end; `genai` is None where another instrumentation records those metrics."""
+
+    own: Labels
+    outcome: Labels
+    genai: Labels | None
+
+
+def record_end(instruments: Instruments, of: EndLabels, context: Context, summary: Summary) -> None:
+    """The metrics that are recorded once a stream, at its end. `context` makes exemplars of them."""
+    labels, outcome = of.own, of.outcome
+    verdict, facts, machine = summary.verdict, summary.facts, summary.machine
+    instruments.duration.record(facts.elapsed, outcome, context)
+    if summary.reads:
+        instruments.longest_silence.record(summary.longest_silence, outcome, context)
+        instruments.consumer_time.record(summary.consumer_time, labels)
+    if verdict.reason is not None:
+        instruments.aborts.add(
+            1,
+            {
+                **labels,
+                a.REASON.name: verdict.reason.value,
+                a.PHASE.name: facts.phase.value,
+                a.ORIGIN.name: verdict.origin.value if verdict.origin is not None else "unknown",
+                a.LIMIT_MATCH.name: verdict.limit_match,
+            },
+            context,
+        )
+    if verdict.outcome is Outcome.FAILED:
+        _record_failure(instruments, labels, context, summary)
+    elif machine.output_tokens is not None and summary.writing_time:
+        instruments.tokens_rate.record(machine.output_tokens / summary.writing_time, labels)
+    if of.genai is not None:
+        _record_genai(instruments, of.genai, summary)
+
+
+def _record_failure(instruments: Instruments, labels: Labels, context: Context, summary: Summary) -> None:
+    verdict, facts = summary.verdict, summary.facts
+    origin = {**labels, a.ORIGIN.name: verdict.origin.value if verdict.origin is not None else "unknown"}
+    instruments.abort_idle.record(facts.silence, origin, context)
+    instruments.abort_elapsed.record(facts.elapsed, origin, context)
+    wasted = round(summary.machine.characters / CHARACTERS_PER_TOKEN)
+    if wasted and verdict.reason is not None:
+        instruments.tokens_wasted.add(wasted, {**labels, a.REASON.name: verdict.reason.value})
+
+
+def _record_genai(instruments: Instruments, labels: Labels, summary: Summary) -> None:
+    error_type = summary.error_type
+    instruments.genai_duration.record(
+        summary.facts.elapsed, {**labels, a.ERROR_TYPE.name: error_type} if error_type else labels
+    )
+    if summary.time_to_first_event is not None:
+        instruments.genai_first_chunk.record(summary.time_to_first_event, labels)
+    if not summary.usage_complete:
+        return
+    for kind, tokens, latest in (
+        ("input", summary.total_input_tokens, instruments.input_tokens),
+        ("output", summary.machine.output_tokens, instruments.output_tokens),
+    ):
+        if tokens is None:
+            continue
+        if instruments.token_usage is not None:
+            instruments.token_usage.record(tokens, {**labels, a.TOKEN_TYPE.name: kind})
+        if latest is not None:
+            latest.record(tokens, {**labels, a.TOKEN_MODALITY.name: "unknown"})

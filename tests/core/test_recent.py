@@ -1,0 +1,42 @@
+"""Bytes of the last seconds."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otel_claude_stream._core.recent import WINDOW_NS, RecentBytes
+
+S = 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("notes", "now", "last", "total", "expected"),
+    [
+        pytest.param([], 3 * S, 2 * S, 10, 10, id="never waited: all of them"),
+        pytest.param([(0, 0), (2 * S, 10)], 3 * S, 2 * S, 20, 20, id="younger than the window"),
+        pytest.param([(0, 0), (2 * S, 10), (9 * S, 20)], 10 * S, 9 * S, 30, 20, id="the old ones left out"),
+        pytest.param([(0, 0)], 100 * S, 2 * S, 10, 0, id="silence longer than the window"),
+    ],
+)
+def test_bytes_within_the_window(notes: list[tuple[int, int]], now: int, last: int, total: int, expected: int) -> None:
+    """What came before the window is left out, to the second."""
+    recent = RecentBytes()
+    for at, until_then in notes:
+        recent.note(at, until_then)
+    assert recent.within(now, last, total) == expected
+
+
+@given(st.lists(st.tuples(st.integers(1, 10 * S), st.integers(0, 1000)), max_size=60))
+def test_never_more_than_all_and_never_less_than_the_truth(steps: list[tuple[int, int]]) -> None:
+    """The figure lies between the bytes that surely came within the window and all bytes; samples stay few."""
+    recent, now, total = RecentBytes(), 0, 0
+    arrived: list[tuple[int, int]] = []
+    for wait, size in steps:
+        now += wait
+        recent.note(now, total)
+        total += size
+        arrived.append((now, size))
+    found = recent.within(now, now, total)
+    assert sum(size for at, size in arrived if now - at <= WINDOW_NS) <= found <= total
