@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, cast
 
 from opentelemetry._logs import get_logger
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
@@ -14,7 +15,7 @@ from opentelemetry.metrics import get_meter
 from opentelemetry.trace import get_tracer
 
 from otel_claude_stream import _guard
-from otel_claude_stream._config import StreamConfig, load
+from otel_claude_stream._config import Declared, Problem, StreamConfig, declared, load
 from otel_claude_stream._core.limits import KNOWN_LIMITS, parse_limits
 from otel_claude_stream._sdk.hooks import Hooks
 from otel_claude_stream._sdk.streams import OpenStreams
@@ -40,13 +41,42 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
 
     ``instrument()`` takes ``tracer_provider``, ``meter_provider`` and ``logger_provider`` (the global ones by
     default, also if they are set later), a ``config`` (`StreamConfig`), and every setting by its name
-    (``events="log"``), which wins over the environment. It does not import ``anthropic``, works before and after its
-    import and on clients that exist already, and never raises: a wrong setting is one error log, and its default.
+    (``events="log"``), which wins over a declarative configuration file, as that does over the environment. It does
+    not import ``anthropic``, works before and after its import and on clients that exist already, and never raises: a
+    wrong setting is one error log, and its default.
     """
+
+    configuration = Declared
+    """What OpenTelemetry's loader of declarative configuration makes of our section."""
 
     def instrumentation_dependencies(self) -> Collection[str]:
         """The versions of the SDK that are supported."""
         return INSTRUMENTS
+
+    def instrument(self, **kwargs: Any) -> None:
+        """Instrument, once. Without the SDK it says nothing and does nothing; an unsupported one is one error log.
+
+        A further call does nothing. One that brings settings is told that it came too late.
+        """
+        checked = bool(kwargs.get("skip_dep_check"))
+        if self.is_instrumented_by_opentelemetry and not kwargs.keys() - {"skip_dep_check"}:
+            return  # the loader of instrumentors, after a configuration file or after a `sitecustomize`
+        if not checked and not kwargs.get("raise_exception_on_conflict") and self._conflicts():
+            return
+        super().instrument(**{**kwargs, "skip_dep_check": checked or not kwargs.get("raise_exception_on_conflict")})
+
+    def _conflicts(self) -> bool:
+        """Whether there is no SDK of a supported version."""
+        try:
+            conflict = self._check_dependency_conflicts()
+        except Exception as error:  # noqa: BLE001 - broken metadata of some package
+            _guard.report("versions", error)
+            return True
+        if conflict is not None and conflict.found:
+            _log.error(
+                "otel-claude-stream: found %s, supported is %s: not instrumented", conflict.found, conflict.required
+            )
+        return conflict is not None
 
     def _instrument(self, **kwargs: Any) -> None:
         try:
@@ -65,26 +95,84 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
         raise_exception_on_conflict: bool | None = None,  # noqa: ARG002 - as above
         **settings: Any,
     ) -> None:
-        environment = os.environ if config is None else {}
-        merged, problems = load(environment, settings, base=config, check_limits=parse_limits)
+        merged, problems = _settings(config, settings.pop("declared", None), settings)
         for problem in problems:
             _log.error("otel-claude-stream: %s", problem)
         if not merged.enabled:
             return
-        emitter = Emitter(
-            get_tracer(SCOPE, __version__, tracer_provider),
-            get_meter(SCOPE, __version__, meter_provider),
-            LogEvents(get_logger(SCOPE, __version__, logger_provider)),
-            merged,
-            _streams,
-        )
-        _guard.on_report(emitter.internal_error)
+
+        def watch() -> Watch:
+            emitter = Emitter(
+                get_tracer(SCOPE, __version__, tracer_provider),
+                get_meter(SCOPE, __version__, meter_provider),
+                LogEvents(get_logger(SCOPE, __version__, logger_provider)),
+                merged,
+                _streams,
+            )
+            _guard.on_report(emitter.internal_error)
+            limits = parse_limits(merged.limits) if merged.limits else KNOWN_LIMITS
+            return Watch(emitter, merged, limits, _streams, monotonic=clock)
+
+        clock = CLOCK
         _streams.forget_labels()
         _streams.tell_stalls(merged.stall_thresholds)
-        limits = parse_limits(merged.limits) if merged.limits else KNOWN_LIMITS
-        _hooks.install(Watch(emitter, merged, limits, _streams, monotonic=CLOCK))
+        _hooks.install(cast("Watch", _LateWatch(watch)))
 
     def _uninstrument(self, **_: Any) -> None:
-        _hooks.remove()
-        _streams.tell_stalls(())
-        _guard.on_report(None)
+        try:
+            _hooks.remove()
+            _streams.tell_stalls(())
+        except Exception as error:  # noqa: BLE001 - as above
+            _guard.report("uninstrument", error)
+        finally:
+            _guard.on_report(None)
+
+
+def _settings(
+    config: StreamConfig | None, section: Mapping[str, object] | None, said: Mapping[str, object]
+) -> tuple[StreamConfig, tuple[Problem, ...]]:
+    """Code over configuration file over environment over defaults; a `config` given in code replaces the last three."""
+    if config is not None:
+        return load({}, said, base=config, check_limits=parse_limits)
+    if section is None and (path := os.environ.get(declared.VARIABLE, "").strip()):
+        section = declared.section(path)
+    if not section:
+        return load(os.environ, said, check_limits=parse_limits)
+    base, problems = load(os.environ, section, check_limits=parse_limits, source=declared.VARIABLE)
+    merged, more = load({}, said, base=base, check_limits=parse_limits)
+    return merged, problems + more
+
+
+class _LateWatch:
+    """Stands for the watch until the first call that a hook sees.
+
+    By then the application has set its providers, and a process that never streams has paid for no instruments.
+    """
+
+    def __init__(self, make: Callable[[], Watch]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._watch: Watch | _Unwatched | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        with self._lock:
+            if self._watch is None:
+                self._watch = _Unwatched()  # for whatever goes wrong, and for what the making itself may call
+                try:
+                    self._watch = self._make()
+                except Exception as error:  # noqa: BLE001 - the boundary: a wrong provider, given in code
+                    _guard.report("instrument", error)
+        found = getattr(self._watch, name)
+        setattr(self, name, found)  # from now on without this method
+        return found
+
+
+class _Unwatched:
+    """What goes around the hooks if there is no watch: nothing."""
+
+    def __getattr__(self, _: str) -> Any:
+        return _call
+
+
+def _call(wrapped: Callable[..., Any], _: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return wrapped(*args, **kwargs)

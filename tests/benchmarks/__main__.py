@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import bench_classify, bench_events, bench_footprint
+from tests.benchmarks import bench_classify, bench_events, bench_footprint, bench_start
 
 for title, bench in (
     ("Per event and per stream", bench_events),
     ("Memory, first event, start", bench_footprint),
     ("The classifier", bench_classify),
+    ("The start of a process", bench_start),
 ):
     print(f"\n== {title}", flush=True)
     bench.main()

@@ -10,8 +10,9 @@ import pytest
 from tests.cli import samples
 from tests.cli.samples import CUT, HEALTHY, delta, healthy, span
 
-from otel_claude_stream.cli.html import PAINTED, page
+from otel_claude_stream.cli.html import PAINTED, Known, page
 from otel_claude_stream.cli.lanes import Axis, axis_labels, axis_over, in_words
+from otel_claude_stream.cli.model import summarise
 
 EVIL = "<script>alert('x')</script>\"'&{{script}}"
 VOID = {"meta", "br", "link", "input", "img", "hr"}
@@ -94,7 +95,7 @@ def test_everything_from_telemetry_is_escaped() -> None:
     ],
 )
 def test_odd_data(spans) -> None:
-    assert parsed(page(samples.views(*spans), title="Odd", internal_errors=2))
+    assert parsed(page(samples.views(*spans), title="Odd"))
 
 
 def test_ten_thousand_events_stay_small() -> None:
@@ -108,11 +109,11 @@ def test_more_streams_than_can_be_painted() -> None:
     text = page(views, title="Many")
     assert text.count('<li><details><summary aria-label="') == PAINTED
     assert text.count('<th scope="row"') == PAINTED + 1
-    assert f"first {PAINTED} of {PAINTED + 1} streams" in text
+    assert f"last {PAINTED} of {PAINTED + 1} streams" in text
 
 
 def test_what_went_wrong_in_our_own_house_is_said() -> None:
-    assert "counted 2 failures of its own" in page((), title="Odd", internal_errors=2)
+    assert "counted 2 failures of its own" in page((), title="Odd", known=Known(summarise(()), internal_errors=2))
 
 
 @pytest.mark.parametrize("length", [0.001, 0.3, 1.0, 7.3, 59.0, 3600.0, 1e6])
@@ -132,3 +133,13 @@ def test_attempts_and_gaps_are_told_in_words() -> None:
     text = page([view], title="Retried")
     assert "request 1: 529" in text
     assert axis_over([view]).length == 2.0
+
+
+def test_the_marker_stands_behind_a_request_that_failed_at_once() -> None:
+    """Not on its box, which is wider than the few milliseconds that it took."""
+    early = span({**CUT, "http.response.status_code": 529}, seconds=0.01)
+    text = page(samples.views(early, healthy(span_id="1" * 16)), title="Refused")
+    assert 'class="end failed behind" style="left:max(0.5000%,0.0000% + 27px)"' in text
+    late = page(samples.views(early), title="Refused")
+    assert '<div class="attempt" style="right:0.0000%;width:100.0000%"' in late
+    assert 'class="end failed behind" style="left:100.0000%"' in late

@@ -97,7 +97,7 @@ def test_progress() -> None:
     ("value", "shown"),
     [(None, words.NONE), (float("nan"), words.NONE),
      (0.0, "0 ms"), (0.9994, "999 ms"), (0.9996, "1.00 s"), (9.999, "10.0 s"),
-     (63.21, "63.2 s"), (119.97, "2 min 00 s"), (723.4, "12 min 03 s")],
+     (63.21, "63.2 s"), (119.97, "2 min 00 s"), (723.4, "12 min 03 s"), (20001.0, "5 h 33 min")],
 )  # fmt: skip
 def test_durations(value: float | None, shown: str) -> None:
     assert words.seconds(value) == shown

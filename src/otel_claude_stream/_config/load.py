@@ -22,6 +22,7 @@ def load(
     arguments: Mapping[str, object] | None = None,
     base: StreamConfig | None = None,
     check_limits: Callable[[str], object] | None = None,
+    source: str = "instrument()",
 ) -> tuple[StreamConfig, tuple[Problem, ...]]:
     """The settings in force, and every problem found. Never raises: a wrong setting keeps its default.
 
@@ -30,6 +31,7 @@ def load(
         arguments: What code said (``instrument(events="log")``). Wins over the environment; None is not said.
         base: What to start from; by default the defaults.
         check_limits: Raises `ValueError` for a value of `limits` that does not parse.
+        source: Where the arguments come from, for the problems.
     """
     values: dict[str, object] = {}
     problems: list[Problem] = []
@@ -50,25 +52,33 @@ def load(
         if value is None:
             continue
         if name in _BY_NAME:
-            said.append(("instrument()", name, name, value))
+            said.append((source, name, name, value))
         else:
-            problems.append(Problem("instrument()", name, str(value), "no such setting", _nearest(name, _BY_NAME)))
-    for source, shown, name, value in said:
+            problems.append(Problem(source, name, _shown(value), "no such setting", _nearest(name, _BY_NAME)))
+    for where, shown, name, value in said:
         setting = _BY_NAME[name]
         try:
             parsed = setting.parse(value)
             if name == "limits" and check_limits is not None:
                 check_limits(str(parsed))
             values[name] = parsed
-        except ValueError:
-            problems.append(Problem(source, shown, str(value), f"allowed is {setting.allowed}", _word(setting, value)))
+        except Exception:  # noqa: BLE001 - code may give an object of any kind, whose `__str__` may raise anything
+            text = _shown(value)
+            problems.append(Problem(where, shown, text, f"allowed is {setting.allowed}", _word(setting, text)))
     return replace(base or StreamConfig(), **values), tuple(problems)  # type: ignore[arg-type] # each parsed by its row
 
 
-def _word(setting: object, value: object) -> str:
+def _shown(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - see above
+        return f"<{type(value).__name__}>"
+
+
+def _word(setting: object, value: str) -> str:
     """The nearest allowed word, for settings that allow words only."""
     allowed = getattr(setting, "allowed", "")
     if getattr(setting, "type", "") != "word":
         return ""
     words = allowed.replace(" or ", ", ").split(", ")
-    return next(iter(difflib.get_close_matches(str(value).strip().lower(), words, n=1)), "")
+    return next(iter(difflib.get_close_matches(value.strip().lower(), words, n=1)), "")

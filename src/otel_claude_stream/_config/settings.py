@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -104,7 +105,7 @@ def durations(value: object) -> tuple[float, ...]:
     else:
         raise ValueError(value)
     found = tuple(float(x) if isinstance(x, float | int) and not isinstance(x, bool) else duration(x) for x in parts)
-    if any(x <= 0 for x in found) or list(found) != sorted(set(found)):
+    if not all(0 < x < math.inf for x in found) or list(found) != sorted(set(found)):
         raise ValueError(value)
     return found
 

@@ -143,7 +143,10 @@ class Child:
 
 @contextmanager
 def signals_raise() -> Iterator[None]:
-    """Within, SIGTERM and SIGHUP raise ``Terminated`` in the main thread, so that ``with`` blocks clean up."""
+    """Within, SIGTERM and SIGHUP raise ``Terminated`` in the main thread, so that ``with`` blocks clean up.
+
+    One that is ignored stays so.
+    """
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         raise Terminated(number)
@@ -152,7 +155,8 @@ def signals_raise() -> Iterator[None]:
         yield  # signals are the main thread's affair
         return
     wanted = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {number: signal.signal(number, on_signal) for number in wanted}
+    heard = [number for number in wanted if signal.getsignal(number) != signal.SIG_IGN]  # as under nohup
+    before = {number: signal.signal(number, on_signal) for number in heard}
     try:
         yield
     finally:

@@ -21,4 +21,34 @@ COMMANDS: Final = (
         "otel_claude_stream.cli.demo",
         "watch some twenty streams of an example application, good and broken ones, and get a picture of them",
     ),
+    Command(
+        "run",
+        "otel_claude_stream.cli.run",
+        "run your own application and see its streams: no collector, no account",
+    ),
+    Command(
+        "report",
+        "otel_claude_stream.cli.report",
+        "make the picture from recorded telemetry",
+    ),
+    Command(
+        "doctor",
+        "otel_claude_stream.cli.doctor",
+        "check this environment: versions, activation, settings, exporters, and a test stream through all of it",
+    ),
+    Command(
+        "explain",
+        "otel_claude_stream.cli.explain",
+        "say of a recorded, scripted or exported stream why it ended, and what to change",
+    ),
+    Command(
+        "path",
+        "otel_claude_stream.cli.path",
+        "print the folder that, on PYTHONPATH, instruments every Python process",
+    ),
+    Command(
+        "autoload",
+        "otel_claude_stream.cli.autoload",
+        "write one guarded line into this environment, so that OTEL_CLAUDE_STREAM_AUTO=true instruments it",
+    ),
 )

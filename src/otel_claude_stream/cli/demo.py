@@ -8,25 +8,25 @@ import os
 import sys
 import time
 import webbrowser
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from otel_claude_stream.cli import report_file
 from otel_claude_stream.cli.child import Child, instrumented, unheard
-from otel_claude_stream.cli.errors import FAILED, OK, CommandError, UsageError, check_installed
-from otel_claude_stream.cli.forward import Forwarder, endpoint, headers_from
-from otel_claude_stream.cli.html import page
-from otel_claude_stream.cli.model import StreamView, summarise
-from otel_claude_stream.cli.receiver import Message, Receiver
+from otel_claude_stream.cli.errors import FAILED, OK, CommandError, check_installed
+from otel_claude_stream.cli.forward import Forwarder, forward_to, headers_from
+from otel_claude_stream.cli.model import StreamView
+from otel_claude_stream.cli.receiver import Message, Receiver, to_all
 from otel_claude_stream.cli.scenarios import INSTRUMENTATION, SCENARIOS, Scenario, jobs
-from otel_claude_stream.cli.telemetry import Snapshot, Telemetry
+from otel_claude_stream.cli.telemetry import Telemetry
 from otel_claude_stream.cli.terminal import Progress, View, view_for
 from otel_claude_stream.testing import FakeAPI
 
 WORKER: Final = Path(__file__).parent / "example" / "chat_worker.py"
-REPORT: Final = "claude-streams.html"
+REPORT: Final = report_file.DEFAULT
 TIMEOUT: Final = 90.0  # seconds; the application needs about ten, a slow machine some more to start it
 TICK: Final = 0.1
 TAIL: Final = 12  # lines of the application that are shown when it failed
@@ -89,9 +89,10 @@ def run(args: argparse.Namespace) -> int:
         telemetry, code = observe(view, options, stack)
         snapshot = telemetry.snapshot()
         view.close()
-        view.finish(snapshot.views, summarise(snapshot.views))
+        view.finish(snapshot.views, snapshot.summary)
         if options.report is not None and snapshot.views:
-            _write_report(options.report, snapshot, view)
+            report_file.write(options.report, snapshot, "Claude streams: the demo")
+            view.say(f"The picture: {options.report}")
     if options.open and options.report is not None and snapshot.views:
         webbrowser.open(options.report.resolve().as_uri())
     return code
@@ -103,7 +104,7 @@ def observe(view: View, options: Options, stack: ExitStack) -> tuple[Telemetry, 
     telemetry = Telemetry(lambda found: label(found, by_port))
     takers = [telemetry.add, *_forwarders(options, view, stack)]
     with ExitStack() as inner:
-        receiver = inner.enter_context(Receiver(_to_all(takers), view.say))
+        receiver = inner.enter_context(Receiver(to_all(takers), view.say))
         urls: dict[str, str] = {}
         for scenario in SCENARIOS:
             api = inner.enter_context(FakeAPI(scenario.scripts))
@@ -140,15 +141,8 @@ def label(view: StreamView, by_port: Mapping[int, Scenario]) -> StreamView:
 
 
 def _options(args: argparse.Namespace) -> Options:
-    report = None if args.no_report else Path(args.report)
-    if report is not None and (report.is_dir() or not report.parent.is_dir()):
-        raise UsageError(f"--report {report}: there is no folder {report.parent}" if not report.is_dir()
-                         else f"--report {report}: that is a folder")  # fmt: skip
-    try:
-        otlp = None if args.otlp is None else endpoint(args.otlp)
-    except ValueError as error:
-        raise UsageError(f"--otlp: {error}") from error
-    return Options(report, args.open, otlp, args.show_app)
+    report = None if args.no_report else report_file.checked(args.report, "--report")
+    return Options(report, args.open, None if args.otlp is None else forward_to(args.otlp), args.show_app)
 
 
 def _forwarders(options: Options, view: View, stack: ExitStack) -> list[Callable[[Message], None]]:
@@ -156,14 +150,6 @@ def _forwarders(options: Options, view: View, stack: ExitStack) -> list[Callable
         return []
     found = Forwarder(options.otlp, lambda why: view.say(f"warning: {why}"), headers_from(os.environ))
     return [stack.enter_context(found).send]
-
-
-def _to_all(takers: Sequence[Callable[[Message], None]]) -> Callable[[Message], None]:
-    def on_message(message: Message) -> None:
-        for take in takers:
-            take(message)
-
-    return on_message
 
 
 def _follow(child: Child, telemetry: Telemetry, view: View) -> None:
@@ -195,12 +181,3 @@ def _judge(child: Child, telemetry: Telemetry, view: View) -> int:
 def _tail(child: Child) -> str:
     lines = list(child.lines)[-TAIL:]
     return "\n".join(["Its last lines:", *(f"  {line}" for line in lines)]) if lines else "It printed nothing."
-
-
-def _write_report(path: Path, snapshot: Snapshot, view: View) -> None:
-    text = page(snapshot.views, title="Claude streams: the demo", internal_errors=snapshot.internal_errors)
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise CommandError(f"cannot write {path}: {error.strerror}") from error
-    view.say(f"The picture: {path}")

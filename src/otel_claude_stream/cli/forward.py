@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
+from otel_claude_stream.cli.errors import UsageError
 from otel_claude_stream.cli.receiver import Message
 
 if TYPE_CHECKING:
@@ -98,6 +99,14 @@ def endpoint(text: str) -> str:
     for signal in ("/v1/traces", "/v1/metrics", "/v1/logs"):
         base = base.removesuffix(signal)
     return base
+
+
+def forward_to(text: str, option: str = "--otlp") -> str:
+    """What ``endpoint`` makes of an argument. Raises ``UsageError``."""
+    try:
+        return endpoint(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from error
 
 
 def headers_from(environ: Mapping[str, str]) -> dict[str, str]:

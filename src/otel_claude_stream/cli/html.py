@@ -6,12 +6,14 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from html import escape
 from importlib.resources import files
 from typing import Final
 
 from otel_claude_stream._core.vocabulary import Outcome
+from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream.cli import details, lanes, words
 from otel_claude_stream.cli.model import StreamView, Summary, by_caller, summarise
 
@@ -21,10 +23,26 @@ PAINTED: Final = 500
 """Streams that get a lane; of more than that a picture shows nothing any more, and browsers get slow."""
 
 
-def page(views: Sequence[StreamView], *, title: str, internal_errors: int = 0) -> str:
-    """The whole file. ``views`` come in the order of the lanes; ``internal_errors`` is what our own metric counted."""
-    painted = views[:PAINTED]
-    summary, axis = summarise(views), lanes.axis_over(painted)
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a report says beside its streams: figures over more streams than it has, and what is missing in it."""
+
+    summary: Summary
+    internal_errors: int = 0
+    left_out: int = 0
+    without_marks: int = 0
+
+
+ONE_AXIS: Final = "It begins where the application asked, on the time axis that all streams share"
+OWN_AXIS: Final = "It begins at zero, when the application asked, since these streams lie far apart"
+
+
+def page(views: Sequence[StreamView], *, title: str, known: Known | None = None) -> str:
+    """The whole file. ``views`` come in the order of the lanes; ``known`` is by default what they themselves tell."""
+    known = known or Known(summarise(views))
+    painted = views[-PAINTED:]
+    summary, axis = known.summary, lanes.axis_over(painted)
+    first = None if axis.own else min((view.start for view in painted), default=0)
     script = _asset("report.js")
     return _filled(
         _asset("report.html"),
@@ -34,10 +52,11 @@ def page(views: Sequence[StreamView], *, title: str, internal_errors: int = 0) -
             "style": _asset("report.css"),
             "script": script,
             "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            "notes": _notes(views, painted, internal_errors),
+            "notes": _notes(views, painted, known),
             "cards": _cards(summary),
             "axis": lanes.axis_html(axis),
-            "lanes": "".join(_lane(view, axis, summary.start) for view in painted),
+            "lanes": "".join(_lane(view, axis, first) for view in painted),
+            "begins": OWN_AXIS if axis.own else ONE_AXIS,
             "head": "".join(_heading(column) for column in details.COLUMNS),
             "rows": "".join(_row(view) for view in views),
             "signs": "".join(_sign_legend(outcome.value) for outcome in Outcome),
@@ -49,7 +68,7 @@ def _subtitle(views: Sequence[StreamView], summary: Summary) -> str:
     services = sorted({view.service for view in views if view.service})
     versions = sorted({view.version for view in views if view.version})
     span = words.seconds((summary.end - summary.start) / 1e9)
-    parts = [f"{summary.streams} streams over {span}" if views else "No stream was seen"]
+    parts = [f"{words.plural(summary.streams, 'stream')} over {span}" if views else "No stream was seen"]
     parts += [", ".join(services)] if services else []
     parts += [_when(summary.start)] if summary.start else []
     parts += ["otel-claude-stream " + ", ".join(versions)] if versions else []
@@ -63,17 +82,34 @@ def _when(nanoseconds: int) -> str:
         return "at a time beyond the calendar"
 
 
-def _notes(views: Sequence[StreamView], painted: Sequence[StreamView], internal_errors: int) -> str:
+def _clock(nanoseconds: int) -> str:
+    try:
+        return f"{datetime.fromtimestamp(nanoseconds / 1e9, timezone.utc):%H:%M:%S.%f}"[:-5] + " UTC"
+    except (OverflowError, OSError, ValueError):
+        return ""
+
+
+def _notes(views: Sequence[StreamView], painted: Sequence[StreamView], known: Known) -> str:
     notes = []
+    if known.left_out:
+        notes.append(
+            f"{known.left_out} of {known.summary.streams} streams are left out below, completed ones and old ones "
+            "first, since a report is of limited size. The figures count them all."
+        )
+    if known.without_marks:
+        notes.append(
+            f"Of {known.without_marks} older streams the single events were not kept: "
+            "their lanes show no ticks and no gaps."
+        )
     if len(painted) < len(views):
-        notes.append(f"The picture shows the first {len(painted)} of {len(views)} streams; the table has them all.")
+        notes.append(f"The picture shows the last {len(painted)} of {len(views)} streams; the table has them all.")
     if dropped := sum(1 for view in views if view.marks_dropped):
         notes.append(
             f"{dropped} streams have more events than were recorded (OTEL_CLAUDE_STREAM_EVENT_BUDGET): "
             "their ticks are incomplete, and no gaps are drawn for them."
         )
-    if internal_errors:
-        notes.append(f"The instrumentation counted {internal_errors} failures of its own; please report them.")
+    if known.internal_errors:
+        notes.append(f"The instrumentation counted {known.internal_errors} failures of its own; please report them.")
     return "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
 
 
@@ -89,7 +125,7 @@ def _cards(summary: Summary) -> str:
             f"<p>median; 95 % within <b>{escape(words.seconds(summary.ttft_p95))}</b></p>",
         ),
         _card("Longest silence", words.seconds(summary.longest_silence), "<p>without a byte, of any stream</p>"),
-        _card("HTTP requests", words.count(summary.requests), f"<p>for {summary.streams} streams</p>"),
+        _card("HTTP requests", words.count(summary.requests), f"<p>for {words.plural(summary.streams, 'stream')}</p>"),
         _reasons(summary),
     ]
     return "".join(cards)
@@ -122,9 +158,9 @@ def _reasons(summary: Summary) -> str:
 # --- Lanes ------------------------------------------------------------------------------------------------------------
 
 
-def _lane(view: StreamView, axis: lanes.Axis, first: int) -> str:
-    begin = (view.start - first) / 1e9
-    below = view.note or view.model
+def _lane(view: StreamView, axis: lanes.Axis, first: int | None) -> str:
+    begin = 0.0 if first is None else (view.start - first) / 1e9
+    below = view.note or (view.model if view.title else _asked(view))
     return (
         f'<li><details><summary aria-label="{escape(lanes.in_words(view))}">'
         f'<span class="who"><b>{escape(view.name)}</b><small>{escape(below)}</small></span>'
@@ -133,6 +169,12 @@ def _lane(view: StreamView, axis: lanes.Axis, first: int) -> str:
         f"<small>{escape(_times(view))}</small></span>"
         f"</summary>{_more(view)}</details></li>"
     )
+
+
+def _asked(view: StreamView) -> str:
+    """When it was asked, and by which call: what tells streams of the same model apart."""
+    call = ".".join(part for part in (view.text(a.API), view.text(a.HELPER)) if part)
+    return " · ".join(part for part in (_clock(view.start), call) if part)
 
 
 def _result(view: StreamView) -> str:

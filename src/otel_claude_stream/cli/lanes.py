@@ -28,6 +28,9 @@ TICKS: Final[dict[MarkKind, tuple[float, float]]] = {
 }
 """From where to where a tick goes: kinds differ in place as well as in colour. Drawn in this order."""
 LABEL_ROOM: Final = 0.82  # share of the axis after which there is no room for the reason behind the end
+FAR_APART: Final = 20  # times the longest stream: on one axis it would be less than 5 % of the width
+BOX: Final = 27  # pixels that the box of an attempt is wide at least, as report.css has it
+EDGE: Final = 0.95  # share of the axis after which such a box would stick out
 TIP_MARKS: Final = 1500  # marks of one lane that can be pointed at
 STEPS: Final = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 GAP_WORDS: Final = {
@@ -47,10 +50,11 @@ UNKNOWN_SIGN: Final = '<circle cx="8" cy="8" r="7"/><path d="M8 8v.1"/>'
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """The time that is shown, in seconds: from ``start``, for ``length``."""
+    """The time that is shown, in seconds: from ``start``, for ``length``. ``own``: each stream begins at zero."""
 
     start: float
     length: float
+    own: bool = False
 
     def share(self, at: float) -> float:
         """Where on the axis a time is, 0 to 1."""
@@ -63,9 +67,11 @@ class Axis:
 
 
 def axis_over(views: Sequence[StreamView]) -> Axis:
-    """One axis for all streams: seconds since the first began."""
+    """One axis for all streams: seconds since the first began; where they would be mere dots, since each one's own."""
     first, last = min((view.start for view in views), default=0), max((view.end for view in views), default=0)
-    return Axis(0.0, max(0.001, (last - first) / 1e9))
+    longest = max((view.duration for view in views), default=0.0)
+    over = max(0.001, (last - first) / 1e9)
+    return Axis(0.0, max(0.001, longest), own=True) if over > FAR_APART * longest else Axis(0.0, over)
 
 
 def axis_labels(axis: Axis) -> list[tuple[float, str]]:
@@ -153,20 +159,33 @@ def _before(view: StreamView, axis: Axis, begin: float) -> Iterator[str]:
         place = axis.place(begin + this.end, begin + following.start)
         wait = words.seconds(following.start - this.end)
         yield f'<div class="backoff" style="{place}" title="back-off of {escape(wait)}"></div>'
-    last = view.attempts[-1] if view.attempts else Attempt(1, 0.0, view.duration, None, "", "", None, None)
-    status = last.status or view.status
-    if status is not None and status >= ERROR_STATUS:
-        yield _attempt(replace(last, status=status), axis, begin)
+    if refused := _refused(view):
+        yield _attempt(refused, axis, begin)
         return
+    last = _last_attempt(view)
     answered = min(view.headers_at, view.duration) if view.headers_at is not None else view.duration
     if answered > last.start:
         place, wait = axis.place(begin + last.start, begin + answered), words.seconds(answered - last.start)
         yield f'<div class="asked" style="{place}" title="{escape(wait)} without a response"></div>'
 
 
+def _last_attempt(view: StreamView) -> Attempt:
+    return view.attempts[-1] if view.attempts else Attempt(1, 0.0, view.duration, None, "", "", None, None)
+
+
+def _refused(view: StreamView) -> Attempt | None:
+    """The last request, if the answer to it was an error and the stream never began."""
+    last = _last_attempt(view)
+    status = last.status or view.status
+    return replace(last, status=status) if status is not None and status >= ERROR_STATUS else None
+
+
 def _attempt(attempt: Attempt, axis: Axis, begin: float) -> str:
     text = str(attempt.status or words.NONE)
     place = axis.place(begin + attempt.start, begin + max(attempt.end, attempt.start))
+    end = axis.share(begin + attempt.end)
+    if end > EDGE:  # its box, which is as wide as its text at least, grows to the left there
+        place = f"right:{1 - end:.4%};{place.partition(';')[2]}"
     return f'<div class="attempt" style="{place}" title="{escape(attempt_words(attempt))}"><b>{text}</b></div>'
 
 
@@ -210,7 +229,15 @@ def _ending(view: StreamView, axis: Axis, begin: float) -> str:
     """The marker, and behind it the reason, unless the column of results, which says it too, is as near."""
     at = axis.share(begin + view.duration)
     why = f"<em>{escape(words.words(view.reason))}</em>" if view.reason and at <= LABEL_ROOM else ""
-    return f'<div class="end {_class(view.outcome)}" style="left:{at:.4%}">{sign(view.outcome)}{why}</div>'
+    left, behind = f"{at:.4%}", ""
+    if refused := _refused(view):  # the marker stands behind the box of that request, not on it
+        left, behind = f"{at:.4%}" if at > EDGE else f"max({at:.4%},{_box_end(refused, axis, begin)})", " behind"
+    return f'<div class="end {_class(view.outcome)}{behind}" style="left:{left}">{sign(view.outcome)}{why}</div>'
+
+
+def _box_end(attempt: Attempt, axis: Axis, begin: float) -> str:
+    """CSS: where the box of an attempt ends at the least."""
+    return f"{axis.share(begin + attempt.start):.4%} + {BOX}px"
 
 
 def _svg(inner: str, name: str) -> str:

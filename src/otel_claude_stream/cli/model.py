@@ -6,6 +6,7 @@ All times of a view are seconds from the start of its span, except ``start`` and
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,8 +19,10 @@ from otel_claude_stream.cli.timeline import Attempt, Clocks, Gap, Mark, attempts
 
 SCOPE = "otel_claude_stream"
 UNKNOWN = "unknown"
+LATEST = 10_000  # first tokens that percentiles are taken of: a run may last for weeks
 LINE = 400  # characters of one value that are shown
 NANO = 1e9
+SHORTEST_WRITING = 0.05  # seconds; of an answer that came in one piece a rate says nothing
 ERROR_STATUS = 400  # HTTP statuses from here on answer with an error instead of a stream
 
 
@@ -76,6 +79,14 @@ class StreamView:
     def retries(self) -> int:
         """HTTP requests after the first."""
         return max(0, self.requests - 1)
+
+    @property
+    def rate(self) -> float | None:
+        """Output tokens a second from the first token to the end, the caller's time left out; None if not known."""
+        if not self.tokens.output or self.ttft is None:
+            return None
+        writing = self.duration - self.ttft - (self.number(a.CONSUMER_TIME) or 0.0)
+        return self.tokens.output / writing if writing >= SHORTEST_WRITING else None
 
     @property
     def stalls(self) -> int:
@@ -177,29 +188,56 @@ def stream_view(span: SpanData, children: Collection[SpanData] = (), parent: Spa
     )
 
 
-def summarise(views: Sequence[StreamView]) -> Summary:
-    """Figures over ``views``; the known outcomes are always there, with zero if need be."""
-    outcomes = {outcome.value: 0 for outcome in Outcome}
-    reasons: dict[str, int] = {}
-    for view in views:
-        outcomes[view.outcome] = outcomes.get(view.outcome, 0) + 1
+class Tally:
+    """Figures over streams, one after the other. The percentiles are those of the last 10 000 first tokens."""
+
+    def __init__(self) -> None:
+        self.streams: int = 0
+        self._outcomes = {outcome.value: 0 for outcome in Outcome}
+        self._reasons: dict[str, int] = {}
+        self._ttfts: deque[float] = deque(maxlen=LATEST)
+        self._silence: float | None = None
+        self._requests = 0
+        self._start: int | None = None
+        self._end = 0
+
+    def add(self, view: StreamView) -> None:
+        """One more stream."""
+        self.streams += 1
+        self._outcomes[view.outcome] = self._outcomes.get(view.outcome, 0) + 1
         if view.reason:
-            reasons[view.reason] = reasons.get(view.reason, 0) + 1
-    ttfts = [view.ttft for view in views if view.ttft is not None]
-    return Summary(
-        streams=len(views),
-        outcomes=outcomes,
-        reasons=tuple(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
-        ttft_p50=percentile(ttfts, 0.5),
-        ttft_p95=percentile(ttfts, 0.95),
-        longest_silence=max((view.longest_silence or 0.0 for view in views), default=None),
-        requests=sum(view.requests for view in views),
-        start=min((view.start for view in views), default=0),
-        end=max((view.end for view in views), default=0),
-    )
+            self._reasons[view.reason] = self._reasons.get(view.reason, 0) + 1
+        if view.ttft is not None:
+            self._ttfts.append(view.ttft)
+        self._silence = max(self._silence or 0.0, view.longest_silence or 0.0)
+        self._requests += view.requests
+        self._start = view.start if self._start is None else min(self._start, view.start)
+        self._end = max(self._end, view.end)
+
+    def summary(self) -> Summary:
+        """The figures so far; the known outcomes are always there, with zero if need be."""
+        return Summary(
+            streams=self.streams,
+            outcomes=dict(self._outcomes),
+            reasons=tuple(sorted(self._reasons.items(), key=lambda item: (-item[1], item[0]))),
+            ttft_p50=percentile(self._ttfts, 0.5),
+            ttft_p95=percentile(self._ttfts, 0.95),
+            longest_silence=self._silence,
+            requests=self._requests,
+            start=self._start or 0,
+            end=self._end,
+        )
 
 
-def percentile(values: Sequence[float], share: float) -> float | None:
+def summarise(views: Iterable[StreamView]) -> Summary:
+    """Figures over ``views``."""
+    tally = Tally()
+    for view in views:
+        tally.add(view)
+    return tally.summary()
+
+
+def percentile(values: Collection[float], share: float) -> float | None:
     """The value below which ``share`` (0 to 1) of ``values`` lie, between two of them linearly; None for none."""
     if not values:
         return None

@@ -23,6 +23,8 @@ JSON: Final = "application/json"
 ID_KEYS: Final = frozenset(
     {"traceId", "spanId", "parentSpanId"}
 )  # bytes that OTLP writes in hex where protobuf has base64
+PROCESS: Final = ("service.name", "service.instance.id", "process.pid")
+"""Resource attributes that tell processes apart; which of them are there depends on the version of the SDK."""
 MAX_DEPTH: Final = 100  # of nested JSON; what an SDK sends stays below ten
 
 REQUESTS: Final[Mapping[Signal, tuple[str, str]]] = {
@@ -64,12 +66,13 @@ class SpanData:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One point of a metric that is a single number (sums and gauges)."""
+    """One point of a metric that is a single number (sums and gauges); ``process`` tells sources apart, if known."""
 
     name: str
     value: float
     time: int
     attributes: Attributes
+    process: str = ""
 
 
 def read(signal: Signal, body: bytes, content_type: str) -> Document:
@@ -102,12 +105,14 @@ def spans(document: Document) -> Iterator[SpanData]:
 def points(document: Document) -> Iterator[Point]:
     """The points of all sums and gauges of a metrics document."""
     for resource_metrics in document.get("resourceMetrics", ()):
+        resource = attributes(resource_metrics.get("resource", {}).get("attributes", ()))
+        process = " ".join(str(resource.get(name, "")) for name in PROCESS)
         for scope_metrics in resource_metrics.get("scopeMetrics", ()):
             for metric in scope_metrics.get("metrics", ()):
                 for point in (metric.get("sum") or metric.get("gauge") or {}).get("dataPoints", ()):
                     value = float(point.get("asDouble", point.get("asInt", 0)))
                     time, attrs = int(point.get("timeUnixNano", 0)), attributes(point.get("attributes", ()))
-                    yield Point(metric.get("name", ""), value, time, attrs)
+                    yield Point(metric.get("name", ""), value, time, attrs, process)
 
 
 def attributes(pairs: Sequence[Mapping[str, Any]]) -> Attributes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -143,6 +143,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+
+def to_all(takers: Sequence[Callable[[Message], None]]) -> Callable[[Message], None]:
+    """What hands each message to all of ``takers``, in their order."""
+
+    def on_message(message: Message) -> None:
+        for take in takers:
+            take(message)
+
+    return on_message
 
 
 def unpacked(raw: bytes, encoding: str) -> bytes:

@@ -46,13 +46,17 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far things are: streams seen, expected (None: nobody knows) and open now, seconds since the start."""
+    """How far things are: streams seen, expected (None: nobody knows) and open now, seconds since the start.
+
+    ``oldest`` is the age in seconds of the oldest that is open.
+    """
 
     views: tuple[StreamView, ...]
     expected: int | None
     open: int | None
     elapsed: float
     running: bool
+    oldest: float | None = None
 
 
 def verdict(view: StreamView) -> str:
@@ -73,14 +77,15 @@ COLUMNS: Final = (
     Column("model", lambda view: view.model.removeprefix("claude-") if view.title else "", 9),
     Column("outcome", lambda view: f"{SIGNS.get(view.outcome, '?')} {view.outcome}", 0),
     Column("reason", lambda view: words.words(view.reason), 0),
-    Column("phase", lambda view: words.words(view.phase), 7),
+    Column("phase", lambda view: words.words(view.phase), 8),
     Column("TTFT", lambda view: words.seconds(view.ttft), 1, right=True),
     Column("silence", lambda view: words.seconds(view.longest_silence), 2, right=True),
     Column("gaps", lambda view: str(view.stalls or ""), 5, right=True),
     Column("retries", lambda view: str(view.retries or ""), 3, right=True),
     Column("tokens", tokens, 6, right=True),
+    Column("tok/s", lambda view: "" if view.rate is None else f"{view.rate:.0f}", 7, right=True),
     Column("took", lambda view: words.seconds(view.duration), 4, right=True),
-    Column("consistent with / advice", verdict, 8, least=16),
+    Column("consistent with / advice", verdict, 10, least=16),
 )
 
 
@@ -110,7 +115,7 @@ def summary_lines(summary: Summary) -> list[str]:
     """The figures over all streams, as sentences."""
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in summary.outcomes.items() if count)
     reasons = ", ".join(f"{words.words(reason)} {count}" for reason, count in summary.reasons)
-    lines = [f"{summary.streams} streams: {outcomes or 'none'}. HTTP requests: {summary.requests}."]
+    lines = [f"{words.plural(summary.streams, 'stream')}: {outcomes or 'none'}. HTTP requests: {summary.requests}."]
     if summary.ttft_p50 is not None:
         p50, p95 = words.seconds(summary.ttft_p50), words.seconds(summary.ttft_p95)
         lines.append(f"Time to first token: half within {p50}, 95 % within {p95}.")
@@ -143,16 +148,20 @@ class View(Protocol):
 class PlainView:
     """Lines as streams end, and a table at the end: for pipes, logs, and terminals without rich."""
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: TextIO, line: Callable[[StreamView, float], str] = finished_line) -> None:
         self._out = out
-        self._seen: set[str] = set()
+        self._line = line
+        self._told: Sequence[StreamView] = ()
+        self._seen: frozenset[str] = frozenset()
 
     def update(self, progress: Progress) -> None:
         """A line for each stream that has ended since."""
-        for view in progress.views:
+        if progress.views is self._told:
+            return
+        for view in sorted(progress.views, key=lambda view: view.end):
             if view.key not in self._seen:
-                self._seen.add(view.key)
-                self.say(finished_line(view, progress.elapsed))
+                self.say(self._line(view, progress.elapsed))
+        self._told, self._seen = progress.views, frozenset(view.key for view in progress.views)
 
     def say(self, text: str) -> None:
         """A line."""
@@ -229,9 +238,10 @@ def status_line(progress: Progress) -> str:
     seen = (
         f"{len(progress.views)} of {progress.expected}" if progress.expected is not None else str(len(progress.views))
     )
-    parts = [f"{seen} streams ended"]
+    parts = [f"{seen} {'stream' if seen == '1' else 'streams'} ended"]
     if progress.open is not None and progress.running:
-        parts.append(f"{progress.open} open")
+        since = f", the oldest for {words.seconds(progress.oldest)}" if progress.open and progress.oldest else ""
+        parts.append(f"{progress.open} open{since}")
     return f"{' · '.join(parts)} · {progress.elapsed:.0f} s"
 
 

@@ -10,7 +10,7 @@ CUT: Final = "…"
 
 
 def seconds(value: float | None) -> str:
-    """A duration given in seconds: ``42 ms``, ``1.23 s``, ``63.2 s``, ``12 min 03 s``; a dash for none."""
+    """A duration given in seconds: ``42 ms``, ``1.23 s``, ``63.2 s``, ``12 min 03 s``, ``5 h 33 min``; a dash: none."""
     if value is None or not math.isfinite(value):
         return NONE
     if value < 0.9995:
@@ -20,12 +20,17 @@ def seconds(value: float | None) -> str:
     if value < 119.95:
         return f"{value:.1f} s"
     minutes, rest = divmod(round(value), 60)
-    return f"{minutes} min {rest:02d} s"
+    return f"{minutes} min {rest:02d} s" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def count(value: int | None) -> str:
     """A whole number with thin groups: ``12 345``; a dash for none."""
     return NONE if value is None else f"{value:,}".replace(",", "\u202f")
+
+
+def plural(number: int, name: str, many: str = "") -> str:
+    """A number and what it counts: ``1 stream``, ``2 streams``; ``many`` where an s is not enough."""
+    return f"{number} {name}" if number == 1 else f"{number} {many or name + 's'}"
 
 
 def size(value: int | None) -> str:

@@ -1,0 +1,65 @@
+"""The doctor's look at the settings in force: each with its value and where it comes from, and everything wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from typing import Final
+
+from otel_claude_stream._config import SETTINGS, StreamConfig, load
+from otel_claude_stream._core.limits import parse_limits
+from otel_claude_stream.cli.doctor_findings import Finding, Section, error, note, ok, warning
+
+DEFAULT_EVENT_LIMIT: Final = 128  # of OpenTelemetry, for the events of a span
+EVENT_LIMIT: Final = "OTEL_SPAN_EVENT_COUNT_LIMIT"
+CONTENT: Final = "ANTHROPIC_OPEN_TELEMETRY_TRACES_CONTENT_MODE"
+
+
+def settings(environ: Mapping[str, str]) -> Section:
+    """The settings; code may still say otherwise (`instrument(events="log")`), which nobody can see from here."""
+    config, problems = load(environ, check_limits=parse_limits)
+    wrong = {problem.setting for problem in problems}
+    found = [error(str(problem), "its default holds until then") for problem in problems]
+    changed = [
+        ok(f"{setting.name} = {shown(getattr(config, setting.name))} ({setting.variable})")
+        for setting in SETTINGS
+        if environ.get(setting.variable, "").strip() and setting.variable not in wrong
+    ]
+    said = {
+        setting.name
+        for setting in SETTINGS
+        if environ.get(setting.variable, "").strip() and setting.variable not in wrong
+    }
+    defaults = [
+        f"{field.name} {shown(getattr(config, field.name))}" for field in fields(config) if field.name not in said
+    ]
+    found += [*changed, ok(f"defaults: {', '.join(defaults)}"), *_doubts(config, environ)]
+    return Section("Settings", tuple(found))
+
+
+def shown(value: object) -> str:
+    """A value as one would write it."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case tuple():
+            return ",".join(f"{item:g}s" if isinstance(item, float) else str(item) for item in value) or "none"
+        case _:
+            return str(value) or "-"
+
+
+def _doubts(config: StreamConfig, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Settings that are valid, and may not be meant."""
+    if not config.enabled:
+        yield warning("OTEL_CLAUDE_STREAM_ENABLED is false: the SDK is left untouched", "unset it, or set it to true")
+    limit = environ.get(EVENT_LIMIT, "").strip()
+    most = int(limit) if limit.isdecimal() else DEFAULT_EVENT_LIMIT
+    if config.events in ("span", "both") and config.event_budget >= most:
+        yield warning(
+            f"event_budget {config.event_budget} is not below {EVENT_LIMIT} {most}: OpenTelemetry drops the first ones",
+            f"{EVENT_LIMIT}={config.event_budget + 24}",
+        )
+    if environ.get("OTEL_CLAUDE_STREAM_STRICT", "").strip().lower() in ("true", "1"):
+        yield warning("OTEL_CLAUDE_STREAM_STRICT is set: failures of ours would be raised", "it is for tests only")
+    if environ.get(CONTENT, "").strip().lower() == "content":
+        yield note(f"{CONTENT}=content: the SDK's own tracing records prompts and answers; ours never does")

@@ -1,0 +1,89 @@
+"""`instrument()` with settings: wrong ones are one error log each, and never more than that."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from tests.telemetry.rig import API, instrumented, read, shown
+from tests.telemetry.scenes import MESSAGE
+
+from otel_claude_stream import ClaudeStreamInstrumentor, StreamConfig, _guard, _instrumentor
+
+
+@pytest.fixture
+def errors(caplog):
+    """What was logged as an error, or as a warning."""
+    caplog.set_level(logging.WARNING, logger="otel_claude_stream")
+    return lambda: [(record.levelname, record.getMessage()) for record in caplog.records]
+
+
+def spans(monkeypatch, **settings):
+    api = API(MESSAGE)
+    with instrumented(monkeypatch, api.clock, **settings) as capture:
+        seen = read(api)
+        assert (len(seen.events), seen.error) == (9, [])
+        return [shown(span) for span in capture.spans()]
+
+
+def test_right_settings_are_not_talked_about(monkeypatch, errors):
+    monkeypatch.setenv("OTEL_CLAUDE_STREAM_DELTAS", "none")
+    (span,) = spans(monkeypatch, events="both")
+    assert ".content_block_delta" not in [name for _, name, _ in span["events"]]
+    assert errors() == []
+
+
+def test_a_wrong_setting_is_one_error_and_its_default(monkeypatch, errors):
+    monkeypatch.setenv("OTEL_CLAUDE_STREAM_EVENTS", "spn")
+    monkeypatch.setenv("OTEL_CLAUDE_STREAM_DELTA", "all")
+    (span,) = spans(monkeypatch, max_models=0, colour="red", limits="soon")
+    assert len(span["events"]) == 7
+    told = [
+        (
+            "environment: OTEL_CLAUDE_STREAM_DELTA='all' is not valid: no such setting; "
+            "did you mean OTEL_CLAUDE_STREAM_DELTAS?"
+        ),
+        "instrument(): colour='red' is not valid: no such setting",
+        (
+            "environment: OTEL_CLAUDE_STREAM_EVENTS='spn' is not valid: allowed is span, log, both or none; "
+            "did you mean span?"
+        ),
+        "instrument(): max_models='0' is not valid: allowed is 1 to 1000",
+        (
+            "instrument(): limits='soon' is not valid: allowed is empty, a factor such as x0.5, or a list such as "
+            "idle:2s=nginx,duration:3s=gateway"
+        ),
+    ]
+    assert errors() == [("ERROR", f"otel-claude-stream: {line}") for line in told]
+
+
+def test_a_config_replaces_the_environment_and_an_argument_wins_over_it(monkeypatch, errors):
+    monkeypatch.setenv("OTEL_CLAUDE_STREAM_SPAN", "off")
+    monkeypatch.setenv("OTEL_CLAUDE_STREAM_NONSENSE", "1")
+    (span,) = spans(monkeypatch, config=StreamConfig(events="none", deltas="all"), events="span")
+    assert len(span["events"]) == 6 + 4
+    assert errors() == []
+
+
+def test_the_wrong_type_of_provider_leaves_the_caller_alone(monkeypatch, errors):
+    """Whatever is given to `instrument()`, the stream is read; the failure is told once."""
+    monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
+    monkeypatch.setattr(_guard, "_counts", {})  # no failure so far in this process
+    api = API(MESSAGE)
+    instrumentor = ClaudeStreamInstrumentor()
+    instrumentor.instrument(tracer_provider="no provider", meter_provider=3)
+    try:
+        assert len(read(api).events) == 9
+    finally:
+        instrumentor.uninstrument()
+    ((level, message),) = errors()
+    assert level == "WARNING"
+    assert message.startswith("otel-claude-stream failed in instrument; the application is not affected")
+
+
+def test_disabled_by_the_environment_nothing_is_hooked(monkeypatch, errors):
+    monkeypatch.setenv("OTEL_CLAUDE_STREAM_ENABLED", "false")
+    placed = _instrumentor._hooks.placed
+    assert spans(monkeypatch) == []
+    assert _instrumentor._hooks.placed == placed == 0
+    assert errors() == []
