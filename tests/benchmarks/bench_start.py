@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -30,12 +31,12 @@ def _environment(folder: Path) -> tuple[str, Path]:
 
 
 def _seconds(interpreter: str, code: str, **more: str) -> float:
-    """CPU seconds of a process, and of none of its children, from its start to its end."""
+    """CPU seconds of a process from its start to its end."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "PYTHONPATH"))}
-    before = os.times()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([interpreter, "-c", code], env={**clean, **more}, check=True, capture_output=True)
-    after = os.times()
-    return after.children_user - before.children_user + after.children_system - before.children_system
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 def _wall(interpreter: str, code: str, **more: str) -> float:

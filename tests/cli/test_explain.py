@@ -15,11 +15,11 @@ from tests.cli import samples
 from otel_claude_stream._core.endings import RULES
 from otel_claude_stream._core.limits import KNOWN_LIMITS, parse_limits
 from otel_claude_stream.cli import main, otlp
+from otel_claude_stream.cli._replay import READ_TIMEOUT
 from otel_claude_stream.cli.explain import show
 from otel_claude_stream.cli.explanation import Explanation, consistent, explain
 from otel_claude_stream.cli.inputs import BadInput, Input, read
 from otel_claude_stream.cli.model import streams
-from otel_claude_stream.cli.replay import READ_TIMEOUT
 from otel_claude_stream.testing import (
     Capture,
     CutMidChunk,

@@ -15,29 +15,32 @@ from otel_claude_stream.cli.run_app import Application, CannotRun, Signals, chec
 STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); open({!r}, 'w').close(); time.sleep(60)"
 
 
+# Signals are raised in this very thread: others of the test run, started before, would take those of the process.
+
+
 @pytest.mark.parametrize("exact", [True, False])
 def test_signals_to_send_on(exact: bool) -> None:
     before = signal.getsignal(signal.SIGUSR1), signal.pthread_sigmask(signal.SIG_BLOCK, [])
     with Signals(exact=exact) as signals:
         assert signals.wait(0.01) is None
-        os.kill(os.getpid(), signal.SIGUSR1)
+        signal.raise_signal(signal.SIGUSR1)
         assert signals.wait(1.0) == signal.SIGUSR1
-        os.kill(os.getpid(), signal.SIGUSR1)  # meant for an application that has ended
+        signal.raise_signal(signal.SIGUSR1)  # meant for an application that has ended
     assert (signal.getsignal(signal.SIGUSR1), signal.pthread_sigmask(signal.SIG_BLOCK, [])) == before
 
 
 def test_ctrl_c_where_senders_are_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_app, "_in_foreground", lambda: True)
     with Signals(exact=False) as signals:
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
         assert signals.wait(1.0) == signal.SIGTERM
 
 
 def test_ctrl_z_tells_the_view_first(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     with Signals(exact=True, on_stop=lambda: told.append("view")) as signals:
-        os.kill(os.getpid(), signal.SIGTSTP)
+        signal.raise_signal(signal.SIGTSTP)
         monkeypatch.setattr(os, "kill", lambda pid, number: told.append(signal.Signals(number).name))
         assert signals.wait(1.0) is None
     assert told == ["view", "SIGSTOP"]

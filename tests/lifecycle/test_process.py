@@ -77,9 +77,9 @@ def test_a_fork_leaves_the_parents_stream_to_the_parent():
     (said,) = [line for line in lines if "status" in line]
     assert said["status"] == 0
     own = [line for line in lines if line["pid"] == said["pid"]]
-    childs = [line for line in lines if line["pid"] != said["pid"]]
+    of_child = [line for line in lines if line["pid"] != said["pid"]]
     assert told(own) == [("closed", "caller_closed", 2)]
-    assert told(childs) == [("completed", None, 1)]
+    assert told(of_child) == [("completed", None, 1)]
 
 
 @NEEDS_FORK

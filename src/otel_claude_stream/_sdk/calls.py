@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from types import FrameType
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -24,6 +26,11 @@ _PROVIDER_BY_CLIENT = {
     "AnthropicVertex": "gcp.vertex_ai",
 }
 """For SDKs that do not say it themselves (`_gen_ai_provider_name`, from 1.14)."""
+
+_SILENT_OWNERS = ("opentelemetry.instrumentation.anthropic",)
+"""Modules of instrumentations that make a `chat` span and give no sign of it: OpenLLMetry's."""
+
+_CALLERS_LOOKED_AT = 40
 
 MAX_NAME = 128
 """Longest model name or host that is kept."""
@@ -116,11 +123,25 @@ def _helper(options: object) -> str:
 def _owner(client: object, options: object, setting: str) -> str:
     if setting == "own":
         return "self"
-    if any(otel_context.get_value(key) is not None for key in _OTHER_OWNER_KEYS):
+    if any(otel_context.get_value(key) is not None for key in _OTHER_OWNER_KEYS) or _called_by_another():
         return "other"
     if getattr(options, "span_name", None) and _records(getattr(client, "_tracer", None)):
         return "sdk"
     return "self"
+
+
+def _called_by_another() -> bool:
+    """Whether a wrapper of an instrumentation that says nothing in the context is further up this thread's stack."""
+    if not any(name in sys.modules for name in _SILENT_OWNERS):
+        return False
+    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - neither a key nor the current span tells
+    for _ in range(_CALLERS_LOOKED_AT):
+        if frame is None:
+            return False
+        if str(frame.f_globals.get("__name__", "")).startswith(_SILENT_OWNERS):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _records(tracer: object) -> bool:

@@ -12,9 +12,9 @@ from otel_claude_stream._core.machine import DELTA
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream.cli import words
+from otel_claude_stream.cli._replay import REQUEST_ID
 from otel_claude_stream.cli.inputs import Input, Kind
 from otel_claude_stream.cli.model import StreamView, texts
-from otel_claude_stream.cli.replay import REQUEST_ID
 from otel_claude_stream.cli.timeline import LABELLED_GAP, Attempt, Gap, Mark
 
 BY_ID: Final = {rule.id: rule for rule in RULES}

@@ -9,10 +9,10 @@ from typing import Any, Final, Literal
 
 from otel_claude_stream._core.limits import Limit
 from otel_claude_stream.cli import otlp
+from otel_claude_stream.cli._replay import replay
 from otel_claude_stream.cli.errors import check_installed
 from otel_claude_stream.cli.model import StreamView, stream_view, streams
 from otel_claude_stream.cli.otlp import BadTelemetry, SpanData
-from otel_claude_stream.cli.replay import replay
 from otel_claude_stream.testing import Script, ScriptError
 
 Kind = Literal["recording", "script", "spans"]

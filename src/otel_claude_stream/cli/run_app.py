@@ -130,7 +130,7 @@ class Application:
         try:
             if POSIX:
                 python_ignores = [getattr(signal, name) for name in ("SIGPIPE", "SIGXFSZ") if hasattr(signal, name)]
-                self.pid = os.posix_spawn(
+                self.pid: int = os.posix_spawn(
                     self._command[0], self._command, self._env, setsigmask=self._mask, setsigdef=python_ignores
                 )
             else:

@@ -21,7 +21,7 @@ from otel_claude_stream._sdk.replies import reply_of
 from otel_claude_stream._sdk.sync_shell import sync_events, sync_frames
 from otel_claude_stream._session import StreamSession
 from otel_claude_stream._telemetry.emitter import Emitter
-from otel_claude_stream.cli import transport
+from otel_claude_stream.cli import _transport as transport
 from otel_claude_stream.cli.otlp import SpanData
 from otel_claude_stream.cli.recorder import Recorder
 from otel_claude_stream.testing import CutMidChunk, End, Hang, Pause, Reset, Script, Send

@@ -1,0 +1,53 @@
+"""Reads answers in itself and in children that are forked, or made by multiprocessing."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import time
+
+import anthropic
+
+
+def read(model: str) -> None:
+    with anthropic.Anthropic(max_retries=0).messages.stream(
+        model=model, max_tokens=64, messages=[{"role": "user", "content": "Hello?"}]
+    ) as stream:
+        stream.get_final_text()
+
+
+def in_child(model: str) -> None:
+    read(model)
+    time.sleep(0.8)  # multiprocessing ends its children without exit handlers: a batch must have gone by then
+
+
+def main() -> None:
+    how = sys.argv[1]
+    if "before" in sys.argv:  # a stream, and the threads of the exporters, are there before the fork
+        read("parent-before")
+        stream = anthropic.Anthropic(max_retries=0).messages.create(
+            model="parent-open", max_tokens=64, stream=True, messages=[{"role": "user", "content": "Hello?"}]
+        )
+        next(stream)
+    if how == "fork":
+        child = os.fork()
+        if child == 0:
+            read("child")
+            sys.exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    else:
+        context = multiprocessing.get_context(how.removeprefix("multiprocessing-"))
+        process = context.Process(target=in_child, args=("child",))
+        process.start()
+        process.join(30)
+        assert process.exitcode == 0
+    if "before" in sys.argv:
+        for _ in stream:
+            pass
+    read("parent-after")
+    print("Hello there.", flush=True)
+
+
+if __name__ == "__main__":
+    main()

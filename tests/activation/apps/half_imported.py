@@ -1,0 +1,47 @@
+"""Imports of the SDK that fail half-way, or happen in parts, before the one that works."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import os
+import sys
+
+
+class Broken(importlib.abc.MetaPathFinder):
+    """Makes the import of one module fail, once."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def find_spec(self, name, path=None, target=None):
+        if name == self.name:
+            sys.meta_path.remove(self)
+            raise ImportError(f"no {name} this time")
+
+
+if "fails" in sys.argv:
+    for name in ("anthropic._base_client", "anthropic.resources"):
+        sys.meta_path.insert(0, Broken(name))
+        try:
+            importlib.import_module("anthropic")
+        except ImportError as error:
+            print(error)
+if "partly" in sys.argv:
+    importlib.import_module("anthropic._streaming")
+    sys.modules["anthropic._base_client"].kept = True
+if "twice" in sys.argv:  # another wrapper around the same attributes, from somebody else
+    import anthropic._streaming
+
+    original = anthropic._streaming.Stream.__stream__
+
+    def wrapper(self):
+        yield from original(self)
+
+    anthropic._streaming.Stream.__stream__ = wrapper
+import anthropic  # noqa: E402 - what comes before it is what is tested
+
+with anthropic.Anthropic(max_retries=0, base_url=os.environ["ANTHROPIC_BASE_URL"]).messages.stream(
+    model="claude-sonnet-5", max_tokens=64, messages=[{"role": "user", "content": "Hello?"}]
+) as stream:
+    print(stream.get_final_text(), flush=True)

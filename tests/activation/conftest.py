@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from otel_claude_stream.testing import FakeAPI, Script
+
+
+@pytest.fixture(scope="session")
+def api() -> Iterator[str]:
+    """The address of a fake API that answers every request with the same short message, and `hang` never ends."""
+    hello = Script.message("Hello there.")
+    routes = {"default": hello, "open": hello.insert_pause(4, 60.0)}
+    with FakeAPI(routes) as running:
+        yield running.url

@@ -1,0 +1,186 @@
+"""Runs applications that do not know about us, and keeps what they send over OTLP."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from otel_claude_stream.cli.otlp import attributes
+from otel_claude_stream.cli.receiver import Message, Receiver
+
+APPS = Path(__file__).parent / "apps"
+SCOPE = "otel_claude_stream"
+BASE = dict(os.environ)
+"""Taken once: fixtures change `os.environ` while other threads of these tests read it."""
+
+CONFIGURING = ("OTEL_", "ANTHROPIC_", "PYTHONPATH", "COVERAGE", "COV_")
+TIMEOUT = 60.0
+"""Seconds for one application: it needs about two; a machine under load many times that."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One span as it arrived."""
+
+    name: str
+    kind: int
+    scope: str
+    resource: dict[str, Any]
+    attributes: dict[str, Any]
+    events: tuple[str, ...]
+    trace_id: str
+    span_id: str
+    parent_id: str
+
+    @property
+    def reason(self) -> Any:
+        return self.attributes.get("claude.stream.abort.reason")
+
+
+@dataclass
+class Collected:
+    """What a receiver got, of all processes."""
+
+    url: str
+    spans: list[Seen] = field(default_factory=list)
+    metrics: list[tuple[str, str, str]] = field(default_factory=list)
+    """Service, scope and name of each metric in each message."""
+    refused: list[str] = field(default_factory=list)
+
+    @property
+    def ours(self) -> list[Seen]:
+        return [span for span in self.spans if span.scope == SCOPE]
+
+    def take(self, message: Message) -> None:
+        for resource in message.document.get("resourceSpans", ()):
+            where = dict(attributes(resource.get("resource", {}).get("attributes", ())))
+            for scope in resource.get("scopeSpans", ()):
+                self.spans += [_seen(span, scope.get("scope", {}).get("name", ""), where) for span in scope["spans"]]
+        for resource in message.document.get("resourceMetrics", ()):
+            where = dict(attributes(resource.get("resource", {}).get("attributes", ())))
+            for scope in resource.get("scopeMetrics", ()):
+                name = scope.get("scope", {}).get("name", "")
+                self.metrics += [(str(where.get("service.name")), name, one["name"]) for one in scope["metrics"]]
+
+    def wait(self, enough: Callable[[Collected], bool], seconds: float = 20.0) -> None:
+        """Wait until enough has come, or the time is over."""
+        deadline = time.monotonic() + seconds
+        while not enough(self) and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+
+def _seen(span: Mapping[str, Any], scope: str, resource: dict[str, Any]) -> Seen:
+    return Seen(
+        span["name"],
+        span.get("kind", 0),
+        scope,
+        resource,
+        dict(attributes(span.get("attributes", ()))),
+        tuple(event["name"] for event in span.get("events", ())),
+        span["traceId"],
+        span["spanId"],
+        span.get("parentSpanId", ""),
+    )
+
+
+@contextmanager
+def collecting() -> Iterator[Collected]:
+    collected = Collected("")
+    lock = threading.Lock()
+
+    def take(message: Message) -> None:
+        with lock:
+            collected.take(message)
+
+    with Receiver(take, collected.refused.append) as receiver:
+        collected.url = receiver.url
+        yield collected
+
+
+@dataclass(frozen=True)
+class Run:
+    """What became of one application."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+    collected: Collected
+
+
+def environment(api: str, **more: str | None) -> dict[str, str]:
+    """The environment of an application: this one without anything that configures, and what `more` says."""
+    clean = {name: value for name, value in BASE.items() if not name.startswith(CONFIGURING)}
+    set_here: dict[str, str | None] = {
+        "ANTHROPIC_API_KEY": "not-a-key",
+        "ANTHROPIC_BASE_URL": api,
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+        "OTEL_CLAUDE_STREAM_STRICT": "1",
+        "PYTHONUNBUFFERED": "1",
+        **more,
+    }
+    return {**clean, **{name: value for name, value in set_here.items() if value is not None}}
+
+
+def exporting(url: str) -> dict[str, str]:
+    """The variables of an application whose telemetry goes to `url`."""
+    return {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "OTEL_BSP_SCHEDULE_DELAY": "200",
+        "OTEL_SERVICE_NAME": "app",
+    }
+
+
+def run(command: Sequence[str], api: str, *, cwd: Path | None = None, export: bool = True, **more: str | None) -> Run:
+    """Run an application to its end, with a receiver of its own."""
+    with collecting() as collected:
+        env = environment(api, **{**(exporting(collected.url) if export else {}), **more})
+        started = time.monotonic()
+        done = subprocess.run(
+            list(command), env=env, cwd=cwd, capture_output=True, text=True, timeout=TIMEOUT, check=False
+        )
+        return Run(done.returncode, done.stdout, done.stderr, time.monotonic() - started, collected)
+
+
+def python(*arguments: str) -> list[str]:
+    return [sys.executable, *arguments]
+
+
+def app(name: str) -> str:
+    return str(APPS / name)
+
+
+def instrument(*arguments: str, interpreter: str = sys.executable) -> list[str]:
+    """`opentelemetry-instrument python ...`."""
+    run_it = "from opentelemetry.instrumentation.auto_instrumentation import run; run()"
+    return [interpreter, "-c", run_it, interpreter, *arguments]
+
+
+@functools.cache
+def path_folder() -> str:
+    """What `otel-claude-stream path` prints."""
+    done = subprocess.run(
+        python("-m", "otel_claude_stream", "path"), capture_output=True, text=True, check=True, timeout=TIMEOUT
+    )
+    return done.stdout.strip()
+
+
+def one_stream(found: Run, text: str = "Hello there.") -> Seen:
+    """The one span of ours, of an application that printed the answer and ended well."""
+    assert (found.code, found.out.splitlines()[-1:]) == (0, [text]), found.err
+    assert found.err == ""
+    (span,) = found.collected.ours
+    assert span.attributes["claude.stream.outcome"] == "completed"
+    assert found.collected.refused == []
+    return span

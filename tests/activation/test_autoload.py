@@ -1,0 +1,127 @@
+"""`otel-claude-stream autoload` and `path`, where something is in their way."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+from tests.activation.harness import environment
+
+from otel_claude_stream.cli import autoload, main, path
+from otel_claude_stream.cli.autoload import Environment
+
+
+@pytest.fixture
+def packages(tmp_path, monkeypatch):
+    """A folder of packages that stands for that of this environment."""
+    where = Environment(tmp_path, (3, 11), None)
+    monkeypatch.setattr(Environment, "current", staticmethod(lambda: where))
+    return tmp_path
+
+
+def test_path_prints_a_folder_with_a_sitecustomize(capsys):
+    assert main(["path"]) == 0
+    folder = Path(capsys.readouterr().out.strip())
+    assert [found.name for found in folder.glob("*.py")] == ["sitecustomize.py"]
+
+
+def test_path_refuses_what_a_path_list_cannot_hold(monkeypatch, capsys):
+    monkeypatch.setattr(path, "FOLDER", Path(f"/a{os.pathsep}b"))
+    assert main(["path"]) == 1
+    assert "separates the folders of PYTHONPATH" in capsys.readouterr().err
+
+
+def test_the_line_is_one_and_ascii(packages):
+    (text,) = autoload.files(Environment(packages, (3, 14), None)).values()
+    assert text.isascii()
+    assert (text.startswith("import os; "), text.count("\n")) == (True, 1)
+
+
+def test_from_python_3_15_on_it_is_a_start_file(packages, capsys, monkeypatch):
+    where = Environment(packages, (3, 15), None)
+    monkeypatch.setattr(Environment, "current", staticmethod(lambda: where))
+    assert main(["autoload", "install"]) == 0
+    names = sorted(found.name for found in packages.iterdir())
+    assert names == ["_otel_claude_stream_autoload.py", "otel-claude-stream.start"]
+    assert main(["autoload", "status"]) == 0
+    (packages / "otel-claude-stream.pth").write_text("", encoding="utf-8")  # of the Python before an upgrade
+    assert main(["autoload", "remove"]) == 0
+    assert list(packages.iterdir()) == []
+
+
+def test_a_dry_run_writes_and_deletes_nothing(packages, capsys):
+    assert main(["autoload", "install", "--dry-run"]) == 0
+    assert list(packages.iterdir()) == []
+    assert main(["autoload", "install"]) == 0
+    capsys.readouterr()
+    assert main(["autoload", "remove", "--dry-run"]) == 0
+    assert capsys.readouterr().out == f"would delete {packages / 'otel-claude-stream.pth'}\n"
+    assert len(list(packages.iterdir())) == 1
+
+
+def test_a_managed_python_is_left_alone(packages, monkeypatch, capsys):
+    where = Environment(packages, (3, 11), Path("/usr/lib/python3.11/EXTERNALLY-MANAGED"))
+    monkeypatch.setattr(Environment, "current", staticmethod(lambda: where))
+    assert main(["autoload", "install"]) == 1
+    assert "belongs to a package manager (/usr/lib/python3.11/EXTERNALLY-MANAGED)" in capsys.readouterr().err
+    assert list(packages.iterdir()) == []
+    assert main(["autoload", "install", "--force"]) == 0
+
+
+def test_without_permission_it_says_so(packages, monkeypatch, capsys):
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(autoload.tempfile, "mkstemp", refused)
+    assert main(["autoload", "install"]) == 1
+    assert f"cannot write {packages / 'otel-claude-stream.pth'}: Permission denied" in capsys.readouterr().err
+    (packages / "otel-claude-stream.pth").write_text("", encoding="utf-8")
+    monkeypatch.setattr(Path, "unlink", refused)
+    assert main(["autoload", "remove"]) == 1
+    assert "cannot delete" in capsys.readouterr().err
+
+
+def test_nothing_is_left_of_a_write_that_fails(packages, monkeypatch, capsys):
+    """Half a line in a folder of packages would break every start of its Python."""
+
+    def refused(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", refused)
+    assert main(["autoload", "install"]) == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert list(packages.iterdir()) == []
+
+
+def test_a_damaged_line_is_told_and_mended(packages, capsys):
+    line = packages / "otel-claude-stream.pth"
+    line.write_bytes(b"\xff")
+    assert main(["autoload", "status"]) == 1
+    assert "cannot read" in capsys.readouterr().err
+
+
+def test_a_python_without_site_packages_is_told():
+    """`-S`: no folder of packages is read at its start."""
+    code = (
+        f"import sys; sys.path[:0] = {[entry for entry in sys.path if entry]!r}\n"
+        "from otel_claude_stream.cli import main; sys.exit(main(['autoload', 'install', '--dry-run']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], env=environment(""), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "reads no .pth files there" in done.stderr
+
+
+def test_the_environment_is_that_of_this_python():
+    found = Environment.current()
+    assert found.version == sys.version_info[:2]
+    assert found.packages == Path(sysconfig.get_path("purelib"))
+
+
+def test_an_unknown_action_is_wrong_usage(capsys):
+    assert main(["autoload", "installs"]) == 2
