@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from types import FrameType
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from otel_claude_stream._core.call import Call
+from otel_claude_stream._sdk.stack import runs_above
 
 MESSAGES_PATH = "/messages"
 """Where a request that streams a message goes, on every client: Bedrock and Vertex rewrite it later, per attempt."""
@@ -123,7 +123,7 @@ def _helper(options: object) -> str:
 def _owner(client: object, options: object, setting: str) -> str:
     if setting == "own":
         return "self"
-    if any(otel_context.get_value(key) is not None for key in _OTHER_OWNER_KEYS) or _called_by_another():
+    if any(otel_context.get_value(key) for key in _OTHER_OWNER_KEYS) or _called_by_another():
         return "other"
     if getattr(options, "span_name", None) and _records(getattr(client, "_tracer", None)):
         return "sdk"
@@ -131,17 +131,8 @@ def _owner(client: object, options: object, setting: str) -> str:
 
 
 def _called_by_another() -> bool:
-    """Whether a wrapper of an instrumentation that says nothing in the context is further up this thread's stack."""
-    if not any(name in sys.modules for name in _SILENT_OWNERS):
-        return False
-    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - neither a key nor the current span tells
-    for _ in range(_CALLERS_LOOKED_AT):
-        if frame is None:
-            return False
-        if str(frame.f_globals.get("__name__", "")).startswith(_SILENT_OWNERS):
-            return True
-        frame = frame.f_back
-    return False
+    """Whether an instrumentation that says nothing in the context has wrapped this call."""
+    return any(name in sys.modules and bool(runs_above(name, _CALLERS_LOOKED_AT)) for name in _SILENT_OWNERS)
 
 
 def _records(tracer: object) -> bool:

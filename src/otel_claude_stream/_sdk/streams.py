@@ -6,16 +6,15 @@ import _thread
 import atexit
 import logging
 import os
-import sys
 import weakref
 from collections import deque
 from collections.abc import Iterable
-from types import FrameType
 from typing import Any
 
 from otel_claude_stream import _guard
 from otel_claude_stream._core.end import End
 from otel_claude_stream._core.vocabulary import Stop
+from otel_claude_stream._sdk.stack import runs_above
 from otel_claude_stream._sdk.stall_ticker import StallTicker
 from otel_claude_stream._session import StreamSession
 
@@ -162,12 +161,5 @@ class _Dropped:
 
 
 def _inside_telemetry() -> bool:
-    """Whether OpenTelemetry's SDK is running further up this thread's stack."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the stack is what tells whose locks may be held
-    for _ in range(_MAX_FRAMES):
-        if frame is None:
-            return False
-        if str(frame.f_globals.get("__name__", "")).startswith(_TELEMETRY):
-            return True
-        frame = frame.f_back
-    return True
+    """Whether OpenTelemetry's SDK is running further up this thread's stack, or may be: whose locks may be held."""
+    return runs_above(_TELEMETRY, _MAX_FRAMES) is not False

@@ -217,41 +217,19 @@ class Watch:
     # --- Its body ------------------------------------------------------------------------------------------------
     def sync_iter_events(self, wrapped: Wrapped, instance: Any, args: Arguments, kwargs: Keywords) -> Any:
         """Around `Stream._iter_events`: every SSE frame, pings and errors too."""
-        session = _session_of(instance)
-        frames = wrapped(*args, **kwargs)
-        if session is None or not session.parsed:
-            return frames
-        session.decoded = True
-        return _through(sync_frames, frames, session)
+        return _through(_frames, sync_frames, wrapped(*args, **kwargs), instance)
 
     def async_iter_events(self, wrapped: Wrapped, instance: Any, args: Arguments, kwargs: Keywords) -> Any:
         """Around `AsyncStream._iter_events`."""
-        session = _session_of(instance)
-        frames = wrapped(*args, **kwargs)
-        if session is None or not session.parsed:
-            return frames
-        session.decoded = True
-        return _through(AsyncFrames, frames, session)
+        return _through(_frames, AsyncFrames, wrapped(*args, **kwargs), instance)
 
     def sync_stream(self, wrapped: Wrapped, instance: Any, args: Arguments, kwargs: Keywords) -> Any:
         """Around `Stream.__stream__`: the parsed events, and the exception that the caller gets."""
-        session = _session_of(instance)
-        events = wrapped(*args, **kwargs)
-        if session is None:
-            return events
-        seen = _through(sync_events, events, session)
-        session.parsed = seen is not events
-        return seen
+        return _through(_events, sync_events, wrapped(*args, **kwargs), instance)
 
     def async_stream(self, wrapped: Wrapped, instance: Any, args: Arguments, kwargs: Keywords) -> Any:
         """Around `AsyncStream.__stream__`."""
-        session = _session_of(instance)
-        events = wrapped(*args, **kwargs)
-        if session is None:
-            return events
-        seen = _through(AsyncEvents, events, session)
-        session.parsed = seen is not events
-        return seen
+        return _through(_events, AsyncEvents, wrapped(*args, **kwargs), instance)
 
     def close(self, wrapped: Callable[..., Awaitable[None] | None], instance: Any, args: Any, kwargs: Any) -> Any:
         """Around `Stream.close` and `AsyncStream.close`. Of a body that is not decoded, its own closing tells more."""
@@ -261,10 +239,33 @@ class Watch:
         return wrapped(*args, **kwargs)
 
 
-def _through(shell: Callable[[Any, StreamSession], Any], inner: Any, session: StreamSession) -> Any:
+Shell = Callable[[Any, StreamSession], Any]
+
+
+def _frames(shell: Shell, frames: Any, stream: object) -> Any:
+    """The frames of a stream through their shell, if its parsed events pass by us too."""
+    session = _session_of(stream)
+    if session is None or not session.parsed:
+        return frames
+    seen = shell(frames, session)
+    session.decoded = True
+    return seen
+
+
+def _events(shell: Shell, events: Any, stream: object) -> Any:
+    """The parsed events of a stream through their shell."""
+    session = _session_of(stream)
+    if session is None:
+        return events
+    seen = shell(events, session)
+    session.parsed = True
+    return seen
+
+
+def _through(place: Callable[[Shell, Any, object], Any], shell: Shell, inner: Any, stream: object) -> Any:
     """What the SDK reads, through a shell of ours, or as it is if that cannot be."""
     try:
-        return shell(inner, session)
+        return place(shell, inner, stream)
     except Exception as failure:  # noqa: BLE001 - the boundary
         _guard.report("shell", failure)
         return inner

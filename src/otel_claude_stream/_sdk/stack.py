@@ -1,0 +1,19 @@
+"""Who is running further up this thread's stack: where neither a context nor a lock can be asked."""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType
+
+
+def runs_above(module: str, most: int) -> bool | None:
+    """Whether code of `module` (or below it) is among the nearest `most` callers; None if the stack goes on beyond."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - there is no other way to see the stack
+    for _ in range(most):
+        if frame is None:
+            return False
+        name = str(frame.f_globals.get("__name__", ""))
+        if name == module or name.startswith(f"{module}."):
+            return True
+        frame = frame.f_back
+    return None
