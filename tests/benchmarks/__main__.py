@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import bench_classify, bench_events, bench_footprint, bench_start
+from tests.benchmarks import bench_classify, bench_events, bench_footprint, bench_reads, bench_start
 
 for title, bench in (
     ("Per event and per stream", bench_events),
     ("Memory, first event, start", bench_footprint),
+    ("The byte clock", bench_reads),
     ("The classifier", bench_classify),
     ("The start of a process", bench_start),
 ):

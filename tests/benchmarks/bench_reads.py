@@ -1,0 +1,71 @@
+"""The byte clock alone: what timing a read of the body costs, without the SDK."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tests.benchmarks.measure import cpu, providers, spread
+from tests.benchmarks.memory_api import Body, chunks
+
+from otel_claude_stream import ClaudeStreamInstrumentor
+from otel_claude_stream._core.call import Reply
+from otel_claude_stream._sdk.body import TimedBody
+
+READS = 20_000
+ROUNDS = 15
+
+
+class Reader:
+    """The few fields of a session that timing a read writes."""
+
+    def __init__(self) -> None:
+        self.clock = time.perf_counter_ns
+        self.asked = self.arrived = self.reads = self.bytes = 0
+        self.decoded = True
+
+    def on_wait(self, waited: int, now: int) -> None:
+        """A preempted read: counts as any other."""
+
+    def stop_waiting(self) -> None:
+        """The body ended."""
+
+
+def drain(body: Any) -> None:
+    """Read a body to its end."""
+    for _ in body:
+        pass
+
+
+async def adrain(body: Any) -> None:
+    """As `drain`."""
+    async for _ in body:
+        pass
+
+
+def measure(name: str, read: Callable[[Any], None]) -> None:
+    """Print what timing adds to a read."""
+    parts = [chunks(1)[3]] * READS
+    base, added = [], []
+    for _ in range(ROUNDS):
+        bare = cpu(lambda: read(Body(parts)), 1)
+        timed = cpu(lambda: read(TimedBody(Body(parts), Reader(), Reply(200))), 1)  # type: ignore[arg-type] # see Reader
+        base.append(bare / READS * 1e6)
+        added.append((timed - bare) / READS * 1e6)
+    print(f"read    {name:6}  bare {spread(base)} us   added {spread(added)} us   target +0.5 us")
+
+
+def main() -> None:
+    """Measure sync and async."""
+    ClaudeStreamInstrumentor().instrument(skip_dep_check=True, **providers())
+    loop = asyncio.new_event_loop()
+    measure("sync", drain)
+    measure("async", lambda body: loop.run_until_complete(adrain(body)))
+    loop.close()
+    ClaudeStreamInstrumentor().uninstrument()
+
+
+if __name__ == "__main__":
+    main()
