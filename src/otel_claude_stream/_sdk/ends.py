@@ -150,14 +150,8 @@ def _with_error_event(end: End, session: StreamSession, unread: UnreadBody) -> E
 
 @_guard.guarded("body_closed", None)
 def body_closed(session: StreamSession, unread: UnreadBody) -> None:
-    """The body was closed. While the SDK decodes it this is the SDK's doing, and the stream's end tells why.
-
-    But for a stream that was dropped: an asynchronous one is closed by the event loop, under its `GeneratorExit`, and
-    nothing else tells (on Python 3.10 its response stays until the next garbage collection).
-    """
+    """The body was closed. While the SDK decodes it this is the SDK's doing, and the stream's end tells why."""
     if session.decoded:
-        if isinstance(sys.exc_info()[1], GeneratorExit):
-            session.drop()
         return
     if unread.error_event:  # whoever reads it leaves, and that is not why it ended
         session.end(_with_error_event(End(Stop.EXHAUSTED), session, unread))
