@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import copy
 import gc
+import sys
 import signal
 import threading
 import time
@@ -267,6 +268,7 @@ async def settled(mode, telemetry):
 )
 def test_a_dropped_stream_needs_no_garbage_collection(mode, seen_by_us):
     """We hold nothing that keeps it: the connection is released with its last reference, as without us."""
+    at_once = sys.version_info >= (3, 11)  # 3.10 keeps the response, though closed, until the next collection
 
     async def body():
         async with mode.entered(mode.client(api.url)) as client:
@@ -284,6 +286,8 @@ def test_a_dropped_stream_needs_no_garbage_collection(mode, seen_by_us):
 
     with FakeAPI(LONG) as api:
         mode.run(body)
+    if not at_once:
+        gc.collect()
     seen_by_us.told_once()
     assert seen_by_us.ending() == ("closed", "abandoned")
 
