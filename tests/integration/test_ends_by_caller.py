@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import copy
 import gc
-import sys
 import signal
+import sys
 import threading
 import time
 import warnings
