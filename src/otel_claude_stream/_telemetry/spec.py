@@ -7,7 +7,6 @@ from typing import Literal
 
 Type = Literal["string", "string[]", "int", "double", "boolean"]
 Instrument = Literal["counter", "observable_updowncounter", "histogram", "observable_gauge"]
-Owner = Literal["otel", "own"]
 
 
 @dataclass(frozen=True, slots=True)
