@@ -1,0 +1,1 @@
+"""What is done about a stream that broke: the policy, the decision, and the continuation of a text."""
