@@ -9,7 +9,9 @@ from typing import Final
 from otel_claude_stream._config.durations import written
 from otel_claude_stream._config.policy.keys import Path
 from otel_claude_stream._config.problem import Severity
+from otel_claude_stream._core.recovery.capabilities import known_to_refuse
 from otel_claude_stream._core.recovery.policy import Backoff, Mode, RetryLimits, RetryPolicy, SdkRetries, Strategy
+from otel_claude_stream._core.recovery.rules import CLOSED_TO_RULES
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, AbortReason
 
 PING_INTERVAL: Final = 30.0
@@ -221,7 +223,9 @@ def rules_can_match(at: Checked) -> Iterator[Doubt]:
     for number, rule in enumerate(at.policy.rules):
         taken = {reason: before[reason] for reason in rule.on if reason in before}
         if rule.on <= CALLER_REASONS:
-            yield Doubt(("rules", number, "on"), "never asked for: what the caller ends is never retried")
+            yield Doubt(("rules", number, "on"), "it can never match: what the caller ends is never retried")
+        elif rule.on <= CLOSED_TO_RULES and (rule.retry or rule.resume):
+            yield Doubt(("rules", number, "on"), "no rule makes these retryable: the same request is rejected again")
         elif rule.on and len(taken) == len(rule.on):
             earlier = ", ".join(f"rules[{index}]" for index in sorted(set(taken.values())))
             yield Doubt(("rules", number, "on"), f"it can never match: {earlier} named all of its reasons before")
@@ -260,7 +264,13 @@ def anchor_fits(at: Checked) -> Iterator[Doubt]:
 
 def prefill_is_accepted(at: Checked) -> Iterator[Doubt]:
     """Claude 4.6 and later answer a prefill with 400."""
-    if at.policy.resume.strategy is Strategy.PREFILL and not at.models:
+    if at.policy.resume.strategy is not Strategy.PREFILL:
+        return
+    if at.models and known_to_refuse(at.models):
+        yield Doubt(
+            _at("resume.strategy"), f"{at.models} refuses a prefill, which costs a request each time; auto knows that"
+        )
+    elif not at.models:
         yield Doubt(
             _at("resume.strategy"),
             "Claude 4.6 and later refuse a prefill, which costs a request each time; auto uses it where it is accepted",

@@ -33,6 +33,8 @@ def _annotation(kind: Kind) -> Any:
     match kind:
         case Words(words):
             return Annotated[Literal[words], WithJsonSchema({"type": "string", "enum": list(words)})]
+        case Whole(least, most) if least == most:
+            return Annotated[int, Field(ge=least, le=most), WithJsonSchema({"const": least})]
         case Whole(least, most):
             return Annotated[int, Field(ge=least, le=most)]
         case Number(least, most):
