@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -16,10 +17,11 @@ from opentelemetry.trace import get_tracer
 
 from otel_claude_stream import _guard
 from otel_claude_stream._config import Declared, Problem, Severity, StreamConfig, declared, load
-from otel_claude_stream._config.policy import PolicySource, override, policy_source
+from otel_claude_stream._config.policy import PolicySource, kill_switched, lifted, override, policy_source
 from otel_claude_stream._core.limits import KNOWN_LIMITS, parse_limits
 from otel_claude_stream._core.recovery.policy import RetryPolicy
 from otel_claude_stream._sdk.hooks import Hooks
+from otel_claude_stream._sdk.policies import Policies
 from otel_claude_stream._sdk.streams import OpenStreams
 from otel_claude_stream._sdk.watching import Watch
 from otel_claude_stream._telemetry.emitter import Emitter
@@ -36,6 +38,9 @@ _POLICY = "retry_policy"
 
 CLOCK = time.perf_counter_ns
 """The monotonic clock of new instrumentations, in nanoseconds. Replaced by benchmarks."""
+
+CHANCE = random.random
+"""Where new instrumentations get the jitter of a back-off from. Replaced by tests."""
 
 _hooks = Hooks()
 _streams = OpenStreams()
@@ -111,19 +116,27 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
             return
 
         def watch() -> Watch:
+            policy = _policy(source)
+            policies = Policies(
+                lifted(policy),
+                override=override.current_override,
+                killed=lambda: kill_switched(os.environ, policy.kill_switch),
+                clock=clock,
+                chance=chance,
+            )
             emitter = Emitter(
                 get_tracer(SCOPE, __version__, tracer_provider),
                 get_meter(SCOPE, __version__, meter_provider),
                 LogEvents(get_logger(SCOPE, __version__, logger_provider)),
                 merged,
                 _streams,
+                budgets=policies.left if policies.active else None,
             )
             _guard.on_report(emitter.internal_error)
             limits = parse_limits(merged.limits) if merged.limits else KNOWN_LIMITS
-            _policy(source)
-            return Watch(emitter, merged, limits, _streams, monotonic=clock)
+            return Watch(emitter, merged, limits, _streams, policies, monotonic=clock)
 
-        clock = CLOCK
+        clock, chance = CLOCK, CHANCE
         override.use(source)
         _streams.forget_labels()
         _streams.tell_stalls(merged.stall_thresholds)

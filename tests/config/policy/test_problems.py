@@ -220,8 +220,10 @@ def test_a_version_that_is_missing_is_a_doubt(tmp_path):
     assert policy.mode.value == "retry"
     assert (problem.severity, str(problem)) == (
         Severity.WARNING,
-        f"{path}: version is missing: say version: 1, so that a later version of this package reads the file as it "
-        "was meant",
+        (
+            f"{path}: version is missing: say version: 1, "
+            "so that a later version of this package reads the file as it was meant"
+        ),
     )
 
 

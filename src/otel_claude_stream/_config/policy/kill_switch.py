@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from otel_claude_stream._config.problem import Problem
 from otel_claude_stream._config.settings import PREFIX, boolean
+from otel_claude_stream._core.recovery.policy import RetryPolicy
 
 VARIABLE: Final = f"{PREFIX}KILL_SWITCH"
 
@@ -29,6 +31,12 @@ def kill_switched(environment: Mapping[str, str], policy_says: bool = False) -> 
         _told.add(word)
         _log.error("otel-claude-stream: %s", problem(word))
     return policy_says if found is None else found
+
+
+def lifted(policy: RetryPolicy) -> RetryPolicy:
+    """A policy without its own switch, for whoever asks `kill_switched` at each stream."""
+    models = tuple((pattern, replace(other, kill_switch=False)) for pattern, other in policy.models)
+    return replace(policy, kill_switch=False, models=models)
 
 
 def said(word: str) -> bool | None:

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 DESCRIPTION: Final = (
-    "A policy file of otel-claude-stream, named by OTEL_CLAUDE_STREAM_CONFIG: what may be done about streams that break. "
-    "Whatever is left out has its default."
+    "A policy file of otel-claude-stream, named by OTEL_CLAUDE_STREAM_CONFIG: what may be done about streams that "
+    "break. Whatever is left out has its default."
 )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from otel_claude_stream._config.policy import kill_switch
 from otel_claude_stream._config.policy.keys import KILL_SWITCH, Path, variables
 from otel_claude_stream._config.policy.layers import Layer
 from otel_claude_stream._config.settings import OTHER_VARIABLES, PREFIX, SETTINGS
@@ -46,10 +45,6 @@ def layer(environment: Mapping[str, str]) -> Layer:
         path = key.path if key is not None else tuple(name.removeprefix(PREFIX).lower().split("__"))
         values[path] = key.kind.read(text) if key is not None else text
         names[path] = name
-    value = kill_switch.said(environment.get(KILL_SWITCH.variable, ""))
-    if value is not None:  # a wrong word is told by the switch itself
-        values[KILL_SWITCH.path] = value
-        names[KILL_SWITCH.path] = KILL_SWITCH.variable
     for path in sorted(values, key=len):
         into = tree
         for part in path[:-1]:
