@@ -4,8 +4,8 @@
 >>> RetryPolicy(mode=Mode.RETRY, limits=RetryLimits(max_attempts=2, deadline=60.0)).limits.max_requests
 6
 
-Durations are in seconds. Values are checked where a policy is used: by ``instrument(retry_policy=...)``, which tells what
-is wrong in a log and observes, and by ``retry_policy(...)``, which raises `ValueError`.
+Durations are in seconds. Values are checked where a policy is used: by ``instrument(retry_policy=...)``, which tells
+what is wrong in a log and observes, and by ``retry_policy(...)``, which raises `ValueError`.
 """
 
 from __future__ import annotations

@@ -25,7 +25,9 @@ BEYOND_A_SCHEMA = ("must", "not a reference", "twice", "tags")
 def properties(schema, part=None, above=""):
     """The dotted names of all keys that hold no mapping, with what the schema says of them."""
     for name, said in (part or schema)["properties"].items():
-        target = schema["$defs"].get(said.get("$ref", "").rpartition("/")[2], said)
+        # The oldest pydantic wraps a reference that has a description of its own.
+        reference = said.get("$ref") or said.get("allOf", [{}])[0].get("$ref", "")
+        target = schema["$defs"].get(reference.rpartition("/")[2], said)
         if "properties" in target:
             yield from properties(schema, target, f"{above}{name}.")
         else:
