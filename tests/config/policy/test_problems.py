@@ -213,6 +213,19 @@ def test_what_contradicts_is_told_of_whoever_said_it(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    "text", ["mode: retry\nrules: [{on: [silent], max_attempts: 3}]", "mode: resume\nlimits: {max_resumes: 2}"]
+)
+@pytest.mark.parametrize("where", ["environment", "models"])
+def test_a_limit_that_is_lowered_elsewhere_is_a_doubt(text, where, tmp_path):
+    """In an incident the environment lowers what a file says, and that is no reason to give up the policy."""
+    variables = {"OTEL_CLAUDE_STREAM_LIMITS__MAX_ATTEMPTS": "2"} if where == "environment" else {}
+    more = "" if variables else "\nmodels: {'a*': {limits: {max_attempts: 2}}}"
+    policy, (problem,), _ = loaded(text + more, tmp_path, **variables)
+    assert problem.severity is Severity.WARNING
+    assert policy.for_model("abc").limits.max_attempts == 2
+
+
 def test_a_version_that_is_missing_is_a_doubt(tmp_path):
     path = tmp_path / "policy.yaml"
     path.write_text("mode: retry\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,15 +31,22 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A policy, the values that somebody said rather than left at their defaults, and the models it is for, if any."""
+    """A policy, and who said what of it."""
 
     policy: RetryPolicy
-    said: Collection[Path]
+    said: Mapping[Path, int]
+    """The values that somebody said rather than left at their defaults, and by the number of which place."""
     models: str = ""
+    """The pattern of the models it is for; empty for all."""
 
     def any_said(self, *names: str) -> bool:
         """Whether one of these values was said. A limit that was lowered does not contradict a default above it."""
-        return any(tuple(name.split(".")) in self.said for name in names)
+        return any(_at(name) in self.said for name in names)
+
+    def verdict(self, path: Path, limit: str, text: str) -> Doubt:
+        """Of a value above its limit: an error, unless the limit was lowered elsewhere, which is what it is for."""
+        lowered = self.said.get(_at(limit), -1) > self.said.get(path, -1)
+        return Doubt(path, text, Severity.WARNING if lowered else Severity.ERROR)
 
 
 Check = Callable[[Checked], Iterator[Doubt]]
@@ -58,8 +65,9 @@ def resumes_within_attempts(at: Checked) -> Iterator[Doubt]:
     """A continuation is an attempt, and the first attempt is none."""
     limits = at.policy.limits
     if at.any_said("limits.max_resumes") and limits.max_resumes and limits.max_resumes >= limits.max_attempts:
-        yield _error(
+        yield at.verdict(
             _at("limits.max_resumes"),
+            "limits.max_attempts",
             f"it must be less than limits.max_attempts ({limits.max_attempts}), which counts the first attempt too",
         )
 
@@ -69,7 +77,11 @@ def rules_within_attempts(at: Checked) -> Iterator[Doubt]:
     most = at.policy.limits.max_attempts
     for number, rule in enumerate(at.policy.rules):
         if rule.max_attempts is not None and rule.max_attempts > most:
-            yield _error(("rules", number, "max_attempts"), f"it must not be more than limits.max_attempts ({most})")
+            yield at.verdict(
+                ("rules", number, "max_attempts"),
+                "limits.max_attempts",
+                f"it must not be more than limits.max_attempts ({most})",
+            )
 
 
 def base_within_cap(at: Checked) -> Iterator[Doubt]:
