@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from opentelemetry._logs import get_logger
@@ -19,7 +20,7 @@ from otel_claude_stream import _guard
 from otel_claude_stream._config import Declared, Problem, Severity, StreamConfig, declared, load
 from otel_claude_stream._config.policy import PolicySource, kill_switched, lifted, override, policy_source
 from otel_claude_stream._core.limits import KNOWN_LIMITS, parse_limits
-from otel_claude_stream._core.recovery.policy import RetryPolicy
+from otel_claude_stream._core.recovery.policy import Mode, RetryPolicy
 from otel_claude_stream._sdk.hooks import Hooks
 from otel_claude_stream._sdk.policies import Policies
 from otel_claude_stream._sdk.streams import OpenStreams
@@ -134,7 +135,10 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
             )
             _guard.on_report(emitter.internal_error)
             limits = parse_limits(merged.limits) if merged.limits else KNOWN_LIMITS
-            return Watch(emitter, merged, limits, _streams, policies, monotonic=clock)
+            told = _with_watchdog(merged, policy)
+            if told is not merged:
+                _streams.tell_stalls(told.stall_thresholds)
+            return Watch(emitter, told, limits, _streams, policies, monotonic=clock)
 
         clock, chance = CLOCK, CHANCE
         override.use(source)
@@ -160,6 +164,15 @@ def _policy(source: PolicySource) -> RetryPolicy:
         if found := [str(problem) for problem in problems if problem.severity is severity]:
             tell("otel-claude-stream: %s%s", "\n  ".join(found), meaning)
     return policy
+
+
+def _with_watchdog(config: StreamConfig, policy: RetryPolicy) -> StreamConfig:
+    """The settings, with what a watchdog that only observes would give up told as a stall."""
+    watchdog = policy.watchdog
+    limits = {x for x in (watchdog.silence, watchdog.no_progress) if x is not None}
+    if policy.mode is not Mode.OBSERVE or limits <= set(config.stall_thresholds):
+        return config
+    return replace(config, stall_thresholds=tuple(sorted(limits | set(config.stall_thresholds))))
 
 
 _TOLD = (
