@@ -106,6 +106,8 @@ DOUBTFUL = [
     ("watchdog: {no_progress: 329s}", "watchdog.no_progress='329s'",
      ("with tools, answers that are well were without progress for 330s: the server buffers the input of a tool "
      "(eager_input_streaming switches that off)")),
+    ("watchdog: {silence: 11m}", "watchdog.silence='11m'",
+     "the client's own read time-out comes first: 10m, unless the client says otherwise"),
     ("watchdog: {first_event: 60s}", "watchdog.first_event='60s'",
      ("the transport has one read time-out for a body: first_event is noticed when something arrives, or by silence, "
      "which is not set")),

@@ -19,6 +19,9 @@ PING_INTERVAL: Final = 30.0
 LONGEST_SILENCE: Final = 330.0
 """Seconds; tool input that the server buffered came after 329.5 s without a byte (github/copilot-cli#4286)."""
 
+SDK_TIMEOUT: Final = 600.0
+"""Seconds that a client of the SDK waits for a byte if nobody says otherwise (`anthropic.DEFAULT_TIMEOUT`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
@@ -168,6 +171,16 @@ def progress_above_buffering(at: Checked) -> Iterator[Doubt]:
         )
 
 
+def silence_lowers_the_time_out(at: Checked) -> Iterator[Doubt]:
+    """The client's own read time-out holds where it is shorter."""
+    silence = at.policy.watchdog.silence
+    if silence is not None and silence > SDK_TIMEOUT:
+        yield Doubt(
+            _at("watchdog.silence"),
+            f"the client's own read time-out comes first: {written(SDK_TIMEOUT)}, unless the client says otherwise",
+        )
+
+
 def first_event_is_noticed(at: Checked) -> Iterator[Doubt]:
     """Nobody looks at the clock while a read blocks."""
     first, silence = at.policy.watchdog.first_event, at.policy.watchdog.silence
@@ -299,6 +312,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     deadline_after_first_event,
     watchdogs_above_pings,
     progress_above_buffering,
+    silence_lowers_the_time_out,
     first_event_is_noticed,
     resumes_need_the_mode,
     own_retries_need_the_mode,
