@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from otel_claude_stream import RetryPolicy, no_retry, retry_policy
-from otel_claude_stream._config.policy import override, policy_source
+from otel_claude_stream._config.policy import load, override, policy_source
 from otel_claude_stream._config.policy.load import PolicyError
 from otel_claude_stream._config.policy.override import current_override
 from otel_claude_stream._core.recovery.policy import Mode, RetryLimits
@@ -147,6 +147,16 @@ def test_one_that_contradicts_the_policy_of_the_process_is_one_log_and_observes(
         "otel-claude-stream: retry_policy(): backoff.base='2s' is not valid: backoff.base (2s) must not be more than "
         "backoff.cap (1s); the calls are observed, nothing is retried"
     )
+
+
+def test_a_failure_of_our_own_observes(process, monkeypatch):
+    block = retry_policy({"mode": "resume"})
+    monkeypatch.setattr(load, "policy_of", None)
+    with pytest.raises(TypeError), block:
+        current_override()  # in tests of this package
+    monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
+    with block:
+        assert current_override() == RetryPolicy()
 
 
 def test_it_follows_the_policy_of_the_process(process):

@@ -204,13 +204,13 @@ def resumes_need_the_mode(at: Checked) -> Iterator[Doubt]:
 
 def own_retries_need_the_mode(at: Checked) -> Iterator[Doubt]:
     """In `observe` the SDK does what it does."""
-    if at.policy.mode is Mode.OBSERVE and at.policy.sdk_retries is SdkRetries.OWN:
+    if at.policy.mode is Mode.OBSERVE and at.policy.sdk_retries is SdkRetries.OWN and at.any_said("sdk_retries"):
         yield Doubt(_at("sdk_retries"), "in mode observe the SDK's retries are left alone")
 
 
 def truncation_needs_the_mode(at: Checked) -> Iterator[Doubt]:
     """As above."""
-    if at.policy.mode is Mode.OBSERVE and at.policy.raise_on_truncation:
+    if at.policy.mode is Mode.OBSERVE and at.policy.raise_on_truncation and at.any_said("raise_on_truncation"):
         yield Doubt(_at("raise_on_truncation"), "in mode observe nothing is raised that the SDK does not raise")
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from otel_claude_stream import _guard
 from otel_claude_stream._config.policy import validate, variables
-from otel_claude_stream._config.policy.checks import Checked, Doubt, check
+from otel_claude_stream._config.policy.checks import Checked, check
 from otel_claude_stream._config.policy.given import Given, layer_of, starts_afresh
 from otel_claude_stream._config.policy.keys import PRESET, Path
 from otel_claude_stream._config.policy.layers import Layer
@@ -169,10 +169,10 @@ def _combined(checked: Sequence[Layer], raw: Sequence[Layer], problems: list[Pro
     if _errors(problems):
         return Loaded(problems=tuple(problems))
     name = any_said([layer.said for layer in checked], PRESET.name, default="observe")
-    preset, _ = validate.validate(Layer(f"preset {name}", PRESETS[name].said))
-    whole = (Layer(f"preset {name}", preset), *checked)
+    preset = Layer(f"preset {name}", PRESETS[name].said)
+    whole = (_checked(preset, problems), *checked)
     policy = policy_of([layer.said for layer in whole])
-    problems += _contradictions(policy, whole, (Layer(""), *raw))
+    problems += _contradictions(policy, whole, (preset, *raw))
     if _errors(problems):
         return Loaded(problems=tuple(problems))
     return Loaded(policy, tuple(problems), whole, tuple(raw))
@@ -193,19 +193,8 @@ def _contradictions(policy: RetryPolicy, checked: Sequence[Layer], raw: Sequence
         found += [(doubt, pattern) for doubt in check(Checked(other, said, pattern)) if doubt not in base]
     for doubt, pattern in found:
         layer, path = _origin(checked, doubt.path, pattern)
-        shown_by = written_as.get(id(layer), layer)
-        if shown_by.name:
-            yield shown_by.problem(path, _value(shown_by.said, path), doubt.text, severity=doubt.severity)
-        else:
-            yield _by_default(policy, doubt, layer)
-
-
-def _by_default(policy: RetryPolicy, doubt: Doubt, layer: Layer) -> Problem:
-    """A value that nobody said, in a contradiction with one that somebody did."""
-    value: Any = policy
-    for part in doubt.path:
-        value = value[part] if isinstance(part, int) else getattr(value, part)
-    return layer.problem(doubt.path, getattr(value, "value", value), doubt.text, severity=doubt.severity)
+        written = written_as.get(id(layer), layer)
+        yield written.problem(path, _value(written.said, path), doubt.text, severity=doubt.severity)
 
 
 def _said(layers: Sequence[Mapping[str, Any]]) -> dict[Path, int]:
