@@ -49,7 +49,8 @@ def test_where_all_is_well() -> None:
     texts = {section["title"]: [one["text"] for one in section["findings"]] for section in found["sections"]}
     assert (done.returncode, found["exit_code"], done.stderr) == (0, 0, ""), done.stdout
     assert list(texts) == [
-        "Versions", "Activation", "Settings", "Providers", "Export", "Hooks", "Chat span", "Test stream",
+        "Versions", "Activation", "Settings", "Retry policy", "Providers", "Export", "Hooks", "Chat span",
+        "Test stream",
     ]  # fmt: skip
     assert texts["Hooks"] == ["all 12 hooks fit this anthropic version"]
     assert texts["Export"] == [f"traces, metrics, logs: http/protobuf to {collector.url}, which answers"]
