@@ -211,6 +211,13 @@ class TestSettings:
         assert "events = log (OTEL_CLAUDE_STREAM_EVENTS)" in levels(found)
         assert "span auto" in found.findings[3].text
 
+    def test_what_a_configuration_file_says_wins(self) -> None:
+        section = {"events": "both", "deltas": "allways", "retry_policy": {"mode": "retry"}}
+        found = settings({"OTEL_CLAUDE_STREAM_EVENTS": "log"}, section)
+        assert "events = both (OTEL_CONFIG_FILE)" in levels(found)
+        (one,) = bad(found)
+        assert "deltas='allways' is not valid" in one.text
+
     @pytest.mark.parametrize(
         ("environ", "said"),
         [

@@ -16,7 +16,7 @@ from otel_claude_stream.cli.doctor_findings import Level, Section, as_json, coun
 from otel_claude_stream.cli.doctor_packages import versions
 from otel_claude_stream.cli.doctor_policy import policy
 from otel_claude_stream.cli.doctor_probe import Probe, probe
-from otel_claude_stream.cli.doctor_settings import settings
+from otel_claude_stream.cli.doctor_settings import POLICY, settings
 from otel_claude_stream.cli.doctor_stream import test_stream
 from otel_claude_stream.cli.run_view import colourful
 from otel_claude_stream.cli.words import plural
@@ -55,12 +55,12 @@ def run(args: argparse.Namespace) -> int:
     if args.policy is not None:
         sections = [policy(os.environ, args.policy)]
     else:
-        plain = probe(os.environ)
+        plain, section = probe(os.environ), section_of(os.environ)
         sections = [
             versions(),
             activation(os.environ, plain),
-            settings(os.environ),
-            policy(os.environ, declared=section_of(os.environ)),
+            settings(os.environ, section),
+            policy(os.environ, declared=section.get(POLICY)),
             providers(plain),
             exporters(os.environ, offline=args.offline),
             *([] if args.no_stream else test_stream(os.environ)),
@@ -74,10 +74,10 @@ def run(args: argparse.Namespace) -> int:
     return EXIT[level]
 
 
-def section_of(environ: Mapping[str, str]) -> object:
-    """What the declarative configuration file says of the policy, if there is one; None if it says nothing."""
+def section_of(environ: Mapping[str, str]) -> Mapping[str, object]:
+    """Our section of the declarative configuration file; empty if there is none."""
     path = environ.get(declared.VARIABLE, "").strip()
-    return declared.section(path).get("retry_policy") if path else None
+    return declared.section(path) if path else {}
 
 
 def providers(plain: Probe) -> Section:
