@@ -1,0 +1,85 @@
+"""What a policy costs a healthy stream: modes retry and resume against observe and the bare SDK, and the first delta.
+
+Run: python -m tests.benchmarks.bench_policy
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+
+os.environ.setdefault("ANTHROPIC_OPEN_TELEMETRY", "false")  # bare means bare: without the SDK's own tracing
+
+from tests.benchmarks.measure import compare_all, differences, providers, spread
+from tests.benchmarks.memory_api import FIRST_DELTA, REQUEST, WAYS, chunks, reader, sync_client
+
+from otel_claude_stream import ClaudeStreamInstrumentor
+from otel_claude_stream._core.recovery.policy import Mode, RetryPolicy
+
+EVENTS = 5000
+
+
+def variants() -> dict[str, dict[str, object] | None]:
+    """What `instrument()` is given in each, None for the bare SDK; providers as in production, and the same for all."""
+    real = providers()
+    modes: dict[str, dict[str, object] | None] = {
+        mode.value: {**real, "retry_policy": RetryPolicy(mode=mode)} for mode in Mode
+    }
+    return {"bare": None, **modes}
+
+
+def first_delta_us(repeats: int) -> list[float]:
+    """Microseconds from the moment that the wire hands over the first delta until the caller has it, each time anew."""
+    handed: list[int] = []
+    client = sync_client(chunks(20), lambda: handed.append(time.perf_counter_ns()))
+    took = []
+    for _ in range(repeats):
+        handed.clear()
+        with client.messages.create(stream=True, **REQUEST) as stream:
+            for event in stream:
+                if event.type == "content_block_delta":
+                    took.append((time.perf_counter_ns() - handed[FIRST_DELTA]) / 1e3)
+                    break
+    return took
+
+
+def _with(settings: dict[str, object] | None, work: Callable[[], list[float]]) -> list[float]:
+    if settings is None:
+        return work()
+    instrumentor = ClaudeStreamInstrumentor()
+    instrumentor.instrument(skip_dep_check=True, **settings)
+    try:
+        return work()
+    finally:
+        instrumentor.uninstrument()
+
+
+def main() -> None:
+    """Run and print two tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--only", default="", help="ways to read whose name begins so")
+    arguments = parser.parse_args()
+    compared = variants()
+    print("us per event of a healthy stream, median [middle half]; target: retry and resume within +0.5 of observe")
+    print(f"{'way':14}{'bare':>8}   {'observe - bare':>24}   {'retry - observe':>24}   {'resume - observe':>24}")
+    for way in WAYS:
+        if way.startswith(arguments.only):
+            rounds = compare_all(reader(way, chunks(EVENTS)), compared, rounds=arguments.rounds, times=2, unit=EVENTS)
+            bare = spread([took["bare"] for took in rounds]).median
+            pairs = (("observe", "bare"), ("retry", "observe"), ("resume", "observe"))
+            shown = "   ".join(f"{differences(rounds, *pair)!s:>24}" for pair in pairs)
+            print(f"{way:14}{bare:8.2f}   {shown}", flush=True)
+    print("\nus from the wire to the caller for the first delta, median [middle half]; it is never held back")
+    found: dict[str, list[float]] = {name: [] for name in compared}
+    for _ in range(arguments.rounds):
+        for name, settings in compared.items():
+            found[name] += _with(settings, lambda: first_delta_us(20))
+    for name, took in found.items():
+        print(f"{name:14}{spread(took)!s:>24}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
