@@ -14,7 +14,7 @@ from typing import Final
 
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
-from otel_claude_stream.cli import details, lanes, words
+from otel_claude_stream.cli import decisions, details, lanes, words
 from otel_claude_stream.cli.model import StreamView, Summary, by_caller, summarise
 
 PACKAGE: Final = "otel_claude_stream.cli"
@@ -37,6 +37,20 @@ ONE_AXIS: Final = "It begins where the application asked, on the time axis that 
 OWN_AXIS: Final = "It begins at zero, when the application asked, since these streams lie far apart"
 
 
+RECOVERED_LEGEND: Final = """\
+<li><span class="sample broken"></span> it broke</li>
+<li><span class="sample seam fits"></span> the text goes on</li>
+<li><span class="sample seam misfits"></span> no seam</li>
+<li><span class="sample band later"></span> by a further request</li>
+"""
+POLICY_READING: Final = """\
+<dt>Retried, continued.</dt>
+<dd>Each request of a stream is drawn where it was made, the back-off before the next between them. <i>Retried</i>: \
+begun again, as the application held nothing yet. <i>Continued</i>: the text went on in a further request, from the \
+seam. <i>Given up</i>: the application got the first error. Open a lane to see every decision.</dd>
+"""
+
+
 def page(views: Sequence[StreamView], *, title: str, known: Known | None = None) -> str:
     """The whole file. ``views`` come in the order of the lanes; ``known`` is by default what they themselves tell."""
     known = known or Known(summarise(views))
@@ -55,6 +69,8 @@ def page(views: Sequence[StreamView], *, title: str, known: Known | None = None)
             "notes": _notes(views, painted, known),
             "cards": _cards(summary),
             "axis": lanes.axis_html(axis),
+            "recovered": RECOVERED_LEGEND if any(map(decisions.recovery, painted)) else "",
+            "policy": POLICY_READING if any(map(decisions.recovery, painted)) else "",
             "lanes": "".join(_lane(view, axis, first) for view in painted),
             "begins": OWN_AXIS if axis.own else ONE_AXIS,
             "head": "".join(_heading(column) for column in details.COLUMNS),
@@ -182,8 +198,10 @@ def _result(view: StreamView) -> str:
 
 
 def _times(view: StreamView) -> str:
-    first = f"first token {words.seconds(view.ttft)} · " if view.ttft is not None else ""
-    return f"{first}{words.seconds(view.duration)}"
+    told = decisions.recovery(view)
+    if not told and view.ttft is not None:
+        told = f"first token {words.seconds(view.ttft)}"
+    return " · ".join(part for part in (told, words.seconds(view.duration)) if part)
 
 
 def _more(view: StreamView) -> str:
@@ -192,6 +210,8 @@ def _more(view: StreamView) -> str:
     advice = f'<p class="advice">{escape(view.advice)}</p>' if view.advice else ""
     tries = "".join(f"<li>{escape(lanes.attempt_words(attempt))}</li>" for attempt in view.attempts)
     attempts = f'<section class="tries"><h4>HTTP requests</h4><ol>{tries}</ol></section>' if tries else ""
+    told = "".join(f"<li>{escape(text)}</li>" for text in decisions.story(view))
+    policy = f'<section class="tries wide"><h4>Retry policy</h4><ol>{told}</ol></section>' if told else ""
     groups = "".join(
         f"<section><h4>{escape(title)}</h4><dl>{_pairs(rows)}</dl></section>" for title, rows in details.groups(view)
     )
@@ -200,7 +220,7 @@ def _more(view: StreamView) -> str:
     return (
         f'<div class="more"><div class="close-up">{lanes.axis_html(axis)}{lanes.track(view, axis, 0.0)}</div>'
         f'<p class="told">{escape(lanes.in_words(view))}</p>{advice}'
-        f'<div class="groups">{groups}{attempts}</div>{raw}</div>'
+        f'<div class="groups">{groups}{attempts}{policy}</div>{raw}</div>'
     )
 
 

@@ -16,15 +16,18 @@ from otel_claude_stream._telemetry import schema
 from otel_claude_stream._telemetry.spec import Attribute
 from otel_claude_stream.cli.otlp import Attributes, SpanData
 from otel_claude_stream.cli.timeline import (
+    ERROR_STATUS,
     Attempt,
     Clocks,
     Decided,
     Gap,
     Mark,
+    Seam,
     attempts_from,
     decisions_from,
-    gaps_between,
+    gaps_over,
     marks_from,
+    seams_from,
 )
 
 SCOPE = "otel_claude_stream"
@@ -33,7 +36,6 @@ LATEST = 10_000  # first tokens that percentiles are taken of: a run may last fo
 LINE = 400  # characters of one value that are shown
 NANO = 1e9
 SHORTEST_WRITING = 0.05  # seconds; of an answer that came in one piece a rate says nothing
-ERROR_STATUS = 400  # HTTP statuses from here on answer with an error instead of a stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class StreamView:
     gaps: tuple[Gap, ...]
     attempts: tuple[Attempt, ...]
     decisions: tuple[Decided, ...]
+    seams: tuple[Seam, ...]
     marks_dropped: int
     attributes: Attributes
 
@@ -192,9 +195,10 @@ def stream_view(span: SpanData, children: Collection[SpanData] = (), parent: Spa
         server=text(attrs, a.SERVER_ADDRESS),
         port=whole(attrs, a.SERVER_PORT),
         marks=marks,
-        gaps=gaps_between(marks, opened, duration, clocks) if told or (marks and not dropped) else (),
+        gaps=gaps_over(marks, attempts, opened, duration, clocks) if told or (marks and not dropped) else (),
         attempts=attempts,
         decisions=decisions_from(span, duration),
+        seams=seams_from(span, duration),
         marks_dropped=dropped,
         attributes=attrs,
     )
@@ -315,7 +319,14 @@ def _silence(attrs: Attributes) -> float | None:
 
 
 def _tokens(family: Sequence[SpanData]) -> Tokens:
-    """The usage, from the first span of the family that has it: which one does depends on who owns the chat span."""
+    """The usage, from the first span of the family that has it: which one does depends on who owns the chat span.
+
+    Of a stream that the policy recovered, that of the request that served: spans of the SDK's own know only theirs.
+    """
+    said = [family[0].attributes.get(key.name) for key in (a.ATTEMPTS_INPUT_TOKENS, a.ATTEMPTS_OUTPUT_TOKENS)]
+    inputs, outputs = (value if isinstance(value, tuple) else () for value in said)
+    if inputs and outputs and isinstance(inputs[-1], int) and isinstance(outputs[-1], int):
+        return Tokens(inputs[-1] or None, outputs[-1] or None)
     for span in family:
         used = whole(span.attributes, a.INPUT_TOKENS), whole(span.attributes, a.OUTPUT_TOKENS)
         if used != (None, None):

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol, TextIO
 
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream.cli import words
+from otel_claude_stream.cli.decisions import recovery
 from otel_claude_stream.cli.model import StreamView, Summary
 
 GUTTER: Final = 2
@@ -77,6 +78,7 @@ COLUMNS: Final = (
     Column("model", lambda view: view.model.removeprefix("claude-") if view.title else "", 9),
     Column("outcome", lambda view: f"{SIGNS.get(view.outcome, '?')} {view.outcome}", 0),
     Column("reason", lambda view: words.words(view.reason), 0),
+    Column("retry policy", recovery, 1, least=16),
     Column("phase", lambda view: words.words(view.phase), 8),
     Column("TTFT", lambda view: words.seconds(view.ttft), 1, right=True),
     Column("silence", lambda view: words.seconds(view.longest_silence), 2, right=True),
