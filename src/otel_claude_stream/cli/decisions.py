@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from otel_claude_stream._core.recovery.situation import Action, Blocker, DelaySource
-from otel_claude_stream._core.vocabulary import Outcome
-from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream.cli import words
-from otel_claude_stream.cli.model import StreamView, whole
+from otel_claude_stream.cli.model import StreamView
 from otel_claude_stream.cli.timeline import GIVE_UP, Decided, Seam
 
 BLOCKED: Final = {
@@ -41,26 +39,16 @@ SEAMS: Final = {
 }
 """How a continuation met the text."""
 
-RECOVERED: Final = {Action.RETRY.value: "retried", Action.RESUME.value: "continued"}
+NO_SEAM: Final = "no seam"
 SOURCES: Final = {DelaySource.BACKOFF.value: "back-off", DelaySource.RETRY_AFTER.value: "retry-after"}
 
 
 def recovery(view: StreamView) -> str:
-    """What the policy did: ``retried``, ``continued``, ``given up: ...``; empty if it did nothing, or only watched."""
-    acted = [decided for decided in view.decisions if not decided.dry_run]
-    if not acted:
-        return ""
-    if view.outcome != Outcome.FAILED.value:
-        return RECOVERED.get(view.text(a.RECOVERED_BY), "")
-    return f"given up: {given_up_for(view)}"
-
-
-def given_up_for(view: StreamView) -> str:
-    """Why nothing more was done: the continuation that did not fit, else what blocked the last decision."""
-    if view.seams and not view.seams[-1].fits:
-        return "no seam"
-    last = view.decisions[-1] if view.decisions else None
-    return BLOCKED.get(last.blocked_by, words.words(last.blocked_by)) if last is not None else ""
+    """What the policy did: ``retried``, ``continued``, ``given up: tool``; empty if it did nothing, or only watched."""
+    if view.handled != "given up":
+        return view.handled
+    last = view.decisions[-1].blocked_by if view.decisions else ""
+    return f"{view.handled}: {NO_SEAM if view.seams and not view.seams[-1].fits else words.words(last)}"
 
 
 def decided_words(decided: Decided) -> str:
@@ -98,9 +86,3 @@ def story(view: StreamView) -> list[str]:
     told = [(decided.at, 0, decided_fully(decided)) for decided in view.decisions]
     told += [(seam.at, 1, seam_words(seam)) for seam in view.seams]
     return [f"{words.seconds(at)}: {text}" for at, _, text in sorted(told)]
-
-
-def counted(view: StreamView) -> str:
-    """``3 requests``; empty for one."""
-    number = whole(view.attributes, a.ATTEMPTS) or view.requests
-    return words.plural(number, "request") if number > 1 else ""

@@ -34,6 +34,7 @@ GAPS: Final = {
     "silent": "not a byte",
     "pings": "pings only",
     "caller": "the application was busy with what it had",
+    "seam": "no seam yet",
 }
 NOTHING: Final = {
     Outcome.COMPLETED.value: "Nothing: the message is complete.",

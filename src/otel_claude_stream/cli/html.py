@@ -39,8 +39,9 @@ OWN_AXIS: Final = "It begins at zero, when the application asked, since these st
 
 RECOVERED_LEGEND: Final = """\
 <li><span class="sample broken"></span> it broke</li>
-<li><span class="sample seam fits"></span> the text goes on</li>
-<li><span class="sample seam misfits"></span> no seam</li>
+<li><span class="sample joint fits"></span> the text goes on</li>
+<li><span class="sample joint misfits"></span> no seam</li>
+<li><span class="sample gap seam"></span> until the seam</li>
 <li><span class="sample band later"></span> by a further request</li>
 """
 POLICY_READING: Final = """\
@@ -141,10 +142,15 @@ def _cards(summary: Summary) -> str:
             f"<p>median; 95 % within <b>{escape(words.seconds(summary.ttft_p95))}</b></p>",
         ),
         _card("Longest silence", words.seconds(summary.longest_silence), "<p>without a byte, of any stream</p>"),
-        _card("HTTP requests", words.count(summary.requests), f"<p>for {words.plural(summary.streams, 'stream')}</p>"),
+        _card("HTTP requests", words.count(summary.requests), _requests(summary)),
         _reasons(summary),
     ]
     return "".join(cards)
+
+
+def _requests(summary: Summary) -> str:
+    handled = "<br>".join(f"<b>{count}</b> {escape(what)}" for what, count in summary.handled)
+    return f"<p>for {words.plural(summary.streams, 'stream')}</p>" + (f"<p>{handled}</p>" if handled else "")
 
 
 def _card(title: str, figure: str, below: str) -> str:

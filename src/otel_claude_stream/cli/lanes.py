@@ -39,6 +39,7 @@ GAP_WORDS: Final = {
     "silent": "nothing came",
     "pings": "nothing but pings",
     "caller": "the caller was busy",
+    "seam": "waiting for the seam",
 }
 ERROR_STATUS: Final = 400
 SIGNS: Final = {
@@ -220,7 +221,7 @@ def _broken(attempt: Attempt, axis: Axis, begin: float) -> str:
 def _seam(seam: Seam, axis: Axis, begin: float) -> str:
     """Where a continuation met the text."""
     left, kind = f"{axis.share(begin + seam.at):.4%}", "fits" if seam.fits else "misfits"
-    return f'<div class="seam {kind}" style="left:{left}" title="{escape(seam_words(seam))}"></div>'
+    return f'<div class="joint {kind}" style="left:{left}" title="{escape(seam_words(seam))}"></div>'
 
 
 def _bands(view: StreamView, axis: Axis, begin: float) -> Iterator[str]:

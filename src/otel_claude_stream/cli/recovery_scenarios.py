@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from otel_claude_stream._core.recovery.partial import anchor_of, partial_of
 from otel_claude_stream._core.recovery.policy import Mode, Resume
@@ -36,7 +36,10 @@ with the default one most of them would be given up, as they should be."""
 
 LONG_STORY: Final = (
     f"{STORY} In the morning the supply boat brought letters, tobacco and a new wick, and nobody on it had noticed "
-    "anything at all."
+    "anything at all. She asked them for the time, one after the other, and wrote down each answer without a word. "
+    "Then she climbed the hundred and ninety-nine steps, opened the case of the clockwork, and found a moth in it, "
+    "which had lain between two wheels since the evening and had cost the sea one second in every sixty. She carried "
+    "it to the window on the blade of her knife, corrected the book, and for once signed the page with her name."
 )
 OTHER: Final = (
     "Here is a recipe for bread: take a pound of flour, a spoon of salt, a little yeast and three cups of warm water, "
@@ -59,10 +62,10 @@ def shown(mode: Mode) -> tuple[Scenario, ...]:
     return SCENARIOS if mode is Mode.OBSERVE else RECOVERIES
 
 
-def continued(model: str, broken: Script, text: str = STORY, *, lead: str = "") -> Script:
+def continued(model: str, broken: Script, text: str = STORY, *, lead: str = "", **values: Any) -> Script:
     """What a well-behaved model says when asked to go on after ``broken``: the end of it once more, then the rest."""
     stem = partial_of(text_of(broken)).stem
-    return answer(model, lead + anchor_of(stem, Resume().anchor_chars) + text[len(stem) :])
+    return answer(model, lead + anchor_of(stem, Resume().anchor_chars) + text[len(stem) :], **values)
 
 
 def prefilled(model: str, broken: Script, text: str = STORY) -> Script:
@@ -102,13 +105,15 @@ _SILENT: Final = answer(SONNET).cut_after(24, Hang(30.0))
 _HAIKU: Final = answer(HAIKU).cut_after(44, CutMidChunk())
 _TWICE: Final = answer(SONNET, LONG_STORY).cut_after(26, Error())
 _TWICE_MORE: Final = continued(SONNET, _TWICE, LONG_STORY).cut_after(36, Error())
+_LONG: Final = answer(SONNET, LONG_STORY).cut_after(38, Error())
+_REMARK: Final = continued(SONNET, _LONG, LONG_STORY, lead="Of course, here is the rest:\n\n", gap=0.015)
 _NO_PREFILL: Final = Script.http_error(400, message="Prefilling assistant messages is not supported for this model.")
 
 RECOVERIES: Final[tuple[Scenario, ...]] = (
     Scenario("text", "Plain answer", "nothing to do", SONNET, (answer(SONNET),)),
     # --- Again from the start: the application holds nothing yet.
     Scenario(
-        "overloaded_early", "Overloaded before the answer", "an error event inside a 200, then an answer", OPUS,
+        "overloaded_early", "Overloaded before the answer", "an error inside a 200: begun again", OPUS,
         (_EARLY, answer(OPUS)), "events", expected=done(Action.RETRY),
     ),
     Scenario(
@@ -116,7 +121,7 @@ RECOVERIES: Final[tuple[Scenario, ...]] = (
         (_OVERLOADED, _OVERLOADED, answer(SONNET, STORY[:150])), "async_chat", expected=done(Action.RETRY, 3),
     ),
     Scenario(
-        "mixed", "529, then overloaded, then an answer", "two layers fail, one policy counts", OPUS,
+        "mixed", "529, overloaded, then an answer", "before the response, and inside it", OPUS,
         (_OVERLOADED, _EARLY, answer(OPUS, STORY[:200])), expected=done(Action.RETRY, 3),
     ),
     Scenario(
@@ -146,20 +151,20 @@ RECOVERIES: Final[tuple[Scenario, ...]] = (
         (_SILENT, continued(SONNET, _SILENT)), "chat", {"read_timeout": 1.5}, done(Action.RESUME),
     ),
     Scenario(
-        "prefill", "A model that takes its turn back", "goes on without repeating a word", HAIKU,
+        "prefill", "A model that takes its turn up", "and repeats nothing (prefill)", HAIKU,
         (_HAIKU, prefilled(HAIKU, _HAIKU)), "events", expected=done(Action.RESUME),
     ),
     Scenario(
-        "no_prefill", "A model that takes it back no more", "refused with 400, asked the other way", HAIKU,
+        "no_prefill", "A model that refuses to", "400, so it is asked the other way", HAIKU,
         (_HAIKU, _NO_PREFILL, continued(HAIKU, _HAIKU)), expected=done(Action.RESUME, 3),
     ),
     Scenario(
         "preamble", "A remark before it goes on", "its first words are dropped", SONNET,
-        (_LATE, continued(SONNET, _LATE, lead="Of course, here is the rest:\n\n")), expected=done(Action.RESUME),
+        (_LONG, _REMARK), expected=done(Action.RESUME),
     ),
     Scenario(
         "told_again", "It tells all of it again", "and then goes on: nothing is told twice", SONNET,
-        (_LATE, answer(SONNET)), "async_chat", expected=done(Action.RESUME),
+        (_LONG, answer(SONNET, LONG_STORY, gap=0.015)), "async_chat", expected=done(Action.RESUME),
     ),
     # --- Given up: the application gets the first error.
     Scenario(
@@ -175,7 +180,7 @@ RECOVERIES: Final[tuple[Scenario, ...]] = (
         (_TWICE, _TWICE_MORE), expected=given_up(R.OVERLOADED, Blocker.RESUMES, 2, Action.RESUME),
     ),
     Scenario(
-        "busy_again", "529 where it should go on", "one continuation is allowed, a refused one too", SONNET,
+        "busy_again", "529 where it should go on", "a refused continuation counts, too", SONNET,
         (_LATE, _OVERLOADED), "async_chat", expected=given_up(R.OVERLOADED, Blocker.RESUMES, 2, Action.RESUME),
     ),
     Scenario(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from otel_claude_stream._core.recovery.situation import Action
@@ -14,7 +14,7 @@ from otel_claude_stream._telemetry.spec import Attribute, SpanEvent
 from otel_claude_stream.cli.otlp import Attributes, EventData, SpanData
 
 MarkKind = Literal["text", "thinking", "tool_use", "other", "structure", "ping", "error", "stall", "unknown"]
-GapKind = Literal["first", "silent", "pings", "caller"]
+GapKind = Literal["first", "silent", "pings", "caller", "seam"]
 
 SHOWN_GAP: Final = 0.4
 """Seconds without anything that are drawn as a gap: well above the rhythm of a slow model."""
@@ -67,7 +67,10 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A time without content: before the first token, without any byte, with pings only, or the caller was busy."""
+    """A time without content: before the first token, without any byte, with pings only, or the caller was busy.
+
+    ``seam``: a continuation was asked for, and what it brought was held until it was known where it goes on.
+    """
 
     start: float
     end: float
@@ -175,7 +178,13 @@ def gaps_between(marks: Sequence[Mark], opened: float, end: float, clocks: Clock
 
 
 def gaps_over(
-    marks: Sequence[Mark], attempts: Sequence[Attempt], opened: float, end: float, clocks: Clocks = Clocks()
+    marks: Sequence[Mark],
+    attempts: Sequence[Attempt],
+    opened: float,
+    end: float,
+    *,
+    seams: Sequence[Seam] = (),
+    clocks: Clocks = Clocks(),
 ) -> tuple[Gap, ...]:
     """As `gaps_between`, and of a stream that was recovered for each of its attempts: a back-off is no gap."""
     if not any(attempt.streamed for attempt in attempts[:-1]):
@@ -189,7 +198,9 @@ def gaps_over(
         start = opened if first else attempt.start
         told = [mark.until for mark in marks if mark.at < attempt.start]  # of a block told as one, across the break
         if here or attempt is attempts[-1]:
-            gaps += gaps_between(here, max([start, *told]), attempt.end, clocks)
+            found = gaps_between(here, max([start, *told]), attempt.end, clocks)
+            joined = any(attempt.start <= seam.at <= attempt.end for seam in seams)
+            gaps += [replace(gap, kind="seam") if joined and gap.kind == "first" else gap for gap in found]
         first = False
     return tuple(gaps)
 
