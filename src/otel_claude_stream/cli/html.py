@@ -149,7 +149,7 @@ def _cards(summary: Summary) -> str:
 
 
 def _requests(summary: Summary) -> str:
-    handled = "<br>".join(f"<b>{count}</b> {escape(what)}" for what, count in summary.handled)
+    handled = ",<br>".join(f"<b>{count}</b> {escape(what)}" for what, count in summary.handled)
     return f"<p>for {words.plural(summary.streams, 'stream')}</p>" + (f"<p>{handled}</p>" if handled else "")
 
 

@@ -115,7 +115,7 @@ class StreamView:
         if self.outcome == Outcome.FAILED.value:
             return "given up"
         recovered = RECOVERED.get(self.text(a.RECOVERED_BY), "")
-        return recovered if self.outcome == Outcome.COMPLETED.value or self.retries else "left meanwhile"
+        return recovered if self.outcome == Outcome.COMPLETED.value or self.retries else "caller left"
 
     @property
     def stalls(self) -> int:

@@ -121,7 +121,7 @@ RECOVERIES: Final[tuple[Scenario, ...]] = (
         (_OVERLOADED, _OVERLOADED, answer(SONNET, STORY[:150])), "async_chat", expected=done(Action.RETRY, 3),
     ),
     Scenario(
-        "mixed", "529, overloaded, then an answer", "before the response, and inside it", OPUS,
+        "mixed", "529, overloaded, an answer", "before the response, and inside it", OPUS,
         (_OVERLOADED, _EARLY, answer(OPUS, STORY[:200])), expected=done(Action.RETRY, 3),
     ),
     Scenario(
