@@ -133,7 +133,7 @@ def test_figures_over_all() -> None:
     summary = summarise([resumed(), given_up, samples.view(healthy(span_id="3" * 16))])
     assert summary.handled == (("continued", 1), ("given up", 1))
     assert "The retry policy: 1 continued, 1 given up." in summary_lines(summary)
-    assert "<b>1</b> given up" in page([given_up], title="Given up")
+    assert "<b>1</b>&nbsp;given&nbsp;up" in page([given_up], title="Given up")
 
 
 @pytest.mark.parametrize("blocker", set(Blocker) - {Blocker.NONE})

@@ -149,7 +149,8 @@ def _cards(summary: Summary) -> str:
 
 
 def _requests(summary: Summary) -> str:
-    handled = ",<br>".join(f"<b>{count}</b> {escape(what)}" for what, count in summary.handled)
+    told = ((count, escape(what).replace(" ", "&nbsp;")) for what, count in summary.handled)
+    handled = ", ".join(f"<b>{count}</b>&nbsp;{what}" for count, what in told)
     return f"<p>for {words.plural(summary.streams, 'stream')}</p>" + (f"<p>{handled}</p>" if handled else "")
 
 
