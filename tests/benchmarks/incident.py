@@ -27,7 +27,8 @@ OVERLOADED = b'event: error\ndata: {"type":"error","error":{"type":"overloaded_e
 REFUSED = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
 
 OWN = RetryPolicy(mode=Mode.RETRY, sdk_retries=SdkRetries.OWN)
-NO_BUDGET = Budget(ratio=100.0)
+NO_BUDGET = Budget(ratio=1.0, min_per_window=10_000)
+"""As much as a policy may allow, and more than is asked for here."""
 
 STEP = 10
 """Seconds of a line of the chart."""
@@ -226,7 +227,10 @@ def simulate(name: str, incident: Incident, policy: RetryPolicy, *, max_retries:
     )
     try:
         loop.run_until_complete(simulation.run(client))
-        return simulation.finish()
+        course = simulation.finish()
+        if policy.mode is not Mode.OBSERVE and all(second.budget is None for second in course.seconds):
+            raise RuntimeError("the policy was not taken: see what was logged")
+        return course
     finally:
         instrumentor.uninstrument()
         _instrumentor.CLOCK, _instrumentor.CHANCE = before[:2]

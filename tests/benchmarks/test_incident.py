@@ -48,6 +48,7 @@ def test_without_a_budget_the_same_incident_gets_twice_the_requests() -> None:
     """That the test above can fail, and what the budget is for."""
     course = run(replace(OWN, budget=NO_BUDGET))
     assert course.amplification("overloaded") > 2.0
+    assert min(second.budget for second in course.seconds if second.budget is not None) > 1000
     assert course.total("completed") <= run(OWN).total("completed") * 1.05  # and they bring nothing
 
 
