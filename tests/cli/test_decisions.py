@@ -88,6 +88,13 @@ def test_a_stream_that_was_continued() -> None:
     assert "2 HTTP requests, continued" in in_words(view)
 
 
+def test_support_gets_its_request_ids() -> None:
+    stream = span({**HEALTHY, "claude.stream.attempts": 2}, [delta(3.0)], seconds=4.0)
+    refused = attempt(1, 0.0, 0.5, 529, **{"claude.stream.request_id": "req_<1>"})
+    text = page([samples.view(stream, refused, attempt(2, 2.0, 4.0, 200))], title="Ids")
+    assert "request 1: 529, 500 ms (req_&lt;1&gt;)" in text
+
+
 def test_its_lane() -> None:
     text = page([resumed()], title="Continued")
     lane = text[text.index('class="lanes"') : text.index("</summary>", text.index('class="lanes"'))]
@@ -126,6 +133,25 @@ def test_a_retry_before_the_first_token() -> None:
     assert decisions.recovery(view) == "retried"
     assert [(gap.start, gap.end, gap.kind) for gap in view.gaps] == [(2.0, 3.7, "first")]
     assert "<b>200</b>" in page([view], title="Retried")
+
+
+def test_without_attempt_spans_the_events_tell_them() -> None:
+    """A sampler may have left them out: the back-off is still no gap."""
+    texts = [delta(0.4), delta(0.7), delta(0.99), delta(3.5), delta(3.8)]
+    given = {**BACKOFF, "http.response.status_code": 200}
+    view = samples.view(span(RESUMED, [*texts, decided(1.0, "resume", **given), seam(3.5)], seconds=4.0))
+    assert [(attempt.start, attempt.end) for attempt in view.attempts] == [(0.0, 1.0), (2.5, 4.0)]
+    assert [(gap.start, gap.end, gap.kind) for gap in view.gaps] == [(2.5, 3.5, "seam")]
+
+
+def test_a_block_told_as_one_across_the_break() -> None:
+    """With coalesced deltas, as in production: one event for both parts of the text, and no gap where it came."""
+    run = delta(0.4, **{"claude.stream.event.count": 40, "claude.stream.event.span": 3.4})
+    stream = span(RESUMED, [run, decided(1.0, "resume", **BACKOFF), seam(3.5)], seconds=4.0)
+    broken = {"claude.stream.retry.reason": "overloaded", "claude.stream.retry.delay": 1.5}
+    view = samples.view(stream, attempt(1, 0.0, 1.0, 200, **broken), attempt(2, 2.5, 4.0, 200))
+    assert view.gaps == ()
+    assert 'class="joint fits"' in page([view], title="Coalesced")
 
 
 def test_figures_over_all() -> None:

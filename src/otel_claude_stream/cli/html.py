@@ -16,6 +16,7 @@ from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream.cli import decisions, details, lanes, words
 from otel_claude_stream.cli.model import StreamView, Summary, by_caller, summarise
+from otel_claude_stream.cli.timeline import Attempt
 
 PACKAGE: Final = "otel_claude_stream.cli"
 PLACE: Final = re.compile(r"\{\{(\w+)\}\}")
@@ -215,7 +216,7 @@ def _more(view: StreamView) -> str:
     """What opens below a lane: the stream on its own time axis, what to do, and everything that is known."""
     axis = lanes.Axis(0.0, max(0.001, view.duration))
     advice = f'<p class="advice">{escape(view.advice)}</p>' if view.advice else ""
-    tries = "".join(f"<li>{escape(lanes.attempt_words(attempt))}</li>" for attempt in view.attempts)
+    tries = "".join(f"<li>{escape(_tried(attempt))}</li>" for attempt in view.attempts)
     attempts = f'<section class="tries"><h4>HTTP requests</h4><ol>{tries}</ol></section>' if tries else ""
     told = "".join(f"<li>{escape(text)}</li>" for text in decisions.story(view))
     policy = f'<section class="tries wide"><h4>Retry policy</h4><ol>{told}</ol></section>' if told else ""
@@ -229,6 +230,12 @@ def _more(view: StreamView) -> str:
         f'<p class="told">{escape(lanes.in_words(view))}</p>{advice}'
         f'<div class="groups">{groups}{attempts}{policy}</div>{raw}</div>'
     )
+
+
+def _tried(attempt: Attempt) -> str:
+    """One HTTP request, with what Anthropic's support asks for."""
+    said = lanes.attempt_words(attempt)
+    return f"{said} ({attempt.request_id})" if attempt.request_id else said
 
 
 def _pairs(rows: Sequence[tuple[str, str]]) -> str:

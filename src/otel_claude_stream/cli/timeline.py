@@ -190,18 +190,14 @@ def gaps_over(
     if not any(attempt.streamed for attempt in attempts[:-1]):
         return gaps_between(marks, opened, end, clocks)
     gaps: list[Gap] = []
-    first = True
     for attempt in attempts:
-        if not attempt.streamed:
-            continue
         here = within(marks, attempt)
-        start = opened if first else attempt.start
+        if not here and (attempt is not attempts[-1] or not attempt.streamed):
+            continue
         told = [mark.until for mark in marks if mark.at < attempt.start]  # of a block told as one, across the break
-        if here or attempt is attempts[-1]:
-            found = gaps_between(here, max([start, *told]), attempt.end, clocks)
-            joined = any(attempt.start <= seam.at <= attempt.end for seam in seams)
-            gaps += [replace(gap, kind="seam") if joined and gap.kind == "first" else gap for gap in found]
-        first = False
+        found = gaps_between(here, max([opened, attempt.start, *told]), attempt.end, clocks)
+        joined = any(attempt.start <= seam.at <= attempt.end for seam in seams)
+        gaps += [replace(gap, kind="seam") if joined and gap.kind == "first" else gap for gap in found]
     return tuple(gaps)
 
 
