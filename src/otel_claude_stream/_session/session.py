@@ -196,6 +196,11 @@ class StreamSession:
         """An attempt got a response that may lead to a retry."""
         self._pending_reply = reply
 
+    @property
+    def answered(self) -> bool:
+        """Whether the attempt under way got a response, of whatever status, that has not been told yet."""
+        return self._pending_reply is not None
+
     def attempt_failed(self, delay: float, end: End | None) -> None:
         """The SDK gave an attempt up and sleeps `delay` seconds before the next."""
         now = self.clock()
