@@ -12,6 +12,7 @@ from tests.recovery.received import assert_one_message, pieces, raw, text
 from tests.recovery.story import ENDINGS, MANNERS, WHOLE, Storyteller, Tale, Turn
 from tests.telemetry.rig import REQUEST, Seen, by, chain, instrumented, read
 
+from otel_claude_stream._config.policy import policy_source
 from otel_claude_stream._core.recovery.policy import (
     Backoff,
     Budget,
@@ -66,9 +67,11 @@ policies = st.builds(
     mode=st.sampled_from([Mode.RETRY, Mode.RESUME, Mode.RESUME]),
     sdk_retries=st.sampled_from(SdkRetries),
     limits=st.builds(
-        RetryLimits,
-        max_attempts=st.integers(1, 5),
+        lambda max_resumes, more, **others: RetryLimits(
+            max_attempts=1 + max_resumes + more, max_resumes=max_resumes, **others
+        ),
         max_resumes=st.integers(0, 3),
+        more=st.integers(0, 1),
         max_requests=st.integers(1, 7),
         deadline=st.sampled_from([None, 0.5, 10.0, 40.0, 600.0]),
     ),
@@ -145,6 +148,7 @@ def alike(seen: Seen) -> Seen:
 @given(tales, courses, st.sampled_from(list(MANNERS)), calls)
 def test_each_piece_reaches_the_caller_once_and_the_limits_hold(tale, course, manner, call):
     """Text and thinking in order and once, one message, all of it if it says so; requests and deadline; async alike."""
+    assert policy_source({}, call.policy).load()[0] == call.policy  # else it would only be observed
     api = Storyteller(tale, course, MANNERS[manner])
     seen = call.made(api)
     assert api.requests
