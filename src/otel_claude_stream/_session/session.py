@@ -80,6 +80,7 @@ class StreamSession:
         "_sending",
         "_started",
         "_told",
+        "_unanswered",
         "_wall_offset",
         "anchor",
         "annotate",
@@ -129,7 +130,9 @@ class StreamSession:
         self._attempt_started = started
         self._attempts: list[Attempt] = []
         self._sending = True
-        """An attempt is under way that `_attempts` does not have yet."""
+        """An attempt is under way that `_attempts` does not have yet, or is about to be once its back-off is over."""
+        self._unanswered = False
+        """A further attempt of the policy has no response yet: `_reply` is that of the one before."""
         self._before = (0, 0, 0)
         """Bytes, events and characters of the attempts that are over."""
         self._broken: tuple[Facts, Verdict] | None = None
@@ -286,6 +289,7 @@ class StreamSession:
         reason = (verdict.reason or AbortReason.STREAM_ERROR).value
         self._over(now, "policy", reply, verdict.reason, decision.delay)
         self._failed_at = now
+        self._unanswered = True
         self._attempt_started = now + int(max(decision.delay, 0.0) * _NS)
         self._emission.retried(reason, decision.delay, "policy", decision.action.value)
         if self._recovered != Action.RESUME.value:
@@ -358,6 +362,7 @@ class StreamSession:
         """The response whose body is the stream is there."""
         now = self.clock()
         self._pending_reply = None
+        self._unanswered = False
         self._reply = reply
         self._opened_at = now
         if self._head_wait is None:
@@ -508,11 +513,13 @@ class StreamSession:
             self._last_decision(facts, verdict, reply, now)
         if verdict.reason is not None:
             machine.own("abort", now, abort_detail(facts, verdict))
-        if self._reply is None:
-            self._emission.sent(reply.status if reply is not None else None, self._layer)
-        failed = verdict.reason if self._reply is None or verdict.outcome is Outcome.FAILED else None
-        if self._sending:
-            self._over(now, self._layer, reply, failed)
+        if self._sending and now >= self._attempt_started:  # else the caller left in the back-off: nothing was sent
+            unanswered = self._reply is None or self._unanswered
+            its_reply = self._pending_reply if unanswered else reply
+            failed = verdict.reason if unanswered or verdict.outcome is Outcome.FAILED else None
+            if unanswered:
+                self._emission.sent(its_reply.status if its_reply is not None else None, self._layer)
+            self._over(now, self._layer, its_reply, failed)
         self._emission.finish(self._summary(end, facts, verdict, reply, now), self.wall)
 
     def _last_decision(self, facts: Facts, verdict: Verdict, reply: Reply | None, now: int) -> None:
