@@ -18,13 +18,15 @@ from tests.recovery.received import text as text_of
 from tests.sdk.test_span_owner import has_tracing, traced
 from tests.telemetry.scenes import STORY
 
-from otel_claude_stream._core.recovery.policy import Backoff, Jitter, Mode, RetryPolicy, Rule
+from otel_claude_stream._core.recovery.policy import Backoff, Budget, Jitter, Mode, RetryPolicy, Rule
 from otel_claude_stream._core.vocabulary import AbortReason
 from otel_claude_stream.testing import CutMidChunk, End, Error, FakeAPI, Reset, Script
 
 AT = 83
 QUICK = Backoff(type=Jitter.NONE, base=0.001, cap=0.001)
-POLICY = RetryPolicy(mode=Mode.RESUME, rules=(Rule(frozenset(AbortReason), backoff=QUICK),))
+POLICY = RetryPolicy(
+    mode=Mode.RESUME, rules=(Rule(frozenset(AbortReason), backoff=QUICK),), budget=Budget(min_per_window=100)
+)
 
 
 def told(text: str) -> Script:
