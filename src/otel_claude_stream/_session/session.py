@@ -69,6 +69,7 @@ class StreamSession:
         "_largest_gap",
         "_last_failure",
         "_last_wait",
+        "_its_reason",
         "_limits",
         "_opened_at",
         "_pending_reply",
@@ -137,6 +138,8 @@ class StreamSession:
         """Bytes, events and characters of the attempts that are over."""
         self._broken: tuple[Facts, Verdict] | None = None
         """How the text broke that is being continued: how the stream ends if that fails."""
+        self._its_reason: AbortReason | None = None
+        """Why the attempt under way failed, where the stream ends for another reason."""
         self._last_failure = ("", "")
         self._told = False
         """The decision about the last failure has been told."""
@@ -281,6 +284,7 @@ class StreamSession:
                 self._sent(layer)
                 self._over(now, "policy", reply, verdict.reason)
                 self._sending = False
+            self._its_reason = verdict.reason
             return decision
         if before_response:
             self._sent(layer)
@@ -505,7 +509,8 @@ class StreamSession:
         except Exception as error:  # noqa: BLE001 - a stream without a reason is better than one without an end
             _guard.report("classify", error)
             verdict = Verdict(Outcome.FAILED, AbortReason.STREAM_ERROR, Origin.UNKNOWN, rule="internal")
-        if self._broken is not None and stopped and verdict.outcome is Outcome.FAILED:
+        given_up = self._broken is not None and stopped and verdict.outcome is Outcome.FAILED
+        if self._broken is not None and given_up:
             broken, verdict = self._broken
             facts = replace(broken, elapsed=facts.elapsed)
         reply = self._reply or self._pending_reply
@@ -517,6 +522,7 @@ class StreamSession:
             unanswered = self._reply is None or self._unanswered
             its_reply = self._pending_reply if unanswered else reply
             failed = verdict.reason if unanswered or verdict.outcome is Outcome.FAILED else None
+            failed = self._its_reason if given_up else failed
             if unanswered:
                 self._emission.sent(its_reply.status if its_reply is not None else None, self._layer)
             self._over(now, self._layer, its_reply, failed)
