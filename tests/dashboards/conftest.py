@@ -1,0 +1,35 @@
+"""Prometheus' tools, from Debian's package, and the generated files."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from dashboards.generator.command import ROOT
+
+
+@pytest.fixture(scope="session")
+def promtool(require_tool):
+    """Prometheus' tool for rules and blocks."""
+    return require_tool("promtool", "prometheus")
+
+
+@pytest.fixture(scope="session")
+def run_promtool(promtool):
+    """`run_promtool(*arguments)` runs promtool; what it said is in the error if it failed."""
+
+    def run(*arguments: str | Path, cwd: Path | None = None) -> str:
+        done = subprocess.run(
+            [str(promtool), *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == 0, f"promtool {arguments[0]}: {done.stdout[-4000:]}{done.stderr[-4000:]}"
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def rule_files() -> list[Path]:
+    """The committed rules."""
+    return sorted((ROOT / "prometheus").glob("*.yaml"))
