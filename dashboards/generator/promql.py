@@ -32,18 +32,20 @@ class Scope:
         return f"{metric(spec, name=name)}{suffix}" + (f"{{{said}}}" if said else "")
 
     def grown(self, spec: Metric, window: str, *matchers: str, suffix: str = "") -> str:
-        """How much each series of a rare counter grew, its birth included.
+        """How much each series of a rare counter grew in a window, its birth included. To be summed.
 
         ``increase()`` is blind to the first event of a series that begins with it, and an abort at a proxy's limit is
-        exactly that. So a series that was not there a window ago counts whole, if its process was: of a process that
-        Prometheus has only just met, nobody knows when the counts were made.
+        exactly that. So what a series was born with is added, if it was born: it was not there a window ago, and its
+        process was seen before it was. Of a process that Prometheus has only just met, nobody knows when the counts
+        were made.
         """
-        series = self.series(spec, *matchers, suffix=suffix)
-        known = self.series(schema.REQUESTS)
-        return (
-            f"(({series} unless {series} offset {window}) and on (job, instance) {known} offset {window}"
-            f" or increase({series}[{window}]))"
+        series, known = self.series(spec, *matchers, suffix=suffix), self.series(schema.REQUESTS)
+        younger = (
+            f"count_over_time({series}[{window}]) < on (job, instance) group_left ()"
+            f" max by (job, instance) (count_over_time({known}[{window}]))"
         )
+        born = f"min_over_time({series}[{window}]) unless {series} offset {window} and ({younger})"
+        return f'(increase({series}[{window}]) or label_replace({born}, "born", "here", "", ""))'
 
 
 def equal(attribute: Attribute, value: str) -> str:

@@ -16,10 +16,12 @@ from dashboards.generator.boards.shared import (
     TRACES,
     VARIABLES,
     completed_share,
+    ends,
+    failures,
 )
 from dashboards.generator.model import Board, Panel, Query, Row
 from dashboards.generator.names import label
-from dashboards.generator.promql import MODEL, RANGE, SERVER, STEP, equal, quantile, rate, top, total
+from dashboards.generator.promql import MODEL, RANGE, SERVER, STEP, equal, quantile, rate, share, top, total
 from dashboards.generator.traceql import CUT_SHORT, counted
 
 from otel_claude_stream._telemetry import attributes as a
@@ -62,7 +64,7 @@ _NOW: Final = Row(
                 " goes on."
             ),
             unit="percentunit",
-            queries=(Query(completed_share(CALLS, RANGE), form="instant"),),
+            queries=(Query(f"1 - {share(failures(CALLS, RANGE), ends(CALLS, RANGE))}", form="instant"),),
             width=4,
             height=4,
             no_value="no streams",

@@ -7,7 +7,7 @@ from typing import Final
 from dashboards.generator.later import DRY_RUN
 from dashboards.generator.model import Variable
 from dashboards.generator.names import label, metric
-from dashboards.generator.promql import MODEL, SERVER, Scope, like, other, rate, share
+from dashboards.generator.promql import MODEL, SERVER, Scope, increase, like, other, rate, share, total
 
 from otel_claude_stream._core.vocabulary import Origin, Outcome, Phase
 from otel_claude_stream._telemetry import attributes as a
@@ -67,6 +67,18 @@ def completed(scope: Scope, window: str, *by: str) -> str:
 def judged(scope: Scope, window: str, *by: str) -> str:
     """Streams per second whose end says something: completed or failed, not ended by the caller."""
     good, bad = completed(scope, window, *by), failed(scope, window, *by)
+    return f"(({good} or 0 * {bad}) + ({bad} or 0 * {good}))"
+
+
+def failures(scope: Scope, window: str, *by: str) -> str:
+    """Streams that failed in a window, the first of their kind included."""
+    return total(scope.grown(schema.ABORTS, window, NOT_CALLER), *by)
+
+
+def ends(scope: Scope, window: str, *by: str) -> str:
+    """Streams that completed or failed in a window."""
+    good = increase(scope.series(schema.DURATION, COMPLETED, suffix="_count"), window, *by)
+    bad = failures(scope, window, *by)
     return f"(({good} or 0 * {bad}) + ({bad} or 0 * {good}))"
 
 

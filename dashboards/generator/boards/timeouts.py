@@ -15,8 +15,9 @@ from dashboards.generator.boards.shared import (
     TIMEOUTS,
     TRACES,
     VARIABLES,
+    ends,
     failed,
-    judged,
+    failures,
 )
 from dashboards.generator.model import Board, Column, Panel, Query, Row
 from dashboards.generator.names import PROXY_ABORTS, PROXY_CAUSE, PROXY_PHASE, label
@@ -74,7 +75,7 @@ def waiting(window: str) -> str:
 
 
 _CUTS: Final = total(CALLS.grown(schema.ABORTS, RANGE, *MATCHED))
-_FAILURES: Final = total(CALLS.grown(schema.ABORTS, RANGE, NOT_CALLER))
+_FAILURES: Final = failures(CALLS, RANGE)
 
 _ANSWER: Final = Row(
     "Is it a limit, and which",
@@ -119,9 +120,7 @@ _ANSWER: Final = Row(
             title="Share of all streams",
             description="Share of the streams in the time shown that were cut at a known limit.",
             unit="percentunit",
-            queries=(
-                Query(share(rate(CALLS.series(schema.ABORTS, *MATCHED), RANGE), judged(CALLS, RANGE)), form="instant"),
-            ),
+            queries=(Query(share(_CUTS, ends(CALLS, RANGE)), form="instant"),),
             width=6,
             height=4,
             no_value="no streams",
