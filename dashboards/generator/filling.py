@@ -8,12 +8,17 @@ from typing import Final
 
 _VARIABLE: Final = re.compile(r"\$(?:\{([a-z_]\w*)(?::\w+)?\}|([a-z_]\w*))")
 """Not `$1`: that is a group of a pattern, and Grafana leaves it alone."""
-_SPECIAL: Final = re.compile(r"[\\^$*+?.()|{}\[\]]")
+_SPECIAL: Final = re.compile(r"[$^*{}\[\]'+?.()|]")
 
 
 def chosen(values: Sequence[str]) -> str:
-    """Chosen values as Grafana puts them into a pattern of PromQL: escaped, and in parentheses if there are several."""
-    escaped = [_SPECIAL.sub(r"\\\\\g<0>", value.replace("\\", "\\\\")).replace('"', r"\"") for value in values]
+    """Chosen values as Grafana puts them into a pattern of PromQL: escaped, and in parentheses if there are several.
+
+    Quotes as with its feature toggle `prometheusSpecialCharsInLabelValues`: without it Grafana leaves them alone.
+    """
+    escaped = [
+        _SPECIAL.sub(r"\\\\\g<0>", value.replace("\\", "\\" * 4).replace('"', "\\" * 3 + '"')) for value in values
+    ]
     return escaped[0] if len(escaped) == 1 else f"({'|'.join(escaped)})"
 
 

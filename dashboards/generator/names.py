@@ -42,7 +42,10 @@ def label(attribute: Attribute) -> str:
 SIGNALS: Final = ("spans", "metric_points", "log_records")
 _SUFFIX: Final = "(__[a-z_]+__)?(_total)?"
 
-COLLECTOR_REFUSED: Final = f"otelcol_(receiver|processor)_refused_{{}}{_SUFFIX}"
+COLLECTOR_REFUSED: Final = f"otelcol_receiver_refused_{{}}{_SUFFIX}"
+"""By the memory limiter, or by full queues: senders may try again."""
+COLLECTOR_FAILED: Final = f"otelcol_receiver_failed_{{}}{_SUFFIX}"
+"""For good."""
 COLLECTOR_ACCEPTED: Final = f"otelcol_receiver_accepted_{{}}{_SUFFIX}"
 COLLECTOR_SEND_FAILED: Final = f"otelcol_exporter_send_failed_{{}}{_SUFFIX}"
 COLLECTOR_ENQUEUE_FAILED: Final = f"otelcol_exporter_enqueue_failed_{{}}{_SUFFIX}"
@@ -54,7 +57,8 @@ COLLECTOR_UPTIME: Final = "otelcol_process_uptime(_seconds)?(_total)?"
 COLLECTOR_EARLY: Final = "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early(__[a-z_]+__)?(_total)?"
 COLLECTOR_SAMPLED: Final = "otelcol_processor_tail_sampling_count_traces_sampled(__[a-z_]+__)?(_total)?"
 
-# --- The overlay that reads proxies' logs (`collector/`): one count for each upstream abort that a proxy logged.
-PROXY_ABORTS: Final = "proxy_upstream_aborts_total"
-PROXY_CAUSE: Final = "cause"
+# --- The overlay that reads proxies' logs (`collector/`): one count for each stream that a proxy says ended early.
+PROXY_ABORTS: Final = "proxy_stream_aborts_total"
+PROXY_PRODUCT: Final = "proxy_product"
+PROXY_CAUSE: Final = "proxy_cause"
 PROXY_PHASE: Final = "proxy_phase"

@@ -20,7 +20,6 @@ from dashboards.generator.boards.shared import (
     judged,
     sent,
 )
-from dashboards.generator.later import BLOCKED_BY, RETRY_BUDGET
 from dashboards.generator.names import label
 from dashboards.generator.objectives import BURNS, WINDOWS, Burn
 from dashboards.generator.promql import (
@@ -38,6 +37,7 @@ from dashboards.generator.promql import (
 )
 
 from otel_claude_stream._core.limits import AMBIGUOUS, NO_MATCH
+from otel_claude_stream._core.recovery.situation import Blocker
 from otel_claude_stream._core.stalls import label as threshold
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
@@ -166,19 +166,21 @@ def _pipeline_losses() -> str:
         f'"what", "{what}", "", "")'
         for what, pattern in (
             ("refused", names.COLLECTOR_REFUSED),
+            ("not taken", names.COLLECTOR_FAILED),
             ("not queued", names.COLLECTOR_ENQUEUE_FAILED),
             ("not delivered", names.COLLECTOR_SEND_FAILED),
         )
     )
 
 
+_BUDGET_SPENT: Final = (equal(a.RETRY_BLOCKED_BY, Blocker.BUDGET.value), equal(a.RETRY_DRY_RUN, "false"))
 _COLLECTORS: Final = 'job!=""'
 
 
 def alerts() -> tuple[Alert, ...]:
     """The alerts, the most urgent first."""
-    budget, window = ALL.series(RETRY_BUDGET), objectives.BUDGET_WINDOW
-    refused = total(ALL.grown(schema.RETRIES, window, equal(BLOCKED_BY, "budget")), "job", SERVER, MODEL)
+    budget, window = ALL.series(schema.RETRY_BUDGET), objectives.BUDGET_WINDOW
+    refused = total(ALL.grown(schema.RETRY_DECISIONS, window, *_BUDGET_SPENT), "job", SERVER, MODEL)
     requests = (
         f"{sent(ALL, objectives.AMPLIFICATION_WINDOW, 'job', SERVER)} * {_seconds(objectives.AMPLIFICATION_WINDOW)}"
     )

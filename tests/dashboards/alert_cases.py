@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dashboards.generator import later
 from dashboards.generator.names import label, metric
 from dashboards.generator.promql import MODEL, SERVER
 
@@ -18,7 +17,7 @@ def series(spec, suffix="", /, le=None, **labels):
     """The text of one series of the schema: `reason=...` and so on are attributes of the module `attributes`."""
     said = {
         **CALL,
-        **{label(getattr(a, name.upper(), None) or getattr(later, name.upper())): v for name, v in labels.items()},
+        **{label(getattr(a, name.upper())): v for name, v in labels.items()},
     }
     if le is not None:
         said["le"] = le
@@ -242,10 +241,15 @@ CASES = (
     ),
 )
 
-LEFT = series(later.RETRY_BUDGET)
+LEFT = series(schema.RETRY_BUDGET)
 REFUSED = series(
-    schema.RETRIES, retry_reason="overloaded", retry_decision="give_up", retry_layer="policy", blocked_by="budget"
+    schema.RETRY_DECISIONS,
+    retry_reason="overloaded",
+    retry_decision="give_up",
+    retry_blocked_by="budget",
+    retry_dry_run="false",
 )
+WOULD_REFUSE = REFUSED.replace('dry_run="false"', 'dry_run="true"')
 CASES += (
     Case(
         "the budget is empty for half an hour",
@@ -265,7 +269,12 @@ CASES += (
         {REQUESTS: "0+10x400", LEFT: "6x60 1x100 6x200", REFUSED: "0x60 0+1x3 4x300"},
         {70: [], 100: [], 300: []},
     ),
-    Case("there is no policy", "RetryBudgetExhausted", {REQUESTS: "0+10x400", COMPLETED: "0+10x400"}, {100: []}),
+    Case(
+        "there is no policy",
+        "RetryBudgetExhausted",
+        {REQUESTS: "0+10x400", COMPLETED: "0+10x400", WOULD_REFUSE: "0+1x400"},
+        {100: []},
+    ),
 )
 
 
@@ -304,7 +313,7 @@ CASES += (
     Case(
         "the memory limiter refuses, in a Collector that names its metrics without suffixes",
         "TelemetryPipelineDropping",
-        {collector("otelcol_processor_refused_spans", processor="memory_limiter"): "0x60 60+60x300"},
+        {collector("otelcol_receiver_refused_spans", receiver="otlp", transport="grpc"): "0x60 60+60x300"},
         {60: [], 68: [lost(("spans", "refused"))]},
     ),
     Case(

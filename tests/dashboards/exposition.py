@@ -6,6 +6,7 @@ Both are written down here rather than taken from the two ways at every step; th
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
@@ -48,7 +49,7 @@ def samples(
                     continue
                 family = metric(_SPECS[found.name], name=found.name)
                 for point in found.data.data_points:
-                    labels = {key.replace(".", "_"): str(value) for key, value in (point.attributes or {}).items()}
+                    labels = {key.replace(".", "_"): text(value) for key, value in (point.attributes or {}).items()}
                     if way == "scrape":
                         labels.update(SCOPE)
                     match found.data:
@@ -66,6 +67,11 @@ def _histogram(family: str, labels: dict[str, str], point: Any, way: Way) -> Ite
     yield family, f"{family}_bucket", {**labels, "le": "+Inf"}, point.count
     yield family, f"{family}_sum", labels, point.sum
     yield family, f"{family}_count", labels, point.count
+
+
+def text(value: Any) -> str:
+    """The value of an attribute as that of a label: `529`, `true`."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _escaped(value: str) -> str:

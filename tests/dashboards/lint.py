@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 import promql_parser
-from dashboards.generator import later, names
+from dashboards.generator import names
 from dashboards.generator.filling import filled
 from dashboards.generator.names import RESERVED_LABELS, label, metric
 
@@ -20,13 +20,12 @@ FILLED = {"job": ".+", "model": ".*", "server": ".*", "collector": ".+", "servic
 PARTS = {"histogram": ("_bucket", "_sum", "_count"), "counter": ("",)}
 WINDOWS = {"$__rate_interval", "$__range"}
 GROWING = ("_total", "_bucket", "_sum", "_count")
-LATER = {label(later.BLOCKED_BY), label(later.DRY_RUN)}
 SHORTEST_DESCRIPTION = 40
 COLUMNS = 24
 
 OURS = {
     metric(spec, name=name) + part: spec
-    for spec in (*schema.METRICS, later.RECOVERIES, later.RETRY_BUDGET)
+    for spec in schema.METRICS
     for name in filter(None, (spec.name, spec.latest))
     for part in PARTS.get(spec.kind, ("",))
 }
@@ -252,7 +251,7 @@ def names_are_of_the_schema(board):
             if name not in OURS:
                 yield f"{panel['title']}: nobody emits {name}"
                 continue
-            allowed = {label(x) for x in OURS[name].attributes} | set(RESERVED_LABELS) | LATER
+            allowed = {label(x) for x in OURS[name].attributes} | set(RESERVED_LABELS)
             yield from (
                 f"{panel['title']}: {name} has no label {unknown}" for unknown in set(matchers(selector)) - allowed
             )

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 from tests.telemetry.rig import API, REQUEST, by
 
-from otel_claude_stream import ClaudeStreamInstrumentor
+from otel_claude_stream import ClaudeStreamInstrumentor, _guard
 from otel_claude_stream.testing import Hang, ManualClock, Pause, Script
 
 MINUTE = 60.0
@@ -49,6 +49,9 @@ class Stream:
     holds: bool = False
     """The caller reads two events and then leaves the stream open, for good."""
 
+    fails: bool = False
+    """The package itself fails somewhere beside this stream."""
+
     @property
     def ends(self) -> float:
         """About when it ends, back-offs left out."""
@@ -75,6 +78,9 @@ class Process:
     registry: CollectorRegistry | None = None
     _apis: dict[str, tuple[API, Any]] = field(default_factory=dict)
     _held: list[Any] = field(default_factory=list)
+    truth: list[tuple[Stream, int, bool]] = field(default_factory=list)
+    """What really happened, as the fake API and the caller saw it: each stream, its HTTP requests, whether it was
+    complete."""
 
     def __post_init__(self) -> None:
         self.memory = InMemoryMetricReader()
@@ -87,10 +93,14 @@ class Process:
         api.bodies.clear()
         self.clock.set(stream.at)
         request = {**REQUEST, "model": stream.model}
+        if stream.fails:
+            with contextlib.suppress(RuntimeError):  # raised again by a strict guard
+                _guard.report("scenario", RuntimeError("made up"))
+        complete, deltas = False, 0
         with contextlib.suppress(Exception):  # what the application gets is looked at elsewhere
             found = client.messages.create(stream=True, **request)
-            deltas = 0
             for event in found:
+                complete = complete or event.type == "message_stop"
                 deltas += event.type == "content_block_delta"
                 if stream.leaves and deltas == 2:
                     found.close()
@@ -98,6 +108,7 @@ class Process:
                 if stream.holds and deltas == 2:
                     self._held.append(found)
                     break
+        self.truth.append((stream, api.requests, complete))
 
     def _connect(self, server: str) -> tuple[API, Any]:
         api = API((), self.clock)

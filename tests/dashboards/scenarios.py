@@ -8,9 +8,11 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from dashboards.generator.bands import DURATION, IDLE
 from tests.dashboards.exposition import WAYS, Exposition, Way
 from tests.dashboards.producing import HOUR, MINUTE, Stream, Timeline, observe, process
 
+from otel_claude_stream._core.recovery.policy import Mode, RetryPolicy, SdkRetries
 from otel_claude_stream.testing import CutMidChunk, End, Error, Event, Pause, Ping, Reset, Script
 
 START = 1_700_006_400
@@ -39,7 +41,14 @@ def cut(seconds: float, how: Any, *, age: int = 0) -> Script:
 CUT_AT_60 = cut(60.05, CutMidChunk())
 BREAKS_OFF = until(13, Error())
 BREAKS_AT_ONCE = until(1, Error())
-QUIET_FOR_40 = replace(ANSWER, steps=(*until(13).steps, Pause(40.0), *ANSWER.steps[len(until(13).steps) :]))
+
+
+def quiet(seconds: float) -> Script:
+    """A complete answer, with so many seconds of silence in it."""
+    return replace(ANSWER, steps=(*until(13).steps, Pause(seconds), *ANSWER.steps[len(until(13).steps) :]))
+
+
+QUIET_FOR_40 = quiet(40.0)
 PINGS_ONLY = replace(
     ANSWER, steps=(*until(13).steps, *(Pause(10), Ping()) * 4, Pause(1), *ANSWER.steps[len(until(13).steps) :])
 )
@@ -79,6 +88,20 @@ def incident() -> list[Stream]:
     ]
 
 
+POLICY = RetryPolicy(mode=Mode.RETRY, sdk_retries=SdkRetries.OWN)
+"""The policy as it comes, but that it retries, and before the response headers too. Its budget: a fifth, and six."""
+
+
+def guarded() -> list[Stream]:
+    """The same incident, at twelve calls a minute, with a retry policy and its budget."""
+    return [
+        *every(1 / 12, 115, 120),
+        *every(1 / 12, 120, 130, BUSY),
+        *every(1 / 12, 130, 140, BREAKS_AT_ONCE, ANSWER),
+        *every(1 / 12, 150, 160),
+    ]
+
+
 def buffering() -> list[Stream]:
     """One of two gateways holds each answer back until it is complete."""
     held = ANSWER.buffered()
@@ -96,6 +119,27 @@ def healthy() -> list[Stream]:
         *every(32, 4, 7 * day, QUIET_FOR_40),
         *every(day, 30, 7 * day, leaves=True),
     ]
+
+
+def limits() -> list[Stream]:
+    """Each known limit cuts: the first idle limit one stream, the second two, and so on; the same for durations.
+
+    Streams that an idle limit cuts have written for 12 s before, so that their age is that of no limit on the whole.
+    """
+    found = [*every(1, 0, 60)]
+    for number, band in enumerate(IDLE, 1):
+        found += every(1, 60, 60 + number, cut(band.seconds[-1] + 0.05, CutMidChunk(), age=4))
+    for number, band in enumerate(DURATION, 1):
+        age = int((band.seconds[-1] - 1.05) / 3)
+        rest = band.seconds[-1] + 0.05 - 1.05 - 3 * age
+        found += every(1, 100, 100 + number, cut(rest, CutMidChunk(), age=age))
+    return found
+
+
+def headroom() -> list[Stream]:
+    """Of each hundred healthy streams, one was silent for a little longer than each idle limit."""
+    silent = [Stream((30 + number) * MINUTE, (quiet(band.high + 1),)) for number, band in enumerate(IDLE)]
+    return [*every(1, 0, 5), *every(0.5, 20, 20 + (100 - len(silent)) / 2), *silent]
 
 
 def hourly() -> list[Stream]:
@@ -122,6 +166,7 @@ def hanging() -> list[Stream]:
         *every(1, 0, 180),
         Stream(100 * MINUTE, (ANSWER,), server="stuck.example.com", holds=True),
         *every(1, 140, 150, PINGS_ONLY),
+        Stream(146 * MINUTE, (ANSWER,), fails=True),
     ]
 
 
@@ -144,15 +189,18 @@ class Scenario:
 
 SCENARIOS = (
     Scenario("alb", alb),
-    Scenario("nat", nat),
+    Scenario("nat", nat, ways=("scrape",)),
     Scenario("incident", incident),
+    Scenario("guarded", guarded, ways=("otlp",), settings={"retry_policy": POLICY}),
     Scenario("buffering", buffering),
     Scenario("healthy", healthy, 7 * 24.0, 240.0, ("otlp",)),
-    Scenario("hourly", hourly, 6.0),
+    Scenario("limits", limits, ways=("otlp",)),
+    Scenario("headroom", headroom, ways=("scrape",)),
+    Scenario("hourly", hourly, 6.0, ways=("scrape",)),
     Scenario("odd", odd, ways=("otlp",)),
     Scenario("many", many, 2 / 3, 300.0, ("otlp",), {"max_models": 300}),
     Scenario("hanging", hanging),
-    Scenario("restarting", alb, restarts=(100.0, 101.5, 140.0)),
+    Scenario("restarting", alb, ways=("otlp",), restarts=(100.0, 101.5, 140.0)),
     Scenario("latest", lambda: every(1, 0, 180), ways=("otlp",), settings={"semconv": "latest"}),
     Scenario("both", lambda: every(1, 0, 180), ways=("otlp",), settings={"semconv": "both"}),
 )
@@ -163,7 +211,7 @@ COLLECTORS: dict[str, dict[str, Callable[[float], float]]] = {
         'otelcol_receiver_accepted_spans_total{receiver="otlp"}': lambda m: 600 * m,
         'otelcol_receiver_accepted_metric_points_total{receiver="otlp"}': lambda m: 1200 * m,
         'otelcol_receiver_refused_spans_total{receiver="otlp"}': lambda m: max(0, m - 150) * 60,
-        'otelcol_processor_refused_spans_total{processor="memory_limiter"}': lambda m: max(0, m - 150) * 30,
+        'otelcol_receiver_failed_spans_total{receiver="otlp"}': lambda m: max(0, m - 150) * 30,
         'otelcol_exporter_sent_spans_total{exporter="otlp_grpc/traces"}': lambda m: 60 * m,
         'otelcol_exporter_sent_metric_points_total{exporter="otlp_http/metrics"}': lambda m: 1200 * m,
         'otelcol_exporter_enqueue_failed_spans_total{exporter="otlp_grpc/traces"}': lambda m: max(0, m - 170),
@@ -187,7 +235,7 @@ COLLECTORS: dict[str, dict[str, Callable[[float], float]]] = {
 """What a Collector would say of itself, with suffixes and without: series as functions of the minute. Made up: no
 Collector runs here."""
 
-PROXY_LOG = 'proxy_upstream_aborts_total{cause="upstream timed out",proxy_phase="reading upstream",server="nginx-1"}'
+PROXY_LOG = 'proxy_stream_aborts_total{proxy_product="nginx",proxy_cause="idle",proxy_phase="body"}'
 """What the Collector's overlay would count of nginx's error log: three a minute, from minute 61 on."""
 
 
@@ -205,8 +253,12 @@ def made_up(into: Exposition) -> None:
         add(minute, PROXY_LOG, 'job="overlay"', 3 * max(0, minute - 60))
 
 
-def produce(scenario: Scenario, into: Exposition) -> None:
-    """Play a scenario and add its samples, once for each naming."""
+Truth = list[tuple[Stream, int, bool]]
+
+
+def produce(scenario: Scenario, into: Exposition) -> Truth:
+    """Play a scenario and add its samples, once for each naming. Gives what the API and the callers saw."""
+    truth: Truth = []
     streams, end = scenario.streams(), scenario.hours * HOUR
     edges = [0.0, *(minute * MINUTE for minute in scenario.restarts), end]
     for begin, stop in pairwise(edges):
@@ -221,3 +273,5 @@ def produce(scenario: Scenario, into: Exposition) -> None:
                     into.look(START + now, data, way, job=scenario.name(way), instance="app-1")
 
             observe(made, mine, begin=first, until=end if last else stop - 1e-6, step=scenario.step, see=see)
+            truth += made.truth
+    return truth

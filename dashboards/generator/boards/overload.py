@@ -8,7 +8,6 @@ from dashboards.generator.boards.shared import (
     AFTER_TOKEN,
     BEFORE_TOKEN,
     CALLS,
-    MADE,
     OVERLOAD,
     SERVICE,
     TRACES,
@@ -16,7 +15,6 @@ from dashboards.generator.boards.shared import (
     amplification,
     sent,
 )
-from dashboards.generator.later import BLOCKED_BY, HOW, RECOVERIES, RESULT, RETRY_BUDGET
 from dashboards.generator.model import Board, Panel, Query, Row
 from dashboards.generator.names import label
 from dashboards.generator.promql import (
@@ -32,18 +30,17 @@ from dashboards.generator.promql import (
     share,
     top,
     total,
-    unlike,
 )
 from dashboards.generator.traceql import ATTEMPTS, ENDED, counted, field
 
-from otel_claude_stream._core.vocabulary import AbortReason
+from otel_claude_stream._core.recovery.situation import Action
+from otel_claude_stream._core.vocabulary import AbortReason, Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
 
 OVERLOADED_STATUS: Final = equal(a.STATUS_CODE, "529")
 LIMITED_STATUS: Final = equal(a.STATUS_CODE, "429")
 OVERLOADED: Final = equal(a.REASON, AbortReason.OVERLOADED.value)
-RECOVERED: Final = "recovered"
 
 
 def said_by_http(scope: Scope, window: str, *by: str) -> str:
@@ -63,9 +60,15 @@ def overloaded(scope: Scope, window: str, *by: str) -> str:
     return f"(({http} or 0 * {stream}) + ({stream} or 0 * {http}))"
 
 
-_BUDGET: Final = CALLS.series(RETRY_BUDGET)
+_BUDGET: Final = CALLS.series(schema.RETRY_BUDGET)
 _LOST: Final = total(CALLS.grown(schema.ABORTS, RANGE, OVERLOADED))
-_BLOCKED: Final = CALLS.grown(schema.RETRIES, STEP, unlike(BLOCKED_BY, "none", ""))
+_SAVED: Final = CALLS.grown(schema.RECOVERIES, RANGE, equal(a.RECOVERY_RESULT, Outcome.COMPLETED.value))
+_HOW_AND_WHAT: Final = (label(a.RECOVERED_BY), label(a.RECOVERY_RESULT))
+_RETRIED_OVERLOAD: Final = equal(a.RETRY_REASON, AbortReason.OVERLOADED.value)
+_BY_POLICY: Final = equal(a.RETRY_LAYER, "policy")
+_DONE: Final = equal(a.RETRY_DRY_RUN, "false")
+_WOULD_BE: Final = equal(a.RETRY_DRY_RUN, "true")
+_GIVEN_UP: Final = equal(a.RETRY_DECISION, Action.GIVE_UP.value)
 _WASTED: Final = CALLS.series(schema.OUTPUT_TOKENS_WASTED)
 
 _NOW: Final = Row(
@@ -139,7 +142,12 @@ _NOW: Final = Row(
             title="Recovered streams",
             description="Streams in the time shown that broke and were saved by the policy, by retry or resume.",
             unit="suffix: streams",
-            queries=(Query(total(CALLS.grown(RECOVERIES, RANGE, equal(RESULT, RECOVERED))), form="instant"),),
+            queries=(
+                Query(
+                    total(_SAVED),
+                    form="instant",
+                ),
+            ),
             width=4,
             height=4,
             no_value="no policy",
@@ -168,13 +176,17 @@ _WHO: Final = Row(
             description=(
                 "529 before the stream (the SDK retries those), `overloaded_error` inside of a 200 "
                 "before the first token (safe to retry), and in mid-answer (only a policy can save it)."
-                " 429 is your own limit and no overload: spread the load, or ask for more."
+                " The two in the stream are those that failed in the end; what the policy saved, or tried to, "
+                "is a line of its own. 429 is your own limit and no overload: spread the load, or ask for more."
             ),
             unit="suffix: per second",
             queries=(
                 Query(said_by_http(CALLS, STEP), "HTTP 529"),
                 Query(said_in_stream(CALLS, STEP, BEFORE_TOKEN), "in the stream, before the first token"),
                 Query(said_in_stream(CALLS, STEP, AFTER_TOKEN), "in the stream, in mid-answer"),
+                Query(
+                    rate(CALLS.series(schema.RETRIES, _RETRIED_OVERLOAD, _BY_POLICY), STEP), "tried again by the policy"
+                ),
                 Query(rate(CALLS.series(schema.REQUESTS, LIMITED_STATUS), STEP), "HTTP 429, rate limit"),
             ),
             no_value="no requests",
@@ -250,12 +262,13 @@ _RETRIES: Final = Row(
         ),
         Panel(
             kind="bars",
-            title="Retries, by decision",
+            title="Retries made, by whom and how",
             description=(
-                "What was decided about attempts that failed, in each interval, and by whom: the SDK's "
-                "own loop, or the policy. Much `give_up`: see what blocked them."
+                "Attempts that were followed by another request, in each interval: by the SDK's own loop "
+                "(before the response headers only), or by the policy, again from the start or as a "
+                "continuation of the text."
             ),
-            unit="suffix: decisions",
+            unit="suffix: retries",
             queries=(
                 Query(
                     f"{total(CALLS.grown(schema.RETRIES, STEP), label(a.RETRY_LAYER), label(a.RETRY_DECISION))} > 0",
@@ -267,30 +280,15 @@ _RETRIES: Final = Row(
         ),
         Panel(
             kind="bars",
-            title="Not retried, by what blocked it",
-            description=(
-                "Failed attempts that were not tried again, by what stood in the way. `output`: the "
-                "caller held what a replay would duplicate (mode `resume` may help). `budget`, "
-                "`attempts`, `deadline`: the policy's own limits. `never`: a retry could not help."
-            ),
-            unit="suffix: decisions",
-            queries=(
-                Query(
-                    f"{total(_BLOCKED, label(BLOCKED_BY))} > 0",
-                    f"{{{{{label(BLOCKED_BY)}}}}}",
-                ),
-            ),
-            stacked=True,
-            no_value="none blocked",
-        ),
-        Panel(
-            kind="bars",
             title="Retries made, by reason",
-            description="Attempts that were tried again, by why the one before failed.",
+            description=(
+                "The same, by why the attempt before failed. Much `rate_limited`: the application asks for "
+                "more than its limit; retries only move that."
+            ),
             unit="suffix: retries",
             queries=(
                 Query(
-                    f"{total(CALLS.grown(schema.RETRIES, STEP, *MADE), label(a.RETRY_REASON))} > 0",
+                    f"{total(CALLS.grown(schema.RETRIES, STEP), label(a.RETRY_REASON))} > 0",
                     f"{{{{{label(a.RETRY_REASON)}}}}}",
                 ),
             ),
@@ -299,19 +297,74 @@ _RETRIES: Final = Row(
         ),
         Panel(
             kind="bars",
+            title="The policy's decisions",
+            description=(
+                "What the policy decided about attempts that failed, in each interval. Much `give_up`: see "
+                "what blocked them, to the right. Empty where the policy only observes."
+            ),
+            unit="suffix: decisions",
+            queries=(
+                Query(
+                    f"{total(CALLS.grown(schema.RETRY_DECISIONS, STEP, _DONE), label(a.RETRY_DECISION))} > 0",
+                    f"{{{{{label(a.RETRY_DECISION)}}}}}",
+                ),
+            ),
+            stacked=True,
+            no_value="no policy, or nothing to decide",
+        ),
+        Panel(
+            kind="bars",
+            title="Not retried, by what blocked it",
+            description=(
+                "Failed attempts that the policy did not try again, by what stood in the way. `output`: the "
+                "caller held what a replay would duplicate (mode `resume` may help). `budget`, `attempts`, "
+                "`requests`, `deadline`: the policy's own limits. `never`: a retry could not help. `sdk`: the "
+                "SDK had given up."
+            ),
+            unit="suffix: decisions",
+            queries=(
+                Query(
+                    f"{total(CALLS.grown(schema.RETRY_DECISIONS, STEP, _DONE, _GIVEN_UP), label(a.RETRY_BLOCKED_BY))}"
+                    " > 0",
+                    f"{{{{{label(a.RETRY_BLOCKED_BY)}}}}}",
+                ),
+            ),
+            stacked=True,
+            no_value="none blocked",
+        ),
+        Panel(
+            kind="bars",
+            title="What a policy would have done",
+            description=(
+                "Where the policy only observes: what mode `resume` would have decided about streams that "
+                "failed. `retry` and `resume` are streams that a policy could have saved."
+            ),
+            unit="suffix: decisions",
+            queries=(
+                Query(
+                    f"{total(CALLS.grown(schema.RETRY_DECISIONS, STEP, _WOULD_BE), label(a.RETRY_DECISION))} > 0",
+                    f"{{{{{label(a.RETRY_DECISION)}}}}}",
+                ),
+            ),
+            stacked=True,
+            no_value="a policy acts, or nothing to decide",
+        ),
+        Panel(
+            kind="bars",
             title="Recoveries, by how",
             description=(
-                "Streams that the policy took on, by how (again from the start, or continued) and with what result."
+                "Streams that broke and went on, by how (again from the start, or continued) and what became "
+                "of them in the end. Many that fail all the same: the retries cost and do not help."
             ),
             unit="suffix: streams",
             queries=(
                 Query(
-                    f"{total(CALLS.grown(RECOVERIES, STEP), label(HOW), label(RESULT))} > 0",
-                    f"{{{{{label(HOW)}}}}}: {{{{{label(RESULT)}}}}}",
+                    f"{total(CALLS.grown(schema.RECOVERIES, STEP), *_HOW_AND_WHAT)} > 0",
+                    ": ".join(f"{{{{{name}}}}}" for name in _HOW_AND_WHAT),
                 ),
             ),
             stacked=True,
-            no_value="no policy",
+            no_value="no policy, or nothing to recover",
         ),
         Panel(
             kind="timeseries",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from dashboards.generator import names
-from dashboards.generator.boards.shared import JOB, PIPELINE
+from dashboards.generator.boards.shared import JOBS, PIPELINE
 from dashboards.generator.model import Board, Panel, Query, Row, Variable
 from dashboards.generator.names import label, metric
 from dashboards.generator.promql import RANGE, STEP, by_signal, rate, share, total
@@ -25,7 +25,7 @@ def series(pattern: str) -> str:
 def items(pattern: str, window: str) -> str:
     """Items in a window, of all signals; 0 where the Collector runs and has never counted one."""
     counted = by_signal("increase", pattern, COLLECTOR, window)
-    return f"sum({counted}) or 0 * count({series(names.COLLECTOR_UPTIME)})"
+    return f"(sum({counted}) or 0 * count({series(names.COLLECTOR_UPTIME)}))"
 
 
 def per_second(pattern: str, *by: str) -> str:
@@ -41,6 +41,8 @@ def tails(pattern: str, *by: str) -> str:
 QUEUED: Final = f"sum by (job, instance, exporter) ({series(names.COLLECTOR_QUEUE_SIZE)})"
 ROOM: Final = f"sum by (job, instance, exporter) ({series(names.COLLECTOR_QUEUE_CAPACITY)})"
 
+_NOT_TAKEN: Final = f"{items(names.COLLECTOR_REFUSED, RANGE)} + {items(names.COLLECTOR_FAILED, RANGE)}"
+
 _NOW: Final = Row(
     "Is anything lost",
     (
@@ -48,12 +50,16 @@ _NOW: Final = Row(
             kind="stat",
             title="Refused",
             description=(
-                "Items that receivers and the memory limiter refused, in the time shown. SDKs try again"
-                " for a while; what is refused for long is lost. Give the Collector more memory, or "
-                "more replicas."
+                "Items that receivers refused, as memory or queues were full, or could not take, in the time "
+                "shown. SDKs try again for a while; what is refused for long is lost. Give the Collector more "
+                "memory, or more replicas."
             ),
             unit="suffix: items",
-            queries=(Query(items(names.COLLECTOR_REFUSED, RANGE), form="instant"),),
+            queries=(
+                Query(
+                    f"{items(names.COLLECTOR_REFUSED, RANGE)} + {items(names.COLLECTOR_FAILED, RANGE)}", form="instant"
+                ),
+            ),
             width=6,
             height=4,
             no_value="no Collector",
@@ -145,8 +151,10 @@ _FLOW: Final = Row(
             unit="suffix: items/s",
             queries=(
                 Query(
-                    per_second(names.COLLECTOR_REFUSED, "receiver", "processor"), "refused: {{receiver}}{{processor}}"
+                    per_second(names.COLLECTOR_REFUSED, "receiver"),
+                    "refused: {{receiver}}",
                 ),
+                Query(per_second(names.COLLECTOR_FAILED, "receiver"), "failed: {{receiver}}"),
                 Query(per_second(names.COLLECTOR_ENQUEUE_FAILED, "exporter"), "not queued: {{exporter}}"),
                 Query(per_second(names.COLLECTOR_SEND_FAILED, "exporter"), "not delivered: {{exporter}}"),
             ),
@@ -188,7 +196,7 @@ _FLOW: Final = Row(
             unit="suffix: errors",
             queries=(
                 Query(
-                    f"sum by (job, {label(a.WHERE)}) (increase({metric(schema.INTERNAL_ERRORS)}{{{JOB}}}[{STEP}]))",
+                    f"{total(JOBS.grown(schema.INTERNAL_ERRORS, STEP), 'job', label(a.WHERE))} > 0",
                     f"{{{{job}}}}: {{{{{label(a.WHERE)}}}}}",
                 ),
             ),

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from dashboards.generator.later import DRY_RUN
 from dashboards.generator.model import Variable
 from dashboards.generator.names import label, metric
-from dashboards.generator.promql import MODEL, SERVER, Scope, increase, like, other, rate, share, total
+from dashboards.generator.promql import MODEL, SERVER, Scope, increase, other, rate, share, total
 
 from otel_claude_stream._core.vocabulary import Origin, Outcome, Phase
 from otel_claude_stream._telemetry import attributes as a
@@ -99,11 +98,7 @@ def sent(scope: Scope, window: str, *by: str) -> str:
 
 def sent_again(scope: Scope, window: str, *by: str) -> str:
     """HTTP requests per second that repeat or continue another: every retry that was made."""
-    return rate(scope.series(schema.RETRIES, *MADE), window, *by)
-
-
-MADE: Final = (like(a.RETRY_DECISION, "retry", "resume"), other(DRY_RUN, "true"))
-"""Conditions: the decision led to another request."""
+    return rate(scope.series(schema.RETRIES), window, *by)
 
 
 def amplification(scope: Scope, window: str, *by: str) -> str:

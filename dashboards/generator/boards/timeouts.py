@@ -20,7 +20,7 @@ from dashboards.generator.boards.shared import (
     failures,
 )
 from dashboards.generator.model import Board, Column, Panel, Query, Row
-from dashboards.generator.names import PROXY_ABORTS, PROXY_CAUSE, PROXY_PHASE, label
+from dashboards.generator.names import PROXY_ABORTS, PROXY_CAUSE, PROXY_PHASE, PROXY_PRODUCT, label
 from dashboards.generator.promql import (
     RANGE,
     SERVER,
@@ -364,8 +364,8 @@ _LOGS: Final = Row(
             unit="suffix: per second",
             queries=(
                 Query(
-                    f"sum by ({PROXY_CAUSE}, {PROXY_PHASE}) (rate({PROXY_ABORTS}[{STEP}]))",
-                    f"proxy: {{{{{PROXY_CAUSE}}}}}, {{{{{PROXY_PHASE}}}}}",
+                    rate(PROXY_ABORTS, STEP, PROXY_PRODUCT, PROXY_CAUSE, PROXY_PHASE),
+                    f"{{{{{PROXY_PRODUCT}}}}}: {{{{{PROXY_CAUSE}}}}}, {{{{{PROXY_PHASE}}}}}",
                 ),
                 Query(failed(JOBS, STEP), "application: failed streams"),
             ),
