@@ -247,6 +247,7 @@ WORDS = st.lists(st.text(min_size=1, max_size=12), min_size=12, max_size=40).map
 @given(WORDS, st.integers(40, 300), st.integers(12, 60), CUTS)
 @example(PARTIAL + REST, len(PARTIAL), 20, [])
 @example("ab " * 60, 100, 30, [])
+@example("0 00 000 00000 000000000000 0 0 0 0 0 0 0", 40, 12, [])
 def test_after_an_overlap_each_character_is_there_once(text, place, size, cuts):
     """Where it is clear what was repeated.
 

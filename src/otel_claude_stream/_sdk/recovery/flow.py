@@ -185,7 +185,7 @@ class Recovery:
 
     def recover(self, failure: Failure, response: Any) -> Steps:
         """The steps after a failure. Returns the stream to read on, or the failure that the caller gets."""
-        if self.complete:
+        if self.complete or self.session.ended:  # nothing is missing, or nobody waits for it any more
             return failure
         if failure.seam:
             self.session.seam_found(self._strategy.value, failure.seam, fits=False)
