@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from dashboards.generator.command import ROOT
-from tests.dashboards.exposition import Exposition
-from tests.dashboards.scenarios import SCENARIOS, Truth, made_up, produce
+from tests.dashboards.history import History, make
 from tests.dashboards.store import running
-
-
-@dataclass(frozen=True)
-class History:
-    """Blocks of samples, and what really happened, by scenario."""
-
-    folder: Path
-    truth: dict[str, Truth]
 
 
 @pytest.fixture(scope="session")
@@ -49,24 +39,8 @@ def rule_files() -> list[Path]:
 
 @pytest.fixture(scope="session")
 def history(tmp_path_factory, run_promtool) -> History:
-    """Every scenario played by the real package, as the blocks of a Prometheus."""
-    folder = tmp_path_factory.mktemp("prometheus")
-    truth = {}
-    for name, week in (("hours", False), ("week", True)):  # a file is read once for each of its blocks
-        samples = Exposition()
-        for scenario in SCENARIOS:
-            if (scenario.hours > 24) is week:
-                truth[scenario.job] = produce(scenario, samples)
-        if not week:
-            made_up(samples)
-        path = folder / f"{name}.txt"
-        with path.open("w", encoding="utf-8") as file:
-            samples.write(file)
-        run_promtool(
-            "tsdb", "create-blocks-from", "openmetrics", "-q", "--max-block-duration=336h", path, folder / "data"
-        )
-        path.unlink()
-    return History(folder, truth)
+    """Every scenario, played by the real package."""
+    return make(tmp_path_factory.mktemp("prometheus"), run_promtool)
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,7 @@ _SPECS = {name: spec for spec in schema.METRICS for name in (spec.name, spec.lat
 
 def bound(value: float, way: Way) -> str:
     """The text of `le`: `60.0` by the SDK's reader (and Prometheus 3's scrape), `60` by OTLP."""
-    return str(float(value)) if way == "scrape" else f"{value:g}"
+    return str(value) if way == "scrape" else str(value).removesuffix(".0")
 
 
 def samples(

@@ -11,11 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
-from prometheus_client import CollectorRegistry
 from tests.telemetry.rig import API, REQUEST, by
 
 from otel_claude_stream import ClaudeStreamInstrumentor, _guard
@@ -75,7 +73,8 @@ class Process:
     clock: Timeline
     settings: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
-    registry: CollectorRegistry | None = None
+    readers: tuple[Any, ...] = ()
+    """Readers beside the one in memory."""
     _apis: dict[str, tuple[API, Any]] = field(default_factory=dict)
     _held: list[Any] = field(default_factory=list)
     truth: list[tuple[Stream, int, bool]] = field(default_factory=list)
@@ -84,7 +83,7 @@ class Process:
 
     def __post_init__(self) -> None:
         self.memory = InMemoryMetricReader()
-        self.meters = MeterProvider([self.memory], shutdown_on_exit=False)
+        self.meters = MeterProvider([self.memory, *self.readers], shutdown_on_exit=False)
 
     def play(self, stream: Stream) -> None:
         """Play one stream, at its time."""
@@ -122,15 +121,11 @@ class Process:
 
 
 @contextlib.contextmanager
-def process(clock: Timeline, monkeypatch: Any, *, real_reader: bool = False, **settings: Any) -> Iterator[Process]:
-    """An instrumented process. With `real_reader` the SDK's own Prometheus reader is beside the one in memory."""
+def process(clock: Timeline, monkeypatch: Any, *, readers: tuple[Any, ...] = (), **settings: Any) -> Iterator[Process]:
+    """An instrumented process."""
     options = settings.pop("options", {})
     with by(clock, monkeypatch):
-        made = Process(clock, settings, options)
-        if real_reader:
-            reader = PrometheusMetricReader(disable_target_info=True)
-            made.meters = MeterProvider([made.memory, reader], shutdown_on_exit=False)
-            made.registry = reader
+        made = Process(clock, settings, options, readers)
         instrumentor = ClaudeStreamInstrumentor()
         instrumentor.instrument(meter_provider=made.meters, tracer_provider=TracerProvider(), **settings)
         try:
@@ -138,6 +133,7 @@ def process(clock: Timeline, monkeypatch: Any, *, real_reader: bool = False, **s
         finally:
             instrumentor.uninstrument()
             made.close()
+            made.meters.shutdown()
 
 
 def observe(

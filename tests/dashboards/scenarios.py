@@ -236,7 +236,7 @@ COLLECTORS: dict[str, dict[str, Callable[[float], float]]] = {
 Collector runs here."""
 
 PROXY_LOG = 'proxy_stream_aborts_total{proxy_product="nginx",proxy_cause="idle",proxy_phase="body"}'
-"""What the Collector's overlay would count of nginx's error log: three a minute, from minute 61 on."""
+"""What the Collector's overlay would count of nginx's error log: what it would say beside the scenario `alb`."""
 
 
 def made_up(into: Exposition) -> None:
@@ -250,7 +250,7 @@ def made_up(into: Exposition) -> None:
         for job, series in COLLECTORS.items():
             for text, value in series.items():
                 add(minute, text, f'job="{job}",instance="collector-1"', value(minute))
-        add(minute, PROXY_LOG, 'job="overlay"', 3 * max(0, minute - 60))
+        add(minute, PROXY_LOG, 'job="overlay"', max(0, min(11, (minute - 61) // 10)))
 
 
 Truth = list[tuple[Stream, int, bool]]

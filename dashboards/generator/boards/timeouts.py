@@ -263,7 +263,7 @@ _WHEN: Final = Row(
                 " cloud is crashes and restarts; a line at the bottom is errors that were said."
             ),
             unit="s",
-            queries=(Query(rate(CALLS.series(schema.ABORT_IDLE, suffix="_bucket"), STEP, "le"), "{{le}}", "heatmap"),),
+            queries=(Query(total(CALLS.grown(schema.ABORT_IDLE, STEP, suffix="_bucket"), "le"), "{{le}}", "heatmap"),),
             no_value="none failed",
         ),
         Panel(
@@ -275,7 +275,7 @@ _WHEN: Final = Row(
             ),
             unit="s",
             queries=(
-                Query(rate(CALLS.series(schema.ABORT_ELAPSED, suffix="_bucket"), STEP, "le"), "{{le}}", "heatmap"),
+                Query(total(CALLS.grown(schema.ABORT_ELAPSED, STEP, suffix="_bucket"), "le"), "{{le}}", "heatmap"),
             ),
             no_value="none failed",
         ),
