@@ -264,6 +264,15 @@ CONTINUED = {
         PREFILL, 0, [start(0), text(0, "era"), stop(0), ended("refusal"), OVER],
         [text(0, "era"), stop(0), ended("refusal"), OVER],
     ),
+    "a refusal after a tool at once": (
+        PREFILL, 0, [start(0, "tool_use"), stop(0), ended("refusal"), OVER],
+        [stop(0), start(1, "tool_use"), stop(1), ended("refusal"), OVER],
+    ),
+    "thinking after a short rest": (
+        ASKED, 0, [start(0), text(0, TEXT[-20:] + "era"), stop(0), start(1, "thinking"), stop(1), ended(), OVER],
+        [text(0, "era"), stop(0), ended(), OVER],
+    ),
+    "a start that has no text to say": (ASKED, 0, [start(0, text=None), text(0, ANCHOR + "era")], [text(0, "era")]),
     "a delta of nowhere after the rest": (
         PREFILL, 0, [start(0), text(0, "era"), delta(7, "odd_delta")], [text(0, "era"), delta(7, "odd_delta")],
     ),
@@ -297,6 +306,7 @@ REFUSED = {
         ASKED, [start(0), text(0, TEXT[-20:] + "erability"), stop(0), ended("refusal")], SeamResult.MISMATCH,
     ),
     "a refusal at once": (PREFILL, [message(), ended("refusal")], SeamResult.MISMATCH),
+    "a delta of text without any": (PREFILL, [start(0), delta(0, "text_delta")], SeamResult.MISMATCH),
     "a delta of nowhere": (PREFILL, [text(0, "era")], SeamResult.MISMATCH),
     "a start of nowhere": (
         PREFILL, [("content_block_start", {"content_block": {"type": "text"}})], SeamResult.MISMATCH,
