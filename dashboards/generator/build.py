@@ -150,6 +150,7 @@ def _bargauge(_: Panel) -> Any:
 
 def _table(panel: Panel) -> Any:
     built = table.Panel().show_header(show_header=True).filterable(filterable=True)
+    built = built.cell_options(c.TableAutoCellOptions())
     if panel.columns:
         built = built.with_transformation(_organized(panel.columns))
         for column in panel.columns:
@@ -292,6 +293,9 @@ def build(board: Board) -> dict[str, Any]:
         top += tallest
     plain: dict[str, Any] = json.loads(json.dumps(made.build(), cls=JSONEncoder))
     plain["schemaVersion"] = SCHEMA_VERSION
+    for panel in plain["panels"]:
+        if panel["type"] == "table":
+            del panel["options"]["footer"]  # what the SDK adds, and today's Grafana does not know
     return plain
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from dashboards.generator.command import ROOT
+from tests.dashboards import build_prometheus
 from tests.dashboards.history import History, make
 from tests.dashboards.store import running
 
@@ -47,4 +49,19 @@ def history(tmp_path_factory, run_promtool) -> History:
 def prometheus(require_tool, history):
     """Debian's Prometheus over the scenarios."""
     with running(require_tool("prometheus", "prometheus"), history.folder) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def prometheus3(history, tmp_path_factory):
+    """A current Prometheus over the same scenarios, and open for OTLP. Skips where none has been built."""
+    try:
+        program = build_prometheus.found()
+    except build_prometheus.NoPrometheus as error:
+        pytest.skip(str(error))
+    folder = tmp_path_factory.mktemp("prometheus3")
+    for block in (history.folder / "data").iterdir():
+        if block.is_dir() and (block / "meta.json").exists():
+            shutil.copytree(block, folder / "data" / block.name)
+    with running(program, folder, "--web.enable-otlp-receiver") as found:
         yield found

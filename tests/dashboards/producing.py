@@ -13,6 +13,7 @@ from typing import Any
 
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from tests.telemetry.rig import API, REQUEST, by
 
@@ -75,6 +76,7 @@ class Process:
     options: dict[str, Any] = field(default_factory=dict)
     readers: tuple[Any, ...] = ()
     """Readers beside the one in memory."""
+    resource: Resource | None = None
     _apis: dict[str, tuple[API, Any]] = field(default_factory=dict)
     _held: list[Any] = field(default_factory=list)
     truth: list[tuple[Stream, int, bool]] = field(default_factory=list)
@@ -83,7 +85,7 @@ class Process:
 
     def __post_init__(self) -> None:
         self.memory = InMemoryMetricReader()
-        self.meters = MeterProvider([self.memory, *self.readers], shutdown_on_exit=False)
+        self.meters = MeterProvider([self.memory, *self.readers], self.resource, shutdown_on_exit=False)
 
     def play(self, stream: Stream) -> None:
         """Play one stream, at its time."""
@@ -121,11 +123,18 @@ class Process:
 
 
 @contextlib.contextmanager
-def process(clock: Timeline, monkeypatch: Any, *, readers: tuple[Any, ...] = (), **settings: Any) -> Iterator[Process]:
+def process(
+    clock: Timeline,
+    monkeypatch: Any,
+    *,
+    readers: tuple[Any, ...] = (),
+    resource: Resource | None = None,
+    **settings: Any,
+) -> Iterator[Process]:
     """An instrumented process."""
     options = settings.pop("options", {})
     with by(clock, monkeypatch):
-        made = Process(clock, settings, options, readers)
+        made = Process(clock, settings, options, readers, resource)
         instrumentor = ClaudeStreamInstrumentor()
         instrumentor.instrument(meter_provider=made.meters, tracer_provider=TracerProvider(), **settings)
         try:

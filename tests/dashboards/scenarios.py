@@ -128,7 +128,7 @@ def limits() -> list[Stream]:
     """
     found = [*every(1, 0, 60)]
     for number, band in enumerate(IDLE, 1):
-        found += every(1, 60, 60 + number, cut(band.seconds[-1] + 0.05, CutMidChunk(), age=4))
+        found += every(1, 62, 62 + number, cut(band.seconds[-1] + 0.05, CutMidChunk(), age=4))
     for number, band in enumerate(DURATION, 1):
         age = int((band.seconds[-1] - 1.05) / 3)
         rest = band.seconds[-1] + 0.05 - 1.05 - 3 * age

@@ -42,6 +42,18 @@ def test_the_answers_are_the_known_ones(known, way, prometheus):
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.parametrize(("known", "way"), CASES)
+def test_prometheus_3_gives_the_same_answers(known, way, prometheus3):
+    """The current series of Prometheus, whose ranges leave their first moment out."""
+    tolerance = 0.35 if known.single else known.tolerance
+    wrong = []
+    for name, answer in known.panels.items():
+        wanted = {legend.replace("{}", way): value for legend, value in answer.items()}
+        found = panel(prometheus3, name, known.minute, job=job_of(known, way), **known.how)
+        wrong += [f"{name}: {difference}" for difference in compared(found, wanted, tolerance)]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_every_query_has_an_answer_that_is_known(prometheus):
     """No query that is merely run: each gives at least one value, other than zero, that a known answer names."""
     proven = set()

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
 from dashboards.generator.command import ROOT, files, main, stale
 
 
@@ -30,3 +35,38 @@ def test_the_address_of_the_runbook_can_be_chosen(tmp_path):
     text = (tmp_path / "prometheus" / "claude-stream-alerts.yaml").read_text(encoding="utf-8")
     assert "runbook_url: https://wiki.example.com/claude#streamstalled" in text
     assert "RUNBOOK.md" not in text
+
+
+PUBLISHED = json.loads((Path(__file__).with_name("grafana_schema.json")).read_text(encoding="utf-8"))
+"""What Grafana publishes about its dashboards and panels."""
+
+
+def complaints(schema, value, where):
+    found = jsonschema.Draft7Validator(schema).iter_errors(value)
+    return [f"{where}: {'.'.join(map(str, error.absolute_path))}: {error.message[:200]}" for error in found]
+
+
+def checked(board):
+    """Everything in which a dashboard differs from Grafana's published types."""
+    found = complaints(PUBLISHED["dashboard"], board, board["title"])
+    for panel in board["panels"]:
+        if panel["type"] == "row":
+            continue
+        published, title = PUBLISHED[panel["type"]], panel["title"]
+        found += complaints(published["options"], panel["options"], title)
+        if "custom" in published:
+            found += complaints(published["custom"], panel["fieldConfig"]["defaults"]["custom"], title)
+    return found
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "grafana").glob("*.json")), ids=lambda path: path.stem)
+def test_grafana_knows_every_word(path):
+    assert checked(json.loads(path.read_text(encoding="utf-8"))) == []
+
+
+def test_grafanas_types_notice_what_is_wrong():
+    board = json.loads((ROOT / "grafana" / "stream-health.json").read_text(encoding="utf-8"))
+    first = next(panel for panel in board["panels"] if panel["type"] == "stat")
+    first["options"]["graphMode"] = "sparkles"
+    board["graphTooltip"] = 5
+    assert len(checked(board)) == 2

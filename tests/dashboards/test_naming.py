@@ -6,7 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.sdk.metrics.export import MetricExportResult
+from opentelemetry.sdk.resources import Resource
 from prometheus_client import REGISTRY
 from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -87,3 +90,21 @@ def test_the_collectors_own_words(said):
     # A request that got no answer has no status code; the Collector's tests have one, and these have none.
     assert {name for name, _ in unknown} <= {"claude_stream_requests_total"}
     assert {name for name, _ in theirs} <= names
+
+
+def test_prometheus_takes_otlp_under_the_same_names(prometheus3, monkeypatch):
+    """The real exporter, into the OTLP receiver of a real Prometheus: names, labels and `le` are those written down."""
+    resource = Resource({"service.namespace": "shop", "service.name": "chat", "service.instance.id": "app-1"})
+    exporter = OTLPMetricExporter(endpoint=f"{prometheus3.url}/api/v1/otlp/v1/metrics")
+    with process(Timeline(), monkeypatch, resource=resource, retry_policy=POLICY, semconv="both") as made:
+        for number, scripts in enumerate(STREAMS):
+            made.play(Stream(60.0 * number, scripts))
+        data = made.memory.get_metrics_data()
+        assert exporter.export(data) is MetricExportResult.SUCCESS
+    found = prometheus3.get("series", **{"match[]": '{job="shop/chat",instance="app-1"}'})
+    real = {
+        (one.pop("__name__"), tuple(sorted((k, v) for k, v in one.items() if k not in ("job", "instance"))))
+        for one in found
+    }
+    ours = flat((name, labels, value) for _, name, labels, value in samples(data, "otlp", frozenset()))
+    assert ours.keys() == {pair for pair in real if pair[0] != "target_info"}
