@@ -21,6 +21,7 @@ from tests.dashboards.scenarios import START
 from tests.dashboards.store import Prometheus, running
 
 ROOT: Final = Path(__file__).resolve().parents[1]
+FOLDER: Final = ROOT / "pictures"
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Picture:
 PICTURES: Final = (
     Picture("stream-health", "stream-health", "incident", "incident-otlp",
             "529 for ten minutes, without a retry policy"),
-    Picture("proxy-timeouts", "proxy-timeouts", "alb", "alb-otlp", "a load balancer cuts every tenth stream at 60 s"),
+    Picture("proxy-timeouts", "proxy-timeouts", "alb", "alb-otlp",
+            "a load balancer cuts every tenth stream at 60 s; its log is made up"),
     Picture(
         "proxy-timeouts-buffering", "proxy-timeouts", "buffering", "buffering-otlp",
         "one of two gateways holds answers back", row="Before it hurts",
@@ -70,7 +72,7 @@ def picture(one: Picture, prometheus: Prometheus) -> Path:
         board["panels"] = only(board["panels"], one.row)
     values = {"job": one.job, "model": ".*", "server": ".*", "collector": "collector-new"}
     start, end = (START + minute * 60 for minute in one.minutes)
-    path = ROOT / "pictures" / f"{one.name}.png"
+    path = FOLDER / f"{one.name}.png"
     draw(
         board,
         f"Drawn from the dashboard's own queries, not a screenshot of Grafana. Scenario: {one.says}.",

@@ -6,6 +6,7 @@ Both are written down here rather than taken from the two ways at every step; th
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import defaultdict
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Literal, TextIO
 
 from dashboards.generator.names import metric
-from opentelemetry.sdk.metrics.export import Gauge, Histogram, Sum
+from opentelemetry.sdk.metrics.export import HistogramDataPoint
 
 from otel_claude_stream import version
 from otel_claude_stream._telemetry import schema
@@ -38,35 +39,43 @@ def bound(value: float, way: Way) -> str:
     return str(value) if way == "scrape" else str(value).removesuffix(".0")
 
 
-def samples(
-    data: Any, way: Way, unseen: AbstractSet[Metric] = frozenset(UNSEEN)
-) -> Iterator[tuple[str, str, dict[str, str], float]]:
-    """Family, name, labels and value of every sample of one look at the meters."""
+def points(data: Any, unseen: AbstractSet[Metric]) -> Iterator[tuple[str, Any]]:
+    """The family and each point of one look at the meters."""
     for resource in data.resource_metrics if data else ():
         for scope in resource.scope_metrics:
             for found in scope.metrics:
-                if _SPECS[found.name] in unseen:
-                    continue
-                family = metric(_SPECS[found.name], name=found.name)
-                for point in found.data.data_points:
-                    labels = {key.replace(".", "_"): text(value) for key, value in (point.attributes or {}).items()}
-                    if way == "scrape":
-                        labels.update(SCOPE)
-                    match found.data:
-                        case Histogram():
-                            yield from _histogram(family, labels, point, way)
-                        case Sum() | Gauge():
-                            yield family, family, labels, point.value
+                spec = _SPECS[found.name]
+                if spec not in unseen:
+                    family = metric(spec, name=found.name)
+                    yield from ((family, point) for point in found.data.data_points)
 
 
-def _histogram(family: str, labels: dict[str, str], point: Any, way: Way) -> Iterator[Any]:
-    count = 0
-    for limit, number in zip(point.explicit_bounds, point.bucket_counts, strict=False):
-        count += number
-        yield family, f"{family}_bucket", {**labels, "le": bound(limit, way)}, count
-    yield family, f"{family}_bucket", {**labels, "le": "+Inf"}, point.count
-    yield family, f"{family}_sum", labels, point.sum
-    yield family, f"{family}_count", labels, point.count
+def series(family: str, point: Any, way: Way) -> list[tuple[str, dict[str, str]]]:
+    """Names and labels of the samples of a point, in the order of `values`."""
+    labels = {key.replace(".", "_"): text(value) for key, value in (point.attributes or {}).items()}
+    if way == "scrape":
+        labels.update(SCOPE)
+    if not isinstance(point, HistogramDataPoint):
+        return [(family, labels)]
+    bounds = [*(bound(limit, way) for limit in point.explicit_bounds), "+Inf"]
+    buckets = [(f"{family}_bucket", {**labels, "le": limit}) for limit in bounds]
+    return [*buckets, (f"{family}_sum", labels), (f"{family}_count", labels)]
+
+
+def values(point: Any) -> list[float]:
+    """The values of the samples of a point."""
+    if not isinstance(point, HistogramDataPoint):
+        return [point.value]
+    return [*itertools.accumulate(point.bucket_counts), point.sum, point.count]
+
+
+def samples(
+    data: Any, way: Way, unseen: AbstractSet[Metric] = frozenset(UNSEEN)
+) -> Iterator[tuple[str, dict[str, str], float]]:
+    """Name, labels and value of every sample of one look at the meters."""
+    for family, point in points(data, unseen):
+        for (name, labels), value in zip(series(family, point, way), values(point), strict=True):
+            yield name, labels, value
 
 
 def text(value: Any) -> str:
@@ -82,29 +91,36 @@ class Exposition:
     """Samples over time, to be written as one OpenMetrics file."""
 
     def __init__(self) -> None:
-        self._series: dict[str, dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
+        self._families: dict[str, dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
+        self._known: dict[Any, list[list[tuple[float, float]]]] = {}
+        """The lists of samples of a point that was seen before: names are made once."""
 
-    def add(self, at: float, family: str, name: str, labels: dict[str, str], value: float) -> None:
-        """One sample, `at` seconds since the epoch."""
-        inside = ",".join(f'{key}="{_escaped(text)}"' for key, text in sorted(labels.items()) if text)
-        self._series[family][f"{name}{{{inside}}}"].append((at, value))
+    def add(self, at: float, name: str, labels: str, value: float) -> None:
+        """One sample, `at` seconds since the epoch, of a series whose labels stand as in the file."""
+        self._families[name][f"{name}{{{labels}}}"].append((at, value))
 
-    def add_text(self, at: float, name: str, labels: str, value: float) -> None:
-        """One sample of a series that is written out: its labels as they stand in the file."""
-        self._series[name][f"{name}{{{labels}}}"].append((at, value))
-
-    def look(self, at: float, data: Any, way: Way, **labels: str) -> None:
+    def look(self, at: float, data: Any, way: Way, **more: str) -> None:
         """Everything that meters say at a moment, with the labels that Prometheus adds."""
-        for family, name, own, value in samples(data, way):
-            self.add(at, family, name, {**own, **labels}, value)
+        for family, point in points(data, UNSEEN):
+            key = (family, way, frozenset((point.attributes or {}).items()), *more.values())
+            lists = self._known.get(key)
+            if lists is None:
+                named = series(family, point, way)
+                lists = self._known[key] = [self._list(family, name, {**own, **more}) for name, own in named]
+            for samples_of, value in zip(lists, values(point), strict=True):
+                samples_of.append((at, value))
+
+    def _list(self, family: str, name: str, labels: dict[str, str]) -> list[tuple[float, float]]:
+        inside = ",".join(f'{key}="{_escaped(value)}"' for key, value in sorted(labels.items()) if value)
+        return self._families[family][f"{name}{{{inside}}}"]
 
     def write(self, file: TextIO) -> int:
         """Write everything; gives the number of samples."""
         number = 0
-        for family, series in self._series.items():
+        for family, members in self._families.items():
             file.write(f"# TYPE {family.removesuffix('_total')} unknown\n")
-            for name, values in series.items():
-                number += len(values)
-                file.writelines(f"{name} {value} {at}\n" for at, value in values)
+            for name, found in members.items():
+                number += len(found)
+                file.writelines(f"{name} {value} {at:.0f}\n" for at, value in found)
         file.write("# EOF\n")
         return number

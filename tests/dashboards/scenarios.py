@@ -115,8 +115,8 @@ def healthy() -> list[Stream]:
     """A week. Each fourth stream thinks for 40 s without a byte; one a day is closed by its caller."""
     day = 24 * 60
     return [
-        *every(8, 0, 7 * day),
-        *every(32, 4, 7 * day, QUIET_FOR_40),
+        *every(15, 0, 7 * day),
+        *every(60, 4, 7 * day, QUIET_FOR_40),
         *every(day, 30, 7 * day, leaves=True),
     ]
 
@@ -244,13 +244,13 @@ def made_up(into: Exposition) -> None:
 
     def add(minute: int, text: str, more: str, value: float) -> None:
         name, _, labels = text.rstrip("}").partition("{")
-        into.add_text(START + minute * MINUTE, name, ",".join(filter(None, (labels, more))), value)
+        into.add(START + minute * MINUTE, name, ",".join(filter(None, (labels, more))), value)
 
     for minute in range(181):
         for job, series in COLLECTORS.items():
             for text, value in series.items():
                 add(minute, text, f'job="{job}",instance="collector-1"', value(minute))
-        add(minute, PROXY_LOG, 'job="overlay"', max(0, min(11, (minute - 61) // 10)))
+        add(minute, PROXY_LOG, 'job="overlay"', max(0, min(11, (minute - 62) // 10)))
 
 
 Truth = list[tuple[Stream, int, bool]]

@@ -50,7 +50,7 @@ def test_the_readers_own_words(said):
         for sample in family.samples
         if not family.name.startswith(("python_", "process_"))  # of the client library itself
     )
-    ours = flat((name, labels, value) for _, name, labels, value in samples(data, "scrape", frozenset()))
+    ours = flat(samples(data, "scrape", frozenset()))
     assert ours.keys() == real.keys()
     # Ages are looked at when they are asked for; here at the same moment of a clock that stands.
     assert all(ours[key] == pytest.approx(real[key]) for key in real)
@@ -68,11 +68,11 @@ def test_otlp_has_the_same_names_without_the_scope(said):
                     sorted((k, float(v) if k == "le" else v) for k, v in labels.items() if not k.startswith("otel_"))
                 ),
             )
-            for _, name, labels, _ in samples(data, way)
+            for name, labels, _ in samples(data, way)
         }
 
     assert plain("otlp") == plain("scrape")
-    bounds = {labels["le"] for _, _, labels, _ in samples(data, "otlp") if "le" in labels}
+    bounds = {labels["le"] for _, labels, _ in samples(data, "otlp") if "le" in labels}
     assert {"60", "0.25", "16777216"} <= bounds
     assert not any(bound.endswith(".0") for bound in bounds)
 
@@ -81,7 +81,7 @@ def test_otlp_has_the_same_names_without_the_scope(said):
 def test_the_collectors_own_words(said):
     """What the Collector's exporter gives has the names and labels that the dashboards ask for."""
     _, data = said
-    ours = {(name, frozenset(labels)) for _, name, labels, _ in samples(data, "otlp", frozenset())}
+    ours = {(name, frozenset(labels)) for name, labels, _ in samples(data, "otlp", frozenset())}
     lines = re.findall(r"^([a-z_]+)\{(.*)\}$", COLLECTED.read_text(encoding="utf-8"), re.MULTILINE)
     theirs = {(name, frozenset(labels.split(",")) - {"job", "instance"}) for name, labels in lines if "claude" in name}
     assert theirs
@@ -106,5 +106,5 @@ def test_prometheus_takes_otlp_under_the_same_names(prometheus3, monkeypatch):
         (one.pop("__name__"), tuple(sorted((k, v) for k, v in one.items() if k not in ("job", "instance"))))
         for one in found
     }
-    ours = flat((name, labels, value) for _, name, labels, value in samples(data, "otlp", frozenset()))
+    ours = flat(samples(data, "otlp", frozenset()))
     assert ours.keys() == {pair for pair in real if pair[0] != "target_info"}
