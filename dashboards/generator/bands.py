@@ -32,11 +32,6 @@ class Band:
         """``59-62 s: nginx, AWS ALB, Kong``."""
         return f"{self.low:g}-{self.high:g} s: {', '.join(self.names)}"
 
-    @property
-    def limits(self) -> str:
-        """``60 s``, or ``29 s, 30 s`` where two share a bucket."""
-        return ", ".join(f"{seconds:g} s" for seconds in self.seconds)
-
 
 def bands(kind: LimitKind, bounds: Sequence[float]) -> tuple[Band, ...]:
     """The narrow buckets among ``bounds`` that hold limits of a kind, ascending. The client's own limits count too."""

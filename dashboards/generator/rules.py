@@ -124,7 +124,7 @@ def _failed_burn(burn: Burn) -> Alert:
         burn.keep,
         "{{ $labels.job }}: {{ $value | humanizePercentage }} of the Claude streams fail",
         f"Over {burn.long} and {burn.short} streams failed {burn.factor:g} times as often as the objective of "
-        f"{objectives.COMPLETED:.2%} completed allows. Streams that their caller ended do not count.",
+        f"{objectives.COMPLETED * 100:g} % completed allows. Streams that their caller ended do not count.",
         HEALTH,
     )
 

@@ -20,8 +20,7 @@ _CHOSEN: Final = (
     f'{field(a.REQUEST_MODEL)} =~ "${{model:regex}}"',
     f'{field(a.SERVER_ADDRESS)} =~ "${{server:regex}}"',
 )
-STREAMS: Final = " && ".join(_CHOSEN)
-"""The streams that the variables choose."""
+"""Conditions: the streams that the variables choose."""
 
 
 def where(*conditions: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from dashboards.generator.names import label, metric
 from dashboards.generator.promql import MODEL, SERVER
@@ -59,10 +59,6 @@ class Case:
     alert: str
     series: dict[str, str]
     firing: dict[int, list[dict[str, str]]]
-    summary: str = ""
-    """What the first firing alert says, its value included."""
-    at: int = 0
-    labels: dict[str, str] = field(default_factory=dict)
 
 
 def fires(alert, severity, **labels):
@@ -327,3 +323,54 @@ CASES += (
         {100: [], 300: []},
     ),
 )
+
+BOARD = "/d/claude-stream-"
+SAID = {
+    ("half of the streams fail for two hours", 83): [
+        (PAGE, "chat: 18.18% of the Claude streams fail", f"{BOARD}health?var-job=chat"),
+    ],
+    ("every first token is late for two hours", 125): [
+        (SLOW_PAGE, "chat: 100% of the Claude streams begin late", f"{BOARD}health?var-job=chat"),
+        (SLOW_TICKET, "chat: 51.61% of the Claude streams begin late", f"{BOARD}health?var-job=chat"),
+    ],
+    ("three cuts at 60 s, the first of which made the series", 83): [
+        (
+            CUT,
+            "chat: streams from gw.example.com are cut at idle:60s",
+            f"{BOARD}timeouts?var-job=chat&var-server=gw.example.com",
+        ),
+    ],
+    ("a tenth of the streams break off as overloaded, for ten minutes", 72): [
+        (
+            BROKEN,
+            "chat: 9.091% of the streams of claude-sonnet-5 break off as overloaded",
+            f"{BOARD}overload?var-job=chat&var-model=claude-sonnet-5",
+        ),
+    ],
+    ("two retries for each stream, for twenty minutes", 75): [
+        (
+            AMPLIFIED,
+            "chat: 3.00 HTTP requests to gw.example.com for each stream",
+            f"{BOARD}overload?var-job=chat&var-server=gw.example.com",
+        ),
+    ],
+    ("a third of the streams stall, for a quarter of an hour", 68): [
+        (STALLS, "chat: streams from gw.example.com stall", f"{BOARD}health?var-job=chat&var-server=gw.example.com"),
+    ],
+    ("the budget is empty for half an hour", 70): [
+        (
+            SPENT,
+            "chat: no retries left for claude-sonnet-5 at gw.example.com",
+            f"{BOARD}overload?var-job=chat&var-server=gw.example.com&var-model=claude-sonnet-5",
+        ),
+    ],
+    ("a full queue loses spans and metric points, for a quarter of an hour", 68): [
+        (
+            lost((signal, "not queued")),
+            f"collector: {signal} not queued by the Collector",
+            f"{BOARD}pipeline?var-collector=collector",
+        )
+        for signal in ("metric_points", "spans")
+    ],
+}
+"""What alerts say when they ring: by case and minute, each with its summary and the address of its dashboard."""

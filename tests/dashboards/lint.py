@@ -191,23 +191,23 @@ def queries_parse(board):
 
 def queries_keep_to_the_variables(board):
     for panel, target in targets(board):
-        for selector in selectors(target["expr"]):
+        found = selectors(target["expr"])
+        # What a query is about comes first; which processes were known is asked in the same scope.
+        about = OURS.get(name_of(found[0]))
+        has = {label(attribute) for attribute in about.attributes} if about else set()
+        for selector in found:
             said, name = matchers(selector), name_of(selector)
-            spec = OURS.get(name)
             if name == names.PROXY_ABORTS:
                 continue  # the log of a proxy knows no job of ours
             if said.get("job") not in (FILLED["job"], FILLED["collector"]):
                 yield f"{panel['title']}: {name} of every job, or of a fixed one"
-            needed = {label(x) for x in spec.attributes} if spec else set()
             for wanted in ("gen_ai_request_model", "server_address"):
-                free = "known" if name == metric(schema.REQUESTS) else ""
-                if (
-                    wanted in needed
-                    and said.get(wanted) != ".*"
-                    and not free
-                    and "application:" not in target["legendFormat"]
-                ):
+                if wanted in has and said.get(wanted) != FILLED["model"] and "collector" not in variables_of(board):
                     yield f"{panel['title']}: {name} without {wanted}"
+
+
+def variables_of(board):
+    return {one["name"] for one in board["templating"]["list"]}
 
 
 def queries_have_fitting_windows(board):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from dashboards.generator.rules import alerts
-from tests.dashboards.alert_cases import CASES
+from dashboards.generator.rules import RUNBOOK, alerts
+from tests.dashboards.alert_cases import CASES, SAID
 
 
 def exact(labels):
@@ -51,3 +51,51 @@ def test_every_alert_is_seen_to_fire_and_to_recover_and_to_stay_quiet(name):
     assert fired
     assert any(not case.firing[max(case.firing)] for case in fired)
     assert any(not found for case in mine if case not in fired for found in case.firing.values())
+
+
+VALUES = {'{{ $value | printf "%.0f" }}': "3", "{{ $value | humanize }}": "1", "{{ $labels.what }}": "not queued"}
+"""The values of the cases below, as descriptions have them."""
+
+
+def described(name, severity):
+    """The description of an alert, filled in."""
+    text = next(alert.description for alert in alerts() if (alert.name, alert.severity) == (name, severity))
+    for template, value in VALUES.items():
+        text = text.replace(template, value)
+    return text
+
+
+@pytest.mark.parametrize(("case", "minute"), SAID, ids=str)
+def test_what_they_say(case, minute, tmp_path, run_promtool, rule_files):
+    """Whole annotations, rendered by Prometheus' own templates: summary, description, and where to go on."""
+    played = next(one for one in CASES if one.name == case)
+    expected = [
+        {
+            "exp_labels": {key: value for key, value in labels.items() if key != "alertname"},
+            "exp_annotations": {
+                "summary": summary,
+                "description": described(labels["alertname"], labels["severity"]),
+                "dashboard_url": dashboard,
+                "runbook_url": f"{RUNBOOK}#{labels['alertname'].lower()}",
+            },
+        }
+        for labels, summary, dashboard in SAID[case, minute]
+    ]
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": series, "values": values} for series, values in played.series.items()],
+        "alert_rule_test": [{"eval_time": f"{minute}m", "alertname": played.alert, "exp_alerts": expected}],
+    }
+    whole = {"rule_files": [str(path) for path in rule_files], "evaluation_interval": "1m", "tests": [test]}
+    path = tmp_path / "test.yaml"
+    path.write_text(yaml.safe_dump(whole, width=10_000), encoding="utf-8")
+    run_promtool("test", "rules", path)
+
+
+def test_the_rules_are_valid(run_promtool, rule_files):
+    """`promtool check rules`, its lint included."""
+    run_promtool("check", "rules", "--lint-fatal", *rule_files)
+
+
+def test_every_alert_says_something_that_is_tested():
+    assert {labels["alertname"] for said in SAID.values() for labels, _, _ in said} == {one.name for one in alerts()}
