@@ -28,6 +28,8 @@ from grafana_foundation_sdk.models import tempo as t
 from grafana_foundation_sdk.models import text as x
 
 TAG: Final = "otel-claude-stream"
+COMPONENT: Final = "claude-stream"
+"""Label of every alert."""
 PROMETHEUS: Final = "datasource"
 TEMPO: Final = "tempo"
 SCHEMA_VERSION: Final = 41
@@ -251,6 +253,22 @@ def _data_source(name: str, kind: str, label: str) -> dashboard.DatasourceVariab
     return dashboard.DatasourceVariable(name).label(label).type(kind).description(f"The {label} to ask.")
 
 
+def _alerts(board: Board) -> dashboard.AnnotationQuery:
+    """Where alerts of the board's jobs rang, as marks on the curves."""
+    jobs = "$collector" if any(variable.name == "collector" for variable in board.variables) else "$job"
+    return (
+        dashboard.AnnotationQuery()
+        .name("Alerts")
+        .datasource(_SOURCES[PROMETHEUS])
+        .enable(enable=True)
+        .icon_color("red")
+        .expr(f'ALERTS{{alertstate="firing",component="{COMPONENT}",job=~"{jobs}"}}')
+        .step("60s")
+        .title_format("{{alertname}}")
+        .tag_keys("severity,job")
+    )
+
+
 def build(board: Board) -> dict[str, Any]:
     """Grafana's JSON of a dashboard, as plain data."""
     made = (
@@ -267,10 +285,12 @@ def build(board: Board) -> dict[str, Any]:
             dashboard.DashboardLink("Claude streams")
             .type(d.DashboardLinkType.DASHBOARDS)
             .tags([TAG])
+            .icon("dashboard")
             .as_dropdown(as_dropdown=False)
             .include_vars(include_vars=True)
             .keep_time(keep_time=True)
         )
+        .annotation(_alerts(board))
         .with_variable(_data_source(PROMETHEUS, "prometheus", "Prometheus"))
     )
     if board.traces:
@@ -293,6 +313,8 @@ def build(board: Board) -> dict[str, Any]:
         top += tallest
     plain: dict[str, Any] = json.loads(json.dumps(made.build(), cls=JSONEncoder))
     plain["schemaVersion"] = SCHEMA_VERSION
+    for link in plain["links"]:
+        del link["placement"]  # the SDK's default hides links in a menu
     for panel in plain["panels"]:
         if panel["type"] == "table":
             del panel["options"]["footer"]  # what the SDK adds, and today's Grafana does not know

@@ -20,6 +20,7 @@ from dashboards.generator.boards.shared import (
     judged,
     sent,
 )
+from dashboards.generator.build import COMPONENT
 from dashboards.generator.names import label
 from dashboards.generator.objectives import BURNS, WINDOWS, Burn
 from dashboards.generator.promql import (
@@ -284,7 +285,7 @@ def _alert(alert: Alert, runbook: str) -> dict[str, Any]:
         "expr": alert.expr,
         "for": alert.hold,
         "keep_firing_for": alert.keep,
-        "labels": {"severity": alert.severity, "component": "claude-stream"},
+        "labels": {"severity": alert.severity, "component": COMPONENT},
         "annotations": {
             "summary": alert.summary,
             "description": alert.description,

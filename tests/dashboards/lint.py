@@ -102,6 +102,20 @@ def is_linked_to_the_others(board):
     links = [link for link in board.get("links", ()) if link["type"] == "dashboards"]
     if not any(set(link["tags"]) <= set(board["tags"]) and link["keepTime"] and link["includeVars"] for link in links):
         yield "no link to the others of its tag that keeps time and variables"
+    if any("placement" in link for link in links):
+        yield "the link is hidden in a menu"
+
+
+def shows_when_alerts_rang(board):
+    found = [one for one in board["annotations"].get("list", ()) if one["expr"].startswith("ALERTS{")]
+    if len(found) != 1:
+        yield "alerts are not marked"
+        return
+    said = matchers(selectors(found[0]["expr"])[0])
+    if said["alertstate"] != "firing" or said["job"] not in (FILLED["job"], FILLED["collector"]):
+        yield "marks alerts of other jobs"
+    if found[0]["datasource"]["uid"] != SOURCES["prometheus"]:
+        yield "marks alerts of a fixed data source"
 
 
 def asks_for_its_data_source(board):
@@ -290,6 +304,7 @@ def traces_are_of_the_schema(board):
 RULES = (
     has_its_head,
     is_linked_to_the_others,
+    shows_when_alerts_rang,
     asks_for_its_data_source,
     has_the_variables,
     panels_speak,

@@ -95,6 +95,7 @@ def _trace(found):
 SPOILT = {
     "has_its_head": _without("uid"),
     "is_linked_to_the_others": _without("links", 0),
+    "shows_when_alerts_rang": _without("annotations", "list"),
     "asks_for_its_data_source": _without("templating", "list", 0),
     "has_the_variables": _without("templating", "list", 2, "allValue"),
     "panels_speak": _unit,
