@@ -111,3 +111,17 @@ def test_nothing_rings_for_a_job_with_a_stream_an_hour(rings, minute):
 def test_buffering_many_models_odd_names_and_restarts_ring_nothing_else(rings, minute):
     found = rings(minute, {"buffering", "many", "odd", "latest", "both", "headroom", "restarting"})
     assert {(x[0], x[2]) for x in found} <= {("ProxyTimeoutSignature", "restarting")}
+
+
+@pytest.mark.parametrize("minute", [120, 129, 175])
+def test_prometheus_3_comes_to_the_same(prometheus, prometheus3, rules, minute):
+    """Which alerts ring, for whom, in the current series of Prometheus. Values differ by what it extrapolates."""
+
+    def asked(of):
+        return {
+            (name, severity, *sorted(labels.items()))
+            for name, severity, expr in rules
+            for labels, _ in of.at(expr, START + minute * 60)
+        }
+
+    assert asked(prometheus3) == asked(prometheus)
