@@ -70,7 +70,7 @@ def picture(one: Picture, prometheus: Prometheus) -> Path:
     board = json.loads((ROOT / "grafana" / f"{one.board}.json").read_text(encoding="utf-8"))
     if one.row:
         board["panels"] = only(board["panels"], one.row)
-    values = {"job": one.job, "model": ".*", "server": ".*", "collector": "collector-new"}
+    values = {"job": one.job, "model": ".*", "server": ".*", "collector": "collector-suffixed"}
     start, end = (START + minute * 60 for minute in one.minutes)
     path = FOLDER / f"{one.name}.png"
     draw(

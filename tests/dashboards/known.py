@@ -347,7 +347,7 @@ def collector(name: str, panels: dict[str, dict[str, float]]) -> Known:
 
 COLLECTORS = (
     collector(
-        "collector-new",
+        "collector-suffixed",
         {
             "pipeline/Refused": {"": 30 * 90},
             "pipeline/Not queued": {"": 10},
@@ -362,20 +362,21 @@ COLLECTORS = (
                 "not delivered: otlp_grpc/traces": 0.1,
             },
             "pipeline/Tail sampling": {"aborted: sampled true": 0.1, "dropped too early (collector-1)": 0.1},
-            "pipeline/Memory": {"collector-new collector-1": 2.5e8},
+            "pipeline/Memory": {"collector-suffixed collector-1": 2.5e8},
         },
     ),
     collector(
-        "collector-old",
+        "collector-plain",
         {
             "pipeline/Refused": {"": 0.0},
             "pipeline/Not queued": {"": 0.0},
             "pipeline/Not delivered": {"": 0.0},
             "pipeline/Fullest queue": {"": 0.01},
             "pipeline/Received and sent": {"in: otlp": 10},
-            "pipeline/Queues": {"otlp (collector-1)": 0.01},
-            "pipeline/Refused and failed": {},
-            "pipeline/Memory": {"collector-old collector-1": 1e8},
+            "pipeline/Queues": {"otlp_http/traces (collector-1)": 0.01},
+            "pipeline/Refused and failed": {"refused: otlp": 0.0, "failed: otlp": 0.0},
+            "pipeline/Tail sampling": {"error: sampled true": 0.1, "dropped too early (collector-1)": 0.0},
+            "pipeline/Memory": {"collector-plain collector-1": 1e8},
         },
     ),
 )

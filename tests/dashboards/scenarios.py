@@ -207,7 +207,7 @@ SCENARIOS = (
 
 
 COLLECTORS: dict[str, dict[str, Callable[[float], float]]] = {
-    "collector-new": {
+    "collector-suffixed": {
         'otelcol_receiver_accepted_spans_total{receiver="otlp"}': lambda m: 600 * m,
         'otelcol_receiver_accepted_metric_points_total{receiver="otlp"}': lambda m: 1200 * m,
         'otelcol_receiver_refused_spans_total{receiver="otlp"}': lambda m: max(0, m - 150) * 60,
@@ -224,16 +224,22 @@ COLLECTORS: dict[str, dict[str, Callable[[float], float]]] = {
         'otelcol_processor_tail_sampling_count_traces_sampled_total{policy="aborted",sampled="true"}': lambda m: 6 * m,
         "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total": lambda m: max(0, m - 100) * 6,
     },
-    "collector-old": {
-        'otelcol_receiver_accepted_spans{receiver="otlp"}': lambda m: 600 * m,
-        'otelcol_exporter_queue_size{exporter="otlp"}': lambda _: 10,
-        'otelcol_exporter_queue_capacity{exporter="otlp"}': lambda _: 1000,
+    "collector-plain": {
+        'otelcol_receiver_accepted_spans{receiver="otlp",transport="http"}': lambda m: 600 * m,
+        'otelcol_receiver_refused_spans{receiver="otlp",transport="http"}': lambda _: 0,
+        'otelcol_receiver_failed_spans{receiver="otlp",transport="http"}': lambda _: 0,
+        'otelcol_exporter_queue_size{data_type="traces",exporter="otlp_http/traces"}': lambda _: 10,
+        'otelcol_exporter_queue_capacity{data_type="traces",exporter="otlp_http/traces"}': lambda _: 1000,
+        'otelcol_processor_tail_sampling_count_traces_sampled{decision="sampled",policy="error",sampled="true"}': (
+            lambda m: 6 * m
+        ),
+        "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early": lambda _: 0,
         "otelcol_process_uptime": lambda m: 60 * m,
         "otelcol_process_memory_rss": lambda _: 1e8,
     },
 }
-"""What a Collector would say of itself, with suffixes and without: series as functions of the minute. Made up: no
-Collector runs here."""
+"""What a Collector says of itself: series as functions of the minute. The values are made up. The plain names and their
+labels are those of a real one (0.158, read by Prometheus); others have suffixes, by version and reader."""
 
 PROXY_LOG = 'proxy_stream_aborts_total{proxy_product="nginx",proxy_cause="idle",proxy_phase="body"}'
 """What the Collector's overlay would count of nginx's error log: what it would say beside the scenario `alb`."""

@@ -91,7 +91,7 @@ def test_a_stream_that_hangs_is_told(rings):
 
 
 def test_a_collector_that_drops_is_told(rings):
-    names = {"collector-new", "collector-old", "collector"}
+    names = {"collector-suffixed", "collector-plain", "collector"}
     assert not {x for x in rings(140, names) if x[0] == "TelemetryPipelineDropping"}
     assert {x[0] for x in rings(175, names)} == {"TelemetryPipelineDropping"}
 
