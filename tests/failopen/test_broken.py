@@ -330,6 +330,7 @@ NOT_REACHED = {
             "_sdk.reading:_keep_other",
             "_sdk.reading:_place",
             "_session.handling:Handling._take",
+            "_session.session:StreamSession.answered",
             "_session.session:StreamSession.requests",
             "_session.session:StreamSession.elapsed",
             "_session.session:StreamSession.policy",
