@@ -132,6 +132,7 @@ def _odd(session: StreamSession, event: object, error: Exception) -> None:
         except Exception as failure:  # noqa: BLE001 - the boundary of the slow path
             _guard.report("read_event", failure)
         return
+    session.machine.odd = True  # nobody knows any more what the caller holds: nothing is told again
     _guard.report("read_event", error)
 
 

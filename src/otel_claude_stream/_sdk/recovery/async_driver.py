@@ -70,7 +70,7 @@ async def arecovering(frames: AsyncIterator[Any], response: Any, recovery: Recov
         for word in recovery.last_words(outcome, response):
             yield word
     finally:
-        failure = outcome = None  # the traceback of what is raised has this frame: a cycle otherwise
+        failure = outcome = recovery.latest = None  # the traceback of what is raised has this frame: a cycle otherwise
         if recovery.response is not None:
             await recovery.response.aclose()
             await first.aclose()
@@ -81,7 +81,7 @@ async def _recover(recovery: Recovery, failure: Failure, response: Any) -> Any:
         return await _drive(recovery.recover(failure, response), recovery)
     except Exception as error:  # noqa: BLE001 - the boundary: the caller gets the failure he would have got
         _guard.report("recovery", error)
-        return failure
+        return recovery.latest if failure.seam and recovery.latest is not None else failure
 
 
 async def _drive(steps: Steps, recovery: Recovery) -> Any:

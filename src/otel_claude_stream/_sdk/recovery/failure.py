@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+from otel_claude_stream import _guard
 from otel_claude_stream._core.end import End
 from otel_claude_stream._core.recovery.splice import SeamMismatch
 from otel_claude_stream._core.vocabulary import ErrorSource, Stop
@@ -47,6 +48,7 @@ def _error_type(frame: Any) -> str | None:
     return said[:_MAX_TYPE] if isinstance(said, str) else None
 
 
+@_guard.guarded("recovery", None)
 def truncation(response: Any) -> Exception:
     """What is raised for a body that ended before `message_stop`, on request: the SDK itself raises nothing.
 

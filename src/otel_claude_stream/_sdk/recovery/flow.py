@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Generator, Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from otel_claude_stream import _guard
@@ -44,6 +45,8 @@ class Recovery:
         self._resend = resend
         self.through = False
         """Content has been handed on: deltas need no look any more."""
+        self._unsure = False
+        """A failure of ours: nobody knows any more what a replay would duplicate."""
         self.complete = False
         """The stop reason came: nothing of the answer is missing, whatever happens to the connection."""
         self._held: list[tuple[Any, int, int, int]] = []
@@ -54,6 +57,9 @@ class Recovery:
         self._seam: SeamFinder | None = None
         self._seam_told = True
         self._original: Failure | None = None
+        """What broke the text that is being continued, until the continuation fits."""
+        self.latest: Failure | None = None
+        """What led to the attempt that is being read: what the caller gets if nothing of it may be handed on."""
         self._log: list[str] = []
         self._frame: Any = None
         self.response: Any = None
@@ -84,8 +90,9 @@ class Recovery:
             _guard.report("recovery", error)
             if self._splice is not None:  # nobody knows what the caller may be given of it
                 raise SeamMismatch(SeamResult.MISMATCH) from None
-            self.through = True  # from here on it goes on untouched
-            return self._released_with(frame)
+            self.through = self._unsure = True  # from here on it goes on untouched
+            held, self._held, self.session.held = self._held, [], 0
+            return [*(other for other, *_ in held if other is not frame), frame]
 
     @property
     def splicing(self) -> bool:
@@ -95,6 +102,7 @@ class Recovery:
     def _adopt(self, stream: Any) -> Any:
         """Read on from another stream. The SDK's own tracing has a span for it, and hears of no event by itself."""
         self.response = stream.response
+        self._held.clear()
         observer = getattr(stream, "_observer", None)
         if observer is not None:
             observer.begin()
@@ -146,14 +154,16 @@ class Recovery:
         names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
         self.session.said = sum(value for name in names if isinstance(value := usage.get(name), int)), 0
 
-    def _released_with(self, frame: Any) -> Iterator[Any]:
-        yield from self.release()
-        yield frame
+    def _released_with(self, frame: Any) -> Iterable[Any]:
+        return chain(self.release(), (frame,))
 
     def release(self) -> Iterator[Any]:
         """What was held back, each with the clocks of its arrival."""
-        session, held = self.session, self._held
-        self._held = []
+        held, self._held = self._held, []
+        return self._by_their_clocks(held)
+
+    def _by_their_clocks(self, held: list[tuple[Any, int, int, int]]) -> Iterator[Any]:
+        session = self.session
         now = session.arrived, session.waited
         session.held = 0
         try:
@@ -193,7 +203,7 @@ class Recovery:
     def requests(self) -> Steps:
         """The first request, and the ones that follow while there is no response, if those are ours to make."""
         own = self.policy.sdk_retries is SdkRetries.OWN
-        call = self._resend.first(0 if own else max(0, self.policy.limits.max_requests - 1))
+        call = self._resend.first(0 if own else max(0, self.policy.limits.max_requests - 1)) or self._resend.call
         while True:
             result = yield Send(call)
             if not own or not isinstance(result, Exception):
@@ -208,12 +218,15 @@ class Recovery:
         """The steps after a failure. Returns the stream to read on, or the failure that the caller gets."""
         if self.complete or self.session.ended:  # nothing is missing, or nobody waits for it any more
             return failure
+        if self._unsure:
+            return self._give_up(failure)
         if failure.seam:
             self.session.seam_found(self._strategy.value, failure.seam, fits=False)
             self._log.append(f"the continuation did not fit: {failure.seam}")
-            return self._give_up(self._original or failure)
+            return self._give_up(self._original or self.latest or failure)
         decision = self._decide(failure)
         while decision.action is not Action.GIVE_UP:
+            self.latest = failure
             if decision.action is Action.RESUME:
                 self._original = self._original or failure
             if response is not None:
@@ -263,12 +276,9 @@ class Recovery:
         return 0 if self.policy.sdk_retries is SdkRetries.OWN else max(0, self._left())
 
     def _prepare_replay(self) -> Any:
-        self._held.clear()
-        self._splice = self._native = None
-        self._seam_told = True
-        kept = self.kept
+        splice, kept = None, self.kept
         if kept is not None and kept.delivered.started:
-            self._splice = Splice.replay(
+            splice = Splice.replay(
                 started=True,
                 message_id=kept.message_id,
                 next_index=kept.next_index,
@@ -276,7 +286,10 @@ class Recovery:
                 open_type=kept.open_type,
                 drop_thinking=not self.policy.commit.thinking_is_output,
             )
-        return self._resend.again(self._sdk_retries())
+        call = self._resend.again(self._sdk_retries())
+        self._splice, self._native = splice, None
+        self._seam_told = True
+        return call
 
     def _prepare_continuation(self, strategy: Strategy | None = None) -> Any:
         kept = self.kept
@@ -293,14 +306,11 @@ class Recovery:
         self._native = None
         return self._resend.with_body(continue_body(body, text, self._strategy, resume), self._sdk_retries())
 
+    @_guard.guarded("recovery", GAVE_UP)  # the boundary: the caller gets the failure he would have got
     def _decide(self, failure: Failure, *, before_response: bool = False) -> Decision:
-        try:
-            if before_response and failure.error is not None:
-                answered(self.session, failure.error)
-            decision = self.session.broke(failure.end(), before_response=before_response)
-        except Exception as error:  # noqa: BLE001 - the boundary: the caller gets the failure he would have got
-            _guard.report("recovery", error)
-            return GAVE_UP
+        if before_response and failure.error is not None:
+            answered(self.session, failure.error)
+        decision = self.session.broke(failure.end(), before_response=before_response)
         self._log.append(self.session.last_failure(decision))
         return decision
 
@@ -308,6 +318,7 @@ class Recovery:
         self.session.annotate = self.note  # the SDK has yet to make the exception of an `error` event
         return failure
 
+    @_guard.guarded("recovery", None)
     def note(self, error: BaseException) -> None:
         """Say on an exception what had been tried, if anything was."""
         if len(self._log) < 2:  # the failure itself, and no other attempt
@@ -318,7 +329,7 @@ class Recovery:
 
     def last_words(self, failure: Failure, response: Any) -> Iterator[Any]:
         """What the caller gets of the failure that stands: what he would have got without us, if it was the first."""
-        self._original = None
+        self._original = self.latest = None
         yield from self.release()
         if failure.frame is not None:
             yield failure.frame  # the SDK raises
@@ -345,6 +356,7 @@ class Recovery:
             entered.leave()
 
     # --- The caller leaves -----------------------------------------------------------------------------------------
+    @_guard.guarded("recovery", None)
     def leave(self) -> None:
         """The caller closed the stream: nothing is sent any more, and a back-off ends at once. From any thread."""
         self.left.set()
@@ -352,6 +364,7 @@ class Recovery:
             self.leave_async()
 
 
+@_guard.guarded("recovery", None)
 def recovery_of(session: StreamSession | None) -> Recovery | None:
     """The recovery of a session, if the policy of its call says more than to observe."""
     found = session.recovery if session is not None else None

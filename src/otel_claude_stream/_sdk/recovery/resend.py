@@ -31,14 +31,15 @@ class Resend:
         """The JSON body of the original request; `extra_body` wins, as in the SDK."""
         return body_of(self._options)
 
+    @property
+    def call(self) -> Call:
+        """The call as it was made."""
+        return self._args, self._kwargs
+
+    @_guard.guarded("recovery", None)  # the boundary: the first attempt is made whatever happens
     def first(self, most: int) -> Call:
         """The call as it was made, with at most `most` retries by the SDK."""
-        try:
-            if self._retries() > most:
-                return self._with(max_retries=most)
-        except Exception as error:  # noqa: BLE001 - the boundary: the first attempt is made whatever happens
-            _guard.report("recovery", error)
-        return self._args, self._kwargs
+        return self._with(max_retries=most) if self._retries() > most else self.call
 
     def again(self, most: int) -> Call:
         """The same request once more, answered by a stream whatever the application asked for."""

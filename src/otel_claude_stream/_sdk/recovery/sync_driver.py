@@ -61,7 +61,7 @@ def recovering(frames: Iterator[Any], response: Any, recovery: Recovery) -> Iter
             take_over(first, response)
         yield from recovery.last_words(outcome, response)
     finally:
-        failure = outcome = None  # the traceback of what is raised has this frame: a cycle otherwise
+        failure = outcome = recovery.latest = None  # the traceback of what is raised has this frame: a cycle otherwise
         if recovery.response is not None:
             recovery.response.close()
             first.close()
@@ -72,7 +72,7 @@ def _recover(recovery: Recovery, failure: Failure, response: Any) -> Any:
         return _drive(recovery.recover(failure, response), recovery)
     except Exception as error:  # noqa: BLE001 - the boundary: the caller gets the failure he would have got
         _guard.report("recovery", error)
-        return failure
+        return recovery.latest if failure.seam and recovery.latest is not None else failure
 
 
 def _drive(steps: Steps, recovery: Recovery) -> Any:

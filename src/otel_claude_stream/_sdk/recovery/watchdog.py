@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+from otel_claude_stream import _guard
 from otel_claude_stream._core.recovery.policy import Watchdog
 from otel_claude_stream._session import StreamSession
 
@@ -35,13 +36,17 @@ class WatchedReads:
 
     def check(self) -> None:
         """Raise if the stream is overdue: a read time-out of the HTTP library in use, under a name of its own."""
-        name = self._session.overdue(self._watchdog)
+        name = self._overdue()
         if name is None:
             return
         kind = _made.get((self._base, name))
         if kind is None:
             kind = _made[self._base, name] = type(name, (self._base,), {"__module__": __name__})
         raise kind(_MESSAGES[name], request=self._request)
+
+    @_guard.guarded("watchdog", None)
+    def _overdue(self) -> str | None:
+        return self._session.overdue(self._watchdog)
 
     def sync_reads(self, inner: Iterator[bytes]) -> Iterator[bytes]:
         """The bytes of a body, until it is overdue."""
