@@ -10,11 +10,11 @@ NOX := $(TOOLS) -m nox
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types bench docs clean
+.PHONY: help demo test lint types bench docs dashboards pictures clean
 SHELL := /bin/sh
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 14
 
 demo: .venv/installed ## install into .venv and run the demo: no account, no collector
 	@.venv/bin/otel-claude-stream demo
@@ -33,6 +33,12 @@ bench: .venv-tools/installed ## measure the overhead
 
 docs: .venv-tools/installed ## write the generated text anew
 	@$(NOX) -s docs
+
+dashboards: .venv-tools/installed ## write the dashboards, the rules and the alerts anew
+	@$(NOX) -s draw
+
+pictures: .venv-tools/installed ## draw the dashboards, as README and runbook show them
+	@$(NOX) -s draw -- pictures
 
 clean: ## remove environments, caches and results
 	rm -rf .venv .venv-tools .nox build dist .coverage .coverage.* htmlcov

@@ -23,12 +23,16 @@ PYTHONS = nox.project.python_versions(PROJECT)
 # The first of each generation whose streaming differs, between the oldest and the newest that `tests` covers.
 MATRIX = ("0.75.0", "0.97.0", "0.125.0", "1.13.0", "1.17.0")
 
+# Tests with a session and dependencies of their own.
+DASHBOARDS = "tests/dashboards"
+APART = (f"--ignore={DASHBOARDS}",)
+
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|venv"  # uv comes with nox[uv]; without it plain venv and pip do the same, slower
 nox.options.reuse_venv = "yes"
 nox.options.stop_on_first_error = False
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["lint", "types", "imports", "build", "drift", "core", "tests"]
+nox.options.sessions = ["lint", "types", "imports", "build", "drift", "core", "tests", "dashboards"]
 
 
 # uv does not read pip's variables. Whoever set those up for pip gets the same from uv.
@@ -111,7 +115,7 @@ def lint(session: nox.Session) -> None:
     session.install("--upgrade", *group("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
-    session.run("codespell", "src", "tests", *(str(path.name) for path in sorted(ROOT.glob("*.md"))))
+    session.run("codespell", "src", "tests", "dashboards", *(str(path.name) for path in sorted(ROOT.glob("*.md"))))
 
 
 @nox.session
@@ -145,8 +149,9 @@ def types(session: nox.Session) -> None:
 @nox.session
 def drift(session: nox.Session) -> None:
     """Whether the generated text equals what the schema generates."""
-    session.install("--upgrade", *run_time("instruments", "policy"), *group("docs"))
+    session.install("--upgrade", *run_time("instruments", "policy"), *group("docs"), *group("dashboards"))
     session.run("python", "-m", "otel_claude_stream._telemetry.render", "--check", env={"PYTHONPATH": "src"})
+    session.run("python", "-m", "dashboards.generator", "--check", env={"PYTHONPATH": "src"})
 
 
 @nox.session(default=False)
@@ -173,7 +178,7 @@ def tests(session: nox.Session, combo: str) -> None:
     """The whole suite, with the newest and with the oldest of everything we support."""
     pins = ["wrapt>=2"] if combo == "newest" else lower_bounds()
     install_wheel(session, "test", pins=pins)
-    pytest(session, f"tests-{combo}")
+    pytest(session, f"tests-{combo}", *APART)
 
 
 @nox.session(default=False, requires=["build"])
@@ -181,14 +186,14 @@ def tests(session: nox.Session, combo: str) -> None:
 def matrix(session: nox.Session, anthropic: str) -> None:
     """The whole suite with SDKs between the oldest and the newest."""
     install_wheel(session, "test", pins=exactly(anthropic))
-    pytest(session, f"matrix-{anthropic}")
+    pytest(session, f"matrix-{anthropic}", *APART)
 
 
 @nox.session(default=False, requires=["build"], python=PYTHONS)
 def pythons(session: nox.Session) -> None:
     """The whole suite with every Python we support that is installed."""
     install_wheel(session, "test", pins=[])
-    pytest(session, f"python-{session.python}")
+    pytest(session, f"python-{session.python}", *APART)
 
 
 @nox.session(default=False, requires=["build"])
@@ -196,7 +201,7 @@ def coverage(session: nox.Session) -> None:
     """What the whole suite executes of the whole package."""
     install_wheel(session, "test", pins=[])
     session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()).resolve() / "coverage")
-    pytest(session, "coverage", runner=("coverage", "run", "--source=otel_claude_stream", "-m"))
+    pytest(session, "coverage", *APART, runner=("coverage", "run", "--source=otel_claude_stream", "-m"))
     session.run("coverage", "report")
 
 
@@ -212,3 +217,22 @@ def demo(session: nox.Session) -> None:
     """The demo, from the wheel."""
     install_wheel(session, pins=[])
     session.run("otel-claude-stream", "demo", *session.posargs)
+
+
+@nox.session(requires=["build"])
+def dashboards(session: nox.Session) -> None:
+    """The dashboards and the rules, against a real Prometheus."""
+    install_wheel(session, "dashboards", pins=[])
+    # A current Prometheus, compiled once where Go is at hand; where it is not, the tests of it skip and say so.
+    session.run("python", "-m", "tests.dashboards.build_prometheus", success_codes=[0, 1])
+    pytest(session, "dashboards", DASHBOARDS)
+
+
+@nox.session(default=False)
+def draw(session: nox.Session) -> None:
+    """Write the dashboards and the rules anew; with `-- pictures` draw them as well."""
+    session.install("--upgrade", *run_time("instruments", "otlp", "policy"), *group("dashboards"))
+    session.env["PYTHONPATH"] = "src"
+    session.run("python", "-m", "dashboards.generator")
+    if "pictures" in session.posargs:
+        session.run("python", "-m", "dashboards.pictures")

@@ -23,7 +23,7 @@ from otel_claude_stream._core.machine import StreamMachine
 from otel_claude_stream._core.recent import RecentBytes
 from otel_claude_stream._core.recovery.delivered import DeliveredBlocks
 from otel_claude_stream._core.recovery.policy import RetryPolicy, Watchdog
-from otel_claude_stream._core.recovery.situation import Action, Decision
+from otel_claude_stream._core.recovery.situation import Action, Blocker, Decision
 from otel_claude_stream._core.stalls import StallWatch
 from otel_claude_stream._core.summary import Summary
 from otel_claude_stream._core.vocabulary import AbortReason, Origin, Outcome, Phase, Stop
@@ -67,11 +67,11 @@ class StreamSession:
         "_head_wait",
         "_latch",
         "_largest_gap",
+        "_its_reason",
         "_last_failure",
         "_last_wait",
-        "_its_reason",
-        "_lost_wait",
         "_limits",
+        "_lost_wait",
         "_opened_at",
         "_pending_reply",
         "_recent",
@@ -106,6 +106,7 @@ class StreamSession:
         "recovery",
         "said",
         "seam",
+        "stopped_by",
         "waited",
     )
 
@@ -176,6 +177,8 @@ class StreamSession:
         """How the last continuation fitted."""
         self.said = (0, 0)
         """Input tokens (cache included) and output tokens that the attempt under way has said."""
+        self.stopped_by: Blocker | None = None
+        """The cap of the policy that ended the SDK's own retries."""
         self.held = 0
         """Events that came and are held back until the first content."""
         # The hot path's.
@@ -204,6 +207,10 @@ class StreamSession:
     def attempt_answered(self, reply: Reply) -> None:
         """An attempt got a response that may lead to a retry."""
         self._pending_reply = reply
+
+    def spend(self) -> bool:
+        """Take a retry of the SDK's own loop out of the budget; False if there is none left."""
+        return self._handling.take()
 
     @property
     def answered(self) -> bool:
@@ -344,6 +351,8 @@ class StreamSession:
             requests=attempt,
             before_response=before_response,
         )
+        if decision.blocked_by is Blocker.SDK and self.stopped_by is not None:
+            decision = replace(decision, blocked_by=self.stopped_by)
         reason = verdict.reason or AbortReason.STREAM_ERROR
         self._last_failure = (reason.value, facts.phase.value)
         self._told = True
@@ -522,9 +531,7 @@ class StreamSession:
             self._last_decision(facts, verdict, reply, now)
         if verdict.reason is not None:
             machine.own("abort", now, abort_detail(facts, verdict))
-        # During a back-off: the attempt that was to follow was never sent.
-        self._sending = self._sending and now >= self._attempt_started
-        if self._sending:
+        if self._sending and now >= self._attempt_started:  # else the caller left in the back-off: nothing was sent
             unanswered = self._reply is None or self._unanswered
             its_reply = self._pending_reply if unanswered else reply
             failed = verdict.reason if unanswered or verdict.outcome is Outcome.FAILED else None
