@@ -212,6 +212,7 @@ def test_what_fails_before_the_first_content_is_made_good(said, course, way):
     api = Storyteller(tale, [*course, WHOLE])
     policy = RetryPolicy(mode=Mode.RETRY, sdk_retries=SdkRetries.OWN, limits=GENEROUS)
     seen = Call(policy, way).made(api)
+    assert_one_message(raw(seen.events))
     assert (text(raw(seen.events)), seen.error, api.requests) == (said, [], len(course) + 1)
 
 
@@ -238,4 +239,5 @@ def test_a_text_that_breaks_is_gone_on_with(where, how, manner, model, way):
     if 0 < handed < 64:  # too short to go on with
         assert api.requests == 1
         return
+    assert_one_message(raw(seen.events))
     assert (text(raw(seen.events)), seen.error, api.requests) == (LONG, [], 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.recovery.story import WHOLE, Storyteller, Tale, Turn, status
+from tests.recovery.story import WHOLE, Storyteller, Tale, Turn, broken, status
 from tests.telemetry.rig import by, instrumented, read
 
 from otel_claude_stream._core.recovery.policy import (
@@ -118,3 +118,17 @@ def test_owned_the_retries_are_the_policys(monkeypatch, way, retries, turn):
         if point["value"]
     }
     assert layers == {"policy"}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("at", [1, 13])
+def test_the_requests_of_both_add_up(monkeypatch, way, at):
+    """A stream that broke, and an API that is busy from then on: the SDK's retries of the later attempt count too."""
+    api = Storyteller(
+        Tale(("Once upon a time there was a story that was long enough to be gone on with. " * 2,)),
+        [broken(at), status(529)],
+    )
+    policy = replace(ACTING, mode=Mode.RESUME, limits=RetryLimits(max_requests=3))
+    seen, _ = played(monkeypatch, api, way, policy)
+    assert seen.error
+    assert api.requests == 3

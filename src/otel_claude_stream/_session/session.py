@@ -531,9 +531,7 @@ class StreamSession:
             self._last_decision(facts, verdict, reply, now)
         if verdict.reason is not None:
             machine.own("abort", now, abort_detail(facts, verdict))
-        # During a back-off: the attempt that was to follow was never sent.
-        self._sending = self._sending and now >= self._attempt_started
-        if self._sending:
+        if self._sending and now >= self._attempt_started:  # else the caller left in the back-off: nothing was sent
             unanswered = self._reply is None or self._unanswered
             its_reply = self._pending_reply if unanswered else reply
             failed = verdict.reason if unanswered or verdict.outcome is Outcome.FAILED else None

@@ -7,7 +7,7 @@ from typing import Any
 
 from otel_claude_stream import _guard
 from otel_claude_stream._core.machine import DELTA
-from otel_claude_stream._sdk.recovery.failure import Failure
+from otel_claude_stream._sdk.recovery.failure import Failure, Standing
 from otel_claude_stream._sdk.recovery.flow import Recovery, Steps
 from otel_claude_stream._sdk.recovery.steps import Close, Send, Sleep
 from otel_claude_stream._sdk.recovery.taken_over import take_over
@@ -40,6 +40,7 @@ async def arecovering(frames: AsyncIterator[Any], response: Any, recovery: Recov
     """The frames of a stream, and of the attempts that follow it."""
     source, first = frames, response
     failure = outcome = None
+    standing = Standing()
     try:
         while True:
             failure = None
@@ -62,7 +63,7 @@ async def arecovering(frames: AsyncIterator[Any], response: Any, recovery: Recov
                 failure = Failure.of(error)
             if failure is None:
                 return
-            outcome = await _recover(recovery, failure, response)
+            outcome = await _recover(recovery, failure, response, standing)
             if isinstance(outcome, Failure):
                 break
             source, response = outcome._iter_events(), recovery.response  # noqa: SLF001 - what the SDK itself reads
@@ -70,18 +71,18 @@ async def arecovering(frames: AsyncIterator[Any], response: Any, recovery: Recov
         for word in recovery.last_words(outcome, response):
             yield word
     finally:
-        failure = outcome = recovery.latest = None  # the traceback of what is raised has this frame: a cycle otherwise
+        failure = outcome = standing = None  # the traceback of what is raised has this frame: a cycle otherwise
         if recovery.response is not None:
             await recovery.response.aclose()
             await first.aclose()
 
 
-async def _recover(recovery: Recovery, failure: Failure, response: Any) -> Any:
+async def _recover(recovery: Recovery, failure: Failure, response: Any, standing: Standing) -> Any:
     try:
-        return await _drive(recovery.recover(failure, response), recovery)
+        return await _drive(recovery.recover(failure, response, standing), recovery)
     except Exception as error:  # noqa: BLE001 - the boundary: the caller gets the failure he would have got
         _guard.report("recovery", error)
-        return recovery.latest if failure.seam and recovery.latest is not None else failure
+        return standing.latest if failure.seam and standing.latest is not None else failure
 
 
 async def _drive(steps: Steps, recovery: Recovery) -> Any:

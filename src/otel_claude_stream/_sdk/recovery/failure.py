@@ -48,6 +48,20 @@ def _error_type(frame: Any) -> str | None:
     return said[:_MAX_TYPE] if isinstance(said, str) else None
 
 
+@dataclass(slots=True)
+class Standing:
+    """The failures that may yet be raised, kept by the frame of a driver.
+
+    Not by the session, which lives as long as the stream is open: their tracebacks have that frame, and a stream that
+    was dropped would never be let go.
+    """
+
+    original: Failure | None = None
+    """What broke the text that is being continued, until the continuation fits."""
+    latest: Failure | None = None
+    """What led to the attempt that is being read: what the caller gets if nothing of it may be handed on."""
+
+
 @_guard.guarded("recovery", None)
 def truncation(response: Any) -> Exception:
     """What is raised for a body that ended before `message_stop`, on request: the SDK itself raises nothing.

@@ -25,7 +25,7 @@ from otel_claude_stream._core.recovery.splice import SeamMismatch, Splice
 from otel_claude_stream._sdk.ends import answered
 from otel_claude_stream._sdk.entering import Entered
 from otel_claude_stream._sdk.reading import LEGACY_FRAME
-from otel_claude_stream._sdk.recovery.failure import Failure, truncation
+from otel_claude_stream._sdk.recovery.failure import Failure, Standing, truncation
 from otel_claude_stream._sdk.recovery.resend import Resend
 from otel_claude_stream._sdk.recovery.steps import Close, Send, Sleep, Step
 from otel_claude_stream._sdk.replies import status_of
@@ -56,10 +56,6 @@ class Recovery:
         """The SDK's own tracing of the stream that is being read, and that stream, if it is not the first one."""
         self._seam: SeamFinder | None = None
         self._seam_told = True
-        self._original: Failure | None = None
-        """What broke the text that is being continued, until the continuation fits."""
-        self.latest: Failure | None = None
-        """What led to the attempt that is being read: what the caller gets if nothing of it may be handed on."""
         self._log: list[str] = []
         self._frame: Any = None
         self.response: Any = None
@@ -188,7 +184,6 @@ class Recovery:
             return
         self._seam_told = True
         self.session.seam_found(self._strategy.value, seam.result.value, fits=True)
-        self._original = None  # what breaks from here on is another failure
 
     def _made(self, name: str, data: dict[str, Any]) -> Any:
         """A frame of the SDK's own class, as its decoder would have made it."""
@@ -214,21 +209,21 @@ class Recovery:
                 return result
             yield Sleep(decision.delay)
 
-    def recover(self, failure: Failure, response: Any) -> Steps:
+    def recover(self, failure: Failure, response: Any, standing: Standing) -> Steps:
         """The steps after a failure. Returns the stream to read on, or the failure that the caller gets."""
-        if self.complete or self.session.ended:  # nothing is missing, or nobody waits for it any more
+        if self.complete or self._unsure or self.session.ended:  # nothing is missing, or nobody waits for it any more
             return failure
-        if self._unsure:
-            return self._give_up(failure)
+        if self._seam_told:  # there is none, or it was found: what broke now is another failure
+            standing.original = None
         if failure.seam:
             self.session.seam_found(self._strategy.value, failure.seam, fits=False)
             self._log.append(f"the continuation did not fit: {failure.seam}")
-            return self._give_up(self._original or self.latest or failure)
+            return self._give_up(standing.original or standing.latest or failure)
         decision = self._decide(failure)
         while decision.action is not Action.GIVE_UP:
-            self.latest = failure
+            standing.latest = failure
             if decision.action is Action.RESUME:
-                self._original = self._original or failure
+                standing.original = standing.original or failure
             if response is not None:
                 yield Close(response)
                 response = None
@@ -245,7 +240,7 @@ class Recovery:
                 return self._adopt(result)
             failure = Failure(error=result)
             decision = self._decide(failure, before_response=True)
-        return self._give_up(self._original or failure)
+        return self._give_up(standing.original or failure)
 
     def _send(self, action: Action) -> Steps:
         """Make the request of an attempt. Returns the stream, the exception it ended with, or None if it cannot be."""
@@ -329,7 +324,6 @@ class Recovery:
 
     def last_words(self, failure: Failure, response: Any) -> Iterator[Any]:
         """What the caller gets of the failure that stands: what he would have got without us, if it was the first."""
-        self._original = self.latest = None
         yield from self.release()
         if failure.frame is not None:
             yield failure.frame  # the SDK raises
