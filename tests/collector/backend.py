@@ -7,15 +7,15 @@ import threading
 from contextlib import contextmanager
 
 from otel_claude_stream.cli import receiver
-from tests.collector.running import eventually
-from tests.proxies.servers import HOST, free_port
+from tests.collector.running import eventually, free_ports
+from tests.proxies.servers import HOST
 
 
 class Backend:
     """Listens on one port whenever it is up; what came in is kept over outages."""
 
     def __init__(self):
-        self.port = free_port()
+        (self.port,) = free_ports(1)
         self.messages = []
         self.errors = []
         self._server = None

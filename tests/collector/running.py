@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.proxies.servers import HOST, free_port, reap
+from tests.proxies.servers import HOST, reap
 
 FILES = Path(__file__).resolve().parents[2] / "collector"
 GATEWAY = FILES / "gateway.yaml"
@@ -27,6 +29,16 @@ QUICK = {
     "OTELCOL_HEALTHY_PERCENT": "100",
 }
 """Settings of the gateway for tests that do not wait for its own."""
+
+
+def free_ports(count):
+    """Ports that nobody has, below those from which the system takes the near ends of connections."""
+    found = []
+    while len(found) < count:
+        port = random.randrange(12000, 32000)
+        with suppress(OSError), socket.create_server((HOST, port)):
+            found.append(port)
+    return found
 
 
 def get(url, timeout=5.0):
@@ -60,7 +72,7 @@ class Collector:
     def __post_init__(self):
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log = self.folder / "collector.log"
-        self.grpc, self.http, self.health, self.telemetry, self.scrape = (free_port() for _ in range(5))
+        self.grpc, self.http, self.health, self.telemetry, self.scrape = free_ports(5)
         self.process = None
         self.settings = {
             "OTELCOL_OTLP_GRPC": f"{HOST}:{self.grpc}",
@@ -131,7 +143,7 @@ class Collector:
         return sum(
             float(line.rpartition(" ")[2])
             for line in text.splitlines()
-            if line.partition("{")[0] == name and all(label in line for label in wanted)
+            if line.replace("{", " ").partition(" ")[0] == name and all(label in line for label in wanted)
         )
 
     def scraped(self):

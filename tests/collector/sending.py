@@ -114,6 +114,18 @@ def gauge(name, *points):
     return {"name": name, "unit": "s", "gauge": {"dataPoints": list(points)}}
 
 
+def bucket(bounds, counts, **values):
+    """One data point of a histogram."""
+    made = point(0, **values)
+    del made["asInt"]
+    total = sum(counts)
+    return {**made, "count": str(total), "sum": 4.0, "bucketCounts": [str(n) for n in counts], "explicitBounds": bounds}
+
+
+def histogram(name, *points):
+    return {"name": name, "unit": "s", "histogram": {"aggregationTemporality": CUMULATIVE, "dataPoints": list(points)}}
+
+
 def logs(*records, resource=None):
     return {
         "resourceLogs": [
