@@ -95,4 +95,4 @@ def backend():
         yield one.up()
     finally:
         one.down()
-        assert one.errors == []
+        assert one.errors == [], one.errors
