@@ -31,7 +31,7 @@ def exit_on_sigterm() -> None:
 
 
 def flushed(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a handler of AWS Lambda, or the target of a `multiprocessing.Process`, which skips exit handlers."""
+    """Decorate a handler of AWS Lambda, or anything else after which no exit handler runs."""
 
     @functools.wraps(handler)
     def wrapper(*args: Any, **kwargs: Any) -> Any:

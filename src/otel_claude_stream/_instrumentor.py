@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -17,7 +18,9 @@ from opentelemetry.trace import get_tracer
 from otel_claude_stream import _guard
 from otel_claude_stream._config import Declared, Problem, StreamConfig, declared, load
 from otel_claude_stream._core.limits import KNOWN_LIMITS, parse_limits
+from otel_claude_stream._core.recovery.policy import RetryPolicy
 from otel_claude_stream._sdk.hooks import Hooks
+from otel_claude_stream._sdk.policies import Policies
 from otel_claude_stream._sdk.streams import OpenStreams
 from otel_claude_stream._sdk.watching import Watch
 from otel_claude_stream._telemetry.emitter import Emitter
@@ -31,6 +34,9 @@ INSTRUMENTS = ("anthropic >= 0.50, < 3",)
 
 CLOCK = time.perf_counter_ns
 """The monotonic clock of new instrumentations, in nanoseconds. Replaced by benchmarks."""
+
+CHANCE = random.random
+"""Where new instrumentations get the jitter of a back-off from. Replaced by tests."""
 
 _hooks = Hooks()
 _streams = OpenStreams()
@@ -91,6 +97,7 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
         meter_provider: Any = None,
         logger_provider: Any = None,
         config: StreamConfig | None = None,
+        retry_policy: RetryPolicy | None = None,
         skip_dep_check: bool | None = None,  # noqa: ARG002 - the base class passes its own arguments on
         raise_exception_on_conflict: bool | None = None,  # noqa: ARG002 - as above
         **settings: Any,
@@ -102,18 +109,21 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
             return
 
         def watch() -> Watch:
+            policies = Policies(policy, clock=clock, chance=chance)
             emitter = Emitter(
                 get_tracer(SCOPE, __version__, tracer_provider),
                 get_meter(SCOPE, __version__, meter_provider),
                 LogEvents(get_logger(SCOPE, __version__, logger_provider)),
                 merged,
                 _streams,
+                budgets=policies.left if policies.active else None,
             )
             _guard.on_report(emitter.internal_error)
             limits = parse_limits(merged.limits) if merged.limits else KNOWN_LIMITS
-            return Watch(emitter, merged, limits, _streams, monotonic=clock)
+            return Watch(emitter, merged, limits, _streams, policies, monotonic=clock)
 
-        clock = CLOCK
+        clock, chance = CLOCK, CHANCE
+        policy = retry_policy or RetryPolicy()
         _streams.forget_labels()
         _streams.tell_stalls(merged.stall_thresholds)
         _hooks.install(cast("Watch", _LateWatch(watch)))

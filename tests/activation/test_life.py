@@ -87,7 +87,7 @@ def a_freeze_as_in_the_example(api: str, tmp: Path) -> None:
 
 def forking(*arguments: str) -> Callable[[str, Path], None]:
     def case(api: str, tmp: Path) -> None:
-        found = run(python("-W", "ignore", app("forks.py"), *arguments), api, PYTHONPATH=path_folder())
+        found = run(python("-W", "ignore", app("forks.py"), *arguments), api, PYTHONPATH=path_folder(), **SLOW)
         assert (found.code, found.out, found.err) == (0, "Hello there.\n", "")
         models = Counter(span.attributes["gen_ai.request.model"] for span in found.collected.ours)
         before = {"parent-before": 1, "parent-open": 1} if "before" in arguments else {}
@@ -97,7 +97,12 @@ def forking(*arguments: str) -> Callable[[str, Path], None]:
     return case
 
 
-for arguments in (("fork", "before"), ("multiprocessing-fork", "before"), ("multiprocessing-spawn",)):
+for arguments in (
+    ("fork", "before"),
+    ("multiprocessing-fork", "before"),
+    ("multiprocessing-spawn",),
+    ("multiprocessing-forkserver",),
+):
     together.add("_".join(arguments), forking(*arguments))
 
 

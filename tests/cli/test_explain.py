@@ -65,6 +65,7 @@ What came
        0.00 s  ping
        0.00 s  content_block_delta [0] text x3, 13 characters, over 200 ms, longest wait 100 ms
        0.20 s  nothing for 60.0 s: not a byte
+      60.20 s  a retry policy would give up (too short)
       60.20 s  end: connection closed, the application got httpx2.RemoteProtocolError
 
 How it ended
@@ -100,6 +101,7 @@ What came (a recorded body: its head and its times are not known)
   content_block_start [0]
   ping
   content_block_delta [0] text x3, 13 characters
+  a retry policy would give up (too short)
   end: truncated, nothing was raised
 
 How it ended
@@ -458,6 +460,7 @@ def test_spans_as_the_exporter_writes_them(monkeypatch, capsys: pytest.CaptureFi
         "content_block_start [0]",
         "ping",
         "content_block_delta [0] text x3",
+        "a retry policy would give up (too short)",
         "end: connection reset",
     ]
 

@@ -23,7 +23,8 @@ MODULES = (
         for module in pkgutil.iter_modules(sdk.__path__)
         if module.name not in INSTALLING
     ),
-    "otel_claude_stream._session",
+    "otel_claude_stream._session.handling",
+    "otel_claude_stream._session.session",
     "otel_claude_stream._core.call",
     "otel_claude_stream._core.endings",
     "otel_claude_stream._core.journal",

@@ -59,6 +59,25 @@ def retry(at: float, number: int, reason: str, status: int, *, after: float, del
     return (at, ".retry", said)
 
 
+def refusal(
+    at: float, reason: str, phase: str, blocked_by: str, *, number: int = 1, status: int = 200, **said: Any
+) -> Any:
+    """The event of a decision that a policy would have taken, and that is to do nothing."""
+    found = {
+        ".attempt": number,
+        ".phase": phase,
+        ".request_id": f"req_{number}",
+        ".retry.blocked_by": blocked_by,
+        ".retry.decision": "give_up",
+        ".retry.dry_run": True,
+        ".retry.layer": "policy",
+        ".retry.reason": reason,
+        "http.response.status_code": status,
+        **said,
+    }
+    return (at, ".retry", found)
+
+
 def stall(at: float, threshold: str, kind: str, gap: float, block: str) -> Any:
     """The event of a stall."""
     said = {".stall.threshold": threshold, ".stall.kind": kind, ".event.gap": gap, ".block.type": block}
@@ -267,6 +286,7 @@ SPANS = {
                 *BEGUN,
                 deltas(0.3, 0, "text", 10, count=2, gap=0.02, over=0.02),
                 (0.32, ".error", {"error.type": "overloaded_error"}),
+                refusal(0.32, "overloaded", "streaming", "too_short"),
                 abort(0.32, "overloaded", "anthropic", "streaming"),
             ],
             status=("ERROR", "overloaded"),
@@ -389,6 +409,7 @@ SPANS = {
             events=[
                 retry(0.0, 1, "overloaded", 529, after=0.25, delay=0.25),
                 retry(0.25, 2, "overloaded", 529, after=0.25, delay=0.25),
+                refusal(0.5, "overloaded", "awaiting_response", "sdk", number=3, status=529, **{".retry.after": 0.25}),
                 abort(0.5, "overloaded", "anthropic", "awaiting_response"),
             ],
             status=("ERROR", "overloaded"),
@@ -402,6 +423,7 @@ SPANS = {
             events=[
                 *BEGUN,
                 deltas(0.3, 0, "text", 10, count=2, gap=0.02, over=0.02),
+                refusal(0.32, "truncated", "streaming", "too_short"),
                 abort(0.32, "truncated", "unknown", "streaming"),
             ],
             status=("ERROR", "truncated"),
@@ -437,6 +459,7 @@ SPANS = {
                 stall(60.37, "10s", "silent", 60.05, "text"),
                 stall(60.37, "30s", "silent", 60.05, "text"),
                 stall(60.37, "60s", "silent", 60.05, "text"),
+                refusal(60.37, "connection_closed", "streaming", "too_short"),
                 abort(60.37, "connection_closed", "intermediary", "streaming", idle=60.05, limit="idle:60s"),
             ],
             status=("ERROR", "connection_closed"),

@@ -21,6 +21,8 @@ import anyio
 from anthropic import _base_client
 
 from otel_claude_stream import ClaudeStreamInstrumentor, _instrumentor
+from otel_claude_stream._sdk import policies
+from otel_claude_stream._sdk.recovery import async_driver, sync_driver
 from otel_claude_stream._sdk.stall_ticker import StallTicker
 from otel_claude_stream._sdk.watching import Watch
 from otel_claude_stream.testing import Capture, CutMidChunk, Hang, ManualClock, Pause, Reset, Script
@@ -216,6 +218,14 @@ def by(clock: ManualClock, monkeypatch: Any) -> Iterator[None]:
     async def sleep(seconds: float) -> None:
         clock.advance(seconds)
 
+    def wait(recovery: Any, seconds: float) -> bool:
+        clock.advance(seconds)
+        return not recovery.left.is_set()
+
+    async def await_(recovery: Any, seconds: float) -> bool:
+        return wait(recovery, seconds)
+
+    policies._budgets.reset()  # of the whole process: what other tests spent is not this one's
     with monkeypatch.context() as patch:
         patch.setattr(_instrumentor, "CLOCK", clock.monotonic_ns)
         patch.setattr(_instrumentor, "Watch", functools.partial(Watch, wall=clock.time_ns))
@@ -223,6 +233,9 @@ def by(clock: ManualClock, monkeypatch: Any) -> Iterator[None]:
         patch.setattr(_base_client, "time", SimpleNamespace(**{**vars(time), "sleep": clock.advance}))
         patch.setattr(_base_client, "random", lambda: 0.0)  # its back-off is not scattered
         patch.setattr(anyio, "sleep", sleep)
+        patch.setattr(_instrumentor, "CHANCE", lambda: 0.5)
+        patch.setattr(sync_driver, "sleep", wait)
+        patch.setattr(async_driver, "sleep", await_)
         # Its thread goes by real time: it would look, or not, just when a script moves the clock.
         patch.setattr(StallTicker, "wake", lambda _: None)
         yield

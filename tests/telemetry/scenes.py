@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from otel_claude_stream._core.recovery.policy import Mode, RetryPolicy
 from otel_claude_stream.testing import CutMidChunk, End, Error, Event, Hang, Pause, Ping, Reset, Script
 
 MESSAGE = Script.message("Hello, big wide world!", gap=0.02, first_token_after=0.3, cache_read=100, cache_creation=7)
@@ -15,6 +16,22 @@ def after(script: Script, events: int, *steps: Any) -> Script:
     """The first events of a script, then other steps."""
     return replace(script, steps=(*script.cut_after(events, End()).steps[:-1], *steps))
 
+
+STORY = "The quick brown fox jumps over the lazy dog, and goes home to sleep under the old oak tree until morning."
+
+
+def told(text: str, **said: Any) -> Script:
+    """A message of ten deltas."""
+    return Script.message(text, deltas=10, gap=0.02, first_token_after=0.3, **said)
+
+
+def goes_on(after: str, repeats: int = 48) -> Script:
+    """A continuation of the story: the end of what was told, and the rest."""
+    return told(after[-repeats:] + STORY[len(after) :])
+
+
+RETRY = RetryPolicy(mode=Mode.RETRY)
+RESUME = RetryPolicy(mode=Mode.RESUME)
 
 BUSY = Script.http_error(529, headers=[("retry-after-ms", "250")])
 LIMITED = Script.http_error(429, headers=[("retry-after", "2")])
@@ -69,5 +86,8 @@ SCENES: dict[str, Scene] = {
     "slow to fail": Scene(
         after(MESSAGE, 2, Pause(0.1), Event("new_thing", {}), Pause(0.1), Error()), {"semconv": "latest"}
     ),
+    "replayed": Scene((told(STORY).cut_after(2, Error()), told(STORY)), {"retry_policy": RETRY}),
+    "resumed": Scene((told(STORY).cut_after(11, CutMidChunk()), goes_on(STORY[:83])), {"retry_policy": RESUME}),
+    "not resumed": Scene((told(STORY).cut_after(11, CutMidChunk()), told("Of course!")), {"retry_policy": RESUME}),
     "pinged": Scene(after(MESSAGE, 3, Pause(5), Ping(), Pause(7), Ping(), *MESSAGE.steps[4:])),
 }

@@ -39,6 +39,12 @@ def aborted(reason, origin, phase, limit="none"):
     return [(said, 1)]
 
 
+def refused(reason, blocked_by):
+    """The point of a decision that a policy would have taken, and that is to do nothing."""
+    said = {".retry.blocked_by": blocked_by, ".retry.decision": "give_up", ".retry.dry_run": True}
+    return [({**said, ".retry.reason": reason}, 1)]
+
+
 def stalled(kind, *thresholds):
     return [({".stall.kind": kind, ".stall.threshold": threshold}, 1) for threshold in thresholds]
 
@@ -78,6 +84,7 @@ POINTS = {
         ".aborts": aborted("overloaded", "anthropic", "streaming"),
         ".duration": [({".outcome": "failed"}, (1, 0.32))],
         ".output_tokens.wasted": [({".abort.reason": "overloaded"}, 2)],
+        ".retry.decisions": refused("overloaded", "too_short"),
         **genai(0.32, chunks=(1, 0.02), error="overloaded_error", usage=False),
     },
     "cut after silence": {
@@ -88,6 +95,7 @@ POINTS = {
         ".duration": [({".outcome": "failed"}, (1, 60.37))],
         ".longest_silence": [({".outcome": "failed"}, (1, 60.05))],
         ".output_tokens.wasted": [({".abort.reason": "connection_closed"}, 2)],
+        ".retry.decisions": refused("connection_closed", "too_short"),
         ".stalls": stalled("silent", "10s", "30s", "60s"),
         **genai(60.37, chunks=(1, 0.02), error="connection_closed", usage=False),
     },
@@ -114,6 +122,7 @@ POINTS = {
         ".duration": [({".outcome": "failed"}, (1, 3.0))],
         ".requests": [({".retry.layer": "sdk"}, 3)],
         ".retries": [({".retry.decision": "retry", ".retry.layer": "sdk", ".retry.reason": "connection_closed"}, 2)],
+        ".retry.decisions": refused("connection_closed", "sdk"),
         ".retry.delay": [({".retry.reason": "connection_closed"}, (2, 1.5))],
         "gen_ai.client.operation.duration": [({**CALL, "error.type": "connection_closed"}, (1, 3.0))],
     },
@@ -170,6 +179,7 @@ def test_the_series_that_alerts_ask_for_exist_before_their_first_event(monkeypat
     for name, expected in (
         ("aborts", zeros.aborts()),
         ("retries", zeros.retries()),
+        ("retry.decisions", zeros.decisions(active=False)),
         ("stalls", zeros.stalls((10.0, 30.0, 60.0, 180.0))),
     ):
         found = [

@@ -94,6 +94,7 @@ def test_a_log_record_leads_to_its_stream(monkeypatch):
         ("claude.stream.ping", "DEBUG"),
         ("claude.stream.content_block_delta", "DEBUG"),
         ("claude.stream.error", "WARN"),
+        ("claude.stream.retry", "WARN"),
         ("claude.stream.abort", "WARN"),
     ]
     for log in capture.logs():

@@ -129,6 +129,7 @@ def test_an_event_with_the_name_of_one_of_ours_is_told_apart(monkeypatch):
         (0.3, ".content_block_start"),
         (0.3, ".sse_stall"),
         (0.3, ".new_thing"),
+        (0.3, ".retry"),
         (0.3, ".abort"),
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from otel_claude_stream._core.recovery.situation import Traits
 from otel_claude_stream._core.vocabulary import AbortReason
 
 
@@ -24,6 +25,8 @@ class Call:
     top_p: float | None = None
     top_k: int | None = None
     read_timeout: float | None = None
+    traits: Traits = field(default_factory=Traits)
+    """What decides whether its answer could be repeated or continued."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class Reply:
     content_type: str = ""
     request_id: str | None = None
     retry_after: float | None = None
+    should_retry: bool | None = None
+    """What `x-should-retry` said."""
     fingerprint: dict[str, str] = field(default_factory=dict)
     """Lower-case names of the headers that tell who speaks: server, via, x-..."""
 
@@ -56,3 +61,8 @@ class Attempt:
     """Why it failed; None for one that got its response."""
     delay: float | None = None
     """Seconds of back-off that followed; None if no attempt followed."""
+    characters: int = 0
+    """Characters that it wrote."""
+    input_tokens: int = 0
+    """Those that it said, cache included."""
+    output_tokens: int = 0

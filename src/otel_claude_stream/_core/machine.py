@@ -7,6 +7,7 @@ input: an event out of order, twice, or of an unknown type moves the state no fu
 from __future__ import annotations
 
 from otel_claude_stream._core.journal import Entry, Journal
+from otel_claude_stream._core.recovery.situation import Delivered
 from otel_claude_stream._core.vocabulary import Phase
 
 TRANSITIONS: dict[str, Phase] = {
@@ -22,6 +23,9 @@ TRANSITIONS: dict[str, Phase] = {
 _ORDER = {phase: rank for rank, phase in enumerate(Phase)}
 
 DELTA = "content_block_delta"
+
+TEXT = "text"
+"""The attribute of a delta of text that holds it; what the run of such deltas has as its `content`."""
 
 CORE_TYPES = frozenset(TRANSITIONS)
 """The event types of a message, which the SDK parses and hands to the caller."""
@@ -66,6 +70,7 @@ class StreamMachine:
         "cache_creation",
         "cache_read",
         "characters",
+        "citations",
         "deltas",
         "error_type",
         "first_block",
@@ -79,6 +84,7 @@ class StreamMachine:
         "message_start",
         "message_stop",
         "model",
+        "odd",
         "open_block",
         "others",
         "output_tokens",
@@ -87,6 +93,9 @@ class StreamMachine:
         "reasoning_tokens",
         "run",
         "stop_reason",
+        "text",
+        "thinking",
+        "tool",
     )
 
     def __init__(self, *, deltas: str = "coalesce", budget: int = 96) -> None:
@@ -105,6 +114,10 @@ class StreamMachine:
         self.characters = 0
         self.first_block = ""
         self.open_block = ""
+        self.text = 0
+        """Characters of text in the runs that are over."""
+        self.thinking = self.tool = self.citations = self.odd = False
+        """Whether there was content of this kind; `odd` is what nobody knows how to join."""
         self.largest_gap = 0
         self.largest_ping_gap = 0
         self.last_ping_at: int | None = None
@@ -131,10 +144,36 @@ class StreamMachine:
         """Events of the message so far; pings, errors and unknown types left out."""
         return self.events - self.pings
 
+    @property
+    def all_characters(self) -> int:
+        """Characters of content, those of the run that is being counted up included."""
+        return self.characters + self.run.characters
+
+    def said(self, *, final: bool) -> tuple[int, int]:
+        """Input tokens (cache included), and if they are `final`, output tokens; 0 for what was not said."""
+        said = (self.input_tokens or 0) + (self.cache_read or 0) + (self.cache_creation or 0)
+        return said, (self.output_tokens or 0) if final else 0
+
+    @property
+    def delivered(self) -> Delivered:
+        """What the caller has been handed."""
+        run = self.run
+        return Delivered(
+            started=self.message_start,
+            thinking=self.thinking,
+            text=self.text + (run.characters if run.block == "text" else 0),
+            tool=self.tool,
+            citations=self.citations,
+            other=self.odd,
+            finished=self.message_delta,
+        )
+
     def delta(self, index: int | None, kind: str, size: int, at: int, gap: int) -> bool:
         """A content delta of `size` characters. True if it is the first of the stream."""
         run = self.run
         if run.index == index and not self._all:
+            if kind == "citations_delta":
+                self.citations = True
             run.count += 1
             run.characters += size
             run.last_at = at
@@ -152,11 +191,24 @@ class StreamMachine:
             self.first_block = block
         # The wait before the first token is the time to first token, not a gap between chunks.
         run = Entry(DELTA, at, 0 if first else gap, characters=size, index=index, block=block)
+        if kind != "text_delta":
+            self._hold(block, kind)
         run.content = _CONTENT_OF.get(kind, "")
         run.open = run.content != "" and not self._all
         run.order = self.events
         self.run = run
         return first
+
+    def _hold(self, block: str, kind: str) -> None:
+        """The caller holds content that is not plain text."""
+        if kind == "citations_delta":
+            self.citations = True
+        elif block == "thinking":
+            self.thinking = True
+        elif "tool" in block:
+            self.tool = True
+        else:
+            self.odd = True
 
     def waits(self, since: int) -> None:
         """The reader waits; the last bytes came at `since`. The run goes on, but its next delta has a gap to tell."""
@@ -175,6 +227,8 @@ class StreamMachine:
         self.run = _NO_RUN
         self.deltas += run.count
         self.characters += run.characters
+        if run.block == "text":
+            self.text += run.characters
         self.largest_gap = max(self.largest_gap, run.gap)
         if not self._none:
             self.journal.add(run)
@@ -230,6 +284,8 @@ class StreamMachine:
     def block_start(self, index: int | None, block_type: str, at: int, gap: int) -> None:
         """`content_block_start`."""
         kind = block_kind(block_type)
+        if kind != "text" and block_type != "thinking":  # an empty block of thinking holds nothing yet
+            self._hold("tool_use" if "tool" in block_type else kind, block_type)
         self._open_index = index
         self.blocks += 1
         self.open_block = kind

@@ -35,6 +35,12 @@ class Summary:
     time_to_first_token: float | None
     writing_time: float | None
     """From the first token to the last event of the message, the caller's time left out."""
+    recovered: str | None = None
+    """What the policy did about a failure: `retry`, `resume` (maybe both), None if nothing."""
+    seam: str | None = None
+    """How the last continuation fitted; None if there was none."""
+    resumed: bool = False
+    """The caller holds text of a continuation."""
 
     @property
     def usage_complete(self) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from otel_claude_stream import _guard
-from otel_claude_stream._core.machine import CORE_TYPES, DELTA
-from otel_claude_stream._sdk.ends import stream_ended, stream_failed
+from otel_claude_stream._core.machine import CORE_TYPES, DELTA, TEXT
+from otel_claude_stream._sdk.ends import annotate, stream_ended, stream_failed
 from otel_claude_stream._sdk.reading import read_event, read_frame, read_odd_event
 from otel_claude_stream._session import StreamSession
 
@@ -19,7 +19,7 @@ class AsyncEvents:
     SDK's, and a dropped stream would release its connection later than without us.
     """
 
-    __slots__ = ("_inner", "_machine", "_next", "_run", "_session")
+    __slots__ = ("_inner", "_keep", "_machine", "_next", "_run", "_session")
 
     def __init__(self, inner: AsyncIterator[Any], session: StreamSession) -> None:
         self._inner = inner
@@ -27,6 +27,7 @@ class AsyncEvents:
         self._session = session
         self._machine = session.machine
         self._run = session.machine.run
+        self._keep: Callable[[str], None] | None = None
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self
@@ -38,16 +39,21 @@ class AsyncEvents:
             stream_ended(self._session)
             raise
         except BaseException as error:
+            annotate(self._session, error)
             stream_failed(self._session, error)
             raise
         run = self._run
         try:
             if run.open and event.type == DELTA:  # one more of a burst: the case that has to be cheap
-                run.characters += len(getattr(event.delta, run.content))
+                content = getattr(event.delta, run.content)
+                run.characters += len(content)
                 run.count += 1
+                if self._keep is not None:
+                    self._keep(content)
             else:
                 read_event(self._session, event)
-                self._run = self._machine.run
+                self._run = run = self._machine.run
+                self._keep = self._session.keep if run.content == TEXT else None
         except Exception:  # noqa: BLE001 - an odd shape: told by the slow path, whose guard reports
             read_odd_event(self._session, event)
         return event

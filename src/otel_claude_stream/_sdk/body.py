@@ -12,6 +12,7 @@ from typing import Any
 from otel_claude_stream import _guard
 from otel_claude_stream._core.call import Reply
 from otel_claude_stream._sdk.ends import body_closed, body_ended, body_failed
+from otel_claude_stream._sdk.recovery.watchdog import WatchedReads
 from otel_claude_stream._sdk.unread import UnreadBody
 from otel_claude_stream._session import WAIT_NS, StreamSession
 
@@ -109,13 +110,15 @@ class TimedBody:
     more than all the rest of this package.
     """
 
-    __slots__ = ("_session", "_unread", "_wrapped", "stream_observer")
+    __slots__ = ("_session", "_unread", "_wrapped", "stream_observer", "watched")
 
     def __init__(self, wrapped: Any, session: StreamSession, reply: Reply) -> None:
         self._wrapped = wrapped
         self._session = session
         self._unread = UnreadBody(session, reply)
         self.stream_observer = getattr(wrapped, "stream_observer", None)
+        self.watched: WatchedReads | None = None
+        """What gives up a body that stalls, where the policy says so."""
 
     @property  # type: ignore[misc] # what `isinstance` asks besides the type
     def __class__(self) -> type:
@@ -127,7 +130,8 @@ class TimedBody:
     def __iter__(self) -> Iterator[bytes]:
         inner: Iterator[bytes] = iter(self._wrapped)
         try:
-            return sync_reads(inner, self._session, self._unread)
+            timed = sync_reads(inner, self._session, self._unread)
+            return timed if self.watched is None else self.watched.sync_reads(timed)
         except Exception as failure:  # noqa: BLE001 - the boundary
             _guard.report("read", failure)
             return inner
@@ -136,7 +140,8 @@ class TimedBody:
         inner = self._wrapped.__aiter__()
         reads = AsyncGeneratorReads if hasattr(inner, "aclose") else AsyncReads
         try:
-            return reads(inner, self._session, self._unread)
+            timed = reads(inner, self._session, self._unread)
+            return timed if self.watched is None else self.watched.async_reads(timed)
         except Exception as failure:  # noqa: BLE001 - the boundary
             _guard.report("read", failure)
             return inner  # type: ignore[no-any-return] # the wrapped body's own

@@ -9,6 +9,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from otel_claude_stream._core.call import Call
+from otel_claude_stream._core.recovery.continuation import traits_of
 from otel_claude_stream._sdk.stack import runs_above
 
 MESSAGES_PATH = "/messages"
@@ -64,6 +65,7 @@ def call_of(client: object, options: object, cast_to: object, setting: str) -> C
         top_p=_number(request.get("top_p")),
         top_k=_whole(request.get("top_k")),
         read_timeout=_read_timeout(client, options),
+        traits=traits_of(request),
     )
 
 

@@ -65,15 +65,22 @@ def stream_failed(session: StreamSession, error: BaseException) -> None:
         session.end(end_by(error))
 
 
+@_guard.guarded("annotate", None)
+def annotate(session: StreamSession, error: BaseException) -> None:
+    """Say on the exception what had been tried before, if the policy tried anything."""
+    if session.annotate is not None and isinstance(error, Exception):
+        session.annotate(error)
+
+
 @_ending("request_failed")
 def request_failed(session: StreamSession, error: BaseException) -> None:
     """The call raised before there was a stream."""
-    _answered(session, error)
+    answered(session, error)
     stream_failed(session, error)
 
 
 @_guard.guarded("request_failed", None)
-def _answered(session: StreamSession, error: BaseException) -> None:
+def answered(session: StreamSession, error: BaseException) -> None:
     """The error may have the response of the last attempt, which the SDK does not ask itself whether to retry."""
     response = getattr(error, "response", None)
     if response is not None:

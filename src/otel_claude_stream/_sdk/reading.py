@@ -9,6 +9,7 @@ import json
 
 from otel_claude_stream import _guard
 from otel_claude_stream._core.machine import CORE_TYPES
+from otel_claude_stream._core.recovery.delivered import DeliveredBlocks
 from otel_claude_stream._session import BURST_NS, StreamSession
 
 LEGACY_FRAME = "completion"
@@ -27,6 +28,8 @@ def read_event(session: StreamSession, event: object) -> None:
             delta = event.delta  # type: ignore[attr-defined]
             delta_kind = delta.type
             size = len(delta.text) if delta_kind == "text_delta" else _size(delta, delta_kind)
+            if session.kept is not None:
+                _keep_delta(session.kept, event, delta, delta_kind)
             session.progress = session.waited
             if session.machine.delta(event.index, delta_kind, size, session.arrived, gap):  # type: ignore[attr-defined]
                 if gap > BURST_NS:
@@ -46,6 +49,36 @@ def read_odd_event(session: StreamSession, event: object) -> None:
     read_event(session, event)
 
 
+def _keep_delta(kept: DeliveredBlocks, event: object, delta: object, kind: str) -> None:
+    text = delta.text if kind == "text_delta" else ""  # type: ignore[attr-defined] # by its kind
+    kept.delta(_place(event, kept), kind, text)
+
+
+def _keep_other(kept: DeliveredBlocks, event: object, kind: object) -> None:
+    """Take note, for a later attempt, of what the caller is handed besides deltas."""
+    if kind == "content_block_start":
+        block = getattr(event, "content_block", None)
+        text = getattr(block, "text", "")
+        whole = any(getattr(block, name, None) for name in ("text", "thinking", "signature", "data", "citations"))
+        kept.start(
+            _place(event, kept), str(getattr(block, "type", "")), not whole, text if isinstance(text, str) else ""
+        )
+    elif kind == "content_block_stop":
+        kept.stop(_place(event, kept))
+    elif kind == "message_start":
+        kept.message_start(_text(getattr(event, "message", None), "id"))
+    elif kind == "message_delta":
+        kept.message_delta()
+
+
+def _place(event: object, kept: DeliveredBlocks) -> int:
+    """The index of the block that an event belongs to; that of the open one where it does not say."""
+    index = _index(event)
+    if index is not None:
+        return index
+    return kept.open_index if kept.open_index is not None else kept.next_index
+
+
 def _size(delta: object, kind: str) -> int:
     if kind == "thinking_delta":
         return len(delta.thinking)  # type: ignore[attr-defined]
@@ -62,6 +95,8 @@ def _read_other(session: StreamSession, event: object, kind: object, gap: int) -
     machine, at = session.machine, session.arrived
     if gap > BURST_NS:
         session.on_gap(gap)
+    if session.kept is not None:
+        _keep_other(session.kept, event, kind)
     if kind == "content_block_start":
         block = getattr(event, "content_block", None)
         machine.block_start(_index(event), str(getattr(block, "type", "")), at, gap)
@@ -131,6 +166,7 @@ def _usage(session: StreamSession, usage: object, *, final: bool) -> None:
         reasoning=_tokens(getattr(usage, "output_tokens_details", None), "thinking_tokens"),
         final=final,
     )
+    session.said = session.machine.said(final=final)
 
 
 def _data(frame: object) -> dict[str, object]:

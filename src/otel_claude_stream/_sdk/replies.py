@@ -18,10 +18,12 @@ FINGERPRINT_HEADERS = frozenset({
 })  # fmt: skip
 """The headers that tell who speaks. Names and values of products; nothing of these is the user's."""
 
-_READ = FINGERPRINT_HEADERS | {"content-type", "request-id", "retry-after", "retry-after-ms"}
+_READ = FINGERPRINT_HEADERS | {"content-type", "request-id", "retry-after", "retry-after-ms", "x-should-retry"}
 
 FIRST_OTHER_STATUS = 300
 """From here on a status is no success: a redirection that leads nowhere is raised like an error."""
+
+_WORDS = {"true": True, "false": False}
 
 _MAX_VALUE = 128
 _MAX_WORDING = 2000
@@ -36,6 +38,7 @@ def reply_of(response: object) -> Reply:
         content_type=headers.get("content-type", "").partition(";")[0].strip().lower(),
         request_id=headers.get("request-id"),
         retry_after=_retry_after(headers),
+        should_retry=_WORDS.get(headers.get("x-should-retry", "").strip().lower()),
         fingerprint={name: value[:_MAX_VALUE] for name, value in headers.items() if name in FINGERPRINT_HEADERS},
     )
 

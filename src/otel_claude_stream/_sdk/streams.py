@@ -14,6 +14,7 @@ from typing import Any
 from otel_claude_stream import _guard
 from otel_claude_stream._core.end import End
 from otel_claude_stream._core.vocabulary import Stop
+from otel_claude_stream._sdk.children import at_end_of_child
 from otel_claude_stream._sdk.stack import runs_above
 from otel_claude_stream._sdk.stall_ticker import StallTicker
 from otel_claude_stream._session import StreamSession
@@ -34,6 +35,7 @@ class OpenStreams:
         self._ticker: StallTicker | None = None
         self._thresholds: tuple[float, ...] = ()
         self._exit_registered = False
+        self._child_looked_at = False
         os.register_at_fork(after_in_child=self._after_fork)
 
     def add(self, session: StreamSession) -> None:
@@ -49,6 +51,9 @@ class OpenStreams:
             # which was registered when they were made, must still be to come.
             self._exit_registered = True
             atexit.register(self._at_exit)
+        if not self._child_looked_at:
+            self._child_looked_at = True
+            at_end_of_child(self._at_exit)
 
     def forget_labels(self) -> None:
         """Begin anew to tell of sets of labels without open streams: those of an instrumentation that is over."""
@@ -140,6 +145,7 @@ class OpenStreams:
             session.disown()
         self._sessions.clear()
         self._ticker = None  # threads do not survive a fork
+        self._child_looked_at = False
         self._late.clear()
 
 

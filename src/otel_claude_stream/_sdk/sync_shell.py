@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from otel_claude_stream import _guard
-from otel_claude_stream._core.machine import CORE_TYPES, DELTA
-from otel_claude_stream._sdk.ends import stream_ended, stream_failed
+from otel_claude_stream._core.machine import CORE_TYPES, DELTA, TEXT
+from otel_claude_stream._sdk.ends import annotate, stream_ended, stream_failed
 from otel_claude_stream._sdk.reading import read_event, read_frame, read_odd_event
 from otel_claude_stream._session import StreamSession
 
@@ -15,19 +15,25 @@ from otel_claude_stream._session import StreamSession
 def sync_events(inner: Iterator[Any], session: StreamSession) -> Iterator[Any]:
     """The parsed events of a stream, on their way to the caller."""
     machine, run = session.machine, session.machine.run
+    keep = None
     try:
         for event in inner:
             try:
                 if run.open and event.type == DELTA:  # one more of a burst: the case that has to be cheap
-                    run.characters += len(getattr(event.delta, run.content))
+                    content = getattr(event.delta, run.content)
+                    run.characters += len(content)
                     run.count += 1
+                    if keep is not None:
+                        keep(content)
                 else:
                     read_event(session, event)
                     run = machine.run
+                    keep = session.keep if run.content == TEXT else None
             except Exception:  # noqa: BLE001 - an odd shape: told by the slow path, whose guard reports
                 read_odd_event(session, event)
             yield event
     except BaseException as error:
+        annotate(session, error)
         stream_failed(session, error)
         raise
     stream_ended(session)

@@ -2,62 +2,46 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from opentelemetry import context as otel_context
-from opentelemetry import trace
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from otel_claude_stream import _guard
 from otel_claude_stream._config import StreamConfig
 from otel_claude_stream._core.limits import Limit
+from otel_claude_stream._core.recovery.policy import RetryPolicy
 from otel_claude_stream._sdk.async_shell import AsyncEvents, AsyncFrames
 from otel_claude_stream._sdk.body import TimedBody
 from otel_claude_stream._sdk.calls import call_of, is_message_stream
 from otel_claude_stream._sdk.ends import request_failed, stream_closed
+from otel_claude_stream._sdk.entering import Entered, current
 from otel_claude_stream._sdk.faults import fault_of_attempt
+from otel_claude_stream._sdk.policies import Policies
+from otel_claude_stream._sdk.recovery.async_driver import arecovering, close_async, send_async
+from otel_claude_stream._sdk.recovery.flow import Recovery, recovery_of
+from otel_claude_stream._sdk.recovery.resend import Resend
+from otel_claude_stream._sdk.recovery.sdk_loop import longest_sleep, stops_sdk
+from otel_claude_stream._sdk.recovery.sync_driver import close_sync, recovering, send_sync
+from otel_claude_stream._sdk.recovery.watchdog import watched
 from otel_claude_stream._sdk.replies import end_by, reply_of
 from otel_claude_stream._sdk.streams import OpenStreams
 from otel_claude_stream._sdk.sync_shell import sync_events, sync_frames
 from otel_claude_stream._session import StreamSession
 from otel_claude_stream._telemetry.emitter import Emitter
 
-if TYPE_CHECKING:
-    from opentelemetry.context import Context
-
 SESSION_KEY = "otel_claude_stream"
 """Where the session of a response is: in its `extensions`, which every `httpx` and `httpx2` response has."""
 
 _FIRST_ERROR_STATUS = 400
 
-_current: ContextVar[StreamSession | None] = ContextVar("otel_claude_stream_current", default=None)
-"""The session whose request is being made in this context: set around `request` only, never while a stream is read."""
-
 Wrapped = Callable[..., Any]
 Arguments = tuple[Any, ...]
 Keywords = dict[str, Any]
-
-
-class _Entered:
-    """The contexts set around one request, to be left in the same one."""
-
-    __slots__ = ("_context", "_session")
-
-    def __init__(self, session: StreamSession | None, span: trace.Span | None) -> None:
-        self._session: Token[StreamSession | None] = _current.set(session)
-        self._context: Token[Context] | None = (
-            otel_context.attach(trace.set_span_in_context(span)) if span is not None else None
-        )
-
-    def leave(self) -> None:
-        """Restore what was before. Not to be called when the coroutine is thrown away: its context is gone then."""
-        if self._context is not None:
-            otel_context.detach(self._context)
-        _current.reset(self._session)
 
 
 class Watch:
@@ -69,6 +53,7 @@ class Watch:
         config: StreamConfig,
         limits: tuple[Limit, ...],
         streams: OpenStreams,
+        policies: Policies | None = None,
         *,
         monotonic: Callable[[], int] = time.perf_counter_ns,
         wall: Callable[[], int] = time.time_ns,
@@ -77,6 +62,7 @@ class Watch:
         self._config = config
         self._limits = limits
         self._streams = streams
+        self._policies = policies or Policies(RetryPolicy(), clock=monotonic)
         self._monotonic = monotonic
         self._wall = wall
 
@@ -87,8 +73,9 @@ class Watch:
         if entered is None:
             return wrapped(*args, **kwargs)
         session, contexts = entered
+        recovery = recovery_of(session)
         try:
-            result = wrapped(*args, **kwargs)
+            result = wrapped(*args, **kwargs) if recovery is None else send_sync(recovery, wrapped)
         except BaseException as error:
             self._leave(contexts)
             if session is not None:
@@ -104,8 +91,9 @@ class Watch:
         if entered is None:
             return await wrapped(*args, **kwargs)
         session, contexts = entered
+        recovery = recovery_of(session)
         try:
-            result = await wrapped(*args, **kwargs)
+            result = await (wrapped(*args, **kwargs) if recovery is None else send_async(recovery, wrapped))
         except BaseException as error:
             if not isinstance(error, GeneratorExit):  # thrown away: no context is left to restore
                 self._leave(contexts)
@@ -117,11 +105,11 @@ class Watch:
         return result
 
     @_guard.guarded("request", None)
-    def _enter(self, client: Any, args: Arguments, kwargs: Keywords) -> tuple[StreamSession | None, _Entered] | None:
+    def _enter(self, client: Any, args: Arguments, kwargs: Keywords) -> tuple[StreamSession | None, Entered] | None:
         options = args[1] if len(args) > 1 else kwargs.get("options")
         if not is_message_stream(options, stream=bool(kwargs.get("stream", False))):
             # A call made inside another one's request, by a middleware say: its retries are not the stream's.
-            return (None, _Entered(None, None)) if _current.get() is not None else None
+            return (None, Entered(None, None)) if current.get() is not None else None
         if not is_instrumentation_enabled():
             return None
         self._streams.settle()
@@ -132,17 +120,26 @@ class Watch:
         if self._emitter.is_silent(emission):
             return None
         session = StreamSession(
-            call, emission, self._config, self._limits, clock=self._monotonic, started=started, wall=wall
+            call,
+            emission,
+            self._config,
+            self._limits,
+            self._policies.handling(call, emission.labels),
+            clock=self._monotonic,
+            started=started,
+            wall=wall,
         )
         try:
             self._streams.add(session)
-            return session, _Entered(session, emission.span)
+            if session.acts:
+                session.recovery = Recovery(session, Resend(client, args, kwargs))
+            return session, Entered(session, emission.span)
         except Exception:
             session.forget()  # the call goes on without us
             raise
 
     @_guard.guarded("leave", None)
-    def _leave(self, contexts: _Entered) -> None:
+    def _leave(self, contexts: Entered) -> None:
         contexts.leave()
 
     @_guard.guarded("returned", None)
@@ -159,26 +156,42 @@ class Watch:
                 session.forget()
 
     # --- Its attempts --------------------------------------------------------------------------------------------
-    def should_retry(self, wrapped: Wrapped, _: Any, args: Arguments, kwargs: Keywords) -> Any:
+    def should_retry(self, wrapped: Wrapped, client: Any, args: Arguments, kwargs: Keywords) -> Any:
         """Around `BaseClient._should_retry`: an attempt was answered with an error status."""
-        self._answered(args[0] if args else kwargs.get("response"))
-        return wrapped(*args, **kwargs)
+        response = args[0] if args else kwargs.get("response")
+        self._answered(response)
+        wanted = wrapped(*args, **kwargs)
+        return wanted and not self._stopped(client, response)
+
+    @_guard.guarded("stopped", False)
+    def _stopped(self, client: Any, response: object) -> bool:
+        """Whether the policy's caps end the SDK's own retries."""
+        recovery = recovery_of(current.get())
+        return recovery is not None and stops_sdk(recovery, client, response)
 
     @_guard.guarded("should_retry", None)
     def _answered(self, response: object) -> None:
-        session = _current.get()
+        session = current.get()
         if session is not None and response is not None:
             session.attempt_answered(reply_of(response))
 
     def calculate_retry_timeout(self, wrapped: Wrapped, _: Any, args: Arguments, kwargs: Keywords) -> Any:
         """Around `BaseClient._calculate_retry_timeout`: the SDK retries, after the time that this returns."""
-        delay = wrapped(*args, **kwargs)
+        wanted = wrapped(*args, **kwargs)
+        most = self._most()
+        delay = wanted if most is None else min(wanted, most)
         self._retrying(delay)
         return delay
 
+    @_guard.guarded("capped", None)
+    def _most(self) -> float | None:
+        """The longest that the SDK may sleep now, by the policy; None for as long as it wants."""
+        recovery = recovery_of(current.get())
+        return None if recovery is None else longest_sleep(recovery)
+
     @_guard.guarded("calculate_retry_timeout", None)
     def _retrying(self, delay: float) -> None:
-        session = _current.get()
+        session = current.get()
         if session is None:
             return
         error = sys.exc_info()[1]
@@ -194,7 +207,7 @@ class Watch:
 
     @_guard.guarded("process_response", None)
     def _opened(self, response: Any) -> None:
-        session = _current.get()
+        session = current.get()
         if session is not None and response is not None and response.status_code < _FIRST_ERROR_STATUS:
             self._open(session, response)
 
@@ -205,8 +218,12 @@ class Watch:
         try:
             reply = reply_of(response)
             body = TimedBody(response.stream, session, reply)
+            first = not session.is_open
             session.opened(reply)
-            self._streams.watch(session, response)
+            if first:  # the caller's stream holds this one to its end, whatever follows
+                self._streams.watch(session, response)
+            if session.acts:
+                body.watched = watched(session, response, session.policy.watchdog)
             extensions[SESSION_KEY] = session
             response.stream = body
         except Exception:
@@ -217,11 +234,13 @@ class Watch:
     # --- Its body ------------------------------------------------------------------------------------------------
     def sync_iter_events(self, wrapped: Wrapped, instance: Any, args: Arguments, kwargs: Keywords) -> Any:
         """Around `Stream._iter_events`: every SSE frame, pings and errors too."""
-        return _through(_frames, sync_frames, wrapped(*args, **kwargs), instance)
+        frames = _through(_frames, sync_frames, wrapped(*args, **kwargs), instance)
+        return _through(_recovered, recovering, frames, instance)
 
     def async_iter_events(self, wrapped: Wrapped, instance: Any, args: Arguments, kwargs: Keywords) -> Any:
         """Around `AsyncStream._iter_events`."""
-        return _through(_frames, AsyncFrames, wrapped(*args, **kwargs), instance)
+        frames = _through(_frames, AsyncFrames, wrapped(*args, **kwargs), instance)
+        return _through(_recovered, arecovering, frames, instance)
 
     def sync_stream(self, wrapped: Wrapped, instance: Any, args: Arguments, kwargs: Keywords) -> Any:
         """Around `Stream.__stream__`: the parsed events, and the exception that the caller gets."""
@@ -236,10 +255,14 @@ class Watch:
         session = _session_of(instance)
         if session is not None and session.decoded:
             stream_closed(session)
-        return wrapped(*args, **kwargs)
+        recovery = recovery_of(session)
+        if recovery is None:
+            return wrapped(*args, **kwargs)
+        closing: Callable[..., Any] = close_async if inspect.iscoroutinefunction(wrapped) else close_sync
+        return closing(recovery, functools.partial(wrapped, *args, **kwargs))
 
 
-Shell = Callable[[Any, StreamSession], Any]
+Shell = Callable[..., Any]
 
 
 def _frames(shell: Shell, frames: Any, stream: object) -> Any:
@@ -249,6 +272,18 @@ def _frames(shell: Shell, frames: Any, stream: object) -> Any:
         return frames
     seen = shell(frames, session)
     session.decoded = True
+    return seen
+
+
+def _recovered(driver: Callable[..., Any], frames: Any, stream: Any) -> Any:
+    """The frames of a stream, and those of the attempts that follow it, if its policy does more than observe."""
+    session = _session_of(stream)
+    recovery = recovery_of(session)
+    # Without the parsed events nobody knows what the caller holds; a later attempt's own frames pass here too.
+    if session is None or recovery is None or recovery.reading or not session.decoded:
+        return frames
+    seen = driver(frames, stream.response, recovery)
+    recovery.reading = True
     return seen
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from otel_claude_stream._core.recovery.situation import Action, Blocker, DelaySource
 from otel_claude_stream._core.vocabulary import (
     AbortReason,
     BodyClass,
@@ -203,10 +204,71 @@ RETRY_REASON: Final = Attribute(
     "Why the attempt before failed.",
     tuple(x.value for x in AbortReason),
 )
-RETRY_DECISION: Final = Attribute("claude.stream.retry.decision", "string", "What was decided.", ("retry", "give_up"))
+RETRY_DECISION: Final = Attribute(
+    "claude.stream.retry.decision",
+    "string",
+    "What was decided: again from the start, a continuation of the text, or neither.",
+    tuple(x.value for x in Action),
+)
+RETRY_BLOCKED_BY: Final = Attribute(
+    "claude.stream.retry.blocked_by",
+    "string",
+    "What stood in the way of a retry or a continuation; `none` where one follows.",
+    tuple(x.value for x in Blocker),
+)
+RETRY_DRY_RUN: Final = Attribute(
+    "claude.stream.retry.dry_run", "boolean", "True: what mode `resume` would have decided; nothing was done."
+)
+RETRY_DELAY_SOURCE: Final = Attribute(
+    "claude.stream.retry.delay_source",
+    "string",
+    "Where the delay came from.",
+    tuple(x.value for x in DelaySource),
+)
+RETRY_BUDGET_LEFT: Final = Attribute(
+    "claude.stream.retry.budget_left", "double", "Retries that the budget still allows, this one paid."
+)
 RETRY_LAYER: Final = Attribute("claude.stream.retry.layer", "string", "Who retried.", ("sdk", "policy"))
 RETRY_DELAY: Final = Attribute("claude.stream.retry.delay", "double", "Seconds of back-off before the next attempt.")
 RETRY_AFTER: Final = Attribute("claude.stream.retry.after", "double", "Seconds that `retry-after` asked for.")
+RESUMED: Final = Attribute(
+    "claude.stream.resumed",
+    "boolean",
+    "True: the text was continued by a further request, so no single generation produced it. Absent otherwise.",
+)
+RECOVERED_BY: Final = Attribute(
+    "claude.stream.recovery.how", "string", "What the policy did about a stream that broke.", ("retry", "resume")
+)
+RECOVERY_RESULT: Final = Attribute(
+    "claude.stream.recovery.result",
+    "string",
+    "What became of it in the end; `closed` is the caller's doing.",
+    tuple(x.value for x in Outcome),
+)
+SEAM: Final = Attribute(
+    "claude.stream.resume.seam",
+    "string",
+    "How the continuation fitted the text before it.",
+    ("anchor", "preamble", "overlap", "exact", "restart", "mismatch", "empty"),
+)
+STRATEGY: Final = Attribute(
+    "claude.stream.resume.strategy", "string", "How the continuation was asked for.", ("prefill", "user_continue")
+)
+ATTEMPTS_CHARACTERS: Final = Attribute(
+    "claude.stream.attempts.characters",
+    "int[]",
+    "Characters that each attempt of the policy wrote; absent if there was one.",
+)
+ATTEMPTS_INPUT_TOKENS: Final = Attribute(
+    "claude.stream.attempts.input_tokens",
+    "int[]",
+    "Input tokens that each attempt of the policy said, cache included; 0 where it said none. All are billed.",
+)
+ATTEMPTS_OUTPUT_TOKENS: Final = Attribute(
+    "claude.stream.attempts.output_tokens",
+    "int[]",
+    "Output tokens that each attempt of the policy said; 0 where it broke before it said them.",
+)
 STALL_THRESHOLD: Final = Attribute("claude.stream.stall.threshold", "string", "The threshold that was passed: `30s`.")
 STALL_KIND: Final = Attribute(
     "claude.stream.stall.kind", "string", "No byte at all, or pings only.", ("silent", "pings_only")

@@ -11,6 +11,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
 from otel_claude_stream._config import StreamConfig
 from otel_claude_stream._core.call import Call
+from otel_claude_stream._core.recovery.situation import Decision
 from otel_claude_stream._core.summary import Summary
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
@@ -94,14 +95,26 @@ class Emission:
                 labels[a.STATUS_CODE.name] = status
             self._instruments.requests.add(1, labels)
 
-    def retried(self, reason: str, delay: float, layer: str) -> None:
+    def retried(self, reason: str, delay: float, layer: str, decision: str) -> None:
         """An attempt failed for `reason`, and another follows after `delay` seconds."""
         if self._instruments is not None:
             labels = {**self.labels, a.RETRY_REASON.name: reason}
             self._instruments.retry_delay.record(delay, labels)
             self._instruments.retries.add(
-                1, {**labels, a.RETRY_DECISION.name: "retry", a.RETRY_LAYER.name: layer}, self.context
+                1, {**labels, a.RETRY_DECISION.name: decision, a.RETRY_LAYER.name: layer}, self.context
             )
+
+    def decided(self, reason: str, decision: Decision, *, dry_run: bool) -> None:
+        """Something was decided about an attempt that failed for `reason`."""
+        if self._instruments is not None:
+            labels = {
+                **self.labels,
+                a.RETRY_REASON.name: reason,
+                a.RETRY_DECISION.name: decision.action.value,
+                a.RETRY_BLOCKED_BY.name: decision.blocked_by.value,
+                a.RETRY_DRY_RUN.name: dry_run,
+            }
+            self._instruments.decisions.add(1, labels, self.context)
 
     def finish(self, summary: Summary, wall: Callable[[int], int]) -> None:
         """Write down everything, end the span. `wall` turns monotonic nanoseconds into wall time."""
@@ -145,7 +158,11 @@ class Emitter:
         log_events: LogEvents | None,
         config: StreamConfig,
         streams: OpenStreams,
+        *,
+        budgets: Callable[[], Iterable[tuple[float, Labels]]] | None = None,
     ) -> None:
+        """`budgets` gives what the retry budgets allow; None where the policy only observes."""
+        self._active = budgets is not None
         self._tracer = tracer
         self._logs = log_events if config.events in {"log", "both"} else None
         self.config = config
@@ -159,6 +176,8 @@ class Emitter:
         if config.metrics:
             observe(meter, schema.ACTIVE, streams.counts)
             observe(meter, schema.OLDEST_AGE, streams.ages)
+            if budgets is not None:
+                observe(meter, schema.RETRY_BUDGET, budgets)
 
     def labels(self, call: Call) -> Labels:
         """The two labels of all our metrics, bounded. One dict a pair, so that up and down are identical."""
@@ -177,6 +196,8 @@ class Emitter:
         for counter, series in (
             (instruments.aborts, zeros.aborts()),
             (instruments.retries, zeros.retries()),
+            (instruments.decisions, zeros.decisions(active=self._active)),
+            (instruments.recoveries, zeros.recoveries(active=self._active)),
             (instruments.requests, zeros.requests()),
             (instruments.stalls, zeros.stalls(self.config.stall_thresholds)),
         ):

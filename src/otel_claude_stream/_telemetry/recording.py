@@ -46,6 +46,8 @@ class Instruments:
         self.stalls = Counter(meter, schema.STALLS)
         self.requests = Counter(meter, schema.REQUESTS)
         self.retries = Counter(meter, schema.RETRIES)
+        self.decisions = Counter(meter, schema.RETRY_DECISIONS)
+        self.recoveries = Counter(meter, schema.RECOVERIES)
         self.tokens_wasted = Counter(meter, schema.OUTPUT_TOKENS_WASTED)
         self.internal_errors = Counter(meter, schema.INTERNAL_ERRORS)
 
@@ -79,6 +81,9 @@ def record_end(instruments: Instruments, of: EndLabels, context: Context, summar
             },
             context,
         )
+    if summary.recovered is not None:
+        recovery = {a.RECOVERED_BY.name: summary.recovered, a.RECOVERY_RESULT.name: verdict.outcome.value}
+        instruments.recoveries.add(1, {**labels, **recovery}, context)
     if verdict.outcome is Outcome.FAILED:
         _record_failure(instruments, labels, context, summary)
     elif machine.output_tokens is not None and summary.writing_time:

@@ -187,6 +187,27 @@ RETRIES: Final = Metric(
     "Retries, by why the attempt before failed.",
     (*_CALL, a.RETRY_REASON, a.RETRY_DECISION, a.RETRY_LAYER),
 )
+RETRY_DECISIONS: Final = Metric(
+    "claude.stream.retry.decisions",
+    "counter",
+    "{decision}",
+    "What the policy decided about attempts that failed, or (`dry_run`) would have decided in mode `resume`.",
+    (*_CALL, a.RETRY_REASON, a.RETRY_DECISION, a.RETRY_BLOCKED_BY, a.RETRY_DRY_RUN),
+)
+RECOVERIES: Final = Metric(
+    "claude.stream.recoveries",
+    "counter",
+    "{stream}",
+    "Streams that broke and went on, by what the policy did and what became of them.",
+    (*_CALL, a.RECOVERED_BY, a.RECOVERY_RESULT),
+)
+RETRY_BUDGET: Final = Metric(
+    "claude.stream.retry.budget",
+    "observable_gauge",
+    "{retry}",
+    "Retries that the budget allows now. At 0 retries are suppressed; first attempts never are.",
+    _CALL,
+)
 RETRY_DELAY: Final = Metric(
     "claude.stream.retry.delay",
     "histogram",
@@ -229,8 +250,8 @@ INTERNAL_ERRORS: Final = Metric(
 METRICS: Final[tuple[Metric, ...]] = (
     GENAI_DURATION, GENAI_TIME_TO_FIRST_CHUNK, GENAI_TIME_PER_OUTPUT_CHUNK, GENAI_TOKEN_USAGE, GENAI_INPUT_TOKENS,
     GENAI_OUTPUT_TOKENS, DURATION, TIME_TO_FIRST_TOKEN, CHUNK_GAP, LONGEST_SILENCE, ABORTS, ABORT_IDLE, ABORT_ELAPSED,
-    STALLS, ACTIVE, OLDEST_AGE, REQUESTS, RETRIES, RETRY_DELAY, OUTPUT_TOKENS_WASTED, OUTPUT_TOKENS_RATE,
-    CONSUMER_TIME, INTERNAL_ERRORS,
+    STALLS, ACTIVE, OLDEST_AGE, REQUESTS, RETRIES, RETRY_DECISIONS, RETRY_DELAY, RECOVERIES, RETRY_BUDGET,
+    OUTPUT_TOKENS_WASTED, OUTPUT_TOKENS_RATE, CONSUMER_TIME, INTERNAL_ERRORS,
 )  # fmt: skip
 
 # --- Span events -------------------------------------------------------------------------------------------------
@@ -265,12 +286,17 @@ STALL: Final = SpanEvent(
 )
 RETRY: Final = SpanEvent(
     "claude.stream.retry",
-    "An attempt failed and another follows.",
+    "An attempt failed, and what was decided about it. With layer `sdk`, the SDK's own loop retried.",
     (
-        a.ATTEMPT, a.RETRY_DECISION, a.RETRY_REASON, a.RETRY_LAYER, a.RETRY_DELAY, a.RETRY_AFTER, a.STATUS_CODE,
-        a.REQUEST_ID,
+        a.ATTEMPT, a.RETRY_DECISION, a.RETRY_REASON, a.RETRY_LAYER, a.PHASE, a.RETRY_BLOCKED_BY, a.RETRY_DRY_RUN,
+        a.RETRY_DELAY, a.RETRY_DELAY_SOURCE, a.RETRY_AFTER, a.RETRY_BUDGET_LEFT, a.STATUS_CODE, a.REQUEST_ID,
     ),
 )  # fmt: skip
+RESUME: Final = SpanEvent(
+    "claude.stream.resume",
+    "A continuation of the text met the text before it.",
+    (a.ATTEMPT, a.STRATEGY, a.SEAM, a.CHARACTERS),
+)
 ABORT: Final = SpanEvent(
     "claude.stream.abort",
     "The stream ended without completing.",
@@ -281,7 +307,7 @@ RESERVED_EVENTS: Final = frozenset({"stall", "retry", "resume", "abort"})
 
 EVENTS: Final[tuple[SpanEvent, ...]] = (
     MESSAGE_START, CONTENT_BLOCK_START, CONTENT_BLOCK_DELTA, CONTENT_BLOCK_STOP, MESSAGE_DELTA, MESSAGE_STOP, PING,
-    ERROR, UNKNOWN, STALL, RETRY, ABORT,
+    ERROR, UNKNOWN, STALL, RETRY, RESUME, ABORT,
 )  # fmt: skip
 
 # --- Spans -------------------------------------------------------------------------------------------------------
@@ -298,7 +324,8 @@ _OWN_SPAN: Final = (
     a.INTERMEDIARY, a.SERVER_ADDRESS, a.SERVER_PORT, a.STATUS_CODE, a.RESEND_COUNT, a.ATTEMPTS, a.TIME_TO_HEADERS,
     a.TIME_TO_FIRST_TOKEN, a.BLOCK_TYPE, a.EVENTS, a.EVENTS_DROPPED, a.DELTAS, a.PINGS, a.BLOCKS, a.CHARACTERS,
     a.BYTES, a.READS, a.EVENTS_PER_READ, a.RECENT_BYTES, a.LONGEST_SILENCE, a.LONGEST_GAP, a.LARGEST_PING_GAP,
-    a.CONSUMER_TIME, a.USAGE_COMPLETE,
+    a.CONSUMER_TIME, a.USAGE_COMPLETE, a.RECOVERED_BY, a.RESUMED, a.SEAM, a.ATTEMPTS_CHARACTERS,
+    a.ATTEMPTS_INPUT_TOKENS, a.ATTEMPTS_OUTPUT_TOKENS,
 )  # fmt: skip
 
 CHAT_SPAN: Final = Span(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Type = Literal["string", "string[]", "int", "double", "boolean"]
+Type = Literal["string", "string[]", "int", "int[]", "double", "boolean"]
 Instrument = Literal["counter", "observable_updowncounter", "histogram", "observable_gauge"]
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from otel_claude_stream._core.call import Attempt
+from otel_claude_stream._core.call import Attempt, Reply
 from otel_claude_stream._core.endings import Verdict
 from otel_claude_stream._core.facts import Facts
 from otel_claude_stream._core.journal import Entry
+from otel_claude_stream._core.recovery.situation import Action, Decision
 from otel_claude_stream._core.summary import Summary
-from otel_claude_stream._core.vocabulary import Origin, Outcome
+from otel_claude_stream._core.vocabulary import AbortReason, Origin, Outcome, Phase
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry.schema import EVENT_PREFIX, RESERVED_EVENTS
 from otel_claude_stream._telemetry.spec import Attribute
@@ -60,13 +61,57 @@ def retry_detail(attempt: Attempt) -> Values:
         found[a.RETRY_REASON.name] = attempt.reason.value
     if attempt.delay is not None:
         found[a.RETRY_DELAY.name] = attempt.delay
-    reply = attempt.reply
+    if attempt.reply is not None:
+        found |= _reply_detail(attempt.reply)
+    return found
+
+
+def decision_detail(
+    attempt: int,
+    reason: AbortReason,
+    phase: Phase,
+    decision: Decision,
+    reply: Reply | None,
+    *,
+    dry_run: bool,
+    left: float | None,
+) -> Values:
+    """What the event of a decision says. `left` is what the budget allows after it."""
+    found: Values = {
+        a.ATTEMPT.name: attempt,
+        a.RETRY_DECISION.name: decision.action.value,
+        a.RETRY_REASON.name: reason.value,
+        a.RETRY_LAYER.name: "policy",
+        a.PHASE.name: phase.value,
+        a.RETRY_BLOCKED_BY.name: decision.blocked_by.value,
+        a.RETRY_DRY_RUN.name: dry_run,
+    }
+    if decision.action is not Action.GIVE_UP:
+        found[a.RETRY_DELAY.name] = decision.delay
+        found[a.RETRY_DELAY_SOURCE.name] = decision.delay_source.value
+    if left is not None:
+        found[a.RETRY_BUDGET_LEFT.name] = left
     if reply is not None:
-        found[a.STATUS_CODE.name] = reply.status
-        if reply.request_id is not None:
-            found[a.REQUEST_ID.name] = reply.request_id
-        if reply.retry_after is not None:
-            found[a.RETRY_AFTER.name] = reply.retry_after
+        found |= _reply_detail(reply)
+    return found
+
+
+def seam_detail(attempt: int, strategy: str, seam: str, characters: int) -> Values:
+    """What the event of a continuation says; `characters` of text had been handed on before it."""
+    return {
+        a.ATTEMPT.name: attempt,
+        a.STRATEGY.name: strategy,
+        a.SEAM.name: seam,
+        a.CHARACTERS.name: characters,
+    }
+
+
+def _reply_detail(reply: Reply) -> Values:
+    found: Values = {a.STATUS_CODE.name: reply.status}
+    if reply.request_id is not None:
+        found[a.REQUEST_ID.name] = reply.request_id
+    if reply.retry_after is not None:
+        found[a.RETRY_AFTER.name] = reply.retry_after
     return found
 
 
@@ -168,6 +213,20 @@ def _request(summary: Summary) -> list[tuple[Attribute, object]]:
         (a.STATUS_CODE, reply.status if reply is not None else None),
         (a.REQUEST_ID, reply.request_id if reply is not None else None),
         (a.INTERMEDIARY, (reply.intermediary or None) if reply is not None else None),
+        *(_recovery(summary) if summary.recovered is not None else ()),
+    ]
+
+
+def _recovery(summary: Summary) -> list[tuple[Attribute, object]]:
+    """What the policy did. The usage of the span is that of the attempt that served; each attempt's own is here."""
+    attempts = summary.attempts
+    return [
+        (a.RECOVERED_BY, summary.recovered),
+        (a.RESUMED, summary.resumed or None),
+        (a.SEAM, summary.seam),
+        (a.ATTEMPTS_CHARACTERS, [attempt.characters for attempt in attempts]),
+        (a.ATTEMPTS_INPUT_TOKENS, [attempt.input_tokens for attempt in attempts]),
+        (a.ATTEMPTS_OUTPUT_TOKENS, [attempt.output_tokens for attempt in attempts]),
     ]
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from otel_claude_stream._core.recovery.situation import Action, Blocker
 from otel_claude_stream._core.stalls import label
 from otel_claude_stream._core.vocabulary import AbortReason as Reason
-from otel_claude_stream._core.vocabulary import Origin, Phase
+from otel_claude_stream._core.vocabulary import Origin, Outcome, Phase
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry.spec import Attribute
 
@@ -45,6 +46,15 @@ _RETRIED: Final = (
     Reason.RESPONSE_TIMEOUT,
 )
 
+_BROKE: Final = (
+    Reason.OVERLOADED,
+    Reason.API_ERROR,
+    Reason.CONNECTION_CLOSED,
+    Reason.CONNECTION_RESET,
+    Reason.TRUNCATED,
+)
+"""Reasons that the policy acts on most: those of streams that broke after their response headers."""
+
 _STATUSES: Final = (200, 429, 500, 529)
 
 _STALLS: Final = ("silent", "pings_only")
@@ -72,6 +82,29 @@ def retries() -> Iterator[Labels]:
         yield _named(
             reason=(a.RETRY_REASON, reason.value), decision=(a.RETRY_DECISION, "retry"), layer=(a.RETRY_LAYER, "sdk")
         )
+
+
+def decisions(*, active: bool) -> Iterator[Labels]:
+    """Labels of `claude.stream.retry.decisions`; `active` where the policy does more than observe."""
+    outcomes = [(Action.RETRY, Blocker.NONE), (Action.GIVE_UP, Blocker.OUTPUT)]
+    if active:
+        outcomes += [(Action.RESUME, Blocker.NONE), (Action.GIVE_UP, Blocker.BUDGET)]
+    for reason in _BROKE:
+        for action, blocker in outcomes:
+            yield {
+                a.RETRY_REASON.name: reason.value,
+                a.RETRY_DECISION.name: action.value,
+                a.RETRY_BLOCKED_BY.name: blocker.value,
+                a.RETRY_DRY_RUN.name: not active,
+            }
+
+
+def recoveries(*, active: bool) -> Iterator[Labels]:
+    """Labels of `claude.stream.recoveries`; none where the policy only observes."""
+    if active:
+        for how in ("retry", "resume"):
+            for result in (Outcome.COMPLETED, Outcome.FAILED):
+                yield _named(how=(a.RECOVERED_BY, how), result=(a.RECOVERY_RESULT, result.value))
 
 
 def requests() -> Iterator[Labels]:

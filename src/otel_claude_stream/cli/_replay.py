@@ -15,11 +15,12 @@ from opentelemetry.metrics import NoOpMeter
 from otel_claude_stream._config import StreamConfig
 from otel_claude_stream._core.call import Call
 from otel_claude_stream._core.limits import Limit
+from otel_claude_stream._core.recovery.policy import RetryPolicy
 from otel_claude_stream._sdk.body import TimedBody
 from otel_claude_stream._sdk.ends import request_failed
 from otel_claude_stream._sdk.replies import reply_of
 from otel_claude_stream._sdk.sync_shell import sync_events, sync_frames
-from otel_claude_stream._session import StreamSession
+from otel_claude_stream._session import Handling, StreamSession
 from otel_claude_stream._telemetry.emitter import Emitter
 from otel_claude_stream.cli import _transport as transport
 from otel_claude_stream.cli.otlp import SpanData
@@ -33,6 +34,8 @@ MODEL: Final = re.compile(rb'"model"\s*:\s*"([^"\\]{1,128})"')
 SETTINGS: Final = StreamConfig(metrics=False, deltas="all", event_budget=10_000)
 """Every event is kept, so that a wait between two deltas is seen; what belongs together is joined for the eye later."""
 NANO: Final = 1e9
+MIDDLE: Final = 0.5
+"""The chance in the back-off that the policy would take: the same at each reading."""
 
 
 class Clock:
@@ -66,7 +69,8 @@ def replay(script: Script, limits: Sequence[Limit]) -> SpanData:
     emitter = Emitter(recorder, NoOpMeter("explain"), None, SETTINGS, _NoStreams())
     call = Call(_model(script), "anthropic", "messages", "stream", "", None, "self", read_timeout=READ_TIMEOUT)
     emission = emitter.begin(call, START)
-    session = StreamSession(call, emission, SETTINGS, tuple(limits), clock=clock, started=START, wall=START)
+    handling = Handling(RetryPolicy(), tokens=None, random=lambda: MIDDLE)
+    session = StreamSession(call, emission, SETTINGS, tuple(limits), handling, clock=clock, started=START, wall=START)
     Player(script, session, clock).play()
     return recorder.ended[-1]
 

@@ -15,7 +15,17 @@ from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
 from otel_claude_stream._telemetry.spec import Attribute
 from otel_claude_stream.cli.otlp import Attributes, SpanData
-from otel_claude_stream.cli.timeline import Attempt, Clocks, Gap, Mark, attempts_from, gaps_between, marks_from
+from otel_claude_stream.cli.timeline import (
+    Attempt,
+    Clocks,
+    Decided,
+    Gap,
+    Mark,
+    attempts_from,
+    decisions_from,
+    gaps_between,
+    marks_from,
+)
 
 SCOPE = "otel_claude_stream"
 UNKNOWN = "unknown"
@@ -67,6 +77,7 @@ class StreamView:
     marks: tuple[Mark, ...]
     gaps: tuple[Gap, ...]
     attempts: tuple[Attempt, ...]
+    decisions: tuple[Decided, ...]
     marks_dropped: int
     attributes: Attributes
 
@@ -183,6 +194,7 @@ def stream_view(span: SpanData, children: Collection[SpanData] = (), parent: Spa
         marks=marks,
         gaps=gaps_between(marks, opened, duration, clocks) if told or (marks and not dropped) else (),
         attempts=attempts,
+        decisions=decisions_from(span, duration),
         marks_dropped=dropped,
         attributes=attrs,
     )

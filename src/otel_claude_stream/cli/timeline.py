@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from otel_claude_stream._core.recovery.situation import Action
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
 from otel_claude_stream._telemetry.spec import Attribute, SpanEvent
@@ -35,10 +36,11 @@ STRUCTURE: Final[dict[SpanEvent, MarkKind]] = {
     schema.STALL: "stall",
 }
 KINDS: Final[dict[str, MarkKind]] = {event.name: kind for event, kind in STRUCTURE.items()}
-NOT_MARKS: Final = frozenset({schema.RETRY.name, schema.ABORT.name})
+NOT_MARKS: Final = frozenset({schema.RETRY.name, schema.RESUME.name, schema.ABORT.name})
 CONTENT: Final = frozenset({"text", "thinking", "tool_use", "other"})
 NOT_FROM_THE_WIRE: Final = frozenset({"stall"})
 NANO: Final = 1e9
+GIVE_UP: Final = Action.GIVE_UP.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,17 @@ class Attempt:
     request_id: str
     delay: float | None
     retry_after: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What the retry policy decided at ``at`` about an attempt that had failed."""
+
+    at: float
+    decision: str
+    blocked_by: str
+    delay: float
+    dry_run: bool
 
 
 def marks_from(span: SpanData, duration: float) -> tuple[Mark, ...]:
@@ -160,12 +173,32 @@ def nearest(marks: Sequence[Mark], limit: int) -> tuple[Mark, ...]:
 def _attempts_from_events(span: SpanData, duration: float) -> Iterator[Attempt]:
     start, ordinal = 0.0, 1
     for event in span.events:
-        if event.name == schema.RETRY.name:
+        if event.name == schema.RETRY.name and _is_followed(event.attributes):
             end = _clamp((event.time - span.start) / NANO, duration)
             yield _attempt({a.ATTEMPT.name: ordinal, **event.attributes}, start * NANO, end * NANO, duration)
             start, ordinal = _clamp(end + _number(event.attributes, a.RETRY_DELAY), duration), ordinal + 1
     if ordinal > 1:
         yield Attempt(ordinal, start, duration, None, "", "", None, None)
+
+
+def _is_followed(attrs: Attributes) -> bool:
+    """Whether another attempt followed: what was only thought of, or refused, is none."""
+    return attrs.get(a.RETRY_DECISION.name) != GIVE_UP and attrs.get(a.RETRY_DRY_RUN.name) is not True
+
+
+def decisions_from(span: SpanData, duration: float) -> tuple[Decided, ...]:
+    """What the retry policy decided, or would have decided."""
+    return tuple(
+        Decided(
+            at=_clamp((event.time - span.start) / NANO, duration),
+            decision=str(event.attributes.get(a.RETRY_DECISION.name, "")),
+            blocked_by=str(event.attributes.get(a.RETRY_BLOCKED_BY.name, "")),
+            delay=_number(event.attributes, a.RETRY_DELAY),
+            dry_run=event.attributes.get(a.RETRY_DRY_RUN.name) is True,
+        )
+        for event in span.events
+        if event.name == schema.RETRY.name and a.RETRY_BLOCKED_BY.name in event.attributes
+    )
 
 
 def _attempt(attrs: Attributes, start: float, end: float, duration: float) -> Attempt:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-import time
 
 import anthropic
 
@@ -15,11 +14,6 @@ def read(model: str) -> None:
         model=model, max_tokens=64, messages=[{"role": "user", "content": "Hello?"}]
     ) as stream:
         stream.get_final_text()
-
-
-def in_child(model: str) -> None:
-    read(model)
-    time.sleep(0.8)  # multiprocessing ends its children without exit handlers: a batch must have gone by then
 
 
 def main() -> None:
@@ -38,7 +32,7 @@ def main() -> None:
         assert os.waitpid(child, 0)[1] == 0
     else:
         context = multiprocessing.get_context(how.removeprefix("multiprocessing-"))
-        process = context.Process(target=in_child, args=("child",))
+        process = context.Process(target=read, args=("child",))
         process.start()
         process.join(30)
         assert process.exitcode == 0

@@ -53,7 +53,7 @@ class Action(str, Enum):
 
 
 class Blocker(str, Enum):
-    """What stood in the way (attribute ``claude.stream.retry.blocked_by``), in the order of the checks."""
+    """What stood in the way (attribute ``claude.stream.retry.blocked_by``). Closed, in the order of the checks."""
 
     NONE = "none"
     KILL_SWITCH = "kill_switch"

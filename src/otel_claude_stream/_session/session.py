@@ -9,6 +9,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from otel_claude_stream import _guard
 from otel_claude_stream._config import StreamConfig
@@ -19,11 +21,24 @@ from otel_claude_stream._core.facts import Facts, Fault
 from otel_claude_stream._core.limits import Limit
 from otel_claude_stream._core.machine import StreamMachine
 from otel_claude_stream._core.recent import RecentBytes
+from otel_claude_stream._core.recovery.delivered import DeliveredBlocks
+from otel_claude_stream._core.recovery.policy import RetryPolicy, Watchdog
+from otel_claude_stream._core.recovery.situation import Action, Decision
 from otel_claude_stream._core.stalls import StallWatch
 from otel_claude_stream._core.summary import Summary
 from otel_claude_stream._core.vocabulary import AbortReason, Origin, Outcome, Phase, Stop
+from otel_claude_stream._session.handling import Handling
 from otel_claude_stream._telemetry.emitter import Emission
-from otel_claude_stream._telemetry.writing import abort_detail, retry_detail, stall_detail
+from otel_claude_stream._telemetry.writing import (
+    abort_detail,
+    decision_detail,
+    retry_detail,
+    seam_detail,
+    stall_detail,
+)
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 _NS = 1_000_000_000
 
@@ -42,49 +57,69 @@ class StreamSession:
         "__weakref__",
         "_attempt_started",
         "_attempts",
+        "_before",
+        "_broken",
         "_emission",
+        "_failed_at",
         "_first_event_at_wait",
         "_first_token_wait",
+        "_handling",
         "_head_wait",
         "_latch",
         "_largest_gap",
+        "_last_failure",
         "_last_wait",
         "_limits",
+        "_opened_at",
         "_pending_reply",
         "_recent",
+        "_recovered",
         "_reply",
+        "_resumed",
         "_stalls",
+        "_sending",
         "_started",
+        "_told",
         "_wall_offset",
         "anchor",
+        "annotate",
         "arrived",
         "asked",
         "bytes",
         "call",
         "clock",
         "decoded",
+        "held",
+        "keep",
+        "kept",
         "longest",
         "machine",
         "on_drop",
         "on_end",
         "parsed",
         "progress",
+        "read_timeout",
         "reads",
+        "recovery",
+        "said",
+        "seam",
         "waited",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0915 - one field after the other
         self,
         call: Call,
         emission: Emission,
         config: StreamConfig,
         limits: tuple[Limit, ...],
+        handling: Handling,
         *,
         clock: Callable[[], int] = time.perf_counter_ns,
         started: int,
         wall: int,
     ) -> None:
         self.call = call
+        self._handling = handling
         self.clock = clock
         self._emission = emission
         self._limits = limits
@@ -93,6 +128,19 @@ class StreamSession:
         self._wall_offset = wall - started
         self._attempt_started = started
         self._attempts: list[Attempt] = []
+        self._sending = True
+        """An attempt is under way that `_attempts` does not have yet."""
+        self._before = (0, 0, 0)
+        """Bytes, events and characters of the attempts that are over."""
+        self._broken: tuple[Facts, Verdict] | None = None
+        """How the text broke that is being continued: how the stream ends if that fails."""
+        self._last_failure = ("", "")
+        self._told = False
+        """The decision about the last failure has been told."""
+        self._recovered: str | None = None
+        self._resumed = False
+        self._opened_at: int | None = None
+        self._failed_at = 0
         self._pending_reply: Reply | None = None
         self._reply: Reply | None = None
         self._head_wait: int | None = None
@@ -109,6 +157,18 @@ class StreamSession:
         """A weak reference to the response, whose callback ends the session."""
         self.on_end: Callable[[StreamSession], None] | None = None
         self.on_drop: Callable[[StreamSession], None] | None = None
+        self.read_timeout = call.read_timeout
+        """Seconds after which the transport gives a read of the body up; None for never."""
+        self.recovery: object = None
+        """What sends the request again, for the shells; None where nothing is to be done about a failure."""
+        self.annotate: Callable[[BaseException], None] | None = None
+        """Says on an exception what had been tried before; set where something was."""
+        self.seam: str | None = None
+        """How the last continuation fitted."""
+        self.said = (0, 0)
+        """Input tokens (cache included) and output tokens that the attempt under way has said."""
+        self.held = 0
+        """Events that came and are held back until the first content."""
         # The hot path's.
         self.asked = 0
         """When the reader last began to wait for bytes."""
@@ -126,6 +186,10 @@ class StreamSession:
         """The SDK decodes the body (else the caller reads bytes, or nobody does)."""
         self.parsed = False
         """The SDK's parsed events would pass by us, if it decodes."""
+        self.keep: Callable[[str], None] | None = None
+        """Keeps the text that is handed on, for a continuation."""
+        self.kept: DeliveredBlocks | None = None
+        """What the caller has been handed, where a later attempt may have to go on from there."""
 
     # --- The request ---------------------------------------------------------------------------------------------
     def attempt_answered(self, reply: Reply) -> None:
@@ -136,25 +200,169 @@ class StreamSession:
         """The SDK gave an attempt up and sleeps `delay` seconds before the next."""
         now = self.clock()
         reply, self._pending_reply = self._pending_reply, None
-        reason = self._failure(reply, end, now)
-        self._attempts.append(Attempt(len(self._attempts) + 1, self._attempt_started, now, "sdk", reply, reason, delay))
+        facts = self._facts(end or End(Stop.RAISED), now, reply, opened=False)
+        reason = classify(facts, self._limits).reason or AbortReason.STREAM_ERROR
+        self._emission.sent(reply.status if reply is not None else None, self._layer)
+        attempt = self._over(now, "sdk", reply, reason, delay)
         self._attempt_started = now + int(max(delay, 0.0) * _NS)
-        self._emission.sent(reply.status if reply is not None else None, "sdk")
-        self._emission.retried(reason.value, delay, "sdk")
-        self.machine.own("retry", now, retry_detail(self._attempts[-1]))
+        self._emission.retried(reason.value, delay, "sdk", Action.RETRY.value)
+        self.machine.own("retry", now, retry_detail(attempt))
 
-    def _failure(self, reply: Reply | None, end: End | None, now: int) -> AbortReason:
-        facts = self._facts(end or End(Stop.RAISED), now, reply)
-        return classify(facts, self._limits).reason or AbortReason.STREAM_ERROR
+    def _over(
+        self, now: int, layer: str, reply: Reply | None, reason: AbortReason | None, delay: float | None = None
+    ) -> Attempt:
+        """The attempt that is under way is over."""
+        machine = self.machine
+        done = self._before
+        self._before = (self.bytes, machine.events, machine.all_characters)
+        said_input, said_output = self.said
+        self.said = (0, 0)
+        attempt = Attempt(
+            number=len(self._attempts) + 1,
+            started=self._attempt_started,
+            ended=now,
+            layer=layer,
+            reply=reply,
+            reason=reason,
+            delay=delay,
+            characters=self._before[2] - done[2],
+            input_tokens=said_input,
+            output_tokens=said_output,
+        )
+        self._attempts.append(attempt)
+        return attempt
+
+    @property
+    def _layer(self) -> str:
+        """Whose request is under way."""
+        return "policy" if self._handling.attempt > 1 else "sdk"
+
+    @property
+    def requests(self) -> int:
+        """HTTP requests sent so far."""
+        return len(self._attempts) + self._sending
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start of the call."""
+        return (self.clock() - self._started) / _NS
+
+    @property
+    def acts(self) -> bool:
+        """Whether anything may be done about a failure."""
+        return not self._handling.dry_run
+
+    @property
+    def policy(self) -> RetryPolicy:
+        """The policy of the call."""
+        return self._handling.policy
+
+    # --- An attempt that failed, where something may be done about it ----------------------------------------------
+    def broke(self, end: End, *, before_response: bool = False) -> Decision:
+        """An attempt failed. What is done about it; if another follows, it is counted as begun."""
+        now = self.clock()
+        layer = self._layer
+        reply = self._pending_reply if before_response else self._reply
+        facts = self._facts(end, now, reply, opened=not before_response)
+        verdict = classify(facts, self._limits)
+        decision = self._decide(facts, verdict, reply, now, before_response=before_response)
+        later = before_response and self._reply is not None
+        if decision.action is Action.GIVE_UP:
+            if later:
+                self._broken = self._broken or (facts, verdict)
+                self._sent(layer)
+                self._over(now, "policy", reply, verdict.reason)
+                self._sending = False
+            return decision
+        if before_response:
+            self._sent(layer)
+        if decision.action is Action.RESUME and self._broken is None:
+            self._broken = (facts, verdict)
+        reason = (verdict.reason or AbortReason.STREAM_ERROR).value
+        self._over(now, "policy", reply, verdict.reason, decision.delay)
+        self._failed_at = now
+        self._attempt_started = now + int(max(decision.delay, 0.0) * _NS)
+        self._emission.retried(reason, decision.delay, "policy", decision.action.value)
+        if self._recovered != Action.RESUME.value:
+            self._recovered = decision.action.value
+        self.held = 0
+        self._told = False
+        return decision
+
+    def _sent(self, layer: str) -> None:
+        """The request that is under way failed, with the response that is pending or with none."""
+        reply, self._pending_reply = self._pending_reply, None
+        self._emission.sent(reply.status if reply is not None else None, layer)
+
+    def refused(self) -> None:
+        """The request of a continuation was refused for its form; another form follows at once."""
+        now = self.clock()
+        reply = self._pending_reply
+        self._sent("policy")
+        self._over(now, "policy", reply, AbortReason.REQUEST_REJECTED, 0.0)
+        self._attempt_started = now
+
+    def last_failure(self, decision: Decision) -> str:
+        """The last failure and what was decided, in words for whoever reads the exception."""
+        reason, phase = self._last_failure
+        if decision.action is Action.GIVE_UP:
+            return f"{reason} ({phase}), given up: {decision.blocked_by.value}"
+        return f"{reason} ({phase}), {decision.action.value} after {decision.delay:.2f} s"
+
+    @property
+    def span(self) -> Span | None:
+        """The span of the stream."""
+        return self._emission.span
+
+    def _decide(
+        self, facts: Facts, verdict: Verdict, reply: Reply | None, now: int, *, before_response: bool
+    ) -> Decision:
+        handling = self._handling
+        attempt = len(self._attempts) + 1
+        decision = handling.decide(
+            facts,
+            verdict,
+            reply,
+            self.machine.delivered,
+            self.call.traits,
+            requests=attempt,
+            before_response=before_response,
+        )
+        reason = verdict.reason or AbortReason.STREAM_ERROR
+        self._last_failure = (reason.value, facts.phase.value)
+        self._told = True
+        self._emission.decided(reason.value, decision, dry_run=handling.dry_run)
+        detail = decision_detail(
+            attempt, reason, facts.phase, decision, reply, dry_run=handling.dry_run, left=handling.left()
+        )
+        self.machine.own("retry", now, detail)
+        return decision
+
+    def seam_found(self, attempt_strategy: str, seam: str, *, fits: bool) -> None:
+        """The continuation met the text before it."""
+        now = self.clock()
+        self.seam = seam
+        self.machine.own(
+            "resume", now, seam_detail(len(self._attempts) + 1, attempt_strategy, seam, self.machine.delivered.text)
+        )
+        if fits:
+            self._resumed = True
+            self._broken = None  # from here on it is the stream
 
     def opened(self, reply: Reply) -> None:
         """The response whose body is the stream is there."""
         now = self.clock()
         self._pending_reply = None
         self._reply = reply
-        self._head_wait = now - self._started
+        self._opened_at = now
+        if self._head_wait is None:
+            self._head_wait = now - self._started
+        else:  # once more: all since the failure was a wait for the wire
+            self.waited += max(0, now - self._failed_at)
+            self._last_wait = 0
+            self.asked = 0
         self.arrived = now
-        self._emission.sent(reply.status, "sdk")
+        self._emission.sent(reply.status, self._layer)
 
     @property
     def is_open(self) -> bool:
@@ -202,6 +410,17 @@ class StreamSession:
         for label in self._stalls.take(gap):
             self._emission.stalled(label, kind)
             machine.own("stall", now, stall_detail(label, kind, machine.open_block), gap)
+
+    def overdue(self, watchdog: Watchdog) -> str | None:
+        """The time-out that the stream has passed, by the name of its exception; None if it is in time."""
+        first, progress = watchdog.first_event, watchdog.no_progress
+        if first is not None and self._first_event_at_wait is None:
+            opened = self._opened_at if self._opened_at is not None else self._started
+            if self.clock() - opened > first * _NS:
+                return "FirstEventTimeout"
+        if progress is not None and self.waited - self.progress > progress * _NS:
+            return "NoProgressTimeout"
+        return None
 
     def first_event(self) -> None:
         """The first event of any kind came."""
@@ -266,23 +485,36 @@ class StreamSession:
 
     def _finish(self, end: End, now: int) -> None:
         machine = self.machine
+        stopped = end.stop in (Stop.RAISED, Stop.EXHAUSTED)
         if self._stalls.passed(self.waited - self.progress):
             self._stalled(self.waited - self.progress, now)
         machine.settle(self.arrived)
-        facts = self._facts(end, now, self._reply or self._pending_reply)
+        facts = self._facts(end, now, self._reply or self._pending_reply, opened=self._reply is not None)
         try:
             verdict = classify(facts, self._limits)
         except Exception as error:  # noqa: BLE001 - a stream without a reason is better than one without an end
             _guard.report("classify", error)
             verdict = Verdict(Outcome.FAILED, AbortReason.STREAM_ERROR, Origin.UNKNOWN, rule="internal")
+        if self._broken is not None and stopped and verdict.outcome is Outcome.FAILED:
+            broken, verdict = self._broken
+            facts = replace(broken, elapsed=facts.elapsed)
+        reply = self._reply or self._pending_reply
+        if verdict.outcome is Outcome.FAILED and not self._told:
+            self._last_decision(facts, verdict, reply, now)
         if verdict.reason is not None:
             machine.own("abort", now, abort_detail(facts, verdict))
-        reply = self._reply or self._pending_reply
         if self._reply is None:
-            self._emission.sent(reply.status if reply is not None else None, "sdk")
+            self._emission.sent(reply.status if reply is not None else None, self._layer)
         failed = verdict.reason if self._reply is None or verdict.outcome is Outcome.FAILED else None
-        self._attempts.append(Attempt(len(self._attempts) + 1, self._attempt_started, now, "sdk", reply, failed))
+        if self._sending:
+            self._over(now, self._layer, reply, failed)
         self._emission.finish(self._summary(end, facts, verdict, reply, now), self.wall)
+
+    def _last_decision(self, facts: Facts, verdict: Verdict, reply: Reply | None, now: int) -> None:
+        try:
+            self._decide(facts, verdict, reply, now, before_response=self._reply is None)
+        except Exception as error:  # noqa: BLE001 - as for the classifier
+            _guard.report("decide", error)
 
     def _summary(self, end: End, facts: Facts, verdict: Verdict, reply: Reply | None, now: int) -> Summary:
         first_event, first_token = self._first_event_at_wait, self._first_token_wait
@@ -304,6 +536,9 @@ class StreamSession:
             time_to_first_event=first_event / _NS if first_event is not None else None,
             time_to_first_token=first_token / _NS if first_token is not None else None,
             writing_time=self._writing_time(),
+            recovered=self._recovered,
+            seam=self.seam,
+            resumed=self._resumed,
         )
 
     def _others_time(self, now: int) -> int:
@@ -317,13 +552,14 @@ class StreamSession:
             return None
         return ((self._head_wait or 0) + self.progress - self._first_token_wait) / _NS
 
-    def _facts(self, end: End, now: int, reply: Reply | None) -> Facts:
+    def _facts(self, end: End, now: int, reply: Reply | None, *, opened: bool) -> Facts:
         machine = self.machine
-        opened = self._reply is not None
-        silence = self._silence(now)
+        silence = self._silence(now, opened=opened)
+        bytes_before, events_before, _ = self._before
+        held = self.held > 0
         return Facts(
             stop=end.stop,
-            phase=machine.phase if opened else _phase_before_response(end.fault),
+            phase=self._phase(held=held) if opened else _phase_before_response(end.fault),
             fault=end.fault,
             closed_elsewhere=end.closed_elsewhere,
             status=reply.status if reply is not None else None,
@@ -335,32 +571,32 @@ class StreamSession:
             retry_after=reply.retry_after if reply is not None else None,
             headers=reply.fingerprint if reply is not None else {},
             wording=end.http.wording,
-            message_start=machine.message_start,
+            message_start=machine.message_start or held,
             message_delta=machine.message_delta,
             message_stop=machine.message_stop,
-            events=machine.events,
-            content_events=machine.content_events,
+            events=machine.events - events_before + self.held,
+            content_events=max(0, machine.content_events - events_before + self.held),
             pings=machine.pings,
-            bytes=self.bytes,
+            bytes=self.bytes - bytes_before,
             elapsed=(now - self._started) / _NS,
-            head=(
-                (self._head_wait - (self._attempt_started - self._started)) / _NS
-                if self._head_wait is not None
-                else (now - self._attempt_started) / _NS
-            ),
+            head=((self._opened_at if opened and self._opened_at is not None else now) - self._attempt_started) / _NS,
             silence=silence / _NS,
             no_progress=(self.waited - self.progress) / _NS,
             longest_earlier_silence=self.longest / _NS,
             largest_ping_gap=machine.largest_ping_gap / _NS,
             bytes_last_5s=self._recent.within(now, self.arrived, self.bytes),
             reads=self.reads,
-            read_timeout=self.call.read_timeout,
+            read_timeout=self.read_timeout,
             last_attempt=(now - self._attempt_started) / _NS,
         )
 
-    def _silence(self, now: int) -> int:
+    def _phase(self, *, held: bool) -> Phase:
+        phase = self.machine.phase
+        return Phase.AWAITING_FIRST_TOKEN if held and phase is Phase.AWAITING_FIRST_EVENT else phase
+
+    def _silence(self, now: int, *, opened: bool) -> int:
         """How long the reader had been waiting at its end; 0 if the caller had bytes to work on."""
-        if self._reply is None:
+        if not opened:
             return max(0, now - self._attempt_started)
         if self.asked > self.arrived:  # somebody else ended it, while its reader waits
             return max(0, now - self.asked)

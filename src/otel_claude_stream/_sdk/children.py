@@ -1,0 +1,45 @@
+"""The end of a child of `multiprocessing`, which leaves by `os._exit`: no exit handler runs, and no provider flushes.
+
+What such a child streamed would be lost with its last batch. Its finalisers do run, so one of ours does then what exit
+handlers would have done. Only in children that have streamed: others are nobody's business.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from opentelemetry._logs import get_logger_provider
+from opentelemetry.metrics import get_meter_provider
+from opentelemetry.trace import get_tracer_provider
+
+from otel_claude_stream import _guard
+
+FLUSH_MS = 5000
+"""The longest that the exit of a child waits for each kind of telemetry; an exporter's own limit is ten seconds."""
+
+LAST = -100
+"""Priority of a finaliser: after those of the application, whose streams they may still end."""
+
+
+@_guard.guarded("child", None)
+def at_end_of_child(end_streams: Callable[[], None]) -> None:
+    """If this process is a child of `multiprocessing`: end its open streams and flush, before it leaves."""
+    util, process = sys.modules.get("multiprocessing.util"), sys.modules.get("multiprocessing.process")
+    if util is None or process is None or process.parent_process() is None:
+        return
+
+    def leave() -> None:
+        end_streams()
+        flush()
+
+    util.Finalize(None, leave, exitpriority=LAST)
+
+
+@_guard.guarded("child", None)
+def flush() -> None:
+    """Export what the global providers hold. Those of the API alone hold nothing, and cannot."""
+    for provider in (get_tracer_provider(), get_meter_provider(), get_logger_provider()):
+        force_flush = getattr(provider, "force_flush", None)
+        if force_flush is not None:
+            force_flush(FLUSH_MS)

@@ -1,0 +1,103 @@
+"""The synchronous side of a recovery: reads, sleeps, sends and closes as the flow says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from otel_claude_stream import _guard
+from otel_claude_stream._core.machine import DELTA
+from otel_claude_stream._sdk.recovery.failure import Failure
+from otel_claude_stream._sdk.recovery.flow import Recovery, Steps
+from otel_claude_stream._sdk.recovery.steps import Close, Send, Sleep
+
+Request = Callable[..., Any]
+
+
+def sleep(recovery: Recovery, seconds: float) -> bool:
+    """Wait. False, at once, if the caller closes the stream meanwhile."""
+    return not recovery.left.wait(seconds)
+
+
+def send_sync(recovery: Recovery, request: Request) -> Any:
+    """The result of the call, by one request or by several. Raises what the last of them raised."""
+    recovery.request = request
+    result = _drive(recovery.requests(), recovery)
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+def recovering(frames: Iterator[Any], response: Any, recovery: Recovery) -> Iterator[Any]:
+    """The frames of a stream, and of the attempts that follow it."""
+    source = frames
+    try:
+        while True:
+            failure: Failure | None = None
+            through = recovery.through and not recovery.splicing
+            try:
+                for frame in source:
+                    name = frame.event
+                    if through and name == DELTA:
+                        yield frame
+                        continue
+                    if name == "error":
+                        failure = Failure(frame=frame)
+                        break
+                    yield from recovery.take(name, frame)
+                    through = recovery.through and not recovery.splicing
+                else:
+                    failure = recovery.ended()
+            except Exception as error:  # noqa: BLE001 - whatever reading raises is a failure of the attempt
+                failure = Failure.of(error)
+            if failure is None:
+                return
+            outcome = _recover(recovery, failure, response)
+            if isinstance(outcome, Failure):
+                break
+            source, response = outcome._iter_events(), recovery.response  # noqa: SLF001 - what the SDK itself reads
+        yield from recovery.last_words(outcome, response)
+    finally:
+        if recovery.response is not None:
+            recovery.response.close()
+
+
+def _recover(recovery: Recovery, failure: Failure, response: Any) -> Any:
+    try:
+        return _drive(recovery.recover(failure, response), recovery)
+    except Exception as error:  # noqa: BLE001 - the boundary: the caller gets the failure he would have got
+        _guard.report("recovery", error)
+        return failure
+
+
+def _drive(steps: Steps, recovery: Recovery) -> Any:
+    answer: Any = None
+    while True:
+        try:
+            step = steps.send(answer)
+        except StopIteration as done:
+            return done.value
+        match step:
+            case Sleep():
+                answer = sleep(recovery, step.seconds)
+            case Close():
+                answer = step.response.close()
+            case Send():
+                args, kwargs = step.call
+                entered = recovery.enter()
+                try:
+                    answer = recovery.request(*args, **kwargs)
+                except Exception as error:  # noqa: BLE001 - what is done about it the flow decides
+                    answer = error
+                finally:
+                    recovery.leave_request(entered)
+
+
+def close_sync(recovery: Recovery, close: Callable[[], None]) -> None:
+    """Close the stream, and the response that took the place of its own."""
+    recovery.leave()
+    try:
+        close()
+    finally:
+        if recovery.response is not None:
+            recovery.response.close()

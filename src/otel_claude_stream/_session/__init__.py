@@ -1,0 +1,8 @@
+"""One stream call behind one object: what it saw, why it ended, and what the policy makes of that."""
+
+from __future__ import annotations
+
+from otel_claude_stream._session.handling import Handling
+from otel_claude_stream._session.session import BURST_NS, WAIT_NS, StreamSession
+
+__all__ = ["BURST_NS", "WAIT_NS", "Handling", "StreamSession"]
