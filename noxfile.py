@@ -20,6 +20,9 @@ JUNIT = BUILD / "junit"
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
 
+# Has a session of its own: what it tests is the Collector, which no version of ours or of the SDK's changes.
+APART = "--ignore=tests/collector"
+
 # The first of each generation whose streaming differs, between the oldest and the newest that `tests` covers.
 MATRIX = ("0.75.0", "0.97.0", "0.125.0", "1.13.0", "1.17.0")
 
@@ -28,7 +31,7 @@ nox.options.default_venv_backend = "uv|venv"  # uv comes with nox[uv]; without i
 nox.options.reuse_venv = "yes"
 nox.options.stop_on_first_error = False
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["lint", "types", "imports", "build", "drift", "core", "tests"]
+nox.options.sessions = ["lint", "types", "imports", "build", "drift", "core", "tests", "collector"]
 
 
 # uv does not read pip's variables. Whoever set those up for pip gets the same from uv.
@@ -173,7 +176,15 @@ def tests(session: nox.Session, combo: str) -> None:
     """The whole suite, with the newest and with the oldest of everything we support."""
     pins = ["wrapt>=2"] if combo == "newest" else lower_bounds()
     install_wheel(session, "test", pins=pins)
-    pytest(session, f"tests-{combo}")
+    pytest(session, f"tests-{combo}", APART)
+
+
+@nox.session(requires=["build"])
+def collector(session: nox.Session) -> None:
+    """The Collector's configuration, by a real Collector: found, or built once, which takes some minutes."""
+    install_wheel(session, "test", pins=[])
+    session.run("python", "collector/build.py")
+    pytest(session, "collector", "tests/collector")
 
 
 @nox.session(default=False, requires=["build"])
@@ -181,14 +192,14 @@ def tests(session: nox.Session, combo: str) -> None:
 def matrix(session: nox.Session, anthropic: str) -> None:
     """The whole suite with SDKs between the oldest and the newest."""
     install_wheel(session, "test", pins=exactly(anthropic))
-    pytest(session, f"matrix-{anthropic}")
+    pytest(session, f"matrix-{anthropic}", APART)
 
 
 @nox.session(default=False, requires=["build"], python=PYTHONS)
 def pythons(session: nox.Session) -> None:
     """The whole suite with every Python we support that is installed."""
     install_wheel(session, "test", pins=[])
-    pytest(session, f"python-{session.python}")
+    pytest(session, f"python-{session.python}", APART)
 
 
 @nox.session(default=False, requires=["build"])
@@ -196,7 +207,7 @@ def coverage(session: nox.Session) -> None:
     """What the whole suite executes of the whole package."""
     install_wheel(session, "test", pins=[])
     session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()).resolve() / "coverage")
-    pytest(session, "coverage", runner=("coverage", "run", "--source=otel_claude_stream", "-m"))
+    pytest(session, "coverage", APART, runner=("coverage", "run", "--source=otel_claude_stream", "-m"))
     session.run("coverage", "report")
 
 
@@ -205,6 +216,13 @@ def bench(session: nox.Session) -> None:
     """What the instrumentation costs per event and per stream."""
     install_wheel(session, "test", pins=[])
     session.run("python", "-m", "tests.benchmarks", *session.posargs)
+
+
+@nox.session(name="bench-collector", default=False, requires=["build"])
+def bench_collector(session: nox.Session) -> None:
+    """What the gateway carries: spans per second, with and without tail sampling, and how fast a queue empties."""
+    install_wheel(session, "test", pins=[])
+    session.run("python", "-m", "tests.collector.bench", *session.posargs)
 
 
 @nox.session(default=False, requires=["build"])

@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,16 +112,15 @@ def alone(lock: Path) -> Iterator[None]:
 
 def run(command: list[str], folder: Path, environment: Mapping[str, str]) -> None:
     """One step, its output as progress. Raises ``NoCollector`` with the end of it."""
-    process = subprocess.Popen(
+    lines: deque[str] = deque(maxlen=8)
+    with subprocess.Popen(
         command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    assert process.stdout is not None
-    lines = []
-    for line in process.stdout:
-        sys.stderr.write(line)
-        lines.append(line)
-    if process.wait() != 0:
-        raise NoCollector(f"{' '.join(command[:2])} failed: {''.join(lines[-8:]).strip()}")
+    ) as process:
+        for line in process.stdout or ():
+            sys.stderr.write(line)
+            lines.append(line)
+    if process.returncode != 0:
+        raise NoCollector(f"{' '.join(command[:2])} failed: {''.join(lines).strip()}")
 
 
 def distributions(tool: str, manifest: str, folder: Path, environment: Mapping[str, str]) -> dict[str, object]:

@@ -81,6 +81,7 @@ class Collector:
             "OTELCOL_TELEMETRY_PORT": str(self.telemetry),
             "OTELCOL_PROMETHEUS": f"{HOST}:{self.scrape}",
             "OTELCOL_STATE_DIR": str(self.folder / "state"),
+            "OTELCOL_FILE": str(self.folder / "telemetry.jsonl"),
             **self.settings,
         }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -12,13 +14,17 @@ from tests.collector.running import FILES, GATEWAY, PROMETHEUS, QUICK, eventuall
 
 pytestmark = pytest.mark.slow
 
-ALSO = (PROMETHEUS, FILES / "metrics-from-spans.yaml")
+TO_FILE = FILES / "to-file.yaml"
+ALSO = (PROMETHEUS, FILES / "metrics-from-spans.yaml", TO_FILE)
 
 
 def everything(collector, backend):
     """All that left the Collector by any way, and what it wrote to its own log."""
     scraped = "\n".join(collector.scraped()) if PROMETHEUS in collector.configs else ""
-    return backend.text() + scraped + collector.said()
+    file = Path(collector.settings["OTELCOL_FILE"])
+    written = file.read_text() if TO_FILE in collector.configs else ""
+    assert bool(written) == (TO_FILE in collector.configs)
+    return backend.text() + scraped + written + collector.said()
 
 
 def test_content_keys_are_deleted_from_spans_events_and_logs(start, backend):
@@ -106,7 +112,7 @@ def test_credentials_are_masked_wherever_they_stand(start, backend):
 def test_the_packages_own_names_pass(start, backend):
     """Every attribute of the schema arrives as it was sent: redaction deletes nothing of ours."""
     collector = start(GATEWAY, **QUICK)
-    values = {"string": "plain", "int": 7, "double": 1.5, "boolean": True, "string[]": ["one", "two"]}
+    values = {"string": "plain", "int": 7, "double": 1.5, "boolean": True, "string[]": ["one", "two"], "int[]": [1, 2]}
     sent = {a.name: values[a.type] for span in schema.SPANS for a in span.attributes}
     events = [
         sending.event(event.name, **{a.name: values[a.type] for a in event.attributes}) for event in schema.EVENTS

@@ -144,12 +144,8 @@ def test_the_names_are_those_of_the_schema():
     text = yaml.safe_dump(yaml.safe_load(GATEWAY.read_text())["processors"]["transform/verdict"])
     known = {a.name for span in schema.SPANS for a in span.attributes} | {event.name for event in schema.EVENTS}
     found = names_of_ours(text)
-    assert found - known - NOT_YET == set()
+    assert found - known == set()
     assert len(found) > 8
-
-
-NOT_YET = {"claude.stream.resumed"}
-"""Set once streams are continued where they broke."""
 
 
 def names_of_ours(text):
