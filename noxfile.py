@@ -182,7 +182,7 @@ def tests(session: nox.Session, combo: str) -> None:
 @nox.session(requires=["build"])
 def collector(session: nox.Session) -> None:
     """The Collector's configuration, by a real Collector: found, or built once, which takes some minutes."""
-    install_wheel(session, "test", pins=[])
+    install_wheel(session, "test", "collector", pins=[])
     session.run("python", "collector/build.py")
     pytest(session, "collector", "tests/collector")
 

@@ -14,10 +14,10 @@ from tests.collector.running import FILES, GATEWAY, QUICK, Collector, eventually
 
 AGENT = FILES / "agent.yaml"
 OF_GATEWAY = tuple(
-    FILES / f"{name}.yaml" for name in ("prometheus", "metrics-from-spans", "proxy-logs", "kafka-gateway", "to-file")
+    FILES / f"{name}.yaml" for name in ("prometheus", "metrics-from-spans", "proxy-logs", "kafka-gateway", "to-file", "self-metrics")
 )
-OF_AGENT = (FILES / "kafka-agent.yaml",)
-ALL = (GATEWAY, AGENT, *OF_GATEWAY, *OF_AGENT)
+OF_AGENT = (FILES / "kafka-agent.yaml", FILES / "self-metrics.yaml")
+ALL = tuple(dict.fromkeys((GATEWAY, AGENT, *OF_GATEWAY, *OF_AGENT)))
 SECTIONS = ("receivers", "processors", "connectors", "exporters", "extensions")
 ONLY_CONTRIB = {"prometheus", "kafka"}
 """Component ids that the distribution `k8s` has not."""
@@ -78,12 +78,13 @@ def test_overlays_add_and_replace_nothing():
     for file in OF_GATEWAY:
         overlay = loaded(file)
         assert set(overlay) <= {*SECTIONS, "service"}
-        assert set(overlay["service"]) == {"pipelines"}
+        # Its own metrics have one way out: that is replaced.
+        assert set(overlay["service"]) == ({"telemetry"} if file.stem == "self-metrics" else {"pipelines"})
         for section in SECTIONS:
             assert not seen[section] & set(overlay.get(section, {}))
             seen[section] |= set(overlay.get(section, {}))
-        assert not pipelines & set(overlay["service"]["pipelines"])
-        pipelines |= set(overlay["service"]["pipelines"])
+        assert not pipelines & set(overlay["service"].get("pipelines", ()))
+        pipelines |= set(overlay["service"].get("pipelines", ()))
 
 
 def components(otelcol, build):
@@ -184,7 +185,7 @@ def test_every_pipeline_from_outside_guards_memory_first_and_redacts():
     """Whatever a receiver takes in passes the limiter first, then redaction, before a connector or an exporter."""
     for file in (GATEWAY, *OF_GATEWAY):
         found = loaded(file)
-        for name, pipeline in found["service"]["pipelines"].items():
+        for name, pipeline in found["service"].get("pipelines", {}).items():
             if any(one.partition("/")[0] in ("otlp", "kafka", "file_log") for one in pipeline["receivers"]):
                 assert pipeline["processors"][0] == "memory_limiter", (file.name, name)
                 assert "redaction/secrets" in pipeline["processors"], (file.name, name)

@@ -158,6 +158,16 @@ def test_counts_leave_out_services_with_metrics_of_their_own(start, backend):
     assert {found["job"] for found, _ in series(collector, "claude_stream_streams_total")} == {"old"}
 
 
+def test_the_collectors_own_metrics_reach_a_backend_that_does_not_scrape(start, backend):
+    """By OTLP, with the names that the dashboard of the pipeline asks for."""
+    settings = {"OTELCOL_SELF_METRICS_MILLISECONDS": "200", "OTELCOL_SERVICE_NAME": "gateway-1"}
+    collector = start(GATEWAY, FILES / "self-metrics.yaml", **QUICK, **settings)
+    sending.send(collector.url, "traces", sending.traces(sending.span()))
+    wanted = {"otelcol_receiver_accepted_spans", "otelcol_exporter_queue_size", "otelcol_exporter_queue_capacity"}
+    assert eventually(lambda: wanted <= {name for name, _ in backend.points()})
+    assert "gateway-1" in backend.text()
+
+
 def test_the_allowed_labels_are_exactly_those_of_the_schema():
     """And of the metrics that the overlay makes."""
     groups = yaml.safe_load(GATEWAY.read_text())["processors"]["transform/cardinality"]["metric_statements"]
