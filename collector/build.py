@@ -54,8 +54,7 @@ def lacks(listing: str, wanted: Mapping[str, str]) -> list[str]:
     return [
         f"{module} {version}"
         for module, version in wanted.items()
-        if not module.startswith(PROVIDERS)
-        and (module not in there or release(there[module]) < release(version))
+        if not module.startswith(PROVIDERS) and (module not in there or release(there[module]) < release(version))
     ]
 
 
@@ -146,7 +145,9 @@ def metadata(text: str) -> dict[str, object]:
         return match[1] if match else None
 
     match = re.search(r"^  distributions:(?: *\[(.*)\]|((?:\n +- \S+)*))", text, re.MULTILINE)
-    names = re.findall(r"[\w-]+", re.sub(r"^\s*- ", "", (match[1] or match[2] or ""), flags=re.MULTILINE)) if match else []
+    names = (
+        re.findall(r"[\w-]+", re.sub(r"^\s*- ", "", (match[1] or match[2] or ""), flags=re.MULTILINE)) if match else []
+    )
     return {"type": scalar("type"), "deprecated_type": scalar("deprecated_type"), "distributions": names}
 
 
@@ -185,18 +186,25 @@ def build(manifest: str, say: Say) -> Path:
     return binary
 
 
-def collector(say: Say = lambda line: print(line, file=sys.stderr)) -> Path:
+def tell(line: str) -> None:
+    """Beside the result, which alone goes to the standard output."""
+    sys.stderr.write(f"{line}\n")
+
+
+def collector(say: Say = tell) -> Path:
     """The Collector to use. Raises ``NoCollector``."""
     manifest = MANIFEST.read_text(encoding="utf-8")
     return installed(modules(manifest), say) or build(manifest, say)
 
 
 def main() -> int:
+    """Print the path; returns the exit code."""
     try:
-        print(collector())
+        found = collector()
     except NoCollector as error:
-        print(f"build.py: {error}", file=sys.stderr)
+        tell(f"build.py: {error}")
         return 1
+    sys.stdout.write(f"{found}\n")
     return 0
 
 

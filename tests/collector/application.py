@@ -12,9 +12,9 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from tests.proxies import calls
 
 from otel_claude_stream import ClaudeStreamInstrumentor, StreamConfig
-from tests.proxies import calls
 
 SERVICE = {"service.name": "shop", "service.namespace": "test", "service.instance.id": "one"}
 

@@ -6,9 +6,10 @@ import json
 import threading
 from contextlib import contextmanager
 
-from otel_claude_stream.cli import receiver
 from tests.collector.running import eventually, free_ports
 from tests.proxies.servers import HOST
+
+from otel_claude_stream.cli import receiver
 
 
 class Backend:

@@ -44,10 +44,16 @@ class Sink(BaseHTTPRequestHandler):
         """Nothing."""
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        """A Collector that is gone at the end of its measurement."""
+
+
 @contextmanager
 def sink(port):
-    server = ThreadingHTTPServer((HOST, port), Sink)
-    server.daemon_threads = True
+    server = Server((HOST, port), Sink)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -59,7 +65,10 @@ def sink(port):
 
 def settings(port):
     return {
-        **{f"OTELCOL_{name}_ENDPOINT": f"http://{HOST}:{port}/v1/{name.lower()}" for name in ("TRACES", "METRICS", "LOGS")},
+        **{
+            f"OTELCOL_{name}_ENDPOINT": f"http://{HOST}:{port}/v1/{name.lower()}"
+            for name in ("TRACES", "METRICS", "LOGS")
+        },
         "OTELCOL_MEMORY_MIB": str(CEILING),
         "GOMEMLIMIT": f"{CEILING}MiB",
         "OTELCOL_RETRY_MAX": "1s",
@@ -115,42 +124,47 @@ def held(binary, traces):
     """Bytes of heap for each span that waits for a verdict."""
     (port,) = free_ports(1)
     waits = {"OTELCOL_DECISION_WAIT": "300s", "OTELCOL_DECISION_WAIT_AFTER_ROOT": "300s", "OTELCOL_MEMORY_MIB": "4096"}
-    with tempfile.TemporaryDirectory() as folder, sink(port):
-        with running(binary, Path(folder), GATEWAY, **{**settings(port), **waits, "GOGC": "20"}) as collector:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        sink(port),
+        running(binary, Path(folder), GATEWAY, **{**settings(port), **waits, "GOGC": "20"}) as collector,
+    ):
 
-            def heap():
-                """After a few collections, which the garbage of small requests brings about."""
-                found = []
-                for _ in range(4):
-                    load.send(collector.http, spans=load.BATCH, connections=1)
-                    time.sleep(0.3)
-                    found.append(collector.metric("otelcol_process_runtime_heap_alloc_bytes"))
-                return min(found)
+        def heap():
+            """After a few collections, which the garbage of small requests brings about."""
+            found = []
+            for _ in range(4):
+                load.send(collector.http, spans=load.BATCH, connections=1)
+                time.sleep(0.3)
+                found.append(collector.metric("otelcol_process_runtime_heap_alloc_bytes"))
+            return min(found)
 
-            empty = heap()
-            sent = load.send(collector.http, spans=2 * traces, per_second=20_000)
-            return {"bytes/span waiting": (heap() - empty) / (sent.accepted + 4 * load.BATCH)}
+        empty = heap()
+        sent = load.send(collector.http, spans=2 * traces, per_second=20_000)
+        return {"bytes/span waiting": (heap() - empty) / (sent.accepted + 4 * load.BATCH)}
 
 
 def replay(binary, spans):
     """How fast a queue on disk empties once the backend is back, and what a span takes on disk."""
     (port,) = free_ports(1)
     wait = {"OTELCOL_DECISION_WAIT": "2s", "OTELCOL_DECISION_WAIT_AFTER_ROOT": "1s", "OTELCOL_HEALTHY_PERCENT": "100"}
-    with tempfile.TemporaryDirectory() as folder:
-        with running(binary, Path(folder), GATEWAY, **{**settings(port), **wait, "OTELCOL_MEMORY_MIB": "2048"}) as collector:
-            sent = load.send(collector.http, spans=spans, per_second=10_000)
-            eventually(lambda: collector.metric("otelcol_processor_tail_sampling_sampling_traces_on_memory") == 0, 60)
-            queued = collector.metric("otelcol_exporter_queue_size")
-            disk = sum(path.stat().st_size for path in Path(folder).rglob("exporter_*"))
-            with sink(port):
-                begin = time.perf_counter()
-                assert eventually(lambda: collector.metric("otelcol_exporter_queue_size") == 0, 300)
-                seconds = time.perf_counter() - begin
-            return {
-                "spans/s": sent.accepted / seconds,
-                "queue bytes/span": queued / sent.accepted,
-                "disk bytes/span": disk / sent.accepted,
-            }
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running(binary, Path(folder), GATEWAY, **{**settings(port), **wait, "OTELCOL_MEMORY_MIB": "2048"}) as collector,
+    ):
+        sent = load.send(collector.http, spans=spans, per_second=10_000)
+        eventually(lambda: collector.metric("otelcol_processor_tail_sampling_sampling_traces_on_memory") == 0, 60)
+        queued = collector.metric("otelcol_exporter_queue_size")
+        disk = sum(path.stat().st_size for path in Path(folder).rglob("exporter_*"))
+        with sink(port):
+            begin = time.perf_counter()
+            assert eventually(lambda: collector.metric("otelcol_exporter_queue_size") == 0, 300)
+            seconds = time.perf_counter() - begin
+        return {
+            "spans/s": sent.accepted / seconds,
+            "queue bytes/span": queued / sent.accepted,
+            "disk bytes/span": disk / sent.accepted,
+        }
 
 
 def show(title, rounds):
@@ -174,11 +188,15 @@ def main():
     except build.NoCollector as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{os.cpu_count()} processors; {load.Payload().bytes_per_span:,.0f} bytes a span over the wire, half of them streams'")
-    print(f"memory ceiling {CEILING} MiB; every other span of a trace waits 10 s; 5 % of the streams fail, 10 % are sampled")
+    size = load.Payload().bytes_per_span
+    print(f"{os.cpu_count()} processors; {size:,.0f} bytes a span over the wire, half of them streams'")
+    print(f"ceiling {CEILING} MiB; traces wait 10 s; 5 % of the streams fail, 10 % of the others are sampled")
     each = range(options.rounds)
     show("gateway.yaml", [through(binary, options.seconds) for _ in each])
-    show("gateway.yaml, verdicts after 1 s", [through(binary, options.seconds, OTELCOL_DECISION_WAIT_AFTER_ROOT="1s") for _ in each])
+    show(
+        "gateway.yaml, verdicts after 1 s",
+        [through(binary, options.seconds, OTELCOL_DECISION_WAIT_AFTER_ROOT="1s") for _ in each],
+    )
     show("without tail sampling", [through(binary, options.seconds, UNSAMPLED) for _ in each])
     show("memory of traces that wait", [held(binary, options.spans // 2) for _ in each])
     show("queue on disk, backend back", [replay(binary, options.spans) for _ in each])

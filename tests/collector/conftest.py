@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-
 from tests.collector import backend as backends
 from tests.collector.running import FILES, running
 
@@ -52,7 +51,12 @@ def start(otelcol, tmp_path, backend):
 
         def begin(*configs, **settings):
             return stack.enter_context(
-                running(otelcol, tmp_path / f"collector-{len(list(tmp_path.iterdir()))}", *configs, **{**backend.settings, **settings})
+                running(
+                    otelcol,
+                    tmp_path / f"collector-{len(list(tmp_path.iterdir()))}",
+                    *configs,
+                    **{**backend.settings, **settings},
+                )
             )
 
         yield begin

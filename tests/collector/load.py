@@ -1,4 +1,4 @@
-"""The load generator: requests of stream spans as the package makes them, each with new ids, as fast as they are taken."""
+"""The load generator: requests of spans as the package makes them, each with new ids, as fast as they are taken."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import time
 from dataclasses import dataclass
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from tests.proxies.servers import HOST
 
 from otel_claude_stream._telemetry import schema
-from tests.proxies.servers import HOST
 
 BATCH = 512
 """Spans in a request: what OpenTelemetry's batch processor sends at most."""
@@ -32,7 +32,9 @@ def template():
     for number in range(BATCH // 2):
         trace = b"TRACE-ID" + number.to_bytes(8, "big")
         times = {"start_time_unix_nano": now - 10**9, "end_time_unix_nano": now}
-        root = scope.spans.add(trace_id=trace, span_id=b"ROOT" + number.to_bytes(4, "big"), name="POST /answer", **times)
+        root = scope.spans.add(
+            trace_id=trace, span_id=b"ROOT" + number.to_bytes(4, "big"), name="POST /answer", **times
+        )
         for key in ("http.request.method", "url.path", "http.route", "user_agent.original"):
             root.attributes.add(key=key).value.string_value = "a-value-of-usual-length"
         span = scope.spans.add(trace_id=trace, span_id=b"SPAN" + number.to_bytes(4, "big"), **times)

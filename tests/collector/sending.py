@@ -54,7 +54,7 @@ def event(name, **more):
     return {"name": name, "timeUnixNano": str(time.time_ns()), "attributes": attributes(more)}
 
 
-def span(name="chat claude", trace=None, parent="", status=0, message="", events=(), links=(), **values):
+def span(name="chat claude", *, trace=None, parent="", status=0, message="", events=(), links=(), **values):
     """One span; ``values`` are attributes, their dots written as two underscores."""
     now = time.time_ns()
     return {

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 import pytest
-
 from tests.collector import backend as backends
 from tests.collector import sending
 from tests.collector.running import FILES, GATEWAY, HOST, QUICK, eventually, running

@@ -11,9 +11,8 @@ from contextlib import contextmanager
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
 from tests.collector import sending
-from tests.collector.running import FILES, GATEWAY, HOST, PROMETHEUS, QUICK, Collector, eventually
+from tests.collector.running import FILES, GATEWAY, PROMETHEUS, QUICK, Collector, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -139,7 +138,9 @@ def test_a_state_folder_that_may_not_be_written(otelcol, tmp_path):
             folder.chmod(folder.stat().st_mode | 0o005)
     collector = Collector(otelcol, tmp_path / "one", settings={"OTELCOL_STATE_DIR": str(state)})
     shared = tmp_path / "otelcol"
-    os.link(otelcol, shared) if shared.parent.stat().st_dev == otelcol.stat().st_dev else shared.write_bytes(otelcol.read_bytes())
+    os.link(otelcol, shared) if shared.parent.stat().st_dev == otelcol.stat().st_dev else shared.write_bytes(
+        otelcol.read_bytes()
+    )
     shared.chmod(0o755)
     collector.binary = shared
     collector.prefix = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
@@ -186,7 +187,10 @@ def small_disk(folder, size):
     if os.geteuid() != 0:
         pytest.skip("only root can make a small disk")
     done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, text=True
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         pytest.skip(f"no small disk can be made here: {done.stderr.strip()}")

@@ -9,7 +9,6 @@ import sys
 import threading
 
 import pytest
-
 from tests.collector.running import FILES
 
 MANIFEST = """\

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import yaml
-
-from otel_claude_stream.testing import FakeAPI, Script
 from tests.collector import sending
 from tests.collector.application import application
 from tests.collector.running import GATEWAY, QUICK, eventually
+
+from otel_claude_stream.testing import FakeAPI, Script
 
 pytestmark = pytest.mark.slow
 
@@ -147,9 +147,7 @@ def test_an_outage_longer_than_the_application_can_remember(start, backend):
 
 
 def streams(backend):
-    return [
-        span["spanId"] for span in backend.spans() if "claude.stream.outcome" in sending.plain(span["attributes"])
-    ]
+    return [span["spanId"] for span in backend.spans() if "claude.stream.outcome" in sending.plain(span["attributes"])]
 
 
 def aborts(backend):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from otel_claude_stream import StreamConfig
-from otel_claude_stream.testing import CutMidChunk, Error, FakeAPI, Script
 from tests.collector import sending
 from tests.collector.application import application
 from tests.collector.running import GATEWAY, PROMETHEUS, QUICK, eventually
 from tests.collector.test_metrics import labels
+
+from otel_claude_stream import StreamConfig
+from otel_claude_stream.testing import CutMidChunk, Error, FakeAPI, Script
 
 pytestmark = pytest.mark.slow
 

@@ -9,12 +9,12 @@ import subprocess
 
 import pytest
 import yaml
-
 from tests.collector.running import FILES, GATEWAY, QUICK, Collector, eventually
 
 AGENT = FILES / "agent.yaml"
 OF_GATEWAY = tuple(
-    FILES / f"{name}.yaml" for name in ("prometheus", "metrics-from-spans", "proxy-logs", "kafka-gateway", "to-file", "self-metrics")
+    FILES / f"{name}.yaml"
+    for name in ("prometheus", "metrics-from-spans", "proxy-logs", "kafka-gateway", "to-file", "self-metrics")
 )
 OF_AGENT = (FILES / "kafka-agent.yaml", FILES / "self-metrics.yaml")
 ALL = tuple(dict.fromkeys((GATEWAY, AGENT, *OF_GATEWAY, *OF_AGENT)))
@@ -41,9 +41,7 @@ def loaded(file):
 
 def ids(file):
     """The component ids that a file declares, by section, without their names."""
-    return {
-        (section, name.partition("/")[0]) for section in SECTIONS for name in loaded(file).get(section, {})
-    }
+    return {(section, name.partition("/")[0]) for section in SECTIONS for name in loaded(file).get(section, {})}
 
 
 def validate(otelcol, files, **settings):
@@ -152,15 +150,44 @@ def test_every_variable_has_a_default_that_the_readme_tells():
     """And the same one in every file of a base."""
     text = "\n".join(file.read_text() for file in ALL)
     assert set(re.findall(r"\$\{env:(\w+)", text)) == {name for file in ALL for name, _ in variables(file)}
-    readme = (FILES / "README.md").read_text()
-    told = dict(re.findall(r"^\| `(OTELCOL_\w+)` \| (?:`([^`]*)`|-|[^|]*) \|", readme, re.MULTILINE))
+    rows = re.findall(r"^\| `(OTELCOL_\w+)` \| (.*?) \|", (FILES / "README.md").read_text(), re.MULTILINE)
+    told = dict(rows)
+    assert len(told) == len(rows)
+    assert set(told) == {name for file in ALL for name, _ in variables(file)}
     for base, overlays in ((GATEWAY, OF_GATEWAY), (AGENT, OF_AGENT)):
         defaults = {}
         for file in (base, *overlays):
             for name, default in variables(file):
                 assert defaults.setdefault(name, default) == default, (file.name, name)
-                assert name in told, f"{name} is not in README.md"
-    assert set(told) == {name for file in ALL for name, _ in variables(file)}
+                assert f"`{default}`" in told[name], (file.name, name)
+
+
+def test_the_readme_tells_every_file_and_shows_what_to_paste():
+    """Nothing in the folder is untold; the snippets are those of the files, without their comments."""
+    readme = (FILES / "README.md").read_text()
+    assert {path.name for path in FILES.iterdir() if f"`{path.name}" not in readme} - ELSEWHERE == set()
+    for name in ("nginx-log-format.conf", "haproxy-log-format.cfg"):
+        lines = (FILES / name).read_text().splitlines(keepends=True)
+        snippet = "".join(line for line in lines if not line.startswith("#"))
+        shown = re.search(rf"<!-- {re.escape(name)} -->\n```\w+\n(.*?)```", readme, re.DOTALL)[1]
+        assert shown == snippet
+
+
+ELSEWHERE = {"README.md", "compose", "__pycache__"}
+"""Itself, what the Compose files mount, and what running leaves."""
+
+
+def test_the_readme_tells_every_verdict():
+    """The reasons in the table are those that the gateway gives."""
+    given = set(re.findall(r'"sampling\.keep"\], "(\w+)"', GATEWAY.read_text()))
+    assert given == set(re.findall(r"^\| `(\w+)` \| ", section("What is kept of traces"), re.MULTILINE))
+    policies = loaded(GATEWAY)["processors"]["tail_sampling"]["policies"]
+    assert {policy["name"] for policy in policies} == {*given, "healthy"}
+
+
+def section(title):
+    """A part of the README."""
+    return (FILES / "README.md").read_text().partition(f"## {title}\n")[2].partition("\n## ")[0]
 
 
 def test_listens_on_loopback_unless_told():

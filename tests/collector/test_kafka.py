@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-
 from tests.collector import sending
 from tests.collector.running import FILES, GATEWAY, HOST, QUICK, eventually, free_ports, running
 from tests.collector.test_durability import ABORTED

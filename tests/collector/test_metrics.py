@@ -6,10 +6,10 @@ import re
 
 import pytest
 import yaml
-
-from otel_claude_stream._telemetry import schema
 from tests.collector import sending
 from tests.collector.running import FILES, GATEWAY, PROMETHEUS, QUICK, eventually
+
+from otel_claude_stream._telemetry import schema
 
 pytestmark = pytest.mark.slow
 
@@ -125,7 +125,7 @@ def test_counts_from_spans_are_those_of_the_package(start, backend):
         sending.send(collector.url, "traces", sending.traces(*(sending.span(**row) for row in rows)))
         total = {"gen_ai_request_model": "claude", "server_address": "api.anthropic.com", "job": "sender"}
         streams = [({**total, "claude_stream_outcome": o}, n * times) for o, n in (("completed", 2.0), ("failed", 3.0))]
-        assert eventually(lambda: ordered(collector, "claude_stream_streams_total") == streams), collector.scraped()
+        assert becomes(collector, "claude_stream_streams_total", streams), collector.scraped()
     aborted = {
         **total,
         "claude_stream_abort_limit_match": "idle:60s",
@@ -142,6 +142,10 @@ def test_counts_from_spans_are_those_of_the_package(start, backend):
         ({**total, "claude_stream_error_source": "sse"}, 2.0),
         ({**unknown, "claude_stream_error_source": "sse"}, 2.0),
     ]
+
+
+def becomes(collector, name, wanted):
+    return eventually(lambda: ordered(collector, name) == wanted)
 
 
 def ordered(collector, name):

@@ -6,12 +6,12 @@ import statistics
 import time
 
 import pytest
-
-from otel_claude_stream.testing import FakeAPI, Script
 from tests.collector import sending
 from tests.collector.application import application
 from tests.collector.running import GATEWAY, QUICK, eventually
 from tests.collector.test_durability import streams
+
+from otel_claude_stream.testing import FakeAPI, Script
 
 pytestmark = pytest.mark.slow
 

@@ -1,22 +1,21 @@
-"""A real nginx and a real HAProxy cut streams: what the client measured and what the proxy logged meet in one output."""
+"""A real nginx and a real HAProxy cut streams: what the client measured and what the proxy logged meet."""
 
 from __future__ import annotations
 
 import tempfile
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-
-from otel_claude_stream import StreamConfig
-from otel_claude_stream.testing import FakeAPI, Script
 from tests.collector import sending
 from tests.collector.application import application
 from tests.collector.running import FILES, GATEWAY, PROMETHEUS, QUICK, eventually
 from tests.collector.test_metrics import ordered
 from tests.proxies import servers
 from tests.proxies.cases import LIMITS, SCRIPTS
+
+from otel_claude_stream import StreamConfig
+from otel_claude_stream.testing import FakeAPI
 
 pytestmark = [pytest.mark.slow, pytest.mark.proxy]
 
@@ -129,7 +128,9 @@ def test_client_and_proxy_meet(start, backend, require_tool, logging, tmp_path):
         assert line["http.response.status_code"] == "200"  # whatever happened: the status does not tell
         if proxy == "nginx" and cause:
             (line,) = [
-                one for one in errors if one.get("proxy.connection") == line["proxy.connection"] and "proxy.cause" in one
+                one
+                for one in errors
+                if one.get("proxy.connection") == line["proxy.connection"] and "proxy.cause" in one
             ]
         assert (line.get("proxy.cause"), line.get("proxy.phase")) == (cause, phase), (proxy, script)
 
@@ -148,27 +149,9 @@ def client_spans(backend):
     return {span["gen_ai.request.model"]: span for span in spans if "claude.stream.outcome" in span}
 
 
-LINES = {
-    "nginx_access": [
-        '{"ts":1795197324.002,"connection":"7","method":"POST","path":"/v1/messages","status":499,"upstream_status":"","upstream":"","seconds":3.2,"header_seconds":"","upstream_seconds":"","bytes":0,"completed":"","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","request_id":""}',
-        "no JSON at all",
-        "{",
-        "",
-        '{"ts":"never","status":"many"}',
-    ],
-    "nginx_error": [
-        "2026/11/20 17:00:00 [error] 31#31: *9 upstream timed out (110: Connection timed out) while reading upstream, client: 10.0.0.1, server: , request: \"POST /v1/messages HTTP/1.1\", upstream: \"https://10.0.0.2:443/v1/messages\", host: \"proxy\"",
-        "2026/11/20 17:00:00 [error] 31#31: *10 recv() failed (104: Connection reset by peer) while reading response header from upstream, client: 10.0.0.1",
-        "2026/11/20 17:00:00 [info] 31#31: *11 client prematurely closed connection, so upstream connection is closed too while reading upstream, client: 10.0.0.1",
-        "2026/11/20 17:00:00 [notice] 31#31: signal process started",
-        "\x00\xff garbage",
-    ],
-    "haproxy": [
-        'Nov 20 17:00:00 lb haproxy[31]: {"ts":1795197324,"connection":"10.0.0.1:5","method":"POST","path":"/v1/messages","status":200,"termination":"cD","upstream":"10.0.0.2:443","milliseconds":61000,"header_milliseconds":300,"bytes":5000,"traceparent":"","request_id":"req_1"}',
-        '{"ts":1795197324,"connection":"10.0.0.1:6","method":"POST","path":"/v1/messages","status":200,"termination":"--","upstream":"10.0.0.2:443","milliseconds":61000,"header_milliseconds":300,"bytes":5000,"traceparent":"-","request_id":"req_2"}',
-        "[WARNING]  (31) : Server api/api is DOWN",
-    ],
-}
+LINES = Path(__file__).with_name("lines")
+"""A file for each receiver: what the proxies write, and what they do not."""
+NAMES = ("nginx_access", "nginx_error", "haproxy")
 WANTED = {
     ("nginx", "client_closed", "awaiting_response"),
     ("nginx", "upstream_timed_out", "streaming"),
@@ -180,16 +163,12 @@ WANTED = {
 
 def test_lines_of_every_kind(start, backend, tmp_path):
     """Cause and phase, trace id of a traceparent, and what cannot be read passes as it is."""
-    for name, lines in LINES.items():
-        (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="latin-1")
-    start(
-        GATEWAY,
-        OVERLAY,
-        **QUICK,
-        OTELCOL_PROXY_LOGS_FROM="beginning",
-        **{f"OTELCOL_{name.upper()}{'_LOG'}": str(tmp_path / name) for name in LINES},
-    )
-    count = sum(bool(line) for lines in LINES.values() for line in lines)
+    lines = {name: (LINES / f"{name}.log").read_bytes() + b"\x00\xff garbage\n" for name in NAMES}
+    for name, text in lines.items():
+        (tmp_path / name).write_bytes(text)
+    logs = {f"OTELCOL_{name.upper()}_LOG": str(tmp_path / name) for name in NAMES}
+    start(GATEWAY, OVERLAY, **QUICK, OTELCOL_PROXY_LOGS_FROM="beginning", **logs)
+    count = sum(bool(line) for text in lines.values() for line in text.split(b"\n"))
     assert eventually(lambda: len(backend.logs()) == count), len(backend.logs())
     found = [sending.plain(line["attributes"]) for line in backend.logs()]
     told = {(one["proxy.product"], one["proxy.cause"], one["proxy.phase"]) for one in found if "proxy.cause" in one}
@@ -197,18 +176,18 @@ def test_lines_of_every_kind(start, backend, tmp_path):
     (left,) = [line for line in backend.logs() if line.get("traceId")]
     assert (left["traceId"], left["spanId"]) == ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
     assert {one["claude.stream.request_id"] for one in found if "claude.stream.request_id" in one} == {"req_1", "req_2"}
-    time.sleep(0)
 
 
 def test_a_restart_reads_each_line_once(start, backend, tmp_path):
     """The place in the file is kept with the queue: lines of the time between are read, none twice."""
+    (line,) = (line for line in (LINES / "haproxy.log").read_text().splitlines(keepends=True) if "req_2" in line)
     log = tmp_path / "haproxy.log"
     log.write_text("")
     collector = start(GATEWAY, OVERLAY, **QUICK, OTELCOL_HAPROXY_LOG=str(log), OTELCOL_PROXY_LOGS_FROM="beginning")
 
     def write(first, last):
         with log.open("a") as file:
-            file.writelines(LINES["haproxy"][1].replace("req_2", f"req_{n}") + "\n" for n in range(first, last))
+            file.writelines(line.replace("req_2", f"req_{n}") for n in range(first, last))
 
     def arrived():
         return sorted(

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-
-from otel_claude_stream._telemetry import schema
 from tests.collector import sending
 from tests.collector.contents import CONTENT_KEYS, CREDENTIALS, KEPT_KEYS, MARKS, SECRET
 from tests.collector.running import FILES, GATEWAY, PROMETHEUS, QUICK, eventually
+
+from otel_claude_stream._telemetry import schema
 
 pytestmark = pytest.mark.slow
 
@@ -69,7 +69,11 @@ def test_credentials_are_masked_wherever_they_stand(start, backend):
     """Names, status, attributes of every level and type, bodies, data points."""
     collector = start(GATEWAY, *ALSO, **QUICK)
     planted = list(CREDENTIALS.values())
-    strings = {f"{prefix}.{name}": f"before {credential} after" for prefix in ("own", "claude.stream") for name, credential in CREDENTIALS.items()}
+    strings = {
+        f"{prefix}.{name}": f"before {credential} after"
+        for prefix in ("own", "claude.stream")
+        for name, credential in CREDENTIALS.items()
+    }
     other = {"list": planted, "map": {"deep": {"deeper": planted}}}
     resource = {"service.name": "sender", "process.command_line": f"app --key {CREDENTIALS['Anthropic']}", **strings}
     key = CREDENTIALS["Anthropic"]

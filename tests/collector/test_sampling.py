@@ -6,10 +6,10 @@ import math
 
 import pytest
 import yaml
-
-from otel_claude_stream._telemetry import schema
 from tests.collector import sending
 from tests.collector.running import GATEWAY, QUICK, eventually
+
+from otel_claude_stream._telemetry import schema
 
 pytestmark = pytest.mark.slow
 
@@ -156,5 +156,5 @@ def names_of_ours(text):
 
 
 def default(setting):
-    """`${env:NAME:-default}`"""
+    """What stands behind the name in `${env:NAME:-default}`."""
     return setting.partition(":-")[2].removesuffix("}")
