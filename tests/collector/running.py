@@ -41,10 +41,11 @@ def free_ports(count):
     return found
 
 
-def get(url, timeout=5.0):
+def get(url, accept="*/*", timeout=5.0):
     """Status and text."""
     try:
-        with urllib.request.urlopen(url, timeout=timeout) as answer:
+        request = urllib.request.Request(url, headers={"Accept": accept})
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -147,9 +148,9 @@ class Collector:
             if line.replace("{", " ").partition(" ")[0] == name and all(label in line for label in wanted)
         )
 
-    def scraped(self):
+    def scraped(self, accept="*/*"):
         """What Prometheus would be given, as lines."""
-        _, text = get(f"http://{HOST}:{self.scrape}/metrics")
+        _, text = get(f"http://{HOST}:{self.scrape}/metrics", accept)
         return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,15 @@ def test_what_became_of_the_streams(run, backend):
         ("failed", "connection_closed", "aborted"),
         ("closed", "caller_closed", "aborted"),
     }
+
+
+def test_a_spike_leads_to_a_trace(run, backend):
+    """In OpenMetrics each bucket has an exemplar, whose trace is at the backend."""
+    lines = run.scraped("application/openmetrics-text; version=1.0.0")
+    aborted = [line for line in lines if line.startswith("claude_stream_abort_idle_seconds_bucket") and " # {" in line]
+    found = {re.search(r'trace_id="(\w+)"', line)[1] for line in aborted}
+    assert found
+    assert eventually(lambda: found <= {span["traceId"] for span in backend.spans()})
 
 
 def test_values_in_prometheus(run):

@@ -99,6 +99,8 @@ def test_credentials_are_masked_wherever_they_stand(start, backend):
         ),
     )
     named = sending.point(1, gen_ai__request__model=key, gen_ai__response__model=f"x {key}", server__address=key)
+    filtered = sending.attributes(strings)
+    named["exemplars"] = [{"timeUnixNano": named["timeUnixNano"], "asInt": "1", "filteredAttributes": filtered}]
     sending.send(
         collector.url,
         "metrics",
