@@ -60,7 +60,7 @@ def run_time(*extras: str) -> list[str]:
 def lower_bounds() -> list[str]:
     """Pins to the oldest versions that the metadata promises to work with."""
     pins = []
-    for requirement in run_time("instruments", "otlp"):
+    for requirement in run_time("instruments", "otlp", "policy"):
         name, bound = re.fullmatch(r"([\w.-]+)\s*>=\s*([\w.]+),.*", requirement).groups()
         pins.append(f"{name}=={bound}" if "b" in bound else f"{name}=={bound}.*")
     return pins
@@ -148,14 +148,14 @@ def types(session: nox.Session) -> None:
 @nox.session
 def drift(session: nox.Session) -> None:
     """Whether the generated text equals what the schema generates."""
-    session.install("--upgrade", *run_time("instruments"), *group("docs"))
+    session.install("--upgrade", *run_time("instruments", "policy"), *group("docs"))
     session.run("python", "-m", "otel_claude_stream._telemetry.render", "--check", env={"PYTHONPATH": "src"})
 
 
 @nox.session(default=False)
 def docs(session: nox.Session) -> None:
     """Write the generated text anew."""
-    session.install("--upgrade", *run_time("instruments"), *group("docs"))
+    session.install("--upgrade", *run_time("instruments", "policy"), *group("docs"))
     session.run("python", "-m", "otel_claude_stream._telemetry.render", env={"PYTHONPATH": "src"})
 
 

@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from opentelemetry._logs import get_logger
@@ -16,9 +17,10 @@ from opentelemetry.metrics import get_meter
 from opentelemetry.trace import get_tracer
 
 from otel_claude_stream import _guard
-from otel_claude_stream._config import Declared, Problem, StreamConfig, declared, load
+from otel_claude_stream._config import Declared, Problem, Severity, StreamConfig, declared, load
+from otel_claude_stream._config.policy import PolicySource, kill_switched, lifted, override, policy_source
 from otel_claude_stream._core.limits import KNOWN_LIMITS, parse_limits
-from otel_claude_stream._core.recovery.policy import RetryPolicy
+from otel_claude_stream._core.recovery.policy import Mode, RetryPolicy
 from otel_claude_stream._sdk.hooks import Hooks
 from otel_claude_stream._sdk.policies import Policies
 from otel_claude_stream._sdk.streams import OpenStreams
@@ -31,6 +33,9 @@ _log = logging.getLogger("otel_claude_stream")
 
 SCOPE = "otel_claude_stream"
 INSTRUMENTS = ("anthropic >= 0.50, < 3",)
+
+_POLICY = "retry_policy"
+"""Where the policy is in our section of a declarative configuration file."""
 
 CLOCK = time.perf_counter_ns
 """The monotonic clock of new instrumentations, in nanoseconds. Replaced by benchmarks."""
@@ -46,7 +51,8 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
     """Instruments the streams of the Anthropic SDK: spans, events and metrics for each.
 
     ``instrument()`` takes ``tracer_provider``, ``meter_provider`` and ``logger_provider`` (the global ones by
-    default, also if they are set later), a ``config`` (`StreamConfig`), and every setting by its name
+    default, also if they are set later), a ``config`` (`StreamConfig`), a ``retry_policy`` (a `RetryPolicy`, a mapping
+    as in a policy file, the name of a preset, or the path of a file), and every setting by its name
     (``events="log"``), which wins over a declarative configuration file, as that does over the environment. It does
     not import ``anthropic``, works before and after its import and on clients that exist already, and never raises: a
     wrong setting is one error log, and its default.
@@ -97,19 +103,28 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
         meter_provider: Any = None,
         logger_provider: Any = None,
         config: StreamConfig | None = None,
-        retry_policy: RetryPolicy | None = None,
+        retry_policy: Any = None,
         skip_dep_check: bool | None = None,  # noqa: ARG002 - the base class passes its own arguments on
         raise_exception_on_conflict: bool | None = None,  # noqa: ARG002 - as above
         **settings: Any,
     ) -> None:
-        merged, problems = _settings(config, settings.pop("declared", None), settings)
+        section = dict(_section(settings.pop("declared", None)))
+        source = policy_source(os.environ, retry_policy, declared=section.pop(_POLICY, None))
+        merged, problems = _settings(config, section, settings)
         for problem in problems:
             _log.error("otel-claude-stream: %s", problem)
         if not merged.enabled:
             return
 
         def watch() -> Watch:
-            policies = Policies(policy, clock=clock, chance=chance)
+            policy = _policy(source)
+            policies = Policies(
+                lifted(policy),
+                override=override.current_override,
+                killed=lambda: kill_switched(os.environ, policy.kill_switch),
+                clock=clock,
+                chance=chance,
+            )
             emitter = Emitter(
                 get_tracer(SCOPE, __version__, tracer_provider),
                 get_meter(SCOPE, __version__, meter_provider),
@@ -120,10 +135,13 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
             )
             _guard.on_report(emitter.internal_error)
             limits = parse_limits(merged.limits) if merged.limits else KNOWN_LIMITS
-            return Watch(emitter, merged, limits, _streams, policies, monotonic=clock)
+            told = _with_watchdog(merged, policy)
+            if told is not merged:
+                _streams.tell_stalls(told.stall_thresholds)
+            return Watch(emitter, told, limits, _streams, policies, monotonic=clock)
 
         clock, chance = CLOCK, CHANCE
-        policy = retry_policy or RetryPolicy()
+        override.use(source)
         _streams.forget_labels()
         _streams.tell_stalls(merged.stall_thresholds)
         _hooks.install(cast("Watch", _LateWatch(watch)))
@@ -131,11 +149,43 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
     def _uninstrument(self, **_: Any) -> None:
         try:
             _hooks.remove()
+            override.use(None)
             _streams.tell_stalls(())
         except Exception as error:  # noqa: BLE001 - as above
             _guard.report("uninstrument", error)
         finally:
             _guard.on_report(None)
+
+
+def _policy(source: PolicySource) -> RetryPolicy:
+    """The policy of the process. Any error is one log, and means that streams are observed."""
+    policy, problems = source.load()
+    for severity, tell, meaning in _TOLD:
+        if found := [str(problem) for problem in problems if problem.severity is severity]:
+            tell("otel-claude-stream: %s%s", "\n  ".join(found), meaning)
+    return policy
+
+
+def _with_watchdog(config: StreamConfig, policy: RetryPolicy) -> StreamConfig:
+    """The settings, with what a watchdog that only observes would give up told as a stall."""
+    watchdog = policy.watchdog
+    limits = {x for x in (watchdog.silence, watchdog.no_progress) if x is not None}
+    if policy.mode is not Mode.OBSERVE or limits <= set(config.stall_thresholds):
+        return config
+    return replace(config, stall_thresholds=tuple(sorted(limits | set(config.stall_thresholds))))
+
+
+_TOLD = (
+    (Severity.ERROR, _log.error, "\n  the retry policy is not used: streams are observed, nothing is retried"),
+    (Severity.WARNING, _log.warning, ""),
+)
+
+
+def _section(handed_over: Mapping[str, object] | None) -> Mapping[str, object]:
+    """Our section of a declarative configuration file: what its loader hands over, else what is written there."""
+    if handed_over is None and (path := os.environ.get(declared.VARIABLE, "").strip()):
+        return declared.section(path)
+    return handed_over or {}
 
 
 def _settings(
@@ -144,8 +194,7 @@ def _settings(
     """Code over configuration file over environment over defaults; a `config` given in code replaces the last three."""
     if config is not None:
         return load({}, said, base=config, check_limits=parse_limits)
-    if section is None and (path := os.environ.get(declared.VARIABLE, "").strip()):
-        section = declared.section(path)
+    section = _section(section)
     if not section:
         return load(os.environ, said, check_limits=parse_limits)
     base, problems = load(os.environ, section, check_limits=parse_limits, source=declared.VARIABLE)

@@ -149,7 +149,7 @@ def test_the_extra_instruments_equals_what_the_instrumentor_asks_for(metadata: M
 def test_the_extra_all_is_every_optional_feature(metadata: Message):
     """`all` without the SDK to instrument, which its user has chosen already."""
     optional = set(metadata.get_all("Provides-Extra", [])) - {"all", "instruments"}
-    assert optional == {"cli", "otlp"}
+    assert optional == {"cli", "otlp", "policy"}
     assert extra(metadata, "all") == set.union(*(extra(metadata, name) for name in optional))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from otel_claude_stream._config.config import StreamConfig
 from otel_claude_stream._config.declared import Declared
 from otel_claude_stream._config.load import load
-from otel_claude_stream._config.settings import SETTINGS, Problem, Setting
+from otel_claude_stream._config.problem import Problem, Severity
+from otel_claude_stream._config.settings import SETTINGS, Setting
 
-__all__ = ["SETTINGS", "Declared", "Problem", "Setting", "StreamConfig", "load"]
+__all__ = ["SETTINGS", "Declared", "Problem", "Setting", "Severity", "StreamConfig", "load"]

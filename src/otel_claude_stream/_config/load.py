@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from otel_claude_stream._config.config import StreamConfig
-from otel_claude_stream._config.settings import OTHER_VARIABLES, PREFIX, SETTINGS, Problem
+from otel_claude_stream._config.problem import Problem
+from otel_claude_stream._config.settings import OTHER_VARIABLES, PREFIX, SETTINGS
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 _BY_VARIABLE = {setting.variable: setting for setting in SETTINGS}
@@ -37,17 +38,14 @@ def load(
     problems: list[Problem] = []
     said: list[tuple[str, str, str, object]] = []
     for variable in sorted(environment):
-        if not variable.startswith(PREFIX) or variable.removeprefix(PREFIX).split("__")[0] in OTHER_VARIABLES:
+        if not variable.startswith(PREFIX) or variable.removeprefix(PREFIX) in OTHER_VARIABLES:
             continue
         if variable in _BY_VARIABLE:
             if environment[variable].strip():  # OpenTelemetry: an empty variable is an unset one
                 said.append(("environment", variable, _BY_VARIABLE[variable].name, environment[variable]))
-        else:
-            problems.append(
-                Problem(
-                    "environment", variable, environment[variable], "no such setting", _nearest(variable, _BY_VARIABLE)
-                )
-            )
+        elif "__" not in variable and variable not in _variables_of_the_policy():
+            near = _nearest(variable, {**_variables_of_the_policy(), **_BY_VARIABLE})
+            problems.append(Problem("environment", variable, environment[variable], "no such setting", near))
     for name, value in (arguments or {}).items():
         if value is None:
             continue
@@ -66,6 +64,13 @@ def load(
             text = _shown(value)
             problems.append(Problem(where, shown, text, f"allowed is {setting.allowed}", _word(setting, text)))
     return replace(base or StreamConfig(), **values), tuple(problems)  # type: ignore[arg-type] # each parsed by its row
+
+
+def _variables_of_the_policy() -> Mapping[str, object]:
+    """Read with the first stream (`policy.load`): what knows them is not imported at the start of every process."""
+    from otel_claude_stream._config.policy.keys import variables
+
+    return variables()
 
 
 def _shown(value: object) -> str:

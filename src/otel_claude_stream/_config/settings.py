@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from otel_claude_stream._config import durations as _durations
 
 PREFIX = "OTEL_CLAUDE_STREAM_"
 """Every setting is also an environment variable: this, and its name in upper case."""
@@ -15,23 +16,6 @@ OTHER_VARIABLES = frozenset({"STRICT", "AUTO", "CONFIG"})
 
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One wrong setting: where it was said, what was said, what is allowed, and the nearest valid name, if any."""
-
-    source: str
-    setting: str
-    value: str
-    allowed: str
-    nearest: str = ""
-
-    def __str__(self) -> str:
-        hint = f"; did you mean {self.nearest}?" if self.nearest else ""
-        return f"{self.source}: {self.setting}={self.value!r} is not valid: {self.allowed}{hint}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +72,7 @@ def whole(least: int, most: int) -> Callable[[object], int]:
 
 def duration(value: object) -> float:
     """A duration with its unit, such as ``500ms``, ``30s``, ``5m``, in seconds."""
-    match = _DURATION.fullmatch(str(value).strip().lower())
-    if match is None:
-        raise ValueError(value)
-    return float(match[1]) * _UNITS[match[2]]
+    return _durations.seconds(str(value))
 
 
 def durations(value: object) -> tuple[float, ...]:

@@ -117,14 +117,15 @@ class Watch:
         call = call_of(client, options, cast_to, self._config.span)
         started, wall = self._monotonic(), self._wall()
         emission = self._emitter.begin(call, wall)
-        if self._emitter.is_silent(emission):
-            return None
+        handling = self._policies.handling(call, emission.labels)
+        if handling.dry_run and self._emitter.is_silent(emission):
+            return None  # nobody hears of it, and nothing is done about it
         session = StreamSession(
             call,
             emission,
             self._config,
             self._limits,
-            self._policies.handling(call, emission.labels),
+            handling,
             clock=self._monotonic,
             started=started,
             wall=wall,

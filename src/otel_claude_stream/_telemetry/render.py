@@ -1,4 +1,5 @@
-"""The generated parts of the documentation: tables from the schema and the settings, put between markers.
+"""The generated parts of the documentation: tables from the schema and the settings, put between markers, and the
+JSON Schema of policy files.
 
 ``python -m otel_claude_stream._telemetry.render`` writes them, ``--check`` fails where they are out of date.
 """
@@ -12,6 +13,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from otel_claude_stream._config import SETTINGS, StreamConfig
+from otel_claude_stream._config.durations import written
+from otel_claude_stream._config.policy.keys import KEYS, KILL_SWITCH, LISTS, RULE_KEYS, Key
+from otel_claude_stream._config.policy.presets import PRESETS
+from otel_claude_stream._core.recovery.rules import BUILTIN, Builtin, Veto
+from otel_claude_stream._core.vocabulary import CALLER_REASONS, AbortReason
 from otel_claude_stream._telemetry import schema
 from otel_claude_stream._telemetry.spec import Attribute
 
@@ -92,13 +98,90 @@ def settings() -> str:
     )
 
 
+def _key(key: Key) -> Sequence[str]:
+    value = key.default_written
+    default = "`null`" if value is None else _shown(value)
+    return f"`{key.name}`", default, key.kind.allowed, key.doc, key.why
+
+
+def policy() -> str:
+    """The keys of a retry policy, with defaults and their reasons."""
+    head = ("Key", "Default", "Allowed", "What it does", "Why this default")
+    return _table(head, [_key(key) for key in (*KEYS, KILL_SWITCH)])
+
+
+def policy_rules() -> str:
+    """The keys of a rule."""
+    reasons = ", ".join(f"`{reason.value}`" for reason in AbortReason if reason not in CALLER_REASONS)
+    rows = [
+        ("`on`", f"a list of {reasons}", LISTS["rules.on"]),
+        *((f"`{key.path[-1]}`", key.kind.allowed, key.doc) for key in RULE_KEYS),
+        ("`backoff`", "a mapping with keys of `backoff`", "As `backoff`; what it does not say is as there."),
+    ]
+    return _table(("Key", "Allowed", "What it does"), rows)
+
+
+def policy_reasons() -> str:
+    """The built-in rules."""
+
+    def row(reason: AbortReason, builtin: Builtin) -> Sequence[str]:
+        rates = f"{written(builtin.base)} to {written(builtin.cap)}" if builtin.base and builtin.cap else "as `backoff`"
+        no = {Veto.SERVER: "only if the server says so", Veto.RULE: "no, unless a rule says so"}.get(builtin.veto, "no")
+        again = "with `retry-after`" if builtin.require_retry_after else "yes"
+        return (
+            f"`{reason.value}`",
+            again if builtin.retry and builtin.veto is Veto.NONE else no,
+            "yes" if builtin.resume else "no",
+            str(builtin.max_attempts or "as `limits`"),
+            "none" if builtin.cap == 0 else rates,
+            builtin.why,
+        )
+
+    head = ("Reason", "Retried", "Resumed", "Attempts", "Back-off", "Why")
+    return _table(head, [row(x, builtin) for x, builtin in BUILTIN.items() if x not in CALLER_REASONS])
+
+
+def policy_presets() -> str:
+    """The presets, value by value."""
+    rows = [
+        (f"`{preset.name}`", f"`{choice.key}: {_written(choice.value)}`", choice.why)
+        for preset in PRESETS.values()
+        for choice in preset.choices
+    ]
+    return _table(("Preset", "Value", "Why"), rows)
+
+
+def _written(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def policy_schema() -> str:
+    """The JSON Schema of policy files. Imports pydantic."""
+    from otel_claude_stream._config.policy.schema import text
+
+    return text()
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "spans": spans,
     "events": events,
     "metrics": metrics,
     "attributes": attributes,
     "settings": settings,
+    "policy": policy,
+    "policy_rules": policy_rules,
+    "policy_reasons": policy_reasons,
+    "policy_presets": policy_presets,
 }
+
+DOCUMENTS: dict[str, Sequence[str]] = {
+    "README.md": ("spans", "events", "metrics", "attributes", "settings"),
+    "docs/retry-policy.md": ("policy", "policy_rules", "policy_reasons", "policy_presets"),
+}
+"""Files with generated parts, and which these are."""
+
+WHOLE: dict[str, Callable[[], str]] = {"docs/retry-policy.schema.json": policy_schema}
+"""Files that are generated as a whole."""
 
 
 def render(text: str) -> str:
@@ -110,18 +193,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Write or check. Exit code 1 where a file is out of date or cannot be read."""
     parser = argparse.ArgumentParser(prog="python -m otel_claude_stream._telemetry.render", description=__doc__)
     parser.add_argument("--check", action="store_true", help="fail where a file is out of date, and write nothing")
-    parser.add_argument("files", nargs="*", type=Path, default=[Path("README.md")], help="default: README.md")
+    parser.add_argument("files", nargs="*", type=Path, default=[*map(Path, (*DOCUMENTS, *WHOLE))], help="default: all")
     arguments = parser.parse_args(argv)
     stale = 0
     for path in arguments.files:
+        whole = WHOLE.get(path.as_posix())
         try:
-            old = path.read_text(encoding="utf-8")
+            old = path.read_text(encoding="utf-8") if path.exists() or whole is None else ""
         except OSError as error:
             print(f"{path}: {error.strerror}", file=sys.stderr)
             stale += 1
             continue
-        new = render(old)
-        missing = [part for part in PARTS if f"<!-- generated: {part} -->" not in old]
+        new = render(old) if whole is None else whole()
+        missing = [x for x in DOCUMENTS.get(path.as_posix(), ()) if f"<!-- generated: {x} -->" not in old]
         if missing:
             print(f"{path}: no markers for {', '.join(missing)}", file=sys.stderr)
             stale += 1

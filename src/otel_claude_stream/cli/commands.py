@@ -37,6 +37,11 @@ COMMANDS: Final = (
         "check this environment: versions, activation, settings, exporters, and a test stream through all of it",
     ),
     Command(
+        "schema",
+        "otel_claude_stream.cli.schema",
+        "print the JSON Schema of retry policy files, for editors",
+    ),
+    Command(
         "explain",
         "otel_claude_stream.cli.explain",
         "say of a recorded, scripted or exported stream why it ended, and what to change",

@@ -19,7 +19,14 @@ from otel_claude_stream._core.recovery.budget import (
 from otel_claude_stream._core.recovery.policy import Budget, Scope
 
 S = 1_000_000_000
-STEPS = st.lists(st.tuples(st.booleans(), st.integers(0, 20 * S)), max_size=200)
+BUCKET = 5 * S  # of a window of 60 s
+STEPS = st.lists(
+    st.tuples(
+        st.booleans(),
+        st.integers(0, 20 * S) | st.sampled_from([0, 1, BUCKET - 1, BUCKET, 11 * BUCKET, 12 * BUCKET - 1]),
+    ),
+    max_size=100,
+)
 
 
 def taken(budget: RetryBudget, now: int, wanted: int) -> int:
@@ -67,6 +74,23 @@ def test_calls_older_than_the_window_allow_nothing():
     budget.first(0)
     assert budget.left(50 * S) == 1.0
     assert budget.left(61 * S) == 0.0
+
+
+def test_a_retry_counts_for_the_whole_window_and_no_longer_than_a_bucket_more():
+    """Taken at the end of a bucket, asked for at the end of the window, whether the time between was quiet or not."""
+    for quiet in (True, False):
+        budget = RetryBudget(Budget(min_per_window=1, window=60.0))
+        assert budget.take(BUCKET - 1)
+        for number in range(0 if quiet else 11):
+            assert budget.left((number + 1) * BUCKET) == 0.0
+        assert budget.left(BUCKET - 1 + 60 * S) == 0.0
+        assert budget.left(BUCKET + 60 * S) == 1.0
+
+
+def test_a_call_counts_no_longer_than_the_window_however_busy_it_is():
+    budget = RetryBudget(Budget(ratio=1.0, min_per_window=0, window=60.0))
+    budget.first(0)
+    assert [budget.left(number * BUCKET) for number in range(30)] == [1.0] * 12 + [0.0] * 18
 
 
 def test_a_clock_that_goes_back_a_little_counts_on():

@@ -17,6 +17,9 @@ from otel_claude_stream._core.recovery.partial import Partial, anchor_of, partia
         ("Hello \n", Partial("Hello", " \n")),
         (" \n", Partial("", " \n")),
         ("Hi \ud83d", Partial("Hi", " ", "\ud83d")),
+        ("Hi\ud800", Partial("Hi", "", "\ud800")),
+        ("Hi" + chr(0xDBFF), Partial("Hi", "", chr(0xDBFF))),
+        ("Hi\udc00", Partial("Hi\ufffd", "")),
         ("\ud83d\ude00", Partial("😀", "")),
         ("a\ud83db", Partial("a\ufffdb", "")),
         ("a\ude00", Partial("a\ufffd", "")),
@@ -67,7 +70,15 @@ def test_an_anchor_is_the_end_and_as_long_as_can_be_asked(text, chars):
 
 @pytest.mark.parametrize(
     ("half", "character", "other"),
-    [("\ud83d", "😀", "\ude00"), ("\ud83d", "a", ""), ("\ud83c", "😀", ""), ("", "😀", "")],
+    [
+        ("\ud83d", "😀", "\ude00"),
+        ("\ud800", "\U00010000", "\udc00"),
+        ("\udbff", "\U0010ffff", "\udfff"),
+        ("\ud800", "\uffff", ""),
+        ("\ud83d", "a", ""),
+        ("\ud83c", "😀", ""),
+        ("", "😀", ""),
+    ],
 )
 def test_the_other_half_of_a_character(half, character, other):
     assert second_half(half, character) == other

@@ -57,6 +57,17 @@ SEAMS = {
     ),
     "the anchor beyond the window": (PARTIAL, "word " * 90 + ANCHOR + REST, SeamResult.MISMATCH, ""),
     "from the beginning again": (PARTIAL, PARTIAL[:150], SeamResult.RESTART, ""),
+    "the beginning of the answer, and then other words": (
+        PARTIAL, PARTIAL[:20] + "s, as I said.", SeamResult.MISMATCH, "",
+    ),
+    "the beginning of the answer, just long enough": (PARTIAL, PARTIAL[:8], SeamResult.RESTART, ""),
+    "the beginning of the answer, too short to say": (PARTIAL, PARTIAL[:7], SeamResult.MISMATCH, ""),
+    "the beginning of the answer, for just so long": (
+        PARTIAL, PARTIAL[:48] + "-" * 500, SeamResult.RESTART, "",
+    ),
+    "the beginning of the answer, for not so long": (
+        PARTIAL, PARTIAL[:47] + "-" * 500, SeamResult.MISMATCH, "",
+    ),
     "from the beginning again, more than the window": (
         INTRO * 4 + PARTIAL, INTRO * 4 + PARTIAL, SeamResult.RESTART, "",
     ),
@@ -77,6 +88,12 @@ SEAMS = {
     "an overlap with the white space that was delivered": (
         PARTIAL + "\n\n", PARTIAL[-20:] + "\n\nNext.", SeamResult.OVERLAP, "Next.",
     ),
+    "an overlap with more white space than was delivered": (
+        PARTIAL + "\n", PARTIAL[-20:] + "\n\nNext.", SeamResult.OVERLAP, "\nNext.",
+    ),
+    "just enough of an overlap, without it": (
+        PARTIAL + "erable\n", "operable" + "Next.", SeamResult.OVERLAP, "Next.",
+    ),
     "an overlap without it": (PARTIAL + "\n\n", PARTIAL[-20:] + "\nNext.", SeamResult.OVERLAP, "Next."),
     "an open code fence that opens again, then the anchor": (
         CODE, "```python\n" + anchor_of(CODE.rstrip(), 48) + "\n        found += row\n", SeamResult.ANCHOR,
@@ -84,6 +101,10 @@ SEAMS = {
     ),
     "an open code fence that opens again, then an overlap": (
         CODE, "```python\n    for row in rows:\n        found += row\n", SeamResult.OVERLAP, "        found += row\n",
+    ),
+    "an open code fence that opens again, then the anchor in the middle of a line": (
+        CODE + "        found", "```python\n" + anchor_of(CODE + "        found", 48) + " += row", SeamResult.ANCHOR,
+        " += row",
     ),
     "a code fence where none was open": (
         CODE + "```\n" + PARTIAL, "```\n" + PARTIAL[-20:] + REST, SeamResult.MISMATCH, "",
@@ -98,6 +119,7 @@ SEAMS = {
     "a partial answer shorter than the anchor": ("Only a few", "Only a few words", SeamResult.ANCHOR, " words"),
     "a partial answer of one letter": ("A", "A word", SeamResult.ANCHOR, " word"),
     "one letter, after words of its own": ("A", "So: A word", SeamResult.MISMATCH, ""),
+    "a word just long enough, after words of its own": ("operable", "So: operable!", SeamResult.PREAMBLE, "!"),
     "a partial answer of white space": ("  \n", "Hello there", SeamResult.MISMATCH, ""),
     "a combining character that was cut off": (
         "cafe" * 20, ("cafe" * 20)[-48:] + "\u0301s", SeamResult.ANCHOR, "\u0301s",
@@ -153,6 +175,13 @@ def test_the_rest_of_a_prefilled_turn_follows_as_it_is(delivered, said, released
 def test_a_prefilled_turn_without_a_rest_is_empty():
     handed, finder = met(PARTIAL, ["", ""], PREFILL)
     assert (finder.result, finder.fits, handed) == (SeamResult.EMPTY, False, ["", "", ""])
+
+
+def test_an_overlap_of_one_letter_is_one_where_the_policy_says_so():
+    resume = replace(RESUME, min_overlap=1)
+    assert met(PARTIAL, ["perhaps"], resume=resume)[0][-1] == "erhaps"
+    handed, finder = met(PARTIAL, ["Zzz"], resume=resume)
+    assert (handed, finder.result) == (["", ""], SeamResult.MISMATCH)
 
 
 def test_nothing_is_handed_on_before_the_seam_and_everything_after_it_at_once():
@@ -247,6 +276,7 @@ WORDS = st.lists(st.text(min_size=1, max_size=12), min_size=12, max_size=40).map
 @given(WORDS, st.integers(40, 300), st.integers(12, 60), CUTS)
 @example(PARTIAL + REST, len(PARTIAL), 20, [])
 @example("ab " * 60, 100, 30, [])
+@example("0 00 000 00000 000000000000 0 0 0 0 0 0 0", 40, 12, [])
 def test_after_an_overlap_each_character_is_there_once(text, place, size, cuts):
     """Where it is clear what was repeated.
 

@@ -264,6 +264,15 @@ CONTINUED = {
         PREFILL, 0, [start(0), text(0, "era"), stop(0), ended("refusal"), OVER],
         [text(0, "era"), stop(0), ended("refusal"), OVER],
     ),
+    "a refusal after a tool at once": (
+        PREFILL, 0, [start(0, "tool_use"), stop(0), ended("refusal"), OVER],
+        [stop(0), start(1, "tool_use"), stop(1), ended("refusal"), OVER],
+    ),
+    "thinking after a short rest": (
+        ASKED, 0, [start(0), text(0, TEXT[-20:] + "era"), stop(0), start(1, "thinking"), stop(1), ended(), OVER],
+        [text(0, "era"), stop(0), ended(), OVER],
+    ),
+    "a start that has no text to say": (ASKED, 0, [start(0, text=None), text(0, ANCHOR + "era")], [text(0, "era")]),
     "a delta of nowhere after the rest": (
         PREFILL, 0, [start(0), text(0, "era"), delta(7, "odd_delta")], [text(0, "era"), delta(7, "odd_delta")],
     ),
@@ -297,6 +306,7 @@ REFUSED = {
         ASKED, [start(0), text(0, TEXT[-20:] + "erability"), stop(0), ended("refusal")], SeamResult.MISMATCH,
     ),
     "a refusal at once": (PREFILL, [message(), ended("refusal")], SeamResult.MISMATCH),
+    "a delta of text without any": (PREFILL, [start(0), delta(0, "text_delta")], SeamResult.MISMATCH),
     "a delta of nowhere": (PREFILL, [text(0, "era")], SeamResult.MISMATCH),
     "a start of nowhere": (
         PREFILL, [("content_block_start", {"content_block": {"type": "text"}})], SeamResult.MISMATCH,
@@ -385,38 +395,35 @@ PROSE = st.text(st.sampled_from("abcdefg hij\n"), min_size=1, max_size=120).filt
 
 @given(
     st.lists(PROSE, min_size=1, max_size=3),
-    st.tuples(SIZES, SIZES),
-    st.integers(0, 500),
-    st.sampled_from([ASKED, PREFILL]),
-    st.booleans(),
+    st.lists(st.tuples(SIZES, st.integers(0, 500), st.sampled_from([ASKED, PREFILL]), st.booleans()), max_size=4),
 )
-def test_a_continued_answer_reads_as_one(texts, sizes, cut, strategy, thinks):
-    """Cut anywhere after text began, continued faithfully: each character once, each block in its place, one end."""
-    caller = Caller()
-    events = answer([("text", said) for said in texts], sizes[0])
-    last = 4 + cut % (len(events) - 5)  # a text delta came, the end did not
-    for name, data in events[:last]:
+def test_an_answer_that_broke_again_and_again_reads_as_one(texts, failures):
+    """Cut anywhere before its end and continued faithfully, any number of times, with the seam found or not when the
+    continuation broke as well: each character once, each block in its place, one start, one end.
+    """
+    caller, whole = Caller(), "".join(texts)
+    events, splice = answer([("text", said) for said in texts], [3]), Splice.replay(started=False)
+    for sizes, cut, strategy, thinks in failures:
+        # Some text came before the first cut: without it the answer would be told again, not continued.
+        at_least = 4 if not caller.account.text else 0
+        for name, data in taken(splice, events[: at_least + cut % (len(events) - 1 - at_least)]):
+            caller.take(name, data)
+        account = caller.account
+        partial = partial_of(account.text)
+        rest = partial.space + whole[len(account.text) :]
+        said = rest if strategy is PREFILL else anchor_of(partial.stem, 48) + rest
+        if not partial.stem or not said:
+            return
+        seam = SeamFinder(account.text, Resume(min_overlap=1), strategy)
+        splice = Splice.resumed(
+            seam, next_index=account.next_index, open_index=account.open_text_index, message_id=account.message_id
+        )
+        events = answer([*[("thinking", "Hm, go on")] * thinks, ("text", said)], sizes, "msg_2")
+    for name, data in taken(splice, events):
         caller.take(name, data)
-    delivered = caller.account.text
-    if not delivered.strip():
-        return
-    partial = partial_of(delivered)
-    rest = partial.space + "".join(texts)[len(delivered) :]
-    seam = SeamFinder(delivered, Resume(min_overlap=1), strategy)
-    said = rest if strategy is PREFILL else anchor_of(partial.stem, 48) + rest
-    if not said:
-        return
-    account = caller.account
-    splice = Splice.resumed(
-        seam, next_index=account.next_index, open_index=account.open_text_index, message_id=account.message_id
-    )
-    thinking = [("thinking", "Hm, go on")] * thinks
-    for name, data in taken(splice, answer([*thinking, ("text", said)], sizes[1], "msg_2")):
-        caller.take(name, data)
-    assert caller.text() == "".join(texts)
+    assert caller.text() == caller.account.text == whole
     assert caller.ids == ["msg_1"]
     assert caller.ends == ["message_delta", "message_stop"]
-    assert caller.account.text == "".join(texts)
 
 
 @given(st.integers(0, 7), st.lists(st.tuples(st.sampled_from(["text", "thinking"]), PROSE), max_size=3), SIZES)

@@ -61,10 +61,9 @@ class RetryBudget:
 
     def take(self, now: int) -> bool:
         """Take a token for one retry. False: there is none, and nothing is counted."""
-        at = self._bucket(now)
-        if self._allowed(at) < sum(self._retries) + 1:
+        if self.left(now) < 1.0:
             return False
-        self._retries[at] += 1
+        self._retries[self._newest % _RING] += 1
         return True
 
     def left(self, now: int) -> float:

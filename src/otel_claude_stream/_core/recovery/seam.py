@@ -124,9 +124,9 @@ class SeamFinder:
         least = self._resume.min_overlap
         part = seen[start:]
         exact = _suffix_prefix(self._sent, part)
-        bare = _suffix_prefix(self._stem, part.lstrip())
-        if exact >= bare and len(part[:exact].strip()) >= least:
+        if len(part[:exact].strip()) >= least:
             return start + exact, exact, True
+        bare = _suffix_prefix(self._stem, part.lstrip())
         if len(part.lstrip()[:bare].strip()) >= least:
             return start + _lead(part) + bare, bare, False
         return start, 0, False

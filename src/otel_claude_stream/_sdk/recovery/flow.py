@@ -49,6 +49,8 @@ class Recovery:
         self._held: list[tuple[Any, int, int, int]] = []
         self._splice: Splice | None = None
         self._strategy = Strategy.AUTO
+        self._native: tuple[Any, Any] | None = None
+        """The SDK's own tracing of the stream that is being read, and that stream, if it is not the first one."""
         self._seam: SeamFinder | None = None
         self._seam_told = True
         self._original: Failure | None = None
@@ -88,7 +90,25 @@ class Recovery:
     @property
     def splicing(self) -> bool:
         """The frames are those of a later attempt, and every one has to be looked at."""
-        return self._splice is not None
+        return self._splice is not None or self._native is not None
+
+    def _adopt(self, stream: Any) -> Any:
+        """Read on from another stream. The SDK's own tracing has a span for it, and hears of no event by itself."""
+        self.response = stream.response
+        observer = getattr(stream, "_observer", None)
+        if observer is not None:
+            observer.begin()
+            self._native = observer, stream
+        return stream
+
+    @_guard.guarded("native", None)
+    def _tell_native(self, name: str | None, frame: Any) -> None:
+        """Tell the SDK's own tracing of an event, as its `Stream` does for the events that it hands on."""
+        if self._native is None or name not in CORE_TYPES:
+            return
+        observer, stream = self._native
+        parse = stream._client._process_response_data  # noqa: SLF001 - what the SDK's `Stream` parses with
+        observer.item(parse(data=_data(frame), cast_to=stream._cast_to, response=stream.response))  # noqa: SLF001
 
     def _take(self, name: str | None, frame: Any) -> Iterable[Any]:
         data: dict[str, Any] | None = None
@@ -96,6 +116,7 @@ class Recovery:
             data = _data(frame)
             name = str(data.get("type"))
         self._frame = frame
+        self._tell_native(name, frame)
         if self._splice is not None:
             return self._spliced(self._splice, name or "", _data(frame) if data is None else data)
         if name in ("message_delta", "message_stop"):
@@ -185,7 +206,7 @@ class Recovery:
 
     def recover(self, failure: Failure, response: Any) -> Steps:
         """The steps after a failure. Returns the stream to read on, or the failure that the caller gets."""
-        if self.complete:
+        if self.complete or self.session.ended:  # nothing is missing, or nobody waits for it any more
             return failure
         if failure.seam:
             self.session.seam_found(self._strategy.value, failure.seam, fits=False)
@@ -204,8 +225,7 @@ class Recovery:
             if result is None:
                 break
             if not isinstance(result, Exception):
-                self.response = result.response
-                return result
+                return self._adopt(result)
             failure = Failure(error=result)
             decision = self._decide(failure, before_response=True)
         return self._give_up(self._original or failure)
@@ -240,7 +260,7 @@ class Recovery:
 
     def _prepare_replay(self) -> Any:
         self._held.clear()
-        self._splice = None
+        self._splice = self._native = None
         self._seam_told = True
         kept = self.kept
         if kept is not None and kept.delivered.started:
@@ -266,6 +286,7 @@ class Recovery:
             self._seam, next_index=kept.next_index, open_index=kept.open_text_index, message_id=kept.message_id
         )
         self._seam_told = False
+        self._native = None
         return self._resend.with_body(continue_body(body, text, self._strategy, resume), self._sdk_retries())
 
     def _decide(self, failure: Failure, *, before_response: bool = False) -> Decision:

@@ -1,0 +1,68 @@
+"""Checking what one place says, key by key: everything that is wrong with it, and the values if nothing is."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from otel_claude_stream._config.policy.expected import allowed, nearest_key, nearest_variable, nearest_word
+from otel_claude_stream._config.policy.keys import Path
+from otel_claude_stream._config.policy.layers import Layer
+from otel_claude_stream._config.problem import Problem
+
+LEAST: Final = (2, 7)
+"""The oldest version of pydantic that is tested."""
+
+
+def unusable() -> str:
+    """Why there is no pydantic to check with; empty if there is."""
+    install = "pip install 'otel-claude-stream[policy]'"
+    try:
+        import pydantic
+
+        version = str(pydantic.VERSION)
+        found = tuple(int(part) for part in version.split(".")[:2])
+    except ImportError:
+        return f"a retry policy needs pydantic, which is not installed: {install}"
+    except Exception as error:  # noqa: BLE001 - a broken installation of somebody else's
+        return f"a retry policy needs pydantic, which cannot be imported ({type(error).__name__}): {install}"
+    if found < LEAST or found[0] > LEAST[0]:
+        return (
+            f"a retry policy needs pydantic {LEAST[0]}.{LEAST[1]} or newer, below 3; {version} is installed: {install}"
+        )
+    return ""
+
+
+def validate(layer: Layer) -> tuple[dict[str, Any], tuple[Problem, ...]]:
+    """What a layer says, durations in seconds. Imports pydantic; see `unusable`."""
+    from pydantic import ValidationError
+
+    from otel_claude_stream._config.policy.models import BARE_NUMBER, Document
+
+    try:
+        return Document.model_validate(dict(layer.said)).model_dump(exclude_unset=True), ()
+    except ValidationError as error:
+        found = [
+            _problem(
+                layer, one["type"], tuple(part for part in one["loc"] if part != "[key]"), one["input"], BARE_NUMBER
+            )
+            for one in error.errors(include_url=False, include_context=False)
+        ]
+        return {}, tuple(sorted(found, key=lambda problem: _line(problem.source)))
+
+
+def _line(source: str) -> int:
+    """In the order of the file."""
+    line = source.rpartition(":")[2]
+    return int(line) if line.isdecimal() else 0
+
+
+def _problem(layer: Layer, kind: str, path: Path, value: object, bare_number: str) -> Problem:
+    if kind == "extra_forbidden" and path in layer.variables:
+        return layer.problem(path, value, "no such setting", nearest_variable(layer.variables[path]))
+    if kind == "extra_forbidden":
+        return layer.problem(path, value, "no such key", nearest_key(path))
+    if kind == "missing":
+        return layer.problem(path, "", f"it is missing; {allowed(path)}")
+    if kind == bare_number:
+        return layer.problem(path, value, f"a number without its unit; {allowed(path)}", f"{value}s")
+    return layer.problem(path, value, allowed(path), nearest_word(path, value))

@@ -1,0 +1,54 @@
+"""The policy in the environment: one variable for each key that holds a single value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from otel_claude_stream._config.policy.keys import KILL_SWITCH, Path, variables
+from otel_claude_stream._config.policy.layers import Layer
+from otel_claude_stream._config.settings import OTHER_VARIABLES, PREFIX, SETTINGS
+
+FILE: Final = f"{PREFIX}CONFIG"
+"""Names the policy file."""
+NAME: Final = "environment"
+
+_OTHERS: Final = frozenset(setting.variable for setting in SETTINGS) | {PREFIX + name for name in OTHER_VARIABLES}
+
+
+def said(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that are, or look like, a part of the policy; not the kill switch, which is read at each stream.
+
+    An empty variable is an unset one. Without ``__`` an unknown variable may be meant for another setting: those are
+    named where settings are read.
+    """
+    known = variables()
+    return {
+        name: value.strip()
+        for name, value in environment.items()
+        if name.startswith(PREFIX)
+        and value.strip()
+        and (name in known or "__" in name)
+        and name not in _OTHERS
+        and name != KILL_SWITCH.variable
+    }
+
+
+def layer(environment: Mapping[str, str]) -> Layer:
+    """What the environment says. An unknown variable becomes an unknown key, to be named with the others."""
+    known = variables()
+    tree: dict[str, Any] = {}
+    names: dict[Path, str] = {}
+    values: dict[tuple[str, ...], object] = {}
+    for name, text in said(environment).items():
+        key = known.get(name)
+        path = key.path if key is not None else tuple(name.removeprefix(PREFIX).lower().split("__"))
+        values[path] = key.kind.read(text) if key is not None else text
+        names[path] = name
+    for path in sorted(values, key=len):
+        into = tree
+        for part in path[:-1]:
+            below = into.setdefault(part, {})
+            into = below if isinstance(below, dict) else {}
+        into.setdefault(path[-1], values[path])
+    return Layer(NAME, tree, variables=names)

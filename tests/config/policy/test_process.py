@@ -1,0 +1,162 @@
+"""The policy of whole processes: what is loaded when, what is said, and that the application is not affected."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.activation.harness import app, instrument, python, run
+
+from otel_claude_stream.testing import FakeAPI, Script
+
+BROKEN = "version: 1\nmode: retri\nlimits: {max_attempts: 9}\n"
+NOT_USED = "  the retry policy is not used: streams are observed, nothing is retried"
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[str]:
+    with FakeAPI(Script.message("Hello there.")) as running:
+        yield running.url
+
+
+def written(tmp: Path, text: str, name: str = "policy.yaml") -> str:
+    path = tmp / name
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+LOADED = """
+import sys
+from otel_claude_stream import ClaudeStreamInstrumentor
+ClaudeStreamInstrumentor().instrument(skip_dep_check=True{given})
+print([name for name in ("pydantic", "yaml", "otel_claude_stream._config.policy.load") if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize("given", ["", ", retry_policy='batch'", ", retry_policy={'mode': 'retry'}"])
+@pytest.mark.parametrize("variables", [{}, {"OTEL_CLAUDE_STREAM_MODE": "retry"}, {"OTEL_CLAUDE_STREAM_CONFIG": "x"}])
+def test_nothing_is_loaded_before_the_first_call(api, given, variables):
+    """A process that never streams pays nothing, whatever is configured."""
+    found = run(python("-c", LOADED.format(given=given)), api, export=False, **variables)
+    assert (found.code, found.out, found.err) == (0, "[]\n", "")
+
+
+STREAMED = """
+import runpy, sys
+from otel_claude_stream import ClaudeStreamInstrumentor
+ClaudeStreamInstrumentor().instrument()
+runpy.run_path({app!r}, run_name="__main__")
+print("otel_claude_stream._config.policy.load" in sys.modules, "yaml" in sys.modules)
+"""
+
+
+def test_without_a_policy_nothing_is_loaded_at_all(api):
+    """The SDK imports pydantic itself; what reads a policy stays out, and so does PyYAML."""
+    program = STREAMED.format(app=app("chat.py"))
+    found = run(python("-c", program), api, export=False, OTEL_CLAUDE_STREAM_KILL_SWITCH="true")
+    assert (found.code, found.out, found.err) == (0, "Hello there.\nFalse False\n", "")
+    found = run(python("-c", program), api, export=False, OTEL_CLAUDE_STREAM_MODE="retry")
+    assert (found.code, found.out, found.err) == (0, "Hello there.\nTrue False\n", "")
+
+
+def test_a_broken_file_is_one_error_log_and_the_application_is_as_it_was(api, tmp_path):
+    path = written(tmp_path, BROKEN)
+    found = run(instrument(app("chat.py")), api, OTEL_CLAUDE_STREAM_CONFIG=path)
+    assert (found.code, found.out) == (0, "Hello there.\n")
+    assert found.err.splitlines() == [
+        (
+            f"otel-claude-stream: {path}:2: mode='retri' is not valid: allowed is observe, retry or resume; "
+            "did you mean retry?"
+        ),
+        f"  {path}:3: limits.max_attempts='9' is not valid: allowed is a whole number from 1 to 5",
+        NOT_USED,
+    ]
+    (span,) = found.collected.ours
+    assert span.attributes["claude.stream.outcome"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"OTEL_CLAUDE_STREAM_CONFIG": "/no/such/file.yaml"},
+         "/no/such/file.yaml: the file cannot be read: No such file or directory"),
+        ({"OTEL_CLAUDE_STREAM_LIMITS__MAX_ATEMPTS": "3"},
+         ("environment: OTEL_CLAUDE_STREAM_LIMITS__MAX_ATEMPTS='3' is not valid: no such setting; "
+         "did you mean OTEL_CLAUDE_STREAM_LIMITS__MAX_ATTEMPTS?")),
+    ],
+)  # fmt: skip
+def test_what_the_environment_says_wrongly_is_one_error_log(api, variables, said):
+    found = run(instrument(app("chat.py")), api, **variables)
+    assert (found.code, found.out) == (0, "Hello there.\n")
+    assert found.err.splitlines() == [f"otel-claude-stream: {said}", NOT_USED]
+
+
+def test_a_variable_that_looks_like_none_is_named_at_the_start(api):
+    found = run(instrument(app("chat.py")), api, OTEL_CLAUDE_STREAM_MOD="retry")
+    assert found.err == (
+        "otel-claude-stream: environment: OTEL_CLAUDE_STREAM_MOD='retry' is not valid: no such setting; "
+        "did you mean OTEL_CLAUDE_STREAM_MODE?\n"
+    )
+
+
+def test_a_right_file_is_not_talked_about(api, tmp_path):
+    path = written(tmp_path, '{"version": 1, "mode": "retry"}', "policy.json")
+    found = run(instrument(app("chat.py")), api, OTEL_CLAUDE_STREAM_CONFIG=path)
+    assert (found.code, found.out, found.err) == (0, "Hello there.\n", "")
+
+
+def test_a_doubt_is_a_warning(api, tmp_path):
+    path = written(tmp_path, "version: 1\nmode: retry\nwatchdog: {silence: 20s}\n")
+    found = run(instrument(app("chat.py")), api, OTEL_CLAUDE_STREAM_CONFIG=path)
+    assert (found.code, found.out) == (0, "Hello there.\n")
+    (line,) = found.err.splitlines()
+    assert line.startswith(f"otel-claude-stream: {path}:3: watchdog.silence='20s': shorter than the interval of pings")
+
+
+LOAD = """
+from otel_claude_stream._config.policy.load import load_policy
+policy, problems = load_policy({"OTEL_CLAUDE_STREAM_CONFIG": %r})
+print(policy.mode.value)
+print(*problems, sep="\\n")
+"""
+POLICY = "pip install 'otel-claude-stream[policy]'"
+
+
+PYDANTIC = "observe\nretry policy: a retry policy needs pydantic"
+
+
+@pytest.mark.parametrize(
+    ("missing", "name", "said"),
+    [
+        ("pydantic: VERSION = '1.10'", "p.yaml", f"{PYDANTIC} 2.7 or newer, below 3; 1.10 is installed: {POLICY}"),
+        ("pydantic: VERSION = '2.6.4'", "p.yaml", f"{PYDANTIC} 2.7 or newer, below 3; 2.6.4 is installed: {POLICY}"),
+        ("pydantic: raise ImportError", "p.yaml", f"{PYDANTIC}, which is not installed: {POLICY}"),
+        ("pydantic: raise OSError", "p.yaml", f"{PYDANTIC}, which cannot be imported (OSError): {POLICY}"),
+        ("yaml: raise ImportError", "p.yaml",
+         f"observe\n{{path}}: PyYAML is not installed: {POLICY}, or write the file as JSON (.json)"),
+        ("yaml: raise ImportError", "p.json", "retry"),
+    ],
+)  # fmt: skip
+def test_what_reads_a_policy_may_be_missing(api, tmp_path, missing, name, said):
+    """On somebody's PYTHONPATH, before an application with a pydantic of its own."""
+    module, _, content = missing.partition(": ")
+    (tmp_path / f"{module}.py").write_text(content)
+    path = written(tmp_path, '{"version": 1, "mode": "retry"}', name)
+    found = run([sys.executable, "-c", LOAD % path], api, export=False, PYTHONPATH=str(tmp_path))
+    assert (found.code, found.err) == (0, "")
+    assert found.out.strip() == said.format(path=path)
+
+
+def test_a_policy_of_the_wrong_kind_in_code_is_one_error_log(api):
+    program = STREAMED.replace("instrument()", "instrument(retry_policy='bach')").format(app=app("chat.py"))
+    found = run(python("-c", program), api, export=False)
+    assert (found.code, found.out.splitlines()[0]) == (0, "Hello there.")
+    assert found.err.splitlines() == [
+        (
+            "otel-claude-stream: instrument(): retry_policy='bach' is not valid: allowed is a preset (observe, "
+            "interactive, batch, unattended) or the path of a file; did you mean batch?"
+        ),
+        NOT_USED,
+    ]
