@@ -20,7 +20,7 @@ JUNIT = BUILD / "junit"
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
 
-# Has a session of its own: what it tests is the Collector, which no version of ours or of the SDK's changes.
+# Has a session of its own: what it tests is the Collector, which no version of the SDK changes.
 APART = "--ignore=tests/collector"
 
 # The first of each generation whose streaming differs, between the oldest and the newest that `tests` covers.
@@ -183,7 +183,7 @@ def tests(session: nox.Session, combo: str) -> None:
 def collector(session: nox.Session) -> None:
     """The Collector's configuration, by a real Collector: found, or built once, which takes some minutes."""
     install_wheel(session, "test", "collector", pins=[])
-    session.run("python", "collector/build.py")
+    session.run("python", "collector/build.py", success_codes=[0, 1])  # where there is none, the tests say so
     pytest(session, "collector", "tests/collector")
 
 

@@ -176,10 +176,19 @@ def test_the_collector_takes_what_kubernetes_gives_it(otelcol, tmp_path):
 
 
 def test_memory_leaves_room():
-    """GOMEMLIMIT is 80 % of the container's, so that the garbage collector works before the kernel does."""
+    """Go collects garbage before the limiter begins to refuse (65 % of the container's memory, 80 % of a ceiling)."""
+    limiter = loaded(FILES / "gateway.yaml")["processors"]["memory_limiter"]
+    assert limiter == loaded(FILES / "agent.yaml")["processors"]["memory_limiter"]
+    assert (limiter["limit_percentage"], limiter["spike_limit_percentage"]) == (80, 15)
     for document in workloads():
         (container,) = document["spec"]["template"]["spec"]["containers"]
         (soft,) = (one["value"] for one in container["env"] if one["name"] == "GOMEMLIMIT")
         hard = container["resources"]["limits"]["memory"]
         hard = int(hard[:-2]) * {"Mi": 1, "Gi": 1024}[hard[-2:]]
-        assert int(soft.removesuffix("MiB")) == round(0.8 * hard)
+        assert int(soft.removesuffix("MiB")) == round(0.6 * hard)
+    for file in COMPOSE:
+        gateway = loaded(file)["services"]["gateway"]
+        ceiling = int(gateway["environment"]["OTELCOL_MEMORY_MIB"])
+        hard = int(gateway["mem_limit"][:-1]) * {"m": 1, "g": 1024}[gateway["mem_limit"][-1]]
+        assert gateway["environment"]["GOMEMLIMIT"] == f"{ceiling * 3 // 4}MiB"
+        assert 0.75 * hard < ceiling < 0.85 * hard

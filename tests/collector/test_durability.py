@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
+
 import pytest
 import yaml
 from tests.collector import sending
 from tests.collector.application import application
-from tests.collector.running import GATEWAY, QUICK, eventually
+from tests.collector.running import GATEWAY, QUICK, eventually, free_ports
 
 from otel_claude_stream.testing import FakeAPI, Script
 
@@ -163,3 +167,46 @@ def test_retries_have_no_end_and_queues_are_on_disk():
     for exporter in exporters.values():
         assert exporter["retry_on_failure"]["max_elapsed_time"] == "0s"
         assert exporter["sending_queue"]["storage"] == "file_storage/queue"
+
+
+class Recorder(BaseHTTPRequestHandler):
+    """Keeps the headers of what it takes."""
+
+    protocol_version = "HTTP/1.1"
+    seen: ClassVar = []
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        self.seen.append({key.lower(): value for key, value in self.headers.items()})
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        """Nothing."""
+
+
+def test_credentials_go_to_the_backend_alone(start):
+    """After a restart too, from the queue; neither they nor a tenant stand in the log or on the disk."""
+    (port,) = free_ports(1)
+    where = {f"OTELCOL_{name}_ENDPOINT": f"http://127.0.0.1:{port}/" for name in ("TRACES", "METRICS", "LOGS")}
+    secret = {"OTELCOL_AUTHORIZATION": "Bearer not-for-the-log", "OTELCOL_TENANT": "team-of-ours"}
+    collector = start(GATEWAY, **{**QUICK, **where, **secret})
+    sending.send(collector.url, "logs", sending.logs(sending.record("a line")))
+    collector.kill()
+    collector.start()
+    Recorder.seen.clear()
+    server = ThreadingHTTPServer(("127.0.0.1", port), Recorder)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        assert eventually(lambda: Recorder.seen)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    (headers,) = Recorder.seen
+    assert (headers["authorization"], headers["x-scope-orgid"]) == tuple(secret.values())
+    kept = b"".join(path.read_bytes() for path in collector.folder.rglob("*") if path.is_file())
+    assert not [value for value in secret.values() if value.encode() in kept]
