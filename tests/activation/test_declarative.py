@@ -102,6 +102,18 @@ def an_unknown_key_is_named_and_the_rest_holds(api: str, tmp: Path) -> None:
 
 
 @together
+def a_retry_policy_is_a_part_of_the_section(api: str, tmp: Path) -> None:
+    found = declaring(api, tmp, "claude_stream: {events: none, retry_policy: {mode: retri, limits: {deadline: 5}}}")
+    assert (found.code, found.out) == (0, "Hello there.\n")
+    told, deadline, meaning = found.err.splitlines()
+    assert told.startswith("otel-claude-stream: OTEL_CONFIG_FILE: mode='retri' is not valid: ")
+    assert deadline.startswith("  OTEL_CONFIG_FILE: limits.deadline='5' is not valid: a number without its unit; ")
+    assert meaning == "  the retry policy is not used: streams are observed, nothing is retried"
+    (span,) = found.collected.ours
+    assert span.events == ()
+
+
+@together
 def a_file_that_is_none(api: str, tmp: Path) -> None:
     """OpenTelemetry says so, and the application runs."""
     path = tmp / "otel.yaml"

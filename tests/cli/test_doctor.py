@@ -49,7 +49,8 @@ def test_where_all_is_well() -> None:
     texts = {section["title"]: [one["text"] for one in section["findings"]] for section in found["sections"]}
     assert (done.returncode, found["exit_code"], done.stderr) == (0, 0, ""), done.stdout
     assert list(texts) == [
-        "Versions", "Activation", "Settings", "Providers", "Export", "Hooks", "Chat span", "Test stream",
+        "Versions", "Activation", "Settings", "Retry policy", "Providers", "Export", "Hooks", "Chat span",
+        "Test stream",
     ]  # fmt: skip
     assert texts["Hooks"] == ["all 12 hooks fit this anthropic version"]
     assert texts["Export"] == [f"traces, metrics, logs: http/protobuf to {collector.url}, which answers"]
@@ -209,6 +210,13 @@ class TestSettings:
         assert "did you mean off?" in bad(found)[1].text + bad(found)[0].text
         assert "events = log (OTEL_CLAUDE_STREAM_EVENTS)" in levels(found)
         assert "span auto" in found.findings[3].text
+
+    def test_what_a_configuration_file_says_wins(self) -> None:
+        section = {"events": "both", "deltas": "allways", "retry_policy": {"mode": "retry"}}
+        found = settings({"OTEL_CLAUDE_STREAM_EVENTS": "log"}, section)
+        assert "events = both (OTEL_CONFIG_FILE)" in levels(found)
+        (one,) = bad(found)
+        assert "deltas='allways' is not valid" in one.text
 
     @pytest.mark.parametrize(
         ("environ", "said"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -12,6 +13,7 @@ from tests.cli.test_doctor import HTTP, bad, levels
 
 from otel_claude_stream.cli import doctor_export
 from otel_claude_stream.cli.doctor_export import exporters, target_of
+from otel_claude_stream.cli.doctor_file import declared_exporters
 from otel_claude_stream.cli.doctor_findings import Level
 
 
@@ -129,3 +131,60 @@ def test_what_else_is_said(environ: dict[str, str], level: Level, said: str) -> 
 def test_no_url() -> None:
     (found,) = bad(exporters({"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318", **HTTP}))
     assert "that is no URL" in found.text
+
+
+CONFIGURED = """\
+file_format: "1.0"
+tracer_provider:
+  processors:
+    - batch: {exporter: {otlp_http: {endpoint: "%s/503/v1/traces", headers: [{name: a, value: b}]}}}
+    - simple: {exporter: {console: {}}}
+meter_provider:
+  readers:
+    - periodic: {exporter: {otlp_grpc: {}}}
+"""
+
+
+def configured(tmp_path: Path, text: str) -> dict[str, str]:
+    """The environment of a process with this configuration file."""
+    pytest.importorskip("opentelemetry.configuration", reason="this SDK reads no configuration files")
+    path = tmp_path / "otel.yaml"
+    path.write_text(text, encoding="utf-8")
+    return {"OTEL_CONFIG_FILE": str(path)}
+
+
+def test_the_exporters_of_a_configuration_file(tmp_path: Path, answering: str) -> None:
+    """Those that it names, where they send, and whether anybody answers there."""
+    found = exporters(configured(tmp_path, CONFIGURED % answering))
+    said = levels(found)
+    assert said["traces: console"] is Level.OK
+    assert said[f"traces: http/protobuf to {answering}/503: it answers 503 Service Unavailable"] is Level.ERROR
+    assert any(text.startswith("metrics: grpc to http://localhost:4317, OpenTelemetry's default") for text in said)
+
+
+def test_a_target_of_a_configuration_file(tmp_path: Path) -> None:
+    environ = configured(
+        tmp_path,
+        CONFIGURED.replace("{otlp_grpc: {}}", '{otlp_http: {headers_list: "c=x%%20y,d"}}') % "http://a",
+    )
+    targets, _ = declared_exporters(environ["OTEL_CONFIG_FILE"])
+    assert [(one.signal, one.url, dict(one.headers), one.explicit) for one in targets] == [
+        ("TRACES", "http://a/503/v1/traces", {"a": "b"}, True),
+        ("METRICS", "http://localhost:4318/v1/metrics", {"c": "x y"}, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "level", "said"),
+    [
+        ("nonsense: [", Level.ERROR, "is not valid"),
+        ('file_format: "1.0"\ndisabled: true', Level.WARNING, "there is no telemetry"),
+        ('file_format: "1.0"\ntracer_provider: {processors: [{batch: {exporter: {console: {}}}}]}', Level.WARNING,
+         "metrics: "),
+    ],
+    ids=["broken", "disabled", "no metrics"],
+)  # fmt: skip
+def test_a_configuration_file_that_gives_nothing(tmp_path: Path, text: str, level: Level, said: str) -> None:
+    (found,) = bad(exporters(configured(tmp_path, text), offline=True))
+    assert found.level is level
+    assert said in found.text

@@ -9,7 +9,8 @@ from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
-from otel_claude_stream import AbortReason, ClaudeStreamInstrumentor, StreamConfig
+from otel_claude_stream import AbortReason, ClaudeStreamInstrumentor, RetryPolicy, StreamConfig, no_retry, retry_policy
+from otel_claude_stream.policy import Mode, RetryLimits, Rule
 from otel_claude_stream.testing import FakeAPI, Request, Script
 
 
@@ -34,6 +35,30 @@ def configure() -> StreamConfig:
     StreamConfig(no_such_setting=True)  # type: ignore[call-arg]  # a misspelt setting is found before it runs
     config.event_budget = 1  # type: ignore[misc]  # frozen
     return config
+
+
+def retry(instrumentor: ClaudeStreamInstrumentor) -> RetryPolicy:
+    """A policy in code, for the process and for some calls."""
+    policy = RetryPolicy(
+        mode=Mode.RETRY,
+        limits=RetryLimits(max_attempts=2, deadline=60.0),
+        rules=(Rule(on=frozenset({AbortReason.TRUNCATED}), retry=False),),
+    )
+    RetryPolicy(mode="often")  # type: ignore[arg-type]  # one of a closed set
+    instrumentor.instrument(retry_policy=policy)
+    instrumentor.instrument(retry_policy={"mode": "retry"})
+    with no_retry(), retry_policy("batch"), retry_policy({"limits": {"deadline": "20s"}}):
+        pass
+    retry_policy(3)  # type: ignore[arg-type]  # neither a policy nor the name of one
+
+    @retry_policy(policy)
+    def ask(question: str) -> int:
+        return len(question)
+
+    answer: int = ask("How are you?")
+    ask(3)  # type: ignore[arg-type]  # decorated, it takes what it took before
+    print(answer)
+    return policy
 
 
 def page_someone(reason: AbortReason) -> bool:

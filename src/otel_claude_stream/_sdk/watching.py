@@ -254,9 +254,9 @@ class Watch:
     def close(self, wrapped: Callable[..., Awaitable[None] | None], instance: Any, args: Any, kwargs: Any) -> Any:
         """Around `Stream.close` and `AsyncStream.close`. Of a body that is not decoded, its own closing tells more."""
         session = _session_of(instance)
+        recovery = recovery_of(session)  # which the end takes away
         if session is not None and session.decoded:
             stream_closed(session)
-        recovery = recovery_of(session)
         if recovery is None:
             return wrapped(*args, **kwargs)
         closing: Callable[..., Any] = close_async if inspect.iscoroutinefunction(wrapped) else close_sync

@@ -459,7 +459,7 @@ class StreamSession:
             self._emission.end_span()  # with less on it than there should be
             raise
         finally:
-            self.anchor = None  # its callback refers to this session: a cycle, until here
+            self.anchor = self.recovery = self.annotate = None  # they refer to this session: cycles, until here
             if self.on_end is not None:
                 self.on_end(self)
 

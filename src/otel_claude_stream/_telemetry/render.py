@@ -15,6 +15,7 @@ from pathlib import Path
 from otel_claude_stream._config import SETTINGS, StreamConfig
 from otel_claude_stream._config.durations import written
 from otel_claude_stream._config.policy.keys import KEYS, KILL_SWITCH, LISTS, RULE_KEYS, Key
+from otel_claude_stream._config.policy.kinds import Duration, Kind
 from otel_claude_stream._config.policy.presets import PRESETS
 from otel_claude_stream._core.recovery.rules import BUILTIN, Builtin, Veto
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, AbortReason
@@ -101,7 +102,14 @@ def settings() -> str:
 def _key(key: Key) -> Sequence[str]:
     value = key.default_written
     default = "`null`" if value is None else _shown(value)
-    return f"`{key.name}`", default, key.kind.allowed, key.doc, key.why
+    return f"`{key.name}`", default, _allowed(key.kind), key.doc, key.why
+
+
+def _allowed(kind: Kind) -> str:
+    """What is allowed; how a duration is written is said once."""
+    if not isinstance(kind, Duration):
+        return kind.allowed
+    return f"a duration up to {written(kind.most)}{', or null' if kind.optional else ''}"
 
 
 def policy() -> str:

@@ -34,7 +34,7 @@ COMMANDS: Final = (
     Command(
         "doctor",
         "otel_claude_stream.cli.doctor",
-        "check this environment: versions, activation, settings, exporters, and a test stream through all of it",
+        "check this environment: versions, activation, settings, retry policy, exporters, and a test stream",
     ),
     Command(
         "schema",

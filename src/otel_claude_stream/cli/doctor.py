@@ -6,15 +6,17 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from otel_claude_stream._config import declared
 from otel_claude_stream.cli.doctor_activation import activation
 from otel_claude_stream.cli.doctor_export import exporters
 from otel_claude_stream.cli.doctor_findings import Level, Section, as_json, count, note, worst
 from otel_claude_stream.cli.doctor_packages import versions
+from otel_claude_stream.cli.doctor_policy import policy
 from otel_claude_stream.cli.doctor_probe import Probe, probe
-from otel_claude_stream.cli.doctor_settings import settings
+from otel_claude_stream.cli.doctor_settings import POLICY, settings
 from otel_claude_stream.cli.doctor_stream import test_stream
 from otel_claude_stream.cli.run_view import colourful
 from otel_claude_stream.cli.words import plural
@@ -30,6 +32,8 @@ examples:
                                                              with those of a container
   otel-claude-stream doctor --json | jq .level               for a script
   otel-claude-stream doctor --offline                        without asking the endpoints of your exporters
+  otel-claude-stream doctor --policy retry.yaml              a retry policy alone: all that is wrong with it, what holds
+                                                             and who said so, what one call can cost
 
 Endpoints get an empty request, your headers with it. The test stream never leaves the machine: its API is a fake one
 on the loopback interface, and so is the collector that it is exported to.
@@ -42,20 +46,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument("--json", action="store_true", help="the findings as JSON")
     parser.add_argument("--offline", action="store_true", help="do not ask the endpoints of exporters")
+    parser.add_argument("--policy", metavar="FILE", help="look at this retry policy, and at nothing else")
     parser.add_argument("--no-stream", action="store_true", help="no test stream: half the time")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Look at everything; returns the exit code."""
-    plain = probe(os.environ)
-    sections = [
-        versions(),
-        activation(os.environ, plain),
-        settings(os.environ),
-        providers(plain),
-        exporters(os.environ, offline=args.offline),
-        *([] if args.no_stream else test_stream(os.environ)),
-    ]
+    """Look at everything, or at a policy alone; returns the exit code."""
+    if args.policy is not None:
+        sections = [policy(os.environ, args.policy)]
+    else:
+        plain, section = probe(os.environ), section_of(os.environ)
+        sections = [
+            versions(),
+            activation(os.environ, plain),
+            settings(os.environ, section),
+            policy(os.environ, declared=section.get(POLICY)),
+            providers(plain),
+            exporters(os.environ, offline=args.offline),
+            *([] if args.no_stream else test_stream(os.environ)),
+        ]
     level = worst(sections)
     if args.json:
         found = {"version": __version__, "level": level.name.lower(), "exit_code": EXIT[level]}
@@ -63,6 +72,12 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(text(sections, colours=colourful(sys.stdout, os.environ)))
     return EXIT[level]
+
+
+def section_of(environ: Mapping[str, str]) -> Mapping[str, object]:
+    """Our section of the declarative configuration file; empty if there is none."""
+    path = environ.get(declared.VARIABLE, "").strip()
+    return declared.section(path) if path else {}
 
 
 def providers(plain: Probe) -> Section:

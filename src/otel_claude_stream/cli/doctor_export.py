@@ -8,23 +8,22 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from otel_claude_stream.cli.doctor_file import declared_exporters
 from otel_claude_stream.cli.doctor_findings import Finding, Section, error, note, ok, warning
+from otel_claude_stream.cli.doctor_target import GRPC, HTTP, PORTS, Target
 from otel_claude_stream.cli.errors import importable
 
 SECONDS: Final = 2.0
 """For an endpoint to answer: longer than any that would do for an exporter, whose own limit is 10 s for a batch."""
 PREFIX: Final = "OTEL_EXPORTER_OTLP_"
 SIGNALS: Final = ("TRACES", "METRICS", "LOGS")
-GRPC, HTTP = "grpc", "http/protobuf"
 PACKAGES: Final = {
     GRPC: ("opentelemetry.exporter.otlp.proto.grpc", "opentelemetry-exporter-otlp-proto-grpc"),
     HTTP: ("opentelemetry.exporter.otlp.proto.http", "opentelemetry-exporter-otlp-proto-http"),
 }
-PORTS: Final = {GRPC: 4317, HTTP: 4318}
 NOWHERE: Final = (
     f"{PREFIX}ENDPOINT=http://your-collector:4318 with {PREFIX}PROTOCOL=http/protobuf, or no collector at all: "
     "otel-claude-stream run -- python app.py"
@@ -36,22 +35,13 @@ HINTS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where one signal goes by OTLP. ``explicit`` if the user said so, and it is not OpenTelemetry's default."""
-
-    signal: str
-    protocol: str
-    url: str
-    headers: Mapping[str, str]
-    explicit: bool
-
-
 def exporters(environ: Mapping[str, str], *, offline: bool = False) -> Section:
     """What `opentelemetry-instrument` would set up with ``environ``; ``offline`` asks no endpoint."""
     found: list[Finding] = []
     if path := environ.get("OTEL_CONFIG_FILE") or environ.get("OTEL_EXPERIMENTAL_CONFIG_FILE"):
-        found.append(note(f"OpenTelemetry is configured by the file {path}; its exporters are not looked at here"))
+        targets, findings = declared_exporters(path)
+        found += [note(f"OpenTelemetry is configured by the file {path}"), *findings]
+        found += [*_installed(targets, environ), *_asked(targets, offline=offline)]
         return Section("Export", tuple(found))
     targets = []
     for signal in SIGNALS:

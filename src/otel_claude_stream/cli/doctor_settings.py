@@ -12,28 +12,33 @@ from otel_claude_stream.cli.doctor_findings import Finding, Section, error, note
 
 DEFAULT_EVENT_LIMIT: Final = 128  # of OpenTelemetry, for the events of a span
 EVENT_LIMIT: Final = "OTEL_SPAN_EVENT_COUNT_LIMIT"
+FILE: Final = "OTEL_CONFIG_FILE"
+POLICY: Final = "retry_policy"
+"""A part of the same section, with a look of its own."""
 CONTENT: Final = "ANTHROPIC_OPEN_TELEMETRY_TRACES_CONTENT_MODE"
 
 
-def settings(environ: Mapping[str, str]) -> Section:
-    """The settings; code may still say otherwise (`instrument(events="log")`), which nobody can see from here."""
-    config, problems = load(environ, check_limits=parse_limits)
+def settings(environ: Mapping[str, str], declared: Mapping[str, object] | None = None) -> Section:
+    """The settings; ``declared`` is our section of a declarative configuration file, which wins over the environment.
+
+    Code may still say otherwise (`instrument(events="log")`), which nobody can see from here.
+    """
+    section = {name: value for name, value in (declared or {}).items() if name != POLICY}
+    config, problems = load(environ, section, check_limits=parse_limits, source=FILE)
     wrong = {problem.setting for problem in problems}
     found = [error(str(problem), "its default holds until then") for problem in problems]
-    changed = [
-        ok(f"{setting.name} = {shown(getattr(config, setting.name))} ({setting.variable})")
-        for setting in SETTINGS
-        if environ.get(setting.variable, "").strip() and setting.variable not in wrong
-    ]
-    said = {
-        setting.name
+    origins = {
+        setting.name: setting.variable
         for setting in SETTINGS
         if environ.get(setting.variable, "").strip() and setting.variable not in wrong
     }
+    names = {setting.name for setting in SETTINGS}
+    origins |= {name: FILE for name, value in section.items() if value is not None and name in names - wrong}
+    found += [ok(f"{name} = {shown(getattr(config, name))} ({origin})") for name, origin in origins.items()]
     defaults = [
-        f"{field.name} {shown(getattr(config, field.name))}" for field in fields(config) if field.name not in said
+        f"{field.name} {shown(getattr(config, field.name))}" for field in fields(config) if field.name not in origins
     ]
-    found += [*changed, ok(f"defaults: {', '.join(defaults)}"), *_doubts(config, environ)]
+    found += [ok(f"defaults: {', '.join(defaults)}"), *_doubts(config, environ)]
     return Section("Settings", tuple(found))
 
 

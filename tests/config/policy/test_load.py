@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from otel_claude_stream._config.policy import load as load_module
 from otel_claude_stream._config.policy.json_text import read_json
 from otel_claude_stream._config.policy.keys import KEYS, KILL_SWITCH, variables
 from otel_claude_stream._config.policy.load import Loaded, PolicyError, load, load_policy
@@ -281,6 +282,20 @@ def test_any_error_means_observe():
     """Also for what other places say rightly: a limit that is not understood may be the one that keeps costs down."""
     policy, problems = load_policy({"OTEL_CLAUDE_STREAM_MODE": "resume"}, {"limits": {"max_attempts": "two"}})
     assert (policy, len(problems)) == (DEFAULT, 1)
+
+
+def broken(*_):
+    raise KeyError("ours")
+
+
+def test_a_failure_of_our_own_is_observe_too(monkeypatch):
+    """Counted and logged where it is ours; raised in tests of this package."""
+    monkeypatch.setattr(load_module, "policy_of", broken)
+    with pytest.raises(KeyError):
+        load_policy({}, {"mode": "retry"})
+    monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
+    policy, (problem,) = load_policy({}, {"mode": "retry"})
+    assert (policy, str(problem)) == (DEFAULT, "retry policy: it cannot be loaded: KeyError")
 
 
 def test_who_said_what():

@@ -106,6 +106,8 @@ DOUBTFUL = [
     ("watchdog: {no_progress: 329s}", "watchdog.no_progress='329s'",
      ("with tools, answers that are well were without progress for 330s: the server buffers the input of a tool "
      "(eager_input_streaming switches that off)")),
+    ("watchdog: {silence: 11m}", "watchdog.silence='11m'",
+     "the client's own read time-out comes first: 10m, unless the client says otherwise"),
     ("watchdog: {first_event: 60s}", "watchdog.first_event='60s'",
      ("the transport has one read time-out for a body: first_event is noticed when something arrives, or by silence, "
      "which is not set")),
@@ -155,11 +157,18 @@ RIGHT = [
     "watchdog: {first_event: 60s, silence: 60s, no_progress: 330s}",
     "rules: [{on: [silent]}, {on: [truncated]}]",
     "limits: {max_resumes: 1}",
+    "preset: batch\nmode: observe",
     "models: {'claude-haiku-4-5*': {resume: {strategy: prefill}}}",
     "rules: [{on: [request_rejected], max_attempts: 2}]",
     "limits: {max_resumes: 0}",
     "limits: {deadline: null}\nretry_after: {max: 2h}",
 ]
+
+
+ALIASES = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n" for before, name in zip("abcd", "bcde", strict=True)
+)
+"""Five lines that stand for 10^5 values."""
 
 
 def loaded(text, tmp_path, **environment):
@@ -213,6 +222,19 @@ def test_what_contradicts_is_told_of_whoever_said_it(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    "text", ["mode: retry\nrules: [{on: [silent], max_attempts: 3}]", "mode: resume\nlimits: {max_resumes: 2}"]
+)
+@pytest.mark.parametrize("where", ["environment", "models"])
+def test_a_limit_that_is_lowered_elsewhere_is_a_doubt(text, where, tmp_path):
+    """In an incident the environment lowers what a file says, and that is no reason to give up the policy."""
+    variables = {"OTEL_CLAUDE_STREAM_LIMITS__MAX_ATTEMPTS": "2"} if where == "environment" else {}
+    more = "" if variables else "\nmodels: {'a*': {limits: {max_attempts: 2}}}"
+    policy, (problem,), _ = loaded(text + more, tmp_path, **variables)
+    assert problem.severity is Severity.WARNING
+    assert policy.for_model("abc").limits.max_attempts == 2
+
+
 def test_a_version_that_is_missing_is_a_doubt(tmp_path):
     path = tmp_path / "policy.yaml"
     path.write_text("mode: retry\n")
@@ -237,6 +259,7 @@ def test_a_version_that_is_missing_is_a_doubt(tmp_path):
         ('{"mode": observe}', "p.json", ":1: not JSON: Expecting value, column 10"),
         ("[1]", "p.json", ": the file must be a mapping, such as mode: retry"),
         ("observe", "p.yaml", ": the file must be a mapping, such as mode: retry"),
+        (ALIASES, "p.yaml", ": too long, or aliases of aliases"),
         (b"\xff\xfe", "p.yaml", ": the file cannot be read: it is not UTF-8 (byte 0)"),
         (b"x" * 1_000_001, "p.yaml", ": the file cannot be read: it is larger than 1000000 bytes"),
         (None, "p.yaml", ": the file cannot be read: No such file or directory"),
@@ -279,6 +302,13 @@ def test_references_in_json(tmp_path):
     assert (policy.mode.value, policy.limits.max_attempts, policy.limits.deadline) == ("retry", 2, None)
 
 
+class Unprintable:
+    """An object of somebody's whose text cannot be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -288,6 +318,7 @@ def test_references_in_json(tmp_path):
          "a file")),
         (b"x.yaml", "retry_policy=\"b'x.yaml'\" is not valid: allowed is a RetryPolicy, a mapping, "),
         (object, "retry_policy=\"<class 'object'>\" is not valid: allowed is a RetryPolicy, a mapping, "),
+        ({"mode": Unprintable()}, "mode='<Unprintable>' is not valid: allowed is observe, retry or resume"),
         (RetryPolicy(limits=None), "the policy holds what is none of one: "),
         ({"mode": "nope"}, "mode='nope' is not valid: allowed is observe, retry or resume"),
     ],
@@ -303,15 +334,15 @@ def test_what_code_gives_wrongly(given, said):
     [
         ("OTEL_CLAUDE_STREAM_LIMITS__MAX_ATEMPTS", "OTEL_CLAUDE_STREAM_LIMITS__MAX_ATTEMPTS"),
         ("OTEL_CLAUDE_STREAM_WATCHDOG__SILENT", "OTEL_CLAUDE_STREAM_WATCHDOG__SILENCE"),
-        ("OTEL_CLAUDE_STREAM_RULES__ON", ""),
+        ("OTEL_CLAUDE_STREAM_LIMITS__MAX_ATTEMPTS__X", "OTEL_CLAUDE_STREAM_LIMITS__MAX_ATTEMPTS"),
+        ("OTEL_CLAUDE_STREAM_XYZZY__PLUGH", ""),
     ],
 )
 def test_an_unknown_variable_with_levels_is_a_mistake_about_the_policy(variable, nearest):
     policy, (problem,) = load_policy({variable: "3", "OTEL_CLAUDE_STREAM_MODE": "retry"})
     assert policy == RetryPolicy()
     hint = f"; did you mean {nearest}?" if nearest else ""
-    if "RULES" not in variable:
-        assert str(problem) == f"environment: {variable}='3' is not valid: no such setting{hint}"
+    assert str(problem) == f"environment: {variable}='3' is not valid: no such setting{hint}"
 
 
 def test_a_value_in_a_message_is_short():

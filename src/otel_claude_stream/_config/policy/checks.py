@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +19,9 @@ PING_INTERVAL: Final = 30.0
 LONGEST_SILENCE: Final = 330.0
 """Seconds; tool input that the server buffered came after 329.5 s without a byte (github/copilot-cli#4286)."""
 
+SDK_TIMEOUT: Final = 600.0
+"""Seconds that a client of the SDK waits for a byte if nobody says otherwise (`anthropic.DEFAULT_TIMEOUT`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
@@ -31,15 +34,22 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A policy, the values that somebody said rather than left at their defaults, and the models it is for, if any."""
+    """A policy, and who said what of it."""
 
     policy: RetryPolicy
-    said: Collection[Path]
+    said: Mapping[Path, int]
+    """The values that somebody said rather than left at their defaults, and by the number of which place."""
     models: str = ""
+    """The pattern of the models it is for; empty for all."""
 
     def any_said(self, *names: str) -> bool:
         """Whether one of these values was said. A limit that was lowered does not contradict a default above it."""
-        return any(tuple(name.split(".")) in self.said for name in names)
+        return any(_at(name) in self.said for name in names)
+
+    def verdict(self, path: Path, limit: str, text: str) -> Doubt:
+        """Of a value above its limit: an error, unless the limit was lowered elsewhere, which is what it is for."""
+        lowered = self.said.get(_at(limit), -1) > self.said.get(path, -1)
+        return Doubt(path, text, Severity.WARNING if lowered else Severity.ERROR)
 
 
 Check = Callable[[Checked], Iterator[Doubt]]
@@ -58,8 +68,9 @@ def resumes_within_attempts(at: Checked) -> Iterator[Doubt]:
     """A continuation is an attempt, and the first attempt is none."""
     limits = at.policy.limits
     if at.any_said("limits.max_resumes") and limits.max_resumes and limits.max_resumes >= limits.max_attempts:
-        yield _error(
+        yield at.verdict(
             _at("limits.max_resumes"),
+            "limits.max_attempts",
             f"it must be less than limits.max_attempts ({limits.max_attempts}), which counts the first attempt too",
         )
 
@@ -69,7 +80,11 @@ def rules_within_attempts(at: Checked) -> Iterator[Doubt]:
     most = at.policy.limits.max_attempts
     for number, rule in enumerate(at.policy.rules):
         if rule.max_attempts is not None and rule.max_attempts > most:
-            yield _error(("rules", number, "max_attempts"), f"it must not be more than limits.max_attempts ({most})")
+            yield at.verdict(
+                ("rules", number, "max_attempts"),
+                "limits.max_attempts",
+                f"it must not be more than limits.max_attempts ({most})",
+            )
 
 
 def base_within_cap(at: Checked) -> Iterator[Doubt]:
@@ -156,6 +171,16 @@ def progress_above_buffering(at: Checked) -> Iterator[Doubt]:
         )
 
 
+def silence_lowers_the_time_out(at: Checked) -> Iterator[Doubt]:
+    """The client's own read time-out holds where it is shorter."""
+    silence = at.policy.watchdog.silence
+    if silence is not None and silence > SDK_TIMEOUT:
+        yield Doubt(
+            _at("watchdog.silence"),
+            f"the client's own read time-out comes first: {written(SDK_TIMEOUT)}, unless the client says otherwise",
+        )
+
+
 def first_event_is_noticed(at: Checked) -> Iterator[Doubt]:
     """Nobody looks at the clock while a read blocks."""
     first, silence = at.policy.watchdog.first_event, at.policy.watchdog.silence
@@ -179,13 +204,13 @@ def resumes_need_the_mode(at: Checked) -> Iterator[Doubt]:
 
 def own_retries_need_the_mode(at: Checked) -> Iterator[Doubt]:
     """In `observe` the SDK does what it does."""
-    if at.policy.mode is Mode.OBSERVE and at.policy.sdk_retries is SdkRetries.OWN:
+    if at.policy.mode is Mode.OBSERVE and at.policy.sdk_retries is SdkRetries.OWN and at.any_said("sdk_retries"):
         yield Doubt(_at("sdk_retries"), "in mode observe the SDK's retries are left alone")
 
 
 def truncation_needs_the_mode(at: Checked) -> Iterator[Doubt]:
     """As above."""
-    if at.policy.mode is Mode.OBSERVE and at.policy.raise_on_truncation:
+    if at.policy.mode is Mode.OBSERVE and at.policy.raise_on_truncation and at.any_said("raise_on_truncation"):
         yield Doubt(_at("raise_on_truncation"), "in mode observe nothing is raised that the SDK does not raise")
 
 
@@ -287,6 +312,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     deadline_after_first_event,
     watchdogs_above_pings,
     progress_above_buffering,
+    silence_lowers_the_time_out,
     first_event_is_noticed,
     resumes_need_the_mode,
     own_retries_need_the_mode,

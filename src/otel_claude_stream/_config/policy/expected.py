@@ -8,6 +8,7 @@ from typing import Final
 
 from otel_claude_stream._config.policy.keys import HEAD, KEYS, KILL_SWITCH, RULE_KEYS, SECTIONS, Key, Path, variables
 from otel_claude_stream._config.policy.kinds import Words, words
+from otel_claude_stream._config.settings import PREFIX
 from otel_claude_stream._core.vocabulary import AbortReason
 
 _REASONS: Final = words(AbortReason)
@@ -59,8 +60,9 @@ def nearest_key(path: Path) -> str:
 
 
 def nearest_variable(name: str) -> str:
-    """For an unknown environment variable: the nearest one."""
-    return _nearest(name, variables())
+    """For an unknown environment variable: the nearest one. What all begin with makes none of them nearer."""
+    found = _nearest(name.removeprefix(PREFIX).upper(), [known.removeprefix(PREFIX) for known in variables()])
+    return PREFIX + found if found else ""
 
 
 def nearest_word(path: Path, value: object) -> str:

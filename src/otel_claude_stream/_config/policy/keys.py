@@ -193,7 +193,7 @@ KEYS: Final = (
     Key(
         "watchdog.silence",
         Duration(_POSITIVE, DAY, optional=True),
-        "Without a byte; pings and comments are bytes. The transport's read time-out for the request.",
+        "Without a byte; pings and comments are bytes. Lowers the transport's read time-out for the body.",
         "Off, as above. Healthy streams were silent for 330 s (tool input that the server buffers).",
     ),
     Key(

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from otel_claude_stream import _guard
 from otel_claude_stream._config.policy import validate, variables
-from otel_claude_stream._config.policy.checks import Checked, Doubt, check
+from otel_claude_stream._config.policy.checks import Checked, check
 from otel_claude_stream._config.policy.given import Given, layer_of, starts_afresh
 from otel_claude_stream._config.policy.keys import PRESET, Path
 from otel_claude_stream._config.policy.layers import Layer
@@ -49,9 +50,9 @@ class Loaded:
         """Those that say something, their values checked."""
         return self.layers[1:]
 
-    def origin(self, path: Path, pattern: str = "") -> Layer:
-        """Who said a value; of a pattern of models, the value that holds for it."""
-        return _origin(self.layers, path, pattern)[0]
+    def origin(self, path: Path) -> Layer:
+        """Who said a value."""
+        return _origin(self.layers, path, "")[0]
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -103,9 +104,7 @@ def load(
         layers, problems = _layers(environment, given, declared, source)
         return _combined([_checked(layer, problems) for layer in layers], layers, problems)
     except Exception as error:  # noqa: BLE001 - the boundary: whatever was said, the application is not affected
-        return Loaded(
-            problems=(Problem("retry policy", "", "", f"it cannot be loaded: {type(error).__name__}: {error}"),)
-        )
+        return _failed("retry policy", error)
 
 
 def over(process: Loaded, given: object, source: str, environment: Mapping[str, str]) -> Loaded:
@@ -120,7 +119,13 @@ def over(process: Loaded, given: object, source: str, environment: Mapping[str, 
         below = Loaded() if starts_afresh(layer) else process
         return _combined([*below.checked, _checked(layer, problems)], [*below.raw, layer], problems)
     except Exception as error:  # noqa: BLE001 - as above
-        return Loaded(problems=(Problem(source, "", "", f"it cannot be loaded: {type(error).__name__}: {error}"),))
+        return _failed(source, error)
+
+
+def _failed(source: str, error: Exception) -> Loaded:
+    """For a failure of our own, which tests of this package see raised."""
+    _guard.report("policy", error)
+    return Loaded(problems=(Problem(source, "", "", f"it cannot be loaded: {type(error).__name__}"),))
 
 
 def _layers(
@@ -164,10 +169,10 @@ def _combined(checked: Sequence[Layer], raw: Sequence[Layer], problems: list[Pro
     if _errors(problems):
         return Loaded(problems=tuple(problems))
     name = any_said([layer.said for layer in checked], PRESET.name, default="observe")
-    preset, _ = validate.validate(Layer(f"preset {name}", PRESETS[name].said))
-    whole = (Layer(f"preset {name}", preset), *checked)
+    preset = Layer(f"preset {name}", PRESETS[name].said)
+    whole = (_checked(preset, problems), *checked)
     policy = policy_of([layer.said for layer in whole])
-    problems += _contradictions(policy, whole, (Layer(""), *raw))
+    problems += _contradictions(policy, whole, (preset, *raw))
     if _errors(problems):
         return Loaded(problems=tuple(problems))
     return Loaded(policy, tuple(problems), whole, tuple(raw))
@@ -188,29 +193,18 @@ def _contradictions(policy: RetryPolicy, checked: Sequence[Layer], raw: Sequence
         found += [(doubt, pattern) for doubt in check(Checked(other, said, pattern)) if doubt not in base]
     for doubt, pattern in found:
         layer, path = _origin(checked, doubt.path, pattern)
-        shown_by = written_as.get(id(layer), layer)
-        if shown_by.name:
-            yield shown_by.problem(path, _value(shown_by.said, path), doubt.text, severity=doubt.severity)
-        else:
-            yield _by_default(policy, doubt, layer)
+        written = written_as.get(id(layer), layer)
+        yield written.problem(path, _value(written.said, path), doubt.text, severity=doubt.severity)
 
 
-def _by_default(policy: RetryPolicy, doubt: Doubt, layer: Layer) -> Problem:
-    """A value that nobody said, in a contradiction with one that somebody did."""
-    value: Any = policy
-    for part in doubt.path:
-        value = value[part] if isinstance(part, int) else getattr(value, part)
-    return layer.problem(doubt.path, getattr(value, "value", value), doubt.text, severity=doubt.severity)
-
-
-def _said(layers: Sequence[Mapping[str, Any]]) -> set[Path]:
-    """The paths of all values that somebody said; those of rules item by item."""
-    found: set[Path] = set()
-    for layer in layers:
+def _said(layers: Sequence[Mapping[str, Any]]) -> dict[Path, int]:
+    """The paths of all values that somebody said, those of rules item by item, and the number of who said it last."""
+    found: dict[Path, int] = {}
+    for number, layer in enumerate(layers):
         for path in leaves({name: value for name, value in layer.items() if name != "models"}):
-            found.add(path)
-        for number, rule in enumerate(layer.get("rules", ())):
-            found |= {("rules", number, *path) for path in leaves(rule)}
+            found[path] = number
+        for index, rule in enumerate(layer.get("rules", ())):
+            found |= {("rules", index, *path): number for path in leaves(rule)}
     return found
 
 

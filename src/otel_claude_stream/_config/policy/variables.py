@@ -39,16 +39,12 @@ def layer(environment: Mapping[str, str]) -> Layer:
     known = variables()
     tree: dict[str, Any] = {}
     names: dict[Path, str] = {}
-    values: dict[tuple[str, ...], object] = {}
     for name, text in said(environment).items():
         key = known.get(name)
-        path = key.path if key is not None else tuple(name.removeprefix(PREFIX).lower().split("__"))
-        values[path] = key.kind.read(text) if key is not None else text
-        names[path] = name
-    for path in sorted(values, key=len):
+        path = key.path if key is not None else (name.removeprefix(PREFIX),)
         into = tree
         for part in path[:-1]:
-            below = into.setdefault(part, {})
-            into = below if isinstance(below, dict) else {}
-        into.setdefault(path[-1], values[path])
+            into = into.setdefault(part, {})
+        into[path[-1]] = key.kind.read(text) if key is not None else text
+        names[path] = name
     return Layer(NAME, tree, variables=names)

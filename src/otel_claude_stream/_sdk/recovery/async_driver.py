@@ -38,9 +38,10 @@ async def send_async(recovery: Recovery, request: Request) -> Any:
 async def arecovering(frames: AsyncIterator[Any], response: Any, recovery: Recovery) -> AsyncIterator[Any]:
     """The frames of a stream, and of the attempts that follow it."""
     source = frames
+    failure = outcome = None
     try:
         while True:
-            failure: Failure | None = None
+            failure = None
             through = recovery.through and not recovery.splicing
             try:
                 async for frame in source:
@@ -67,6 +68,7 @@ async def arecovering(frames: AsyncIterator[Any], response: Any, recovery: Recov
         for word in recovery.last_words(outcome, response):
             yield word
     finally:
+        failure = outcome = None  # the traceback of what is raised has this frame: a cycle otherwise
         if recovery.response is not None:
             await recovery.response.aclose()
 

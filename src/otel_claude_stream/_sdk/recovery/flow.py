@@ -314,6 +314,7 @@ class Recovery:
 
     def last_words(self, failure: Failure, response: Any) -> Iterator[Any]:
         """What the caller gets of the failure that stands: what he would have got without us, if it was the first."""
+        self._original = None
         yield from self.release()
         if failure.frame is not None:
             yield failure.frame  # the SDK raises
@@ -322,7 +323,10 @@ class Recovery:
         if error is None and self.policy.raise_on_truncation:
             error = truncation(response)
         if error is not None:
-            raise error
+            try:
+                raise error
+            finally:
+                del error, failure  # its traceback has this frame: a cycle otherwise
 
     # --- Around a request ------------------------------------------------------------------------------------------
     @_guard.guarded("recovery", None)

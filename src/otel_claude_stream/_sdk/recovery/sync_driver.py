@@ -31,9 +31,10 @@ def send_sync(recovery: Recovery, request: Request) -> Any:
 def recovering(frames: Iterator[Any], response: Any, recovery: Recovery) -> Iterator[Any]:
     """The frames of a stream, and of the attempts that follow it."""
     source = frames
+    failure = outcome = None
     try:
         while True:
-            failure: Failure | None = None
+            failure = None
             through = recovery.through and not recovery.splicing
             try:
                 for frame in source:
@@ -58,6 +59,7 @@ def recovering(frames: Iterator[Any], response: Any, recovery: Recovery) -> Iter
             source, response = outcome._iter_events(), recovery.response  # noqa: SLF001 - what the SDK itself reads
         yield from recovery.last_words(outcome, response)
     finally:
+        failure = outcome = None  # the traceback of what is raised has this frame: a cycle otherwise
         if recovery.response is not None:
             recovery.response.close()
 
