@@ -10,8 +10,9 @@ from tests.collector import sending
 from tests.collector.application import application
 from tests.collector.running import GATEWAY, PROMETHEUS, QUICK, eventually
 from tests.collector.test_metrics import labels
+from tests.telemetry.scenes import RESUME, STORY, goes_on, told
 
-from otel_claude_stream import StreamConfig
+from otel_claude_stream import StreamConfig, no_retry, retry_policy
 from otel_claude_stream.testing import CutMidChunk, Error, FakeAPI, Script
 
 pytestmark = pytest.mark.slow
@@ -25,6 +26,7 @@ SCRIPTS = {
     "cut": ANSWER.cut_after(5, how=CutMidChunk()),
     "retried": [Script.http_error(529, headers=[("retry-after-ms", "1")]), ANSWER],
     "stalled": ANSWER.insert_pause(5, 0.6),
+    "resumed": [told(STORY).cut_after(11, CutMidChunk()), goes_on(STORY[:83])],
 }
 CONFIG = StreamConfig(stall_thresholds=(0.5,))
 
@@ -35,7 +37,8 @@ def run(start, backend):
     collector = start(GATEWAY, PROMETHEUS, **QUICK)
     with FakeAPI(SCRIPTS) as api, application(collector.url, CONFIG) as app:
         for name in SCRIPTS:
-            app.stream(api.url_for(name), retries=1 if name == "retried" else 0)
+            with retry_policy(RESUME) if name == "resumed" else no_retry():
+                app.stream(api.url_for(name), retries=1 if name == "retried" else 0)
         app.leave(api.url_for("healthy"))
         app.flush()
         eventually(lambda: collector.scraped() and len(backend.spans()) >= len(SCRIPTS))
@@ -60,16 +63,17 @@ def test_names_and_labels_in_prometheus(run):
 def test_what_became_of_the_streams(run, backend):
     """Span by span: the verdict of the gateway beside the reason of the package."""
 
-    def told():
+    def verdicts():
         found = [sending.plain(span["attributes"]) for span in backend.spans()]
         streams = [one for one in found if "claude.stream.outcome" in one]
         names = ("claude.stream.outcome", "claude.stream.abort.reason", "sampling.keep")
         return sorted((tuple(one.get(name) for name in names) for one in streams), key=str)
 
-    assert eventually(lambda: len(told()) == 7)
-    assert set(told()) == {
+    assert eventually(lambda: len(verdicts()) == 8)
+    assert set(verdicts()) == {
         ("completed", None, None),
         ("completed", None, "retried"),
+        ("completed", None, "resumed"),
         ("completed", None, "stalled"),
         ("failed", "overloaded", "aborted"),
         ("failed", "connection_closed", "aborted"),
@@ -102,7 +106,7 @@ def test_values_in_prometheus(run):
         ("overloaded", "streaming"): 1.0,
         ("connection_closed", "streaming"): 1.0,
         ("caller_closed", "awaiting_first_token"): 1.0,
-        "completed": 3.0,
+        "completed": 4.0,
         "failed": 3.0,
         "closed": 1.0,
     }
