@@ -5,10 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import subprocess
+import tempfile
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -129,30 +132,32 @@ def test_a_state_folder_that_cannot_be_made(otelcol, tmp_path):
     assert "not a directory" in said
 
 
-def test_a_state_folder_that_may_not_be_written(otelcol, tmp_path):
+def test_a_state_folder_that_may_not_be_written(otelcol, require_tool):
     """As a user without the right to it: the same."""
     if os.geteuid() != 0:
         pytest.skip("only root can become a user who may not write there")
-    state = tmp_path / "state"
-    state.mkdir(mode=0o555)
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.is_relative_to("/tmp") and folder != folder.parent:
-            folder.chmod(folder.stat().st_mode | 0o005)
-    collector = Collector(otelcol, tmp_path / "one", settings={"OTELCOL_STATE_DIR": str(state)})
-    shared = tmp_path / "otelcol"
-    os.link(otelcol, shared) if shared.parent.stat().st_dev == otelcol.stat().st_dev else shared.write_bytes(
-        otelcol.read_bytes()
-    )
-    shared.chmod(0o755)
-    collector.binary = shared
-    collector.prefix = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-    try:
-        collector.launch()
-        assert collector.process.wait(timeout=30) == 1
-        assert "permission denied" in collector.said()
-        assert str(state) in collector.said()
-    finally:
-        collector.kill()
+    nobody = str(require_tool("setpriv", "util-linux"))
+    # Not pytest's folder, into which nobody else may look.
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        state = folder / "state"
+        state.mkdir(mode=0o555)
+        binary = folder / "otelcol"
+        shutil.copy(otelcol, binary)
+        binary.chmod(0o755)
+        prefix = (nobody, "--reuid=65534", "--regid=65534", "--clear-groups")
+        settings = {"OTELCOL_STATE_DIR": str(state)}
+        config = folder / "gateway.yaml"
+        shutil.copy(GATEWAY, config)
+        config.chmod(0o644)
+        collector = Collector(binary, folder / "one", (config,), settings, prefix).launch()
+        try:
+            assert collector.process.wait(timeout=30) == 1
+            assert "permission denied" in collector.said()
+            assert str(state) in collector.said()
+        finally:
+            collector.kill()
 
 
 def test_two_of_them_in_one_folder(otelcol, start, tmp_path, backend):
