@@ -178,6 +178,21 @@ def test_lines_of_every_kind(start, backend, tmp_path):
     assert {one["claude.stream.request_id"] for one in found if "claude.stream.request_id" in one} == {"req_1", "req_2"}
 
 
+def test_cuts_of_the_same_second_are_all_counted(start, backend, tmp_path):
+    """nginx's error log knows no fractions of a second, and lines may come after later ones."""
+    log = tmp_path / "error.log"
+    log.write_text("")
+    collector = start(
+        GATEWAY, PROMETHEUS, OVERLAY, **QUICK, OTELCOL_NGINX_ERROR_LOG=str(log), OTELCOL_PROXY_LOGS_FROM="beginning"
+    )
+    line = (LINES / "nginx_error.log").read_text().splitlines(keepends=True)[0]
+    for number in range(5):
+        with log.open("a") as file:
+            file.write(line)
+        assert eventually(lambda: len(backend.logs()) == number + 1)  # noqa: B023 - called at once
+    assert eventually(lambda: [amount for _, amount in ordered(collector, "proxy_stream_aborts_total")] == [5.0])
+
+
 def test_a_restart_reads_each_line_once(start, backend, tmp_path):
     """The place in the file is kept with the queue: lines of the time between are read, none twice."""
     (line,) = (line for line in (LINES / "haproxy.log").read_text().splitlines(keepends=True) if "req_2" in line)
