@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import bench_classify, bench_events, bench_footprint, bench_reads, bench_start
+from tests.benchmarks import (
+    bench_classify,
+    bench_events,
+    bench_footprint,
+    bench_incident,
+    bench_policy,
+    bench_reads,
+    bench_start,
+)
 
 for title, bench in (
     ("Per event and per stream", bench_events),
@@ -10,6 +18,8 @@ for title, bench in (
     ("The byte clock", bench_reads),
     ("The classifier", bench_classify),
     ("The start of a process", bench_start),
+    ("A policy on a healthy stream", bench_policy),
+    ("An incident", bench_incident),
 ):
     print(f"\n== {title}", flush=True)
     bench.main()

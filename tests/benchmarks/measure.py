@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from opentelemetry.sdk.metrics import MeterProvider
@@ -96,3 +96,39 @@ def compare(
         base.append(took["bare"] / unit * 1e6)
         added.append((took["on"] - took["bare"]) / unit * 1e6)
     return spread(base), spread(added)
+
+
+def compare_all(
+    work: Callable[[], object],
+    variants: Mapping[str, Mapping[str, object] | None],
+    *,
+    rounds: int,
+    times: int,
+    unit: float,
+) -> list[dict[str, float]]:
+    """What `work` costs in each variant, per `unit`, in microseconds: a table for each round.
+
+    A variant is what `instrument()` is given, None for the bare SDK. Each round takes them in another order.
+    """
+    instrumentor = ClaudeStreamInstrumentor()
+    names = list(variants)
+    found: list[dict[str, float]] = []
+    work()
+    for number in range(rounds):
+        took: dict[str, float] = {}
+        for place in range(len(names)):
+            name = names[(place + number) % len(names)]
+            settings = variants[name]
+            if settings is not None:
+                instrumentor.instrument(skip_dep_check=True, **settings)
+            work()
+            took[name] = cpu(work, times) / unit * 1e6
+            if settings is not None:
+                instrumentor.uninstrument()
+        found.append(took)
+    return found
+
+
+def differences(rounds: list[dict[str, float]], one: str, other: str) -> Spread:
+    """What one variant costs more than another, round by round."""
+    return spread([took[one] - took[other] for took in rounds])

@@ -14,10 +14,13 @@ HTTP: Any = sys.modules.get("httpx2") or sys.modules["httpx"]
 """The HTTP library of this SDK generation: `httpx2` from 1.0, `httpx` before. Importing both breaks users."""
 
 REQUEST: dict[str, Any] = {
-    "model": "claude-sonnet-4-5",
+    "model": "claude-sonnet-5",
     "max_tokens": 8192,
     "messages": [{"role": "user", "content": "Write."}],
 }
+
+FIRST_DELTA = 3
+"""Position of the first delta among `chunks`: after `message_start`, `content_block_start` and a ping."""
 
 
 def _frame(kind: str, data: dict[str, Any]) -> bytes:

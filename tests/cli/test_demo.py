@@ -14,12 +14,26 @@ from pathlib import Path
 import pytest
 from tests.cli.test_child import runs, wait_until
 
-from otel_claude_stream.cli import demo
+from otel_claude_stream._core.recovery.partial import anchor_of
+from otel_claude_stream._core.recovery.policy import Mode, Resume
+from otel_claude_stream._telemetry import attributes as a
+from otel_claude_stream.cli import decisions, demo
 from otel_claude_stream.cli.demo import Options, environment, observe
 from otel_claude_stream.cli.errors import CommandError
+from otel_claude_stream.cli.html import page
 from otel_claude_stream.cli.model import StreamView
-from otel_claude_stream.cli.scenarios import INSTRUMENTATION, SCENARIOS, Scenario, jobs
-from otel_claude_stream.cli.terminal import PlainView
+from otel_claude_stream.cli.recovery_scenarios import (
+    LONG_STORY,
+    RECOVERIES,
+    continued,
+    expected,
+    prefilled,
+    shown,
+    text_of,
+)
+from otel_claude_stream.cli.scenarios import HAIKU, INSTRUMENTATION, SCENARIOS, SONNET, STORY, Scenario, answer, jobs
+from otel_claude_stream.cli.terminal import PlainView, plain, table
+from otel_claude_stream.testing import Error
 
 COMMAND = [sys.executable, "-m", "otel_claude_stream", "demo"]
 
@@ -27,9 +41,21 @@ COMMAND = [sys.executable, "-m", "otel_claude_stream", "demo"]
 @pytest.fixture(scope="module")
 def observed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, StreamView]:
     """One run of the demo; its streams by the title of their scenario."""
+    return run_once(tmp_path_factory, Mode.OBSERVE)
+
+
+@pytest.fixture(scope="module", params=[Mode.RETRY, Mode.RESUME], ids=lambda mode: mode.value)
+def recovered(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Mode, dict[str, StreamView]]:
+    """One run of the demo with a retry policy in force."""
+    return request.param, run_once(tmp_path_factory, request.param)
+
+
+def run_once(tmp_path_factory: pytest.TempPathFactory, mode: Mode) -> dict[str, StreamView]:
     said = (tmp_path_factory.mktemp("demo") / "said.txt").open("w+")
     with said, ExitStack() as stack:
-        options = Options(report=None, open=False, otlp=None, show_app=True)
+        options = Options(report=None, open=False, otlp=None, show_app=True, mode=mode)
         telemetry, code = observe(PlainView(said), options, stack)
         said.seek(0)
         assert code == 0, said.read()
@@ -63,11 +89,76 @@ def test_what_the_picture_needs(observed: dict[str, StreamView]) -> None:
     assert observed["Cut after 2 s of silence"].limit_match == "idle:2s"
 
 
-def test_scenarios_are_consistent() -> None:
-    names = [scenario.name for scenario in SCENARIOS]
+@pytest.mark.slow
+def test_what_a_policy_would_do_is_in_the_details(observed: dict[str, StreamView]) -> None:
+    view = observed["Overloaded in mid-answer"]
+    assert decisions.recovery(view) == ""
+    assert "a retry policy would continue the text after" in decisions.story(view)[-1]
+    assert "a retry policy would continue the text after" in page([view], title="Observed")
+    assert "retry policy" not in table(list(observed.values()), 300).titles
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", RECOVERIES, ids=lambda scenario: scenario.name)
+def test_each_recovery_is_found(recovered: tuple[Mode, dict[str, StreamView]], scenario: Scenario) -> None:
+    mode, views = recovered
+    view, wanted = views[scenario.title], expected(scenario, mode)
+    assert (view.outcome, view.requests) == (wanted.outcome.value, wanted.requests)
+    assert view.reason in ([reason.value for reason in wanted.reasons] or [""])
+    if wanted.recovered is not None:
+        assert view.text(a.RECOVERED_BY) == wanted.recovered.value
+    if wanted.blocked is not None:
+        assert view.decisions[-1].blocked_by == wanted.blocked.value
+    assert not any(decided.dry_run for decided in view.decisions)
+
+
+@pytest.mark.slow
+def test_what_the_picture_of_a_recovery_needs(recovered: tuple[Mode, dict[str, StreamView]]) -> None:
+    mode, views = recovered
+    early = views["Overloaded before the answer"]
+    assert [attempt.status for attempt in early.attempts] == [200, 200]
+    assert early.attempts[1].start - early.attempts[0].end == pytest.approx(early.attempts[0].delay, abs=0.05)
+    assert (early.tokens.input, early.tokens.output) == (412, 96)
+    limited = views["429 with retry-after"]
+    assert (limited.decisions[0].delay_source, limited.attempts[0].retry_after) == ("retry_after", 2.0)
+    assert views["The user goes away"].requests == 1  # it left during the back-off
+    cut = views["Cut after 2 s of silence"]
+    assert cut.longest_silence == pytest.approx(2.03, abs=0.3)
+    assert [gap.kind for gap in cut.gaps if gap.labelled and gap.kind != "seam"] == ["silent"]
+    shown_as = plain(table(list(views.values()), 80))
+    assert max(map(len, shown_as.splitlines())) <= 80
+    assert "given up: tool" in shown_as
+    drawn = page(list(views.values()), title="Recovered")
+    assert drawn.count('class="broken"') > 2
+    if mode is Mode.RESUME:
+        assert {seam.result for view in views.values() for seam in view.seams} == {
+            "anchor", "exact", "preamble", "mismatch", "restart",
+        }  # fmt: skip
+        written = views["A remark before it goes on"].attributes[a.ATTEMPTS_CHARACTERS.name]
+        assert isinstance(written, tuple)
+        assert sum(written) == len(LONG_STORY)  # nothing twice, nothing missing
+        assert 'class="joint fits"' in drawn
+        assert 'class="joint misfits"' in drawn
+    else:
+        assert not any(view.seams for view in views.values())
+
+
+def test_a_model_goes_on_as_it_is_asked_to() -> None:
+    broken = answer(SONNET).cut_after(38, Error())
+    stem = text_of(broken).rstrip()
+    assert STORY.startswith(stem)
+    anchor = anchor_of(stem, Resume().anchor_chars)
+    assert text_of(continued(SONNET, broken)) == anchor + STORY[len(stem) :]
+    assert stem + text_of(prefilled(HAIKU, broken)) == STORY
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_scenarios_are_consistent(mode: Mode) -> None:
+    scenarios = shown(mode)
+    names = [scenario.name for scenario in scenarios]
     assert len(set(names)) == len(names) >= 20
-    assert len({scenario.title for scenario in SCENARIOS}) == len(names)
-    assert [job["name"] for job in jobs(dict.fromkeys(names, "http://x"))] == names
+    assert len({scenario.title for scenario in scenarios}) == len(names)
+    assert [job["name"] for job in jobs(dict.fromkeys(names, "http://x"), scenarios)] == names
 
 
 def test_the_environment_of_the_application() -> None:
@@ -79,6 +170,8 @@ def test_the_environment_of_the_application() -> None:
     assert "OTEL_SDK_DISABLED" not in found
     assert "https_proxy" not in found
     assert INSTRUMENTATION.items() <= found.items()
+    assert "OTEL_CLAUDE_STREAM_MODE" not in found
+    assert environment(given, "http://x", Mode.RESUME)["OTEL_CLAUDE_STREAM_MODE"] == "resume"
 
 
 @pytest.mark.slow

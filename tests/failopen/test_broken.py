@@ -156,6 +156,7 @@ PASSED_THROUGH = {
         (
             "_sdk.async_shell:AsyncEvents.__aiter__",
             "_sdk.async_shell:AsyncEvents.__anext__",
+            "_sdk.async_shell:KeptAsyncEvents.__anext__",
             "_sdk.async_shell:AsyncFrames.__aiter__",
             "_sdk.async_shell:AsyncFrames.__anext__",
             "_sdk.body:AsyncReads.__aiter__",
@@ -301,6 +302,7 @@ ACTING = "runs only where the policy does more than observe: broken in tests/rec
 NOT_REACHED = {
     "_sdk.async_shell:AsyncEvents.__getattr__": PROXY,
     "_sdk.async_shell:AsyncFrames.__getattr__": PROXY,
+    "_sdk.async_shell:KeptAsyncEvents.__init__": ACTING,
     "_sdk.body:AsyncReads.__getattr__": PROXY,
     "_sdk.body:AsyncGeneratorReads.asend": PROXY,
     "_sdk.body:AsyncGeneratorReads.athrow": PROXY,
@@ -327,6 +329,7 @@ NOT_REACHED = {
             "_sdk.policies:BudgetTokens.left",
             "_sdk.policies:Policies.left",
             "_sdk.reading:_keep_delta",
+            "_sdk.sync_shell:counted_and_kept",
             "_sdk.reading:_keep_other",
             "_sdk.reading:_place",
             "_session.handling:Handling._take",

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.trace import NoOpTracerProvider
-from tests.telemetry.rig import API, by, instrumented, read
-from tests.telemetry.scenes import MESSAGE, RETRY
+from tests.telemetry.rig import API, by, instrumented, points, read
+from tests.telemetry.scenes import MESSAGE, RESUME, RETRY, STORY, goes_on, told
 
 from otel_claude_stream import ClaudeStreamInstrumentor
 from otel_claude_stream._core.recovery.policy import RetryPolicy, Watchdog
-from otel_claude_stream.testing import Error
+from otel_claude_stream._sdk.recovery import sync_driver
+from otel_claude_stream.testing import CutMidChunk, Error
 
 
 def test_a_watchdog_that_observes_tells_a_stall(monkeypatch):
@@ -38,3 +39,31 @@ def test_a_policy_acts_where_no_telemetry_is(monkeypatch):
         finally:
             instrumentor.uninstrument()
     assert (seen.error, api.requests) == ([], 2)
+
+
+def test_the_silence_before_a_break_is_told_of_a_stream_that_went_on(monkeypatch):
+    """It is what cut the stream, though no read returned after it."""
+    cut = told(STORY).cut_after(11, CutMidChunk()).insert_pause(11, 60.0)
+    api = API((cut, goes_on(STORY[:83])))
+    with instrumented(monkeypatch, api.clock, retry_policy=RESUME) as capture:
+        assert read(api).error == []
+        (span,) = (span for span in capture.spans() if span["name"] != "claude.stream.attempt")
+    assert span["attributes"]["claude.stream.outcome"] == "completed"
+    assert span["attributes"]["claude.stream.longest_silence"] == 60.0
+
+
+def test_an_attempt_that_was_never_sent_is_not_counted(monkeypatch):
+    """The caller leaves during the back-off."""
+    api = API((MESSAGE.cut_after(1, Error()), MESSAGE))
+
+    def leave(recovery, seconds):
+        api.clock.advance(seconds / 2)
+        recovery.leave()
+        return False
+
+    with instrumented(monkeypatch, api.clock, retry_policy=RETRY) as capture:
+        monkeypatch.setattr(sync_driver, "sleep", leave)
+        assert read(api).error != []
+        (span,) = capture.spans()
+        assert [count for _, count in points(capture)[".requests"]] == [1]
+    assert api.requests == span["attributes"]["claude.stream.attempts"] == 1

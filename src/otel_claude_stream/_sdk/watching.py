@@ -15,7 +15,7 @@ from otel_claude_stream import _guard
 from otel_claude_stream._config import StreamConfig
 from otel_claude_stream._core.limits import Limit
 from otel_claude_stream._core.recovery.policy import RetryPolicy
-from otel_claude_stream._sdk.async_shell import AsyncEvents, AsyncFrames
+from otel_claude_stream._sdk.async_shell import AsyncFrames, async_events
 from otel_claude_stream._sdk.body import TimedBody
 from otel_claude_stream._sdk.calls import call_of, is_message_stream
 from otel_claude_stream._sdk.ends import request_failed, stream_closed
@@ -249,7 +249,7 @@ class Watch:
 
     def async_stream(self, wrapped: Wrapped, instance: Any, args: Arguments, kwargs: Keywords) -> Any:
         """Around `AsyncStream.__stream__`."""
-        return _through(_events, AsyncEvents, wrapped(*args, **kwargs), instance)
+        return _through(_events, async_events, wrapped(*args, **kwargs), instance)
 
     def close(self, wrapped: Callable[..., Awaitable[None] | None], instance: Any, args: Any, kwargs: Any) -> Any:
         """Around `Stream.close` and `AsyncStream.close`. Of a body that is not decoded, its own closing tells more."""

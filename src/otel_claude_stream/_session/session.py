@@ -69,6 +69,7 @@ class StreamSession:
         "_largest_gap",
         "_last_failure",
         "_last_wait",
+        "_lost_wait",
         "_limits",
         "_opened_at",
         "_pending_reply",
@@ -150,6 +151,8 @@ class StreamSession:
         self._stalls = StallWatch(config.stall_thresholds)
         self._largest_gap = 0
         self._last_wait = 0
+        self._lost_wait = 0
+        """The longest wait at whose end an attempt broke that another followed."""
         self.machine = StreamMachine(
             deltas=config.deltas if emission.wants_events else "none", budget=emission.event_budget
         )
@@ -359,6 +362,7 @@ class StreamSession:
             self._head_wait = now - self._started
         else:  # once more: all since the failure was a wait for the wire
             self.waited += max(0, now - self._failed_at)
+            self._lost_wait = max(self._lost_wait, self._last_wait)
             self._last_wait = 0
             self.asked = 0
         self.arrived = now
@@ -503,7 +507,9 @@ class StreamSession:
             self._last_decision(facts, verdict, reply, now)
         if verdict.reason is not None:
             machine.own("abort", now, abort_detail(facts, verdict))
-        if self._reply is None:
+        # During a back-off: the attempt that was to follow was never sent.
+        self._sending = self._sending and now >= self._attempt_started
+        if self._reply is None and self._sending:
             self._emission.sent(reply.status if reply is not None else None, self._layer)
         failed = verdict.reason if self._reply is None or verdict.outcome is Outcome.FAILED else None
         if self._sending:
@@ -529,7 +535,7 @@ class StreamSession:
             ended=now,
             read="events" if self.decoded else ("bytes" if self.reads else "none"),
             reads=self.reads,
-            longest_silence=max(self.longest, self._last_wait) / _NS,
+            longest_silence=max(self.longest, self._last_wait, self._lost_wait) / _NS,
             consumer_time=self._others_time(now) / _NS,
             exception=end.exception,
             time_to_headers=self._head_wait / _NS if self._head_wait is not None else None,

@@ -14,13 +14,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from otel_claude_stream.cli import report_file
+from otel_claude_stream._core.recovery.policy import Mode
+from otel_claude_stream.cli import recovery_scenarios, report_file
 from otel_claude_stream.cli.child import Child, instrumented, unheard
 from otel_claude_stream.cli.errors import FAILED, OK, CommandError, check_installed
 from otel_claude_stream.cli.forward import Forwarder, forward_to, headers_from
 from otel_claude_stream.cli.model import StreamView
 from otel_claude_stream.cli.receiver import Message, Receiver, to_all
-from otel_claude_stream.cli.scenarios import INSTRUMENTATION, SCENARIOS, Scenario, jobs
+from otel_claude_stream.cli.scenarios import Scenario, jobs
 from otel_claude_stream.cli.telemetry import Telemetry
 from otel_claude_stream.cli.terminal import Progress, View, view_for
 from otel_claude_stream.testing import FakeAPI
@@ -34,6 +35,7 @@ TAIL: Final = 12  # lines of the application that are shown when it failed
 EXAMPLES: Final = f"""\
 examples:
   otel-claude-stream demo                                 a table here, and the picture in {REPORT}
+  otel-claude-stream demo --mode resume                   streams that break, and are retried or continued
   otel-claude-stream demo --report out.html --open        the picture elsewhere, opened in the browser
   otel-claude-stream demo --otlp http://localhost:4318    everything to your collector as well
   otel-claude-stream demo --no-report --show-app          what the application itself says, for comparison
@@ -65,11 +67,18 @@ class Options:
     open: bool
     otlp: str | None
     show_app: bool
+    mode: Mode = Mode.OBSERVE
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = EXAMPLES
+    parser.add_argument(
+        "--mode",
+        choices=[mode.value for mode in Mode],
+        default=Mode.OBSERVE.value,
+        help="what a retry policy may do about streams that break: nothing (default), begin them again, continue them",
+    )
     report = parser.add_mutually_exclusive_group()
     report.add_argument(
         "--report", metavar="FILE", default=REPORT, help="where the picture goes (default: %(default)s)"
@@ -91,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
         view.close()
         view.finish(snapshot.views, snapshot.summary)
         if options.report is not None and snapshot.views:
-            report_file.write(options.report, snapshot, "Claude streams: the demo")
+            report_file.write(options.report, snapshot, _title(options.mode))
             view.say(f"The picture: {options.report}")
     if options.open and options.report is not None and snapshot.views:
         webbrowser.open(options.report.resolve().as_uri())
@@ -106,25 +115,26 @@ def observe(view: View, options: Options, stack: ExitStack) -> tuple[Telemetry, 
     with ExitStack() as inner:
         receiver = inner.enter_context(Receiver(to_all(takers), view.say))
         urls: dict[str, str] = {}
-        for scenario in SCENARIOS:
+        scenarios = recovery_scenarios.shown(options.mode)
+        for scenario in scenarios:
             api = inner.enter_context(FakeAPI(scenario.scripts))
             by_port[api.port], urls[scenario.name] = scenario, api.url
         show = view.say if options.show_app else unheard
         command = instrumented([sys.executable, str(WORKER)])
-        view.say(f"{len(SCENARIOS)} streams of an example application, under {Path(command[0]).name} ...")
-        child = Child(command, environment(os.environ, receiver.url), json.dumps(jobs(urls)), show)
-        with child:
-            _follow(child, telemetry, view)
-        return telemetry, _judge(child, telemetry, view)
+        view.say(_announced(len(scenarios), Path(command[0]).name, options.mode))
+        given = environment(os.environ, receiver.url, options.mode)
+        with Child(command, given, json.dumps(jobs(urls, scenarios)), show) as child:
+            _follow(child, telemetry, view, len(scenarios))
+        return telemetry, _judge(child, telemetry, view, len(scenarios))
 
 
-def environment(environ: Mapping[str, str], url: str) -> dict[str, str]:
+def environment(environ: Mapping[str, str], url: str, mode: Mode = Mode.OBSERVE) -> dict[str, str]:
     """The environment of the application: that of the user without what would disturb, and telemetry to ``url``."""
     kept = {name: value for name, value in environ.items() if not name.upper().startswith(NOT_INHERITED)}
     return {
         **kept,
         **EXPORT,
-        **INSTRUMENTATION,
+        **recovery_scenarios.environment(mode),
         "OTEL_EXPORTER_OTLP_ENDPOINT": url,
         "ANTHROPIC_API_KEY": "not-a-key",
         "NO_PROXY": "127.0.0.1,localhost",
@@ -142,7 +152,20 @@ def label(view: StreamView, by_port: Mapping[int, Scenario]) -> StreamView:
 
 def _options(args: argparse.Namespace) -> Options:
     report = None if args.no_report else report_file.checked(args.report, "--report")
-    return Options(report, args.open, None if args.otlp is None else forward_to(args.otlp), args.show_app)
+    otlp = None if args.otlp is None else forward_to(args.otlp)
+    return Options(report, args.open, otlp, args.show_app, Mode(args.mode))
+
+
+def _announced(streams: int, launcher: str, mode: Mode) -> str:
+    said = f"{streams} streams of an example application, under {launcher}"
+    if mode is Mode.OBSERVE:
+        return f"{said} ..."
+    policy = {"OTEL_CLAUDE_STREAM_MODE": mode.value, **recovery_scenarios.POLICY}
+    return f"{said}, with\n" + "\n".join(f"  {name}={value}" for name, value in policy.items())
+
+
+def _title(mode: Mode) -> str:
+    return "Claude streams: the demo" + ("" if mode is Mode.OBSERVE else f", mode {mode.value}")
 
 
 def _forwarders(options: Options, view: View, stack: ExitStack) -> list[Callable[[Message], None]]:
@@ -152,28 +175,28 @@ def _forwarders(options: Options, view: View, stack: ExitStack) -> list[Callable
     return [stack.enter_context(found).send]
 
 
-def _follow(child: Child, telemetry: Telemetry, view: View) -> None:
+def _follow(child: Child, telemetry: Telemetry, view: View, expected: int) -> None:
     """Show progress until the application ends. Raises ``CommandError`` after 90 s."""
     started = time.monotonic()
     running = True
     while running:
         running = child.poll() is None
         elapsed, snapshot = time.monotonic() - started, telemetry.snapshot()
-        view.update(Progress(snapshot.views, len(SCENARIOS), snapshot.open, elapsed, running))
+        view.update(Progress(snapshot.views, expected, snapshot.open, elapsed, running))
         if elapsed > TIMEOUT:
             raise CommandError(f"the example application did not end within {TIMEOUT:.0f} s\n{_tail(child)}")
         if running:
             time.sleep(TICK)
 
 
-def _judge(child: Child, telemetry: Telemetry, view: View) -> int:
+def _judge(child: Child, telemetry: Telemetry, view: View, expected: int) -> int:
     """The exit code; what went wrong is told."""
     code, ended = child.poll(), telemetry.ended()
     if code:
         view.say(f"the example application ended with exit code {code}\n{_tail(child)}")
         return FAILED
-    if ended < len(SCENARIOS):
-        view.say(f"only {ended} of {len(SCENARIOS)} streams were seen\n{_tail(child)}")
+    if ended < expected:
+        view.say(f"only {ended} of {expected} streams were seen\n{_tail(child)}")
         return FAILED
     return OK
 

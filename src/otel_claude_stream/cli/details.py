@@ -9,6 +9,7 @@ from typing import Final
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry.spec import Attribute
 from otel_claude_stream.cli import words
+from otel_claude_stream.cli.decisions import recovery
 from otel_claude_stream.cli.model import StreamView, line
 from otel_claude_stream.cli.words import count, seconds, size
 
@@ -89,6 +90,10 @@ COLUMNS: Final = (
         help="HTTP requests after the first",
     ),
     Column(
+        "Retry policy", recovery, recovery,
+        help="What it did about a stream that broke; empty if it did nothing, or only observed",
+    ),
+    Column(
         "Tokens in → out", tokens, lambda view: view.tokens.output, figure=True,
         help="Input tokens, and output tokens, by which the column is sorted; those are known once the usage came",
     ),
@@ -157,6 +162,11 @@ GROUPS: Final[tuple[tuple[str, tuple[tuple[str, Text], ...]], ...]] = (
             ("Request id", _text(a.REQUEST_ID)),
             ("Server", lambda view: view.server + (f":{view.port}" if view.port is not None else "")),
             ("Intermediary", _text(a.INTERMEDIARY)),
+            ("Recovered by", _word(a.RECOVERED_BY)),
+            ("Seam", _word(a.SEAM)),
+            ("Characters of each", _text(a.ATTEMPTS_CHARACTERS)),
+            ("Tokens in of each", _text(a.ATTEMPTS_INPUT_TOKENS)),
+            ("Tokens out of each", _text(a.ATTEMPTS_OUTPUT_TOKENS)),
             ("Called by", lambda view: ".".join(part for part in (view.text(a.API), view.text(a.HELPER)) if part)),
             ("Service", lambda view: view.service),
             ("Trace / span", lambda view: view.key),

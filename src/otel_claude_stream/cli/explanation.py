@@ -9,14 +9,14 @@ from typing import Final
 from otel_claude_stream._core.endings import RULES, Clock
 from otel_claude_stream._core.limits import AMBIGUOUS, NO_MATCH
 from otel_claude_stream._core.machine import DELTA
-from otel_claude_stream._core.recovery.situation import Action
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream.cli import words
 from otel_claude_stream.cli._replay import REQUEST_ID
+from otel_claude_stream.cli.decisions import decided_words, seam_words
 from otel_claude_stream.cli.inputs import Input, Kind
 from otel_claude_stream.cli.model import StreamView, texts
-from otel_claude_stream.cli.timeline import GIVE_UP, LABELLED_GAP, Attempt, Decided, Gap, Mark
+from otel_claude_stream.cli.timeline import LABELLED_GAP, Attempt, Gap, Mark
 
 BY_ID: Final = {rule.id: rule for rule in RULES}
 MOST_MARKS: Final = 40
@@ -34,6 +34,7 @@ GAPS: Final = {
     "silent": "not a byte",
     "pings": "pings only",
     "caller": "the application was busy with what it had",
+    "seam": "no seam yet",
 }
 NOTHING: Final = {
     Outcome.COMPLETED.value: "Nothing: the message is complete.",
@@ -169,7 +170,8 @@ def _timeline(view: StreamView, kind: Kind) -> Iterator[Moment]:
     moments += [Moment(mark.at, _mark(mark)) for mark in joined(view.marks) if mark.kind != "stall"]
     moments += [Moment(gap.start, _gap(gap), "stall") for gap in gaps]
     moments += [Moment(mark.at, _stall(mark), "stall") for mark in view.marks if _is_told(mark, gaps)]
-    moments += [Moment(decided.at, _decided(decided)) for decided in view.decisions]
+    moments += [Moment(decided.at, decided_words(decided)) for decided in view.decisions]
+    moments += [Moment(seam.at, seam_words(seam)) for seam in view.seams]
     moments.sort(key=lambda moment: moment.at)  # stable: what is told first came first
     yield from moments
     yield Moment(view.duration, _end(view), "end")
@@ -206,14 +208,6 @@ def _is_told(mark: Mark, gaps: Sequence[Gap]) -> bool:
 
 def _stall(mark: Mark) -> str:
     return f"stall: no content for {words.seconds(mark.gap)} so far"
-
-
-def _decided(decided: Decided) -> str:
-    who = "a retry policy would" if decided.dry_run else "the retry policy:"
-    if decided.decision == GIVE_UP:
-        return f"{who} give up ({words.words(decided.blocked_by)})"
-    what = "continue the text" if decided.decision == Action.RESUME.value else "retry"
-    return f"{who} {what} after {words.seconds(decided.delay)}"
 
 
 def _attempt(attempt: Attempt) -> str:

@@ -14,8 +14,9 @@ from typing import Final
 
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
-from otel_claude_stream.cli import details, lanes, words
+from otel_claude_stream.cli import decisions, details, lanes, words
 from otel_claude_stream.cli.model import StreamView, Summary, by_caller, summarise
+from otel_claude_stream.cli.timeline import Attempt
 
 PACKAGE: Final = "otel_claude_stream.cli"
 PLACE: Final = re.compile(r"\{\{(\w+)\}\}")
@@ -37,6 +38,21 @@ ONE_AXIS: Final = "It begins where the application asked, on the time axis that 
 OWN_AXIS: Final = "It begins at zero, when the application asked, since these streams lie far apart"
 
 
+RECOVERED_LEGEND: Final = """\
+<li><span class="sample broken"></span> it broke</li>
+<li><span class="sample joint fits"></span> the text goes on</li>
+<li><span class="sample joint misfits"></span> no seam</li>
+<li><span class="sample gap seam"></span> until the seam</li>
+<li><span class="sample band later"></span> by a further request</li>
+"""
+POLICY_READING: Final = """\
+<dt>Retried, continued.</dt>
+<dd>Each request of a stream is drawn where it was made, the back-off before the next between them. <i>Retried</i>: \
+begun again, as the application held nothing yet. <i>Continued</i>: the text went on in a further request, from the \
+seam. <i>Given up</i>: the application got the first error. Open a lane to see every decision.</dd>
+"""
+
+
 def page(views: Sequence[StreamView], *, title: str, known: Known | None = None) -> str:
     """The whole file. ``views`` come in the order of the lanes; ``known`` is by default what they themselves tell."""
     known = known or Known(summarise(views))
@@ -55,6 +71,8 @@ def page(views: Sequence[StreamView], *, title: str, known: Known | None = None)
             "notes": _notes(views, painted, known),
             "cards": _cards(summary),
             "axis": lanes.axis_html(axis),
+            "recovered": RECOVERED_LEGEND if any(map(decisions.recovery, painted)) else "",
+            "policy": POLICY_READING if any(map(decisions.recovery, painted)) else "",
             "lanes": "".join(_lane(view, axis, first) for view in painted),
             "begins": OWN_AXIS if axis.own else ONE_AXIS,
             "head": "".join(_heading(column) for column in details.COLUMNS),
@@ -125,10 +143,16 @@ def _cards(summary: Summary) -> str:
             f"<p>median; 95 % within <b>{escape(words.seconds(summary.ttft_p95))}</b></p>",
         ),
         _card("Longest silence", words.seconds(summary.longest_silence), "<p>without a byte, of any stream</p>"),
-        _card("HTTP requests", words.count(summary.requests), f"<p>for {words.plural(summary.streams, 'stream')}</p>"),
+        _card("HTTP requests", words.count(summary.requests), _requests(summary)),
         _reasons(summary),
     ]
     return "".join(cards)
+
+
+def _requests(summary: Summary) -> str:
+    told = ((count, escape(what).replace(" ", "&nbsp;")) for what, count in summary.handled)
+    handled = ", ".join(f"<b>{count}</b>&nbsp;{what}" for count, what in told)
+    return f"<p>for {words.plural(summary.streams, 'stream')}</p>" + (f"<p>{handled}</p>" if handled else "")
 
 
 def _card(title: str, figure: str, below: str) -> str:
@@ -182,16 +206,20 @@ def _result(view: StreamView) -> str:
 
 
 def _times(view: StreamView) -> str:
-    first = f"first token {words.seconds(view.ttft)} · " if view.ttft is not None else ""
-    return f"{first}{words.seconds(view.duration)}"
+    told = decisions.recovery(view)
+    if not told and view.ttft is not None:
+        told = f"first token {words.seconds(view.ttft)}"
+    return " · ".join(part for part in (told, words.seconds(view.duration)) if part)
 
 
 def _more(view: StreamView) -> str:
     """What opens below a lane: the stream on its own time axis, what to do, and everything that is known."""
     axis = lanes.Axis(0.0, max(0.001, view.duration))
     advice = f'<p class="advice">{escape(view.advice)}</p>' if view.advice else ""
-    tries = "".join(f"<li>{escape(lanes.attempt_words(attempt))}</li>" for attempt in view.attempts)
+    tries = "".join(f"<li>{escape(_tried(attempt))}</li>" for attempt in view.attempts)
     attempts = f'<section class="tries"><h4>HTTP requests</h4><ol>{tries}</ol></section>' if tries else ""
+    told = "".join(f"<li>{escape(text)}</li>" for text in decisions.story(view))
+    policy = f'<section class="tries wide"><h4>Retry policy</h4><ol>{told}</ol></section>' if told else ""
     groups = "".join(
         f"<section><h4>{escape(title)}</h4><dl>{_pairs(rows)}</dl></section>" for title, rows in details.groups(view)
     )
@@ -200,8 +228,14 @@ def _more(view: StreamView) -> str:
     return (
         f'<div class="more"><div class="close-up">{lanes.axis_html(axis)}{lanes.track(view, axis, 0.0)}</div>'
         f'<p class="told">{escape(lanes.in_words(view))}</p>{advice}'
-        f'<div class="groups">{groups}{attempts}</div>{raw}</div>'
+        f'<div class="groups">{groups}{attempts}{policy}</div>{raw}</div>'
     )
+
+
+def _tried(attempt: Attempt) -> str:
+    """One HTTP request, with what Anthropic's support asks for."""
+    said = lanes.attempt_words(attempt)
+    return f"{said} ({attempt.request_id})" if attempt.request_id else said
 
 
 def _pairs(rows: Sequence[tuple[str, str]]) -> str:

@@ -11,8 +11,9 @@ from typing import Final
 
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream.cli import words
+from otel_claude_stream.cli.decisions import recovery, seam_words
 from otel_claude_stream.cli.model import StreamView
-from otel_claude_stream.cli.timeline import Attempt, Gap, Mark, MarkKind, nearest
+from otel_claude_stream.cli.timeline import Attempt, Gap, Mark, MarkKind, Seam, nearest, within
 
 UNITS: Final = 10_000  # width of the drawing, whatever it is on the screen
 HEIGHT: Final = 32
@@ -38,6 +39,7 @@ GAP_WORDS: Final = {
     "silent": "nothing came",
     "pings": "nothing but pings",
     "caller": "the caller was busy",
+    "seam": "waiting for the seam",
 }
 ERROR_STATUS: Final = 400
 SIGNS: Final = {
@@ -91,9 +93,11 @@ def axis_html(axis: Axis) -> str:
 
 def track(view: StreamView, axis: Axis, begin: float) -> str:
     """The lane of one stream that begins at ``begin`` on ``axis``."""
-    parts = [_grid(axis), *_before(view, axis, begin), _band(view, axis, begin)]
+    parts = [_grid(axis), *_bands(view, axis, begin), *_before(view, axis, begin)]
     parts += [_gap(gap, axis, begin) for gap in view.gaps]
-    parts += [_drawing(view.marks, axis, begin), _ending(view, axis, begin)]
+    parts.append(_drawing(view.marks, axis, begin))
+    parts += [_seam(seam, axis, begin) for seam in view.seams]
+    parts.append(_ending(view, axis, begin))
     tips = escape(json.dumps([[round(mark.at, 4), mark_words(mark)] for mark in nearest(view.marks, TIP_MARKS)]))
     place = f'data-begin="{begin:.6f}" data-from="{axis.start:.6f}" data-length="{axis.length:.6f}"'
     return f'<div class="track" {place} data-tips="{tips}">{"".join(parts)}</div>'
@@ -105,6 +109,8 @@ def in_words(view: StreamView) -> str:
     parts[0] += f" ({words.words(view.reason)})" if view.reason else ""
     if view.retries:
         parts.append(f"{view.requests} HTTP requests")
+    if did := recovery(view):
+        parts.append(did)
     if view.ttft is not None:
         parts.append(f"first token after {words.seconds(view.ttft)}")
     parts += [f"{GAP_WORDS[gap.kind]} for {words.seconds(gap.seconds)}" for gap in view.gaps if gap.labelled]
@@ -155,7 +161,11 @@ def _grid(axis: Axis) -> str:
 def _before(view: StreamView, axis: Axis, begin: float) -> Iterator[str]:
     """What precedes the answer: failed requests, back-off, the wait for the response."""
     for this, following in zip(view.attempts, view.attempts[1:], strict=False):
-        yield _attempt(this, axis, begin)
+        if this.streamed and within(view.marks, this):
+            yield from _asked_again(view, this, axis, begin)
+            yield _broken(this, axis, begin)
+        else:
+            yield _attempt(this, axis, begin)
         place = axis.place(begin + this.end, begin + following.start)
         wait = words.seconds(following.start - this.end)
         yield f'<div class="backoff" style="{place}" title="back-off of {escape(wait)}"></div>'
@@ -163,6 +173,9 @@ def _before(view: StreamView, axis: Axis, begin: float) -> Iterator[str]:
         yield _attempt(refused, axis, begin)
         return
     last = _last_attempt(view)
+    if view.headers_at is not None and last.start > view.headers_at:
+        yield from _asked_again(view, last, axis, begin)
+        return
     answered = min(view.headers_at, view.duration) if view.headers_at is not None else view.duration
     if answered > last.start:
         place, wait = axis.place(begin + last.start, begin + answered), words.seconds(answered - last.start)
@@ -189,12 +202,36 @@ def _attempt(attempt: Attempt, axis: Axis, begin: float) -> str:
     return f'<div class="attempt" style="{place}" title="{escape(attempt_words(attempt))}"><b>{text}</b></div>'
 
 
-def _band(view: StreamView, axis: Axis, begin: float) -> str:
-    """The time in which the answer was open."""
-    content = [mark.at for mark in view.marks if mark.kind not in ("ping", "stall")]
-    if not content:
-        return ""
-    return f'<div class="band" style="{axis.place(begin + content[0], begin + view.duration)}"></div>'
+def _asked_again(view: StreamView, attempt: Attempt, axis: Axis, begin: float) -> Iterator[str]:
+    """The wait for what a later attempt brings; when its response came nobody has told."""
+    if view.headers_at is None or attempt.start <= view.headers_at:
+        return
+    first = next((mark.at for mark in within(view.marks, attempt)), attempt.end)
+    place, wait = axis.place(begin + attempt.start, begin + first), words.seconds(first - attempt.start)
+    told = f"{wait} until request {attempt.number} brought something"
+    yield f'<div class="asked" style="{place}" title="{escape(told)}"></div>'
+
+
+def _broken(attempt: Attempt, axis: Axis, begin: float) -> str:
+    """Where an attempt broke of which the application has a part."""
+    left = f"{axis.share(begin + attempt.end):.4%}"
+    return f'<div class="broken" style="left:{left}" title="{escape(attempt_words(attempt))}"></div>'
+
+
+def _seam(seam: Seam, axis: Axis, begin: float) -> str:
+    """Where a continuation met the text."""
+    left, kind = f"{axis.share(begin + seam.at):.4%}", "fits" if seam.fits else "misfits"
+    return f'<div class="joint {kind}" style="left:{left}" title="{escape(seam_words(seam))}"></div>'
+
+
+def _bands(view: StreamView, axis: Axis, begin: float) -> Iterator[str]:
+    """The times in which an answer was open: one for each attempt that brought something."""
+    spans = [(attempt.number, within(view.marks, attempt), attempt.end) for attempt in view.attempts]
+    for number, marks, end in spans or [(1, list(view.marks), view.duration)]:
+        content = [mark.at for mark in marks if mark.kind not in ("ping", "stall")]
+        if content:
+            later = " later" if number > 1 and view.seams else ""
+            yield f'<div class="band{later}" style="{axis.place(begin + content[0], begin + end)}"></div>'
 
 
 def _gap(gap: Gap, axis: Axis, begin: float) -> str:

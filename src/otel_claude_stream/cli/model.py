@@ -10,21 +10,25 @@ from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from otel_claude_stream._core.recovery.situation import Action
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
 from otel_claude_stream._telemetry.spec import Attribute
 from otel_claude_stream.cli.otlp import Attributes, SpanData
 from otel_claude_stream.cli.timeline import (
+    ERROR_STATUS,
     Attempt,
     Clocks,
     Decided,
     Gap,
     Mark,
+    Seam,
     attempts_from,
     decisions_from,
-    gaps_between,
+    gaps_over,
     marks_from,
+    seams_from,
 )
 
 SCOPE = "otel_claude_stream"
@@ -32,8 +36,8 @@ UNKNOWN = "unknown"
 LATEST = 10_000  # first tokens that percentiles are taken of: a run may last for weeks
 LINE = 400  # characters of one value that are shown
 NANO = 1e9
+RECOVERED = {Action.RETRY.value: "retried", Action.RESUME.value: "continued"}
 SHORTEST_WRITING = 0.05  # seconds; of an answer that came in one piece a rate says nothing
-ERROR_STATUS = 400  # HTTP statuses from here on answer with an error instead of a stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,7 @@ class StreamView:
     gaps: tuple[Gap, ...]
     attempts: tuple[Attempt, ...]
     decisions: tuple[Decided, ...]
+    seams: tuple[Seam, ...]
     marks_dropped: int
     attributes: Attributes
 
@@ -93,16 +98,29 @@ class StreamView:
 
     @property
     def rate(self) -> float | None:
-        """Output tokens a second from the first token to the end, the caller's time left out; None if not known."""
-        if not self.tokens.output or self.ttft is None:
+        """Output tokens a second from the first token to the end, the caller's time left out; None if not known.
+
+        None of a text that was continued as well: its time has a back-off in it, its usage is that of the last request.
+        """
+        if not self.tokens.output or self.ttft is None or self.seams:
             return None
         writing = self.duration - self.ttft - (self.number(a.CONSUMER_TIME) or 0.0)
         return self.tokens.output / writing if writing >= SHORTEST_WRITING else None
 
     @property
+    def handled(self) -> str:
+        """What a retry policy did: ``retried``, ``continued`` or ``given up``; empty if nothing, or if it observed."""
+        if all(decided.dry_run for decided in self.decisions):
+            return ""
+        if self.outcome == Outcome.FAILED.value:
+            return "given up"
+        recovered = RECOVERED.get(self.text(a.RECOVERED_BY), "")
+        return recovered if self.outcome == Outcome.COMPLETED.value or self.retries else "caller left"
+
+    @property
     def stalls(self) -> int:
         """Silences after the first token that were long enough to be worth a word."""
-        return sum(1 for gap in self.gaps if gap.labelled and gap.kind != "first")
+        return sum(1 for gap in self.gaps if gap.labelled and gap.kind not in ("first", "seam"))
 
     @property
     def name(self) -> str:
@@ -120,7 +138,7 @@ class StreamView:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Figures over many streams. ``reasons`` is ordered, most frequent first."""
+    """Figures over many streams. ``reasons`` is ordered, most frequent first; so is what a policy ``handled``."""
 
     streams: int
     outcomes: Mapping[str, int]
@@ -131,6 +149,7 @@ class Summary:
     requests: int
     start: int
     end: int
+    handled: tuple[tuple[str, int], ...] = ()
 
 
 def streams(spans: Iterable[SpanData]) -> tuple[StreamView, ...]:
@@ -157,6 +176,7 @@ def stream_view(span: SpanData, children: Collection[SpanData] = (), parent: Spa
     attrs, duration = span.attributes, max(0, span.end - span.start) / NANO
     marks = marks_from(span, duration)
     attempts = attempts_from(span, [child for child in children if child.name == schema.ATTEMPT_SPAN.name], duration)
+    seams = seams_from(span, duration)
     headers_at = number(attrs, a.TIME_TO_HEADERS)
     dropped = whole(attrs, a.EVENTS_DROPPED) or 0
     opened = headers_at if headers_at is not None else (attempts[-1].start if attempts else 0.0)
@@ -192,9 +212,12 @@ def stream_view(span: SpanData, children: Collection[SpanData] = (), parent: Spa
         server=text(attrs, a.SERVER_ADDRESS),
         port=whole(attrs, a.SERVER_PORT),
         marks=marks,
-        gaps=gaps_between(marks, opened, duration, clocks) if told or (marks and not dropped) else (),
+        gaps=gaps_over(marks, attempts, opened, duration, seams=seams, clocks=clocks)
+        if told or (marks and not dropped)
+        else (),
         attempts=attempts,
         decisions=decisions_from(span, duration),
+        seams=seams,
         marks_dropped=dropped,
         attributes=attrs,
     )
@@ -207,6 +230,7 @@ class Tally:
         self.streams: int = 0
         self._outcomes = {outcome.value: 0 for outcome in Outcome}
         self._reasons: dict[str, int] = {}
+        self._handled: dict[str, int] = {}
         self._ttfts: deque[float] = deque(maxlen=LATEST)
         self._silence: float | None = None
         self._requests = 0
@@ -219,6 +243,8 @@ class Tally:
         self._outcomes[view.outcome] = self._outcomes.get(view.outcome, 0) + 1
         if view.reason:
             self._reasons[view.reason] = self._reasons.get(view.reason, 0) + 1
+        if view.handled:
+            self._handled[view.handled] = self._handled.get(view.handled, 0) + 1
         if view.ttft is not None:
             self._ttfts.append(view.ttft)
         self._silence = max(self._silence or 0.0, view.longest_silence or 0.0)
@@ -231,7 +257,8 @@ class Tally:
         return Summary(
             streams=self.streams,
             outcomes=dict(self._outcomes),
-            reasons=tuple(sorted(self._reasons.items(), key=lambda item: (-item[1], item[0]))),
+            reasons=_most_first(self._reasons),
+            handled=_most_first(self._handled),
             ttft_p50=percentile(self._ttfts, 0.5),
             ttft_p95=percentile(self._ttfts, 0.95),
             longest_silence=self._silence,
@@ -247,6 +274,10 @@ def summarise(views: Iterable[StreamView]) -> Summary:
     for view in views:
         tally.add(view)
     return tally.summary()
+
+
+def _most_first(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def percentile(values: Collection[float], share: float) -> float | None:
@@ -315,10 +346,25 @@ def _silence(attrs: Attributes) -> float | None:
 
 
 def _tokens(family: Sequence[SpanData]) -> Tokens:
-    """The usage, from the first span of the family that has it: which one does depends on who owns the chat span."""
+    """The usage, from the first span of the family that has it: which one does depends on who owns the chat span.
+
+    Of a stream that the policy recovered, that of the request that served: spans of the SDK's own know only theirs.
+    """
+    inputs, outputs = (
+        _counts(family[0].attributes, key) for key in (a.ATTEMPTS_INPUT_TOKENS, a.ATTEMPTS_OUTPUT_TOKENS)
+    )
+    if inputs and outputs:
+        return Tokens(next((said for said in reversed(inputs) if said), None), outputs[-1] or None)
     for span in family:
         used = whole(span.attributes, a.INPUT_TOKENS), whole(span.attributes, a.OUTPUT_TOKENS)
         if used != (None, None):
             complete = family[0].attributes.get(a.USAGE_COMPLETE.name) is not False
             return Tokens(used[0], used[1] if complete else None)
     return Tokens(None, None)
+
+
+def _counts(attrs: Attributes, attribute: Attribute) -> list[int]:
+    """An attribute that is a list of counts; empty if it is absent or holds anything else."""
+    value = attrs.get(attribute.name)
+    found = [item for item in value if isinstance(item, int)] if isinstance(value, tuple) else []
+    return found if isinstance(value, tuple) and len(found) == len(value) else []

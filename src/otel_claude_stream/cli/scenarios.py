@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from otel_claude_stream._core.recovery.situation import Action, Blocker
 from otel_claude_stream._core.vocabulary import AbortReason as R
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream.testing import CutMidChunk, End, Error, Hang, Reset, Script
@@ -39,11 +40,16 @@ WEATHER: Final = ("get_weather", {"city": "Reykjavík", "unit": "celsius", "days
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a correct instrumentation finds; ``reasons`` are alternatives, none for a stream that completes."""
+    """What a correct instrumentation finds; ``reasons`` are alternatives, none for a stream that completes.
+
+    ``recovered`` is what a retry policy did in the end, ``blocked`` what kept it from doing more.
+    """
 
     outcome: Outcome = Outcome.COMPLETED
     reasons: tuple[R, ...] = ()
     requests: int = 1
+    recovered: Action | None = None
+    blocked: Blocker | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +192,7 @@ STAGGER: Final = 0.22
 """Seconds from the start of one job to that of the next: so many at the same moment would only wait for each other."""
 
 
-def jobs(urls: Mapping[str, str]) -> list[dict[str, Any]]:
+def jobs(urls: Mapping[str, str], scenarios: Sequence[Scenario] = SCENARIOS) -> list[dict[str, Any]]:
     """What the application is given: one job a scenario, ``urls`` telling its base URL by name."""
     return [
         {
@@ -198,5 +204,5 @@ def jobs(urls: Mapping[str, str]) -> list[dict[str, Any]]:
             "after": round(position * STAGGER, 2),
             **scenario.job,
         }
-        for position, scenario in enumerate(SCENARIOS)
+        for position, scenario in enumerate(scenarios)
     ]

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol, TextIO
 
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream.cli import words
+from otel_claude_stream.cli.decisions import recovery
 from otel_claude_stream.cli.model import StreamView, Summary
 
 GUTTER: Final = 2
@@ -74,18 +75,19 @@ def tokens(view: StreamView) -> str:
 
 COLUMNS: Final = (
     Column("stream", lambda view: view.name, 0, least=24),
-    Column("model", lambda view: view.model.removeprefix("claude-") if view.title else "", 9),
+    Column("model", lambda view: view.model.removeprefix("claude-") if view.title else "", 10),
     Column("outcome", lambda view: f"{SIGNS.get(view.outcome, '?')} {view.outcome}", 0),
     Column("reason", lambda view: words.words(view.reason), 0),
-    Column("phase", lambda view: words.words(view.phase), 8),
-    Column("TTFT", lambda view: words.seconds(view.ttft), 1, right=True),
-    Column("silence", lambda view: words.seconds(view.longest_silence), 2, right=True),
-    Column("gaps", lambda view: str(view.stalls or ""), 5, right=True),
-    Column("retries", lambda view: str(view.retries or ""), 3, right=True),
-    Column("tokens", tokens, 6, right=True),
-    Column("tok/s", lambda view: "" if view.rate is None else f"{view.rate:.0f}", 7, right=True),
-    Column("took", lambda view: words.seconds(view.duration), 4, right=True),
-    Column("consistent with / advice", verdict, 10, least=16),
+    Column("retry policy", recovery, 1),
+    Column("phase", lambda view: words.words(view.phase), 9),
+    Column("TTFT", lambda view: words.seconds(view.ttft), 2, right=True),
+    Column("silence", lambda view: words.seconds(view.longest_silence), 3, right=True),
+    Column("gaps", lambda view: str(view.stalls or ""), 6, right=True),
+    Column("retries", lambda view: str(view.retries or ""), 4, right=True),
+    Column("tokens", tokens, 7, right=True),
+    Column("tok/s", lambda view: "" if view.rate is None else f"{view.rate:.0f}", 8, right=True),
+    Column("took", lambda view: words.seconds(view.duration), 5, right=True),
+    Column("consistent with / advice", verdict, 11, least=16),
 )
 
 
@@ -119,6 +121,8 @@ def summary_lines(summary: Summary) -> list[str]:
     if summary.ttft_p50 is not None:
         p50, p95 = words.seconds(summary.ttft_p50), words.seconds(summary.ttft_p95)
         lines.append(f"Time to first token: half within {p50}, 95 % within {p95}.")
+    if summary.handled:
+        lines.append(f"The retry policy: {', '.join(f'{count} {what}' for what, count in summary.handled)}.")
     return [*lines, f"Reasons: {reasons}."] if reasons else lines
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from otel_claude_stream._core.recovery.situation import Action
@@ -14,7 +14,7 @@ from otel_claude_stream._telemetry.spec import Attribute, SpanEvent
 from otel_claude_stream.cli.otlp import Attributes, EventData, SpanData
 
 MarkKind = Literal["text", "thinking", "tool_use", "other", "structure", "ping", "error", "stall", "unknown"]
-GapKind = Literal["first", "silent", "pings", "caller"]
+GapKind = Literal["first", "silent", "pings", "caller", "seam"]
 
 SHOWN_GAP: Final = 0.4
 """Seconds without anything that are drawn as a gap: well above the rhythm of a slow model."""
@@ -41,6 +41,9 @@ CONTENT: Final = frozenset({"text", "thinking", "tool_use", "other"})
 NOT_FROM_THE_WIRE: Final = frozenset({"stall"})
 NANO: Final = 1e9
 GIVE_UP: Final = Action.GIVE_UP.value
+ERROR_STATUS: Final = 400  # HTTP statuses from here on answer with an error instead of a stream
+FITTING: Final = frozenset({"anchor", "overlap", "exact", "preamble"})
+"""Seams at which the text goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,10 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A time without content: before the first token, without any byte, with pings only, or the caller was busy."""
+    """A time without content: before the first token, without any byte, with pings only, or the caller was busy.
+
+    ``seam``: a continuation was asked for, and what it brought was held until it was known where it goes on.
+    """
 
     start: float
     end: float
@@ -95,16 +101,45 @@ class Attempt:
     delay: float | None
     retry_after: float | None
 
+    @property
+    def streamed(self) -> bool:
+        """Whether it was answered by a stream."""
+        return self.status is not None and self.status < ERROR_STATUS
+
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What the retry policy decided at ``at`` about an attempt that had failed."""
+    """What the retry policy decided at ``at`` about an attempt that had failed, and what it knew of it.
+
+    ``dry_run``: it would have. ``budget_left`` is None where nothing is drawn on a budget.
+    """
 
     at: float
+    attempt: int
+    reason: str
+    phase: str
     decision: str
     blocked_by: str
     delay: float
+    delay_source: str
+    budget_left: float | None
     dry_run: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Seam:
+    """Where a continuation met the text, of which the caller held so many ``characters``."""
+
+    at: float
+    attempt: int
+    strategy: str
+    result: str
+    characters: int
+
+    @property
+    def fits(self) -> bool:
+        """Whether the text could go on."""
+        return self.result in FITTING
 
 
 def marks_from(span: SpanData, duration: float) -> tuple[Mark, ...]:
@@ -140,6 +175,35 @@ def gaps_between(marks: Sequence[Mark], opened: float, end: float, clocks: Clock
         if mark is not None:
             last, pings, content = max(last, mark.until), 0, content or mark.kind in CONTENT
     return tuple(gaps)
+
+
+def gaps_over(
+    marks: Sequence[Mark],
+    attempts: Sequence[Attempt],
+    opened: float,
+    end: float,
+    *,
+    seams: Sequence[Seam] = (),
+    clocks: Clocks = Clocks(),
+) -> tuple[Gap, ...]:
+    """As `gaps_between`, and of a stream that was recovered for each of its attempts: a back-off is no gap."""
+    if not any(attempt.streamed for attempt in attempts[:-1]):
+        return gaps_between(marks, opened, end, clocks)
+    gaps: list[Gap] = []
+    for attempt in attempts:
+        here = within(marks, attempt)
+        if not here and (attempt is not attempts[-1] or not attempt.streamed):
+            continue
+        told = [mark.until for mark in marks if mark.at < attempt.start]  # of a block told as one, across the break
+        found = gaps_between(here, max([opened, attempt.start, *told]), attempt.end, clocks)
+        joined = any(attempt.start <= seam.at <= attempt.end for seam in seams)
+        gaps += [replace(gap, kind="seam") if joined and gap.kind == "first" else gap for gap in found]
+    return tuple(gaps)
+
+
+def within(marks: Sequence[Mark], attempt: Attempt) -> list[Mark]:
+    """What came while an attempt was under way."""
+    return [mark for mark in marks if attempt.start <= mark.at <= attempt.end]
 
 
 def _gap_kind(seconds: float, after: Mark | None, content: bool, pings: int, clocks: Clocks) -> GapKind:
@@ -191,13 +255,35 @@ def decisions_from(span: SpanData, duration: float) -> tuple[Decided, ...]:
     return tuple(
         Decided(
             at=_clamp((event.time - span.start) / NANO, duration),
+            attempt=int(_number(event.attributes, a.ATTEMPT)) or 1,
+            reason=str(event.attributes.get(a.RETRY_REASON.name, "")),
+            phase=str(event.attributes.get(a.PHASE.name, "")),
             decision=str(event.attributes.get(a.RETRY_DECISION.name, "")),
             blocked_by=str(event.attributes.get(a.RETRY_BLOCKED_BY.name, "")),
             delay=_number(event.attributes, a.RETRY_DELAY),
+            delay_source=str(event.attributes.get(a.RETRY_DELAY_SOURCE.name, "")),
+            budget_left=(
+                _number(event.attributes, a.RETRY_BUDGET_LEFT) if a.RETRY_BUDGET_LEFT.name in event.attributes else None
+            ),
             dry_run=event.attributes.get(a.RETRY_DRY_RUN.name) is True,
         )
         for event in span.events
         if event.name == schema.RETRY.name and a.RETRY_BLOCKED_BY.name in event.attributes
+    )
+
+
+def seams_from(span: SpanData, duration: float) -> tuple[Seam, ...]:
+    """Where continuations met the text."""
+    return tuple(
+        Seam(
+            at=_clamp((event.time - span.start) / NANO, duration),
+            attempt=int(_number(event.attributes, a.ATTEMPT)) or 1,
+            strategy=str(event.attributes.get(a.STRATEGY.name, "")),
+            result=str(event.attributes.get(a.SEAM.name, "")),
+            characters=int(_number(event.attributes, a.CHARACTERS)),
+        )
+        for event in span.events
+        if event.name == schema.RESUME.name
     )
 
 

@@ -1,0 +1,57 @@
+"""200 users through two minutes of 529 and `overloaded_error`, in simulated time: what each way of retrying adds to it.
+
+Run: python -m tests.benchmarks.bench_incident
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from dataclasses import replace
+
+os.environ.setdefault("ANTHROPIC_OPEN_TELEMETRY", "false")  # it would double the work, and is not what is shown
+
+from tests.benchmarks.incident import NO_BUDGET, OWN, Incident, lines, simulate
+
+from otel_claude_stream._core.recovery.policy import Mode, RetryPolicy
+
+VARIANTS = (
+    ("observe", "the SDK's own retries (max_retries=2), nothing by us", RetryPolicy()),
+    ("keep", "mode retry, sdk_retries keep: the SDK's retries take nothing from the budget", RetryPolicy(Mode.RETRY)),
+    ("unlimited", "mode retry, sdk_retries own, without a budget", replace(OWN, budget=NO_BUDGET)),
+    ("own", "mode retry, sdk_retries own, the default budget: 20 % of the calls, and 6 a minute", OWN),
+)
+TARGET = 1.2
+
+
+def main() -> None:
+    """Run and print a curve for each way, and a table of all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help=f"one of {', '.join(name for name, _, _ in VARIANTS)}")
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    incident, done = Incident(), []
+    for name, title, policy in VARIANTS:
+        if arguments.only in ("", name):
+            started = time.perf_counter()
+            course = simulate(f"{name}-{arguments.seed}", incident, policy, seed=arguments.seed)
+            done.append((name, course))
+            print(f"\n-- {title} ({time.perf_counter() - started:.0f} s)")
+            print("\n".join(lines(course)), flush=True)
+    print(f"\nDuring the incident; amplification is HTTP requests over calls, target at most {TARGET} plus the floor")
+    print(f"{'':10}  amplification  calls  requests  served  failed  all well again after")
+    for name, course in done:
+        calls, requests, completed, failed = (
+            course.total(figure, "overloaded") for figure in ("calls", "requests", "completed", "failed")
+        )
+        after = course.recovered_after()
+        print(
+            f"{name:10}  {course.amplification('overloaded'):13.2f}  {calls:5}  {requests:8}  {completed:6}  {failed:6}"
+            f"  {'never' if after is None else f'{after} s'}"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
