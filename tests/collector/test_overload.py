@@ -16,8 +16,8 @@ from otel_claude_stream.testing import FakeAPI, Script
 pytestmark = pytest.mark.slow
 
 REFUSED = "otelcol_receiver_refused_spans"
-SMALL = {**QUICK, "OTELCOL_MEMORY_MIB": "80", "OTELCOL_DECISION_WAIT": "12s", "OTELCOL_DECISION_WAIT_AFTER_ROOT": "12s"}
-"""80 MiB of heap, held by traces that wait twelve seconds for their verdict."""
+SMALL = {**QUICK, "OTELCOL_MEMORY_MIB": "80", "OTELCOL_DECISION_WAIT": "8s", "OTELCOL_DECISION_WAIT_AFTER_ROOT": "8s"}
+"""80 MiB of heap, held by traces that wait eight seconds for their verdict."""
 ANSWER = Script.message("All well so far.", deltas=4, gap=0.005)
 
 
@@ -51,7 +51,8 @@ def test_refuses_with_what_makes_senders_try_again_and_recovers(start, backend):
 
 def test_the_application_is_not_slowed_and_loses_nothing(start, backend):
     """Streams take as long while the gateway refuses as before it; their spans arrive once it accepts again."""
-    collector = start(GATEWAY, **SMALL)
+    # Long enough to be full while the application exports.
+    collector = start(GATEWAY, **{**SMALL, "OTELCOL_DECISION_WAIT": "20s", "OTELCOL_DECISION_WAIT_AFTER_ROOT": "20s"})
     with (
         FakeAPI(ANSWER) as api,
         application(collector.url, schedule_delay_millis=200, timeout=60.0) as app,
