@@ -10,7 +10,7 @@ NOX := $(TOOLS) -m nox
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types collector bench bench-collector docs clean
+.PHONY: help demo test lint types collector bench bench-collector docs dashboards pictures clean
 SHELL := /bin/sh
 
 help: ## list the targets
@@ -39,6 +39,12 @@ bench-collector: .venv-tools/installed ## measure the Collector's gateway
 
 docs: .venv-tools/installed ## write the generated text anew
 	@$(NOX) -s docs
+
+dashboards: .venv-tools/installed ## write the dashboards, the rules and the alerts anew
+	@$(NOX) -s draw
+
+pictures: .venv-tools/installed ## draw the dashboards, as README and runbook show them
+	@$(NOX) -s draw -- pictures
 
 clean: ## remove environments, caches and results
 	rm -rf .venv .venv-tools .nox build dist .coverage .coverage.* htmlcov

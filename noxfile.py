@@ -20,18 +20,20 @@ JUNIT = BUILD / "junit"
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
 
-# Has a session of its own: what it tests is the Collector, which no version of the SDK changes.
-APART = "--ignore=tests/collector"
-
 # The first of each generation whose streaming differs, between the oldest and the newest that `tests` covers.
 MATRIX = ("0.75.0", "0.97.0", "0.125.0", "1.13.0", "1.17.0")
+
+# Tests with a session and dependencies of their own.
+DASHBOARDS = "tests/dashboards"
+COLLECTOR = "tests/collector"
+APART = (f"--ignore={DASHBOARDS}", f"--ignore={COLLECTOR}")
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|venv"  # uv comes with nox[uv]; without it plain venv and pip do the same, slower
 nox.options.reuse_venv = "yes"
 nox.options.stop_on_first_error = False
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["lint", "types", "imports", "build", "drift", "core", "tests", "collector"]
+nox.options.sessions = ["lint", "types", "imports", "build", "drift", "core", "tests", "collector", "dashboards"]
 
 
 # uv does not read pip's variables. Whoever set those up for pip gets the same from uv.
@@ -114,7 +116,7 @@ def lint(session: nox.Session) -> None:
     session.install("--upgrade", *group("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
-    session.run("codespell", "collector", "src", "tests", *(str(path.name) for path in sorted(ROOT.glob("*.md"))))
+    session.run("codespell", "collector", "src", "tests", "dashboards", *(str(path.name) for path in sorted(ROOT.glob("*.md"))))
 
 
 @nox.session
@@ -148,8 +150,9 @@ def types(session: nox.Session) -> None:
 @nox.session
 def drift(session: nox.Session) -> None:
     """Whether the generated text equals what the schema generates."""
-    session.install("--upgrade", *run_time("instruments", "policy"), *group("docs"))
+    session.install("--upgrade", *run_time("instruments", "policy"), *group("docs"), *group("dashboards"))
     session.run("python", "-m", "otel_claude_stream._telemetry.render", "--check", env={"PYTHONPATH": "src"})
+    session.run("python", "-m", "dashboards.generator", "--check", env={"PYTHONPATH": "src"})
 
 
 @nox.session(default=False)
@@ -176,7 +179,7 @@ def tests(session: nox.Session, combo: str) -> None:
     """The whole suite, with the newest and with the oldest of everything we support."""
     pins = ["wrapt>=2"] if combo == "newest" else lower_bounds()
     install_wheel(session, "test", pins=pins)
-    pytest(session, f"tests-{combo}", APART)
+    pytest(session, f"tests-{combo}", *APART)
 
 
 @nox.session(requires=["build"])
@@ -184,7 +187,7 @@ def collector(session: nox.Session) -> None:
     """The Collector's configuration, by a real Collector: found, or built once, which takes some minutes."""
     install_wheel(session, "test", "collector", pins=[])
     session.run("python", "collector/build.py", success_codes=[0, 1])  # where there is none, the tests say so
-    pytest(session, "collector", "tests/collector")
+    pytest(session, "collector", COLLECTOR)
 
 
 @nox.session(default=False, requires=["build"])
@@ -192,14 +195,14 @@ def collector(session: nox.Session) -> None:
 def matrix(session: nox.Session, anthropic: str) -> None:
     """The whole suite with SDKs between the oldest and the newest."""
     install_wheel(session, "test", pins=exactly(anthropic))
-    pytest(session, f"matrix-{anthropic}", APART)
+    pytest(session, f"matrix-{anthropic}", *APART)
 
 
 @nox.session(default=False, requires=["build"], python=PYTHONS)
 def pythons(session: nox.Session) -> None:
     """The whole suite with every Python we support that is installed."""
     install_wheel(session, "test", pins=[])
-    pytest(session, f"python-{session.python}", APART)
+    pytest(session, f"python-{session.python}", *APART)
 
 
 @nox.session(default=False, requires=["build"])
@@ -207,7 +210,7 @@ def coverage(session: nox.Session) -> None:
     """What the whole suite executes of the whole package."""
     install_wheel(session, "test", pins=[])
     session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()).resolve() / "coverage")
-    pytest(session, "coverage", APART, runner=("coverage", "run", "--source=otel_claude_stream", "-m"))
+    pytest(session, "coverage", *APART, runner=("coverage", "run", "--source=otel_claude_stream", "-m"))
     session.run("coverage", "report")
 
 
@@ -230,3 +233,22 @@ def demo(session: nox.Session) -> None:
     """The demo, from the wheel."""
     install_wheel(session, pins=[])
     session.run("otel-claude-stream", "demo", *session.posargs)
+
+
+@nox.session(requires=["build"])
+def dashboards(session: nox.Session) -> None:
+    """The dashboards and the rules, against a real Prometheus."""
+    install_wheel(session, "dashboards", pins=[])
+    # A current Prometheus, compiled once where Go is at hand; where it is not, the tests of it skip and say so.
+    session.run("python", "-m", "tests.dashboards.build_prometheus", success_codes=[0, 1])
+    pytest(session, "dashboards", DASHBOARDS)
+
+
+@nox.session(default=False)
+def draw(session: nox.Session) -> None:
+    """Write the dashboards and the rules anew; with `-- pictures` draw them as well."""
+    session.install("--upgrade", *run_time("instruments", "otlp", "policy"), *group("dashboards"))
+    session.env["PYTHONPATH"] = "src"
+    session.run("python", "-m", "dashboards.generator")
+    if "pictures" in session.posargs:
+        session.run("python", "-m", "dashboards.pictures")

@@ -212,11 +212,11 @@ class TestSettings:
         assert "span auto" in found.findings[3].text
 
     def test_what_a_configuration_file_says_wins(self) -> None:
-        section = {"events": "both", "deltas": "alle", "retry_policy": {"mode": "retry"}}
+        section = {"events": "both", "deltas": "ever", "retry_policy": {"mode": "retry"}}
         found = settings({"OTEL_CLAUDE_STREAM_EVENTS": "log"}, section)
         assert "events = both (OTEL_CONFIG_FILE)" in levels(found)
         (one,) = bad(found)
-        assert "deltas='alle' is not valid" in one.text
+        assert "deltas='ever' is not valid" in one.text
 
     @pytest.mark.parametrize(
         ("environ", "said"),

@@ -8,7 +8,7 @@ import inspect
 import pkgutil
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -62,8 +62,9 @@ def _functions(holder: Any, module: str) -> Iterator[str]:
             yield name
 
 
-def _found() -> Iterator[Target]:
-    for module in MODULES:
+def found_in(modules: Iterable[str]) -> Iterator[Target]:
+    """Every function of some modules."""
+    for module in modules:
         loaded = importlib.import_module(module)
         for name in _functions(loaded, module):
             yield Target(module, "", name)
@@ -77,7 +78,7 @@ def _found() -> Iterator[Target]:
                         yield Target(module, name, method)
 
 
-TARGETS = tuple(_found())
+TARGETS = tuple(found_in(MODULES))
 
 
 class Broken(Exception):

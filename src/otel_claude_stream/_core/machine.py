@@ -291,6 +291,12 @@ class StreamMachine:
         self.open_block = kind
         self._note("content_block_start", at, gap, index=index, block=kind)
 
+    def begins_with(self, text: int, *, thinking: bool, citations: bool) -> None:
+        """What the block that began holds already: so many characters of text, or the others."""
+        self.text += text
+        self.thinking = self.thinking or thinking
+        self.citations = self.citations or citations
+
     def block_stop(self, index: int | None, at: int, gap: int) -> None:
         """`content_block_stop`."""
         self._note("content_block_stop", at, gap, index=index)

@@ -44,13 +44,24 @@ def is_message_stream(options: object, *, stream: bool) -> bool:
     return str(getattr(options, "url", "")).partition("?")[0].rstrip("/").endswith(MESSAGES_PATH)
 
 
+def body_of(options: object) -> dict[str, object]:
+    """The JSON body of a request, without what the SDK keeps in it for arguments that were not given."""
+    body: dict[str, object] = {}
+    for part in ("json_data", "extra_json"):  # the second is `extra_body`, which wins
+        found = getattr(options, part, None)
+        if isinstance(found, Mapping):
+            body.update(found)
+    return {name: value for name, value in body.items() if _given(value)}
+
+
+def _given(value: object) -> bool:
+    """Whether an argument was given: the SDK has two classes for those that were not, and strips them when it sends."""
+    return type(value).__name__ not in {"NotGiven", "Omit"}
+
+
 def call_of(client: object, options: object, cast_to: object, setting: str) -> Call:
     """What is known of a call from its client, its options and its result's type. `setting` is that of `span`."""
-    request: dict[str, object] = {}
-    for part in ("json_data", "extra_json"):  # the second is `extra_body`, which wins
-        body = getattr(options, part, None)
-        if isinstance(body, Mapping):
-            request.update(body)
+    request = body_of(options)
     host, port = _server(client)
     return Call(
         model=_text(request.get("model")) or "unknown",
@@ -149,6 +160,6 @@ def _records(tracer: object) -> bool:
 
 def _read_timeout(client: object, options: object) -> float | None:
     timeout = getattr(options, "timeout", None)
-    if timeout is None or type(timeout).__name__ in {"NotGiven", "Omit"}:
+    if timeout is None or not _given(timeout):
         timeout = getattr(client, "timeout", None)
     return _number(timeout) if _number(timeout) is not None else _number(getattr(timeout, "read", None))

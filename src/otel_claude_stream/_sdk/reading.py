@@ -100,6 +100,11 @@ def _read_other(session: StreamSession, event: object, kind: object, gap: int) -
     if kind == "content_block_start":
         block = getattr(event, "content_block", None)
         machine.block_start(_index(event), str(getattr(block, "type", "")), at, gap)
+        machine.begins_with(
+            _length(getattr(block, "text", None)),
+            thinking=bool(getattr(block, "thinking", None) or getattr(block, "signature", None)),
+            citations=bool(getattr(block, "citations", None)),
+        )
     elif kind == "content_block_stop":
         machine.block_stop(_index(event), at, gap)
     elif kind == "message_start":
@@ -142,6 +147,10 @@ def _well_formed(event: object) -> bool:
 def _index(event: object) -> int | None:
     index = getattr(event, "index", None)
     return index if isinstance(index, int) else None
+
+
+def _length(text: object) -> int:
+    return len(text) if isinstance(text, str) else 0
 
 
 def _text(holder: object, name: str) -> str | None:

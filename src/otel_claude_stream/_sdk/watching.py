@@ -25,7 +25,7 @@ from otel_claude_stream._sdk.policies import Policies
 from otel_claude_stream._sdk.recovery.async_driver import arecovering, close_async, send_async
 from otel_claude_stream._sdk.recovery.flow import Recovery, recovery_of
 from otel_claude_stream._sdk.recovery.resend import Resend
-from otel_claude_stream._sdk.recovery.sdk_loop import longest_sleep, stops_sdk
+from otel_claude_stream._sdk.recovery.sdk_loop import last_error, longest_sleep, stops_sdk
 from otel_claude_stream._sdk.recovery.sync_driver import close_sync, recovering, send_sync
 from otel_claude_stream._sdk.recovery.watchdog import watched
 from otel_claude_stream._sdk.replies import end_by, reply_of
@@ -181,8 +181,20 @@ class Watch:
         wanted = wrapped(*args, **kwargs)
         most = self._most()
         delay = wanted if most is None else min(wanted, most)
+        late = self._late(delay)
+        if late is not None:
+            try:
+                raise late
+            finally:
+                del late  # its traceback has this frame: a cycle otherwise
         self._retrying(delay)
         return delay
+
+    @_guard.guarded("late", None)
+    def _late(self, delay: float) -> Exception | None:
+        """What the SDK raises instead of another retry, if the policy's deadline or budget is in the way."""
+        recovery = recovery_of(current.get())
+        return None if recovery is None else last_error(recovery, delay)
 
     @_guard.guarded("capped", None)
     def _most(self) -> float | None:

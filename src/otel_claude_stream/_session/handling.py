@@ -60,8 +60,8 @@ class Handling:
         """Retries that the budget still allows; None for a dry run."""
         return self._tokens.left() if self._tokens is not None and not self.dry_run else None
 
-    def _take(self) -> bool:
-        """A dry run takes nothing out of the budget."""
+    def take(self) -> bool:
+        """Take one retry out of the budget; False if there is none left. A dry run takes nothing."""
         return self.dry_run or self._tokens is None or self._tokens.take()
 
     def decide(
@@ -98,7 +98,7 @@ class Handling:
                 elapsed=facts.elapsed,
                 previous_delay=self.delay,
             ),
-            take=self._take,
+            take=self.take,
             random=self._random(),
         )
         if decision.action is not Action.GIVE_UP and not self.dry_run:

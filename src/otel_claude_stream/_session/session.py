@@ -23,7 +23,7 @@ from otel_claude_stream._core.machine import StreamMachine
 from otel_claude_stream._core.recent import RecentBytes
 from otel_claude_stream._core.recovery.delivered import DeliveredBlocks
 from otel_claude_stream._core.recovery.policy import RetryPolicy, Watchdog
-from otel_claude_stream._core.recovery.situation import Action, Decision
+from otel_claude_stream._core.recovery.situation import Action, Blocker, Decision
 from otel_claude_stream._core.stalls import StallWatch
 from otel_claude_stream._core.summary import Summary
 from otel_claude_stream._core.vocabulary import AbortReason, Origin, Outcome, Phase, Stop
@@ -67,10 +67,11 @@ class StreamSession:
         "_head_wait",
         "_latch",
         "_largest_gap",
+        "_its_reason",
         "_last_failure",
         "_last_wait",
-        "_lost_wait",
         "_limits",
+        "_lost_wait",
         "_opened_at",
         "_pending_reply",
         "_recent",
@@ -81,6 +82,7 @@ class StreamSession:
         "_sending",
         "_started",
         "_told",
+        "_unanswered",
         "_wall_offset",
         "anchor",
         "annotate",
@@ -104,6 +106,7 @@ class StreamSession:
         "recovery",
         "said",
         "seam",
+        "stopped_by",
         "waited",
     )
 
@@ -130,11 +133,15 @@ class StreamSession:
         self._attempt_started = started
         self._attempts: list[Attempt] = []
         self._sending = True
-        """An attempt is under way that `_attempts` does not have yet."""
+        """An attempt is under way that `_attempts` does not have yet, or is about to be once its back-off is over."""
+        self._unanswered = False
+        """A further attempt of the policy has no response yet: `_reply` is that of the one before."""
         self._before = (0, 0, 0)
         """Bytes, events and characters of the attempts that are over."""
         self._broken: tuple[Facts, Verdict] | None = None
         """How the text broke that is being continued: how the stream ends if that fails."""
+        self._its_reason: AbortReason | None = None
+        """Why the attempt under way failed, where the stream ends for another reason."""
         self._last_failure = ("", "")
         self._told = False
         """The decision about the last failure has been told."""
@@ -170,6 +177,8 @@ class StreamSession:
         """How the last continuation fitted."""
         self.said = (0, 0)
         """Input tokens (cache included) and output tokens that the attempt under way has said."""
+        self.stopped_by: Blocker | None = None
+        """The cap of the policy that ended the SDK's own retries."""
         self.held = 0
         """Events that came and are held back until the first content."""
         # The hot path's.
@@ -198,6 +207,15 @@ class StreamSession:
     def attempt_answered(self, reply: Reply) -> None:
         """An attempt got a response that may lead to a retry."""
         self._pending_reply = reply
+
+    def spend(self) -> bool:
+        """Take a retry of the SDK's own loop out of the budget; False if there is none left."""
+        return self._handling.take()
+
+    @property
+    def answered(self) -> bool:
+        """Whether the attempt under way got a response, of whatever status, that has not been told yet."""
+        return self._pending_reply is not None
 
     def attempt_failed(self, delay: float, end: End | None) -> None:
         """The SDK gave an attempt up and sleeps `delay` seconds before the next."""
@@ -276,6 +294,7 @@ class StreamSession:
                 self._sent(layer)
                 self._over(now, "policy", reply, verdict.reason)
                 self._sending = False
+            self._its_reason = verdict.reason
             return decision
         if before_response:
             self._sent(layer)
@@ -284,6 +303,7 @@ class StreamSession:
         reason = (verdict.reason or AbortReason.STREAM_ERROR).value
         self._over(now, "policy", reply, verdict.reason, decision.delay)
         self._failed_at = now
+        self._unanswered = True
         self._attempt_started = now + int(max(decision.delay, 0.0) * _NS)
         self._emission.retried(reason, decision.delay, "policy", decision.action.value)
         if self._recovered != Action.RESUME.value:
@@ -331,6 +351,8 @@ class StreamSession:
             requests=attempt,
             before_response=before_response,
         )
+        if decision.blocked_by is Blocker.SDK and self.stopped_by is not None:
+            decision = replace(decision, blocked_by=self.stopped_by)
         reason = verdict.reason or AbortReason.STREAM_ERROR
         self._last_failure = (reason.value, facts.phase.value)
         self._told = True
@@ -356,6 +378,7 @@ class StreamSession:
         """The response whose body is the stream is there."""
         now = self.clock()
         self._pending_reply = None
+        self._unanswered = False
         self._reply = reply
         self._opened_at = now
         if self._head_wait is None:
@@ -499,7 +522,8 @@ class StreamSession:
         except Exception as error:  # noqa: BLE001 - a stream without a reason is better than one without an end
             _guard.report("classify", error)
             verdict = Verdict(Outcome.FAILED, AbortReason.STREAM_ERROR, Origin.UNKNOWN, rule="internal")
-        if self._broken is not None and stopped and verdict.outcome is Outcome.FAILED:
+        given_up = self._broken is not None and stopped and verdict.outcome is Outcome.FAILED
+        if self._broken is not None and given_up:
             broken, verdict = self._broken
             facts = replace(broken, elapsed=facts.elapsed)
         reply = self._reply or self._pending_reply
@@ -507,13 +531,14 @@ class StreamSession:
             self._last_decision(facts, verdict, reply, now)
         if verdict.reason is not None:
             machine.own("abort", now, abort_detail(facts, verdict))
-        # During a back-off: the attempt that was to follow was never sent.
-        self._sending = self._sending and now >= self._attempt_started
-        if self._reply is None and self._sending:
-            self._emission.sent(reply.status if reply is not None else None, self._layer)
-        failed = verdict.reason if self._reply is None or verdict.outcome is Outcome.FAILED else None
-        if self._sending:
-            self._over(now, self._layer, reply, failed)
+        if self._sending and now >= self._attempt_started:  # else the caller left in the back-off: nothing was sent
+            unanswered = self._reply is None or self._unanswered
+            its_reply = self._pending_reply if unanswered else reply
+            failed = verdict.reason if unanswered or verdict.outcome is Outcome.FAILED else None
+            failed = self._its_reason if given_up else failed
+            if unanswered:
+                self._emission.sent(its_reply.status if its_reply is not None else None, self._layer)
+            self._over(now, self._layer, its_reply, failed)
         self._emission.finish(self._summary(end, facts, verdict, reply, now), self.wall)
 
     def _last_decision(self, facts: Facts, verdict: Verdict, reply: Reply | None, now: int) -> None:

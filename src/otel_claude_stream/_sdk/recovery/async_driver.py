@@ -10,6 +10,7 @@ from otel_claude_stream._core.machine import DELTA
 from otel_claude_stream._sdk.recovery.failure import Failure
 from otel_claude_stream._sdk.recovery.flow import Recovery, Steps
 from otel_claude_stream._sdk.recovery.steps import Close, Send, Sleep
+from otel_claude_stream._sdk.recovery.taken_over import take_over
 
 Request = Callable[..., Any]
 
@@ -37,7 +38,7 @@ async def send_async(recovery: Recovery, request: Request) -> Any:
 
 async def arecovering(frames: AsyncIterator[Any], response: Any, recovery: Recovery) -> AsyncIterator[Any]:
     """The frames of a stream, and of the attempts that follow it."""
-    source = frames
+    source, first = frames, response
     failure = outcome = None
     try:
         while True:
@@ -65,12 +66,14 @@ async def arecovering(frames: AsyncIterator[Any], response: Any, recovery: Recov
             if isinstance(outcome, Failure):
                 break
             source, response = outcome._iter_events(), recovery.response  # noqa: SLF001 - what the SDK itself reads
+            take_over(first, response)
         for word in recovery.last_words(outcome, response):
             yield word
     finally:
         failure = outcome = None  # the traceback of what is raised has this frame: a cycle otherwise
         if recovery.response is not None:
             await recovery.response.aclose()
+            await first.aclose()
 
 
 async def _recover(recovery: Recovery, failure: Failure, response: Any) -> Any:

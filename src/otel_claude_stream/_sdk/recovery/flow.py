@@ -224,6 +224,10 @@ class Recovery:
             result = yield from self._send(decision.action)
             if result is None:
                 break
+            if self.left.is_set():  # meanwhile: nobody waits for it
+                if not isinstance(result, Exception):
+                    yield Close(result.response)
+                break
             if not isinstance(result, Exception):
                 return self._adopt(result)
             failure = Failure(error=result)

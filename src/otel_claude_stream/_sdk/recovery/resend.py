@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from otel_claude_stream import _guard
+from otel_claude_stream._sdk.calls import body_of
 
 _RAW = "x-stainless-raw-response"
 """The header by which the SDK is asked for the response itself instead of the stream."""
@@ -28,12 +29,7 @@ class Resend:
     @property
     def body(self) -> dict[str, object]:
         """The JSON body of the original request; `extra_body` wins, as in the SDK."""
-        found: dict[str, object] = {}
-        for part in ("json_data", "extra_json"):
-            value = getattr(self._options, part, None)
-            if isinstance(value, Mapping):
-                found.update(value)
-        return found
+        return body_of(self._options)
 
     def first(self, most: int) -> Call:
         """The call as it was made, with at most `most` retries by the SDK."""

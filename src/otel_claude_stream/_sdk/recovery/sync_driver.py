@@ -10,6 +10,7 @@ from otel_claude_stream._core.machine import DELTA
 from otel_claude_stream._sdk.recovery.failure import Failure
 from otel_claude_stream._sdk.recovery.flow import Recovery, Steps
 from otel_claude_stream._sdk.recovery.steps import Close, Send, Sleep
+from otel_claude_stream._sdk.recovery.taken_over import take_over
 
 Request = Callable[..., Any]
 
@@ -30,7 +31,7 @@ def send_sync(recovery: Recovery, request: Request) -> Any:
 
 def recovering(frames: Iterator[Any], response: Any, recovery: Recovery) -> Iterator[Any]:
     """The frames of a stream, and of the attempts that follow it."""
-    source = frames
+    source, first = frames, response
     failure = outcome = None
     try:
         while True:
@@ -57,11 +58,13 @@ def recovering(frames: Iterator[Any], response: Any, recovery: Recovery) -> Iter
             if isinstance(outcome, Failure):
                 break
             source, response = outcome._iter_events(), recovery.response  # noqa: SLF001 - what the SDK itself reads
+            take_over(first, response)
         yield from recovery.last_words(outcome, response)
     finally:
         failure = outcome = None  # the traceback of what is raised has this frame: a cycle otherwise
         if recovery.response is not None:
             recovery.response.close()
+            first.close()
 
 
 def _recover(recovery: Recovery, failure: Failure, response: Any) -> Any:

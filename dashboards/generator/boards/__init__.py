@@ -1,0 +1,17 @@
+"""The dashboards, one module each."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dashboards.generator.boards import drill_down, health, overload, pipeline, timeouts
+from dashboards.generator.model import Board
+
+BOARDS: Final[tuple[Board, ...]] = (
+    health.BOARD,
+    timeouts.BOARD,
+    overload.BOARD,
+    drill_down.BOARD,
+    pipeline.BOARD,
+)
+"""In the order in which they are opened."""

@@ -1,0 +1,311 @@
+"""The recording and alert rules, as data and as the text of Prometheus' rule files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import yaml
+from dashboards.generator import names, objectives
+from dashboards.generator.boards.overload import OVERLOADED
+from dashboards.generator.boards.shared import (
+    BEFORE_HEADERS,
+    HEALTH,
+    NOT_CALLER,
+    OVERLOAD,
+    PIPELINE,
+    TIMEOUTS,
+    amplification,
+    failed_share,
+    judged,
+    sent,
+)
+from dashboards.generator.build import COMPONENT
+from dashboards.generator.names import label
+from dashboards.generator.objectives import BURNS, WINDOWS, Burn
+from dashboards.generator.promql import (
+    MODEL,
+    SERVER,
+    Scope,
+    by_signal,
+    equal,
+    increase,
+    le,
+    rate,
+    share,
+    total,
+    unlike,
+)
+
+from otel_claude_stream._core.limits import AMBIGUOUS, NO_MATCH
+from otel_claude_stream._core.recovery.situation import Blocker
+from otel_claude_stream._core.stalls import label as threshold
+from otel_claude_stream._telemetry import attributes as a
+from otel_claude_stream._telemetry import schema
+
+RUNBOOK: Final = "dashboards/RUNBOOK.md"
+ALL: Final = Scope()
+LIMIT: Final = label(a.LIMIT_MATCH)
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A recording rule; names follow ``level:metric:operation``."""
+
+    record: str
+    expr: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An alert, with a section of its name in the runbook; ``board`` is the dashboard to open, with ``filters``."""
+
+    name: str
+    severity: str
+    expr: str
+    hold: str
+    keep: str
+    summary: str
+    description: str
+    board: str
+    filters: tuple[tuple[str, str], ...] = (("job", "job"),)
+    """Variables of the dashboard, and the labels of the alert that fill them."""
+
+
+def failed_ratio(window: str) -> str:
+    """The recorded share of streams that failed, by job."""
+    return f"job:claude_stream_failed:ratio_rate{window}"
+
+
+def slow_ratio(window: str) -> str:
+    """The recorded share of slow first tokens, by job."""
+    return f"job:claude_stream_slow_first_token:ratio_rate{window}"
+
+
+LIMIT_CUTS: Final = f"job_server_limit:claude_stream_cuts:grown{objectives.TIMEOUT_WINDOW}"
+OVERLOADED_RATIO: Final = f"job_model:claude_stream_overloaded:ratio_rate{objectives.OVERLOADED_WINDOW}"
+AMPLIFICATION: Final = f"job_server:claude_stream_amplification:ratio_rate{objectives.AMPLIFICATION_WINDOW}"
+
+_FIRST_TOKENS: Final = ALL.series(schema.TIME_TO_FIRST_TOKEN, suffix="_count")
+_IN_TIME: Final = ALL.series(schema.TIME_TO_FIRST_TOKEN, le(objectives.FIRST_TOKEN_SECONDS), suffix="_bucket")
+_MID_STREAM: Final = (OVERLOADED, unlike(a.PHASE, *BEFORE_HEADERS))
+_CUT: Final = (NOT_CALLER, unlike(a.LIMIT_MATCH, NO_MATCH, AMBIGUOUS))
+
+
+def _slow(window: str) -> str:
+    return f"1 - {rate(_IN_TIME, window, 'job')} / ({rate(_FIRST_TOKENS, window, 'job')} > 0)"
+
+
+def recordings() -> tuple[Recording, ...]:
+    """The ratios that alerts compare, kept so that a burn rate over six hours is cheap."""
+    return (
+        *(Recording(failed_ratio(window), failed_share(ALL, window, "job")) for window in WINDOWS),
+        *(Recording(slow_ratio(window), _slow(window)) for window in WINDOWS),
+        Recording(LIMIT_CUTS, total(ALL.grown(schema.ABORTS, objectives.TIMEOUT_WINDOW, *_CUT), "job", SERVER, LIMIT)),
+        Recording(
+            OVERLOADED_RATIO,
+            share(
+                rate(ALL.series(schema.ABORTS, *_MID_STREAM), objectives.OVERLOADED_WINDOW, "job", MODEL),
+                judged(ALL, objectives.OVERLOADED_WINDOW, "job", MODEL),
+            ),
+        ),
+        Recording(AMPLIFICATION, amplification(ALL, objectives.AMPLIFICATION_WINDOW, "job", SERVER)),
+    )
+
+
+def _failed_burn(burn: Burn) -> Alert:
+    allowed = f"{burn.factor:g} * {1 - objectives.COMPLETED:.4g}"
+    events = increase(ALL.series(schema.ABORTS, NOT_CALLER), burn.long, "job")
+    return Alert(
+        "AbortBudgetBurn",
+        burn.severity,
+        f"{failed_ratio(burn.long)} > {allowed}\nand {failed_ratio(burn.short)} > {allowed}\n"
+        f"and {events} >= {objectives.FEWEST_FAILURES}",
+        burn.hold,
+        burn.keep,
+        "{{ $labels.job }}: {{ $value | humanizePercentage }} of the Claude streams fail",
+        f"Over {burn.long} and {burn.short} streams failed {burn.factor:g} times as often as the objective of "
+        f"{objectives.COMPLETED * 100:g} % completed allows. Streams that their caller ended do not count.",
+        HEALTH,
+    )
+
+
+def _first_token_burn(burn: Burn) -> Alert:
+    allowed = f"{burn.factor:g} * {1 - objectives.FIRST_TOKEN_SHARE:.4g}"
+    events = f"{increase(_FIRST_TOKENS, burn.long, 'job')} - {increase(_IN_TIME, burn.long, 'job')}"
+    return Alert(
+        "FirstTokenObjectiveBurn",
+        burn.severity,
+        f"{slow_ratio(burn.long)} > {allowed}\nand {slow_ratio(burn.short)} > {allowed}\n"
+        f"and {events} >= {objectives.FEWEST_FAILURES}",
+        burn.hold,
+        burn.keep,
+        "{{ $labels.job }}: {{ $value | humanizePercentage }} of the Claude streams begin late",
+        f"Over {burn.long} and {burn.short} more first tokens than {burn.factor:g} times what the objective allows "
+        f"({objectives.FIRST_TOKEN_SHARE:.0%} within {objectives.FIRST_TOKEN_SECONDS:g} s) came late.",
+        HEALTH,
+    )
+
+
+def _stalled() -> str:
+    window = objectives.STALL_WINDOW
+    stalls = total(
+        ALL.grown(schema.STALLS, window, equal(a.STALL_THRESHOLD, threshold(objectives.STALL_SECONDS))), "job", SERVER
+    )
+    ended = increase(ALL.series(schema.DURATION, suffix="_count"), window, "job", SERVER)
+    chunks = rate(ALL.series(schema.CHUNK_GAP, suffix="_count"), objectives.STUCK_WINDOW, "job", SERVER)
+    oldest = f"max by (job, {SERVER}) ({ALL.series(schema.OLDEST_AGE)})"
+    return (
+        f"({stalls} >= {objectives.STALLS} and {stalls} > {objectives.STALL_SHARE:g} * {ended})\n"
+        f"or ({oldest} > {objectives.STUCK_SECONDS:g} unless {chunks} > 0)"
+    )
+
+
+def _pipeline_losses() -> str:
+    return "\nor ".join(
+        f"label_replace({total(by_signal('rate', pattern, _COLLECTORS, '5m'), 'job', 'signal')} > 0, "
+        f'"what", "{what}", "", "")'
+        for what, pattern in (
+            ("refused", names.COLLECTOR_REFUSED),
+            ("not taken", names.COLLECTOR_FAILED),
+            ("not queued", names.COLLECTOR_ENQUEUE_FAILED),
+            ("not delivered", names.COLLECTOR_SEND_FAILED),
+        )
+    )
+
+
+_BUDGET_SPENT: Final = (equal(a.RETRY_BLOCKED_BY, Blocker.BUDGET.value), equal(a.RETRY_DRY_RUN, "false"))
+_COLLECTORS: Final = 'job!=""'
+
+
+def alerts() -> tuple[Alert, ...]:
+    """The alerts, the most urgent first."""
+    budget, window = ALL.series(schema.RETRY_BUDGET), objectives.BUDGET_WINDOW
+    refused = total(ALL.grown(schema.RETRY_DECISIONS, window, *_BUDGET_SPENT), "job", SERVER, MODEL)
+    requests = (
+        f"{sent(ALL, objectives.AMPLIFICATION_WINDOW, 'job', SERVER)} * {_seconds(objectives.AMPLIFICATION_WINDOW)}"
+    )
+    return (
+        *(_failed_burn(burn) for burn in BURNS),
+        *(_first_token_burn(burn) for burn in BURNS),
+        Alert(
+            "ProxyTimeoutSignature",
+            "ticket",
+            f"{LIMIT_CUTS} >= {objectives.TIMEOUT_CUTS}",
+            "1m",
+            "15m",
+            f"{{{{ $labels.job }}}}: streams from {{{{ $labels.{SERVER} }}}} are cut at {{{{ $labels.{LIMIT} }}}}",
+            f'{{{{ $value | printf "%.0f" }}}} streams within {objectives.TIMEOUT_WINDOW} ended at a known time '
+            "limit. Something on the way cuts them; the dashboard names who is known for that limit.",
+            TIMEOUTS,
+            (("job", "job"), ("server", SERVER)),
+        ),
+        Alert(
+            "OverloadedMidStream",
+            "page",
+            f"{OVERLOADED_RATIO} > {objectives.OVERLOADED_SHARE:g}\nand "
+            f"{total(ALL.grown(schema.ABORTS, objectives.OVERLOADED_WINDOW, *_MID_STREAM), 'job', MODEL)} >= 3",
+            "3m",
+            "10m",
+            f"{{{{ $labels.job }}}}: {{{{ $value | humanizePercentage }}}} of the streams of {{{{ $labels.{MODEL} }}}} "
+            "break off as overloaded",
+            "Claude ends streams with overloaded_error inside of a 200 response. The SDK does not retry those.",
+            OVERLOAD,
+            (("job", "job"), ("model", MODEL)),
+        ),
+        Alert(
+            "RetryAmplificationHigh",
+            "ticket",
+            f"{AMPLIFICATION} > {objectives.AMPLIFICATION:g}\nand {requests} >= {objectives.AMPLIFICATION_REQUESTS}",
+            "5m",
+            "10m",
+            f'{{{{ $labels.job }}}}: {{{{ $value | printf "%.2f" }}}} HTTP requests to {{{{ $labels.{SERVER} }}}} for '
+            "each stream",
+            f"Retries make more than {objectives.AMPLIFICATION:g} requests of one. In an incident they prolong it.",
+            OVERLOAD,
+            (("job", "job"), ("server", SERVER)),
+        ),
+        Alert(
+            "RetryBudgetExhausted",
+            "ticket",
+            f"min by (job, {SERVER}, {MODEL}) (avg_over_time({budget}[5m])) < 1\nor {refused} >= "
+            f"{objectives.BUDGET_REFUSALS}",
+            "2m",
+            "10m",
+            f"{{{{ $labels.job }}}}: no retries left for {{{{ $labels.{MODEL} }}}} at {{{{ $labels.{SERVER} }}}}",
+            "The retry budget is spent: streams that break now fail at once. That is on purpose; look for the cause.",
+            OVERLOAD,
+            (("job", "job"), ("server", SERVER), ("model", MODEL)),
+        ),
+        Alert(
+            "StreamStalled",
+            "ticket",
+            _stalled(),
+            "2m",
+            "10m",
+            f"{{{{ $labels.job }}}}: streams from {{{{ $labels.{SERVER} }}}} stall",
+            f"Many streams waited longer than {objectives.STALL_SECONDS:g} s for content, or one is older than "
+            f"{objectives.STUCK_SECONDS:g} s on a server from which nothing comes.",
+            HEALTH,
+            (("job", "job"), ("server", SERVER)),
+        ),
+        Alert(
+            "TelemetryPipelineDropping",
+            "ticket",
+            _pipeline_losses(),
+            "5m",
+            "10m",
+            "{{ $labels.job }}: {{ $labels.signal }} {{ $labels.what }} by the Collector",
+            "{{ $value | humanize }} items per second are {{ $labels.what }}: the other dashboards show too little.",
+            PIPELINE,
+            (("collector", "job"),),
+        ),
+    )  # fmt: skip
+
+
+def _seconds(window: str) -> int:
+    return int(window[:-1]) * {"m": 60, "h": 3600}[window[-1]]
+
+
+class _Text(yaml.SafeDumper):
+    """Queries of several lines as blocks, everything else on one line."""
+
+
+def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Text.add_representer(str, _represent)
+
+
+def _alert(alert: Alert, runbook: str) -> dict[str, Any]:
+    chosen = "&".join(f"var-{variable}={{{{ $labels.{name} | urlquery }}}}" for variable, name in alert.filters)
+    return {
+        "alert": alert.name,
+        "expr": alert.expr,
+        "for": alert.hold,
+        "keep_firing_for": alert.keep,
+        "labels": {"severity": alert.severity, "component": COMPONENT},
+        "annotations": {
+            "summary": alert.summary,
+            "description": alert.description,
+            "dashboard_url": f"/d/{alert.board}?{chosen}",
+            "runbook_url": f"{runbook}#{alert.name.lower()}",
+        },
+    }
+
+
+_HEAD: Final = "# Written by `make dashboards` from dashboards/generator: edit that, not this.\n"
+
+
+def rendered(runbook: str = RUNBOOK) -> dict[str, str]:
+    """The texts of the rule files, by name."""
+    parts = {
+        "claude-stream-recordings": [{"record": rule.record, "expr": rule.expr} for rule in recordings()],
+        "claude-stream-alerts": [_alert(alert, runbook) for alert in alerts()],
+    }
+    return {
+        f"{name}.yaml": _HEAD
+        + yaml.dump({"groups": [{"name": name, "rules": rules}]}, Dumper=_Text, sort_keys=False, width=100_000)
+        for name, rules in parts.items()
+    }

@@ -1,0 +1,106 @@
+"""``python -m dashboards.pictures`` draws every dashboard into ``dashboards/pictures``.
+
+Needs promtool and prometheus, as in Debian's package ``prometheus``.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from dashboards.pictures.answers import answers
+from dashboards.pictures.draw import draw
+from tests.dashboards.history import make
+from tests.dashboards.scenarios import START
+from tests.dashboards.store import Prometheus, running
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+FOLDER: Final = ROOT / "pictures"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A dashboard, and what is seen on it."""
+
+    name: str
+    board: str
+    scenario: str
+    job: str
+    says: str
+    minutes: tuple[int, int] = (60, 180)
+    row: str = ""
+    """The beginning of the heading of the only row that is drawn; all of them without."""
+
+
+PICTURES: Final = (
+    Picture("stream-health", "stream-health", "incident", "incident-otlp",
+            "529 for ten minutes, without a retry policy"),
+    Picture("proxy-timeouts", "proxy-timeouts", "alb", "alb-otlp",
+            "a load balancer cuts every tenth stream at 60 s; its log is made up"),
+    Picture(
+        "proxy-timeouts-buffering", "proxy-timeouts", "buffering", "buffering-otlp",
+        "one of two gateways holds answers back", row="Before it hurts",
+    ),
+    Picture("overload-retries", "overload-retries", "incident", "incident-otlp",
+            "529 for ten minutes, without a retry policy", (90, 150)),
+    Picture("overload-retries-guarded", "overload-retries", "guarded", "guarded-otlp",
+            "529 for ten minutes, then errors before the first token, with a retry policy and its budget", (110, 165)),
+    Picture("drill-down", "drill-down", "alb", "alb-otlp", "a load balancer cuts every tenth stream at 60 s"),
+    Picture("pipeline", "pipeline", "alb", "alb-otlp", "a Collector that begins to refuse; made-up figures"),
+)  # fmt: skip
+
+
+def only(panels: list[dict[str, Any]], heading: str) -> list[dict[str, Any]]:
+    """The panels of one row, with its heading, moved to the top."""
+    row = next(panel for panel in panels if panel["type"] == "row" and panel["title"].startswith(heading))
+    top = row["gridPos"]["y"]
+    bottom = min((p["gridPos"]["y"] for p in panels if p["type"] == "row" and p["gridPos"]["y"] > top), default=10_000)
+    inside = [panel for panel in panels if top <= panel["gridPos"]["y"] < bottom]
+    return [{**panel, "gridPos": {**panel["gridPos"], "y": panel["gridPos"]["y"] - top}} for panel in inside]
+
+
+def picture(one: Picture, prometheus: Prometheus) -> Path:
+    """Draw one picture; gives its path."""
+    board = json.loads((ROOT / "grafana" / f"{one.board}.json").read_text(encoding="utf-8"))
+    if one.row:
+        board["panels"] = only(board["panels"], one.row)
+    values = {"job": one.job, "model": ".*", "server": ".*", "collector": "collector-suffixed"}
+    start, end = (START + minute * 60 for minute in one.minutes)
+    path = FOLDER / f"{one.name}.png"
+    draw(
+        board,
+        f"Drawn from the dashboard's own queries, not a screenshot of Grafana. Scenario: {one.says}.",
+        lambda panel: answers(panel, values, start, end, at=prometheus.at, over=prometheus.over),
+        path,
+    )
+    return path
+
+
+def main() -> int:
+    """Play the scenarios, start Prometheus, draw. Exit code 1 where a tool is missing."""
+    promtool, prometheus = shutil.which("promtool"), shutil.which("prometheus")
+    if promtool is None or prometheus is None:
+        print("promtool and prometheus are needed: apt-get install prometheus", file=sys.stderr)
+        return 1
+
+    def run(*arguments: object) -> str:
+        command = [promtool, *map(str, arguments)]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 - our own files
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make(folder, run, frozenset(one.scenario for one in PICTURES))
+        with running(Path(prometheus), folder) as found:
+            for one in PICTURES:
+                print(picture(one, found).relative_to(ROOT))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
