@@ -116,7 +116,9 @@ def lint(session: nox.Session) -> None:
     session.install("--upgrade", *group("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
-    session.run("codespell", "collector", "src", "tests", "dashboards", *(str(path.name) for path in sorted(ROOT.glob("*.md"))))
+    session.run(
+        "codespell", "collector", "src", "tests", "dashboards", *(str(path.name) for path in sorted(ROOT.glob("*.md")))
+    )
 
 
 @nox.session
