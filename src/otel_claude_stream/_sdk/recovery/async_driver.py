@@ -71,7 +71,7 @@ async def arecovering(frames: AsyncIterator[Any], response: Any, recovery: Recov
         for word in recovery.last_words(outcome, response):
             yield word
     finally:
-        failure = outcome = standing = None  # the traceback of what is raised has this frame: a cycle otherwise
+        del failure, outcome, standing  # the traceback of what is raised has this frame: a cycle otherwise
         if recovery.response is not None:
             await recovery.response.aclose()
             await first.aclose()

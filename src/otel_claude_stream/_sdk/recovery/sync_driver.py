@@ -62,7 +62,7 @@ def recovering(frames: Iterator[Any], response: Any, recovery: Recovery) -> Iter
             take_over(first, response)
         yield from recovery.last_words(outcome, response)
     finally:
-        failure = outcome = standing = None  # the traceback of what is raised has this frame: a cycle otherwise
+        del failure, outcome, standing  # the traceback of what is raised has this frame: a cycle otherwise
         if recovery.response is not None:
             recovery.response.close()
             first.close()
