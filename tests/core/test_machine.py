@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otel_claude_stream._core.machine import CORE_TYPES, MAX_NAME, TRANSITIONS, StreamMachine, block_kind
+from otel_claude_stream._core.recovery.situation import Delivered
 from otel_claude_stream._core.vocabulary import Phase
 
 MS = 1_000_000
@@ -390,3 +391,72 @@ def test_the_totals_are_the_same_however_deltas_are_told(calls):
             )
         )  # fmt: skip
     assert totals[0] == totals[1] == totals[2]
+
+
+HANDED = {
+    "nothing": ((), {}),
+    "a start": ((("start", None, None, 0, 0),), {"started": True}),
+    "an empty block": ((("block_start", 0, "text", 0, 0),), {}),
+    "text": ((("delta", 0, "text_delta", 3, 0, 0), ("delta", 0, "text_delta", 4, 0, 0)), {"text": 7}),
+    "text of two blocks": (
+        (
+            ("delta", 0, "text_delta", 3, 0, 0),
+            ("block_stop", 0, 0, 0),
+            ("block_start", 1, "text", 0, 0),
+            ("delta", 1, "text_delta", 4, 0, 0),
+        ),
+        {"text": 7},
+    ),
+    "a citation": (
+        (("delta", 0, "text_delta", 3, 0, 0), ("delta", 0, "citations_delta", 0, 0, 0)),
+        {"text": 3, "citations": True},
+    ),
+    "a citation at first": ((("delta", 0, "citations_delta", 0, 0, 0),), {"citations": True}),
+    "thinking that has only begun": ((("block_start", 0, "thinking", 0, 0),), {}),
+    "thinking": ((("delta", 0, "thinking_delta", 3, 0, 0),), {"thinking": True}),
+    "redacted thinking": ((("block_start", 0, "redacted_thinking", 0, 0),), {"thinking": True}),
+    "a tool": ((("block_start", 0, "tool_use", 0, 0),), {"tool": True}),
+    "a tool's input": ((("delta", 0, "input_json_delta", 3, 0, 0),), {"tool": True}),
+    "a result": ((("block_start", 0, "web_search_tool_result", 0, 0),), {"tool": True}),
+    "a block that nobody knows": ((("block_start", 0, "hologram", 0, 0),), {"other": True}),
+    "a delta that nobody knows": ((("delta", 0, "hologram_delta", 0, 0, 0),), {"other": True}),
+    "the end": ((("finishing", "end_turn", 0, 0),), {"finished": True}),
+}
+
+
+@pytest.mark.parametrize("handed", HANDED)
+def test_what_the_caller_has_been_handed(handed):
+    """What decides whether a replay would duplicate something."""
+    events, expected = HANDED[handed]
+    machine = StreamMachine()
+    for name, *arguments in events:
+        getattr(machine, name)(*arguments)
+    assert machine.delivered == Delivered(**expected)
+
+
+def test_a_block_may_begin_with_content():
+    """Then the caller holds it with the start already."""
+    machine = StreamMachine()
+    machine.block_start(0, "text", 0, 0)
+    machine.begins_with(5, thinking=False, citations=True)
+    machine.delta(0, "text_delta", 2, 0, 0)
+    machine.begins_with(0, thinking=True, citations=False)
+    assert machine.delivered == Delivered(text=7, citations=True, thinking=True)
+
+
+def test_characters_count_while_they_are_counted_up():
+    machine = StreamMachine()
+    machine.delta(0, "text_delta", 3, 0, 0)
+    machine.block_stop(0, 0, 0)
+    machine.delta(1, "thinking_delta", 4, 0, 0)
+    assert (machine.characters, machine.all_characters) == (3, 7)
+
+
+def test_what_an_attempt_said_of_its_usage():
+    """Input with the cache; output only where it is final, as the placeholder of the start is none."""
+    machine = StreamMachine()
+    assert machine.said(final=True) == (0, 0)
+    machine.usage(input_tokens=5, cache_read=3, cache_creation=2, final=False)
+    assert machine.said(final=False) == (10, 0)
+    machine.usage(output_tokens=9, final=True)
+    assert (machine.said(final=False), machine.said(final=True)) == ((10, 0), (10, 9))
