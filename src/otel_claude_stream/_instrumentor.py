@@ -210,20 +210,25 @@ class _LateWatch:
 
     def __init__(self, make: Callable[[], Watch]) -> None:
         self._make = make
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a garbage collection during the making may close streams, which comes here
         self._watch: Watch | _Unwatched | None = None
+        self._making = False
 
     def __getattr__(self, name: str) -> Any:
         with self._lock:
             if self._watch is None:
                 self._watch = _Unwatched()  # for whatever goes wrong, and for what the making itself may call
+                self._making = True
                 try:
                     self._watch = self._make()
                 except Exception as error:  # noqa: BLE001 - the boundary: a wrong provider, given in code
                     _guard.report("instrument", error)
-        found = getattr(self._watch, name)
-        setattr(self, name, found)  # from now on without this method
-        return found
+                finally:
+                    self._making = False
+            found = getattr(self._watch, name)
+            if not self._making:
+                setattr(self, name, found)  # from now on without this method
+            return found
 
 
 class _Unwatched:
