@@ -10,11 +10,11 @@ NOX := $(TOOLS) -m nox
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types bench docs dashboards pictures clean
+.PHONY: help demo test lint types collector bench bench-collector docs dashboards pictures clean
 SHELL := /bin/sh
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 20
 
 demo: .venv/installed ## install into .venv and run the demo: no account, no collector
 	@.venv/bin/otel-claude-stream demo
@@ -28,8 +28,14 @@ lint: .venv-tools/installed ## style, formatting, spelling, who imports whom
 types: .venv-tools/installed ## mypy and pyright
 	@$(NOX) -s types
 
+collector: ## find or build the real Collector, and print its path
+	@"$(PYTHON)" collector/build.py
+
 bench: .venv-tools/installed ## measure the overhead
 	@$(NOX) -s bench
+
+bench-collector: .venv-tools/installed ## measure the Collector's gateway
+	@$(NOX) -s bench-collector
 
 docs: .venv-tools/installed ## write the generated text anew
 	@$(NOX) -s docs

@@ -25,14 +25,15 @@ MATRIX = ("0.75.0", "0.97.0", "0.125.0", "1.13.0", "1.17.0")
 
 # Tests with a session and dependencies of their own.
 DASHBOARDS = "tests/dashboards"
-APART = (f"--ignore={DASHBOARDS}",)
+COLLECTOR = "tests/collector"
+APART = (f"--ignore={DASHBOARDS}", f"--ignore={COLLECTOR}")
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|venv"  # uv comes with nox[uv]; without it plain venv and pip do the same, slower
 nox.options.reuse_venv = "yes"
 nox.options.stop_on_first_error = False
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["lint", "types", "imports", "build", "drift", "core", "tests", "dashboards"]
+nox.options.sessions = ["lint", "types", "imports", "build", "drift", "core", "tests", "collector", "dashboards"]
 
 
 # uv does not read pip's variables. Whoever set those up for pip gets the same from uv.
@@ -115,7 +116,9 @@ def lint(session: nox.Session) -> None:
     session.install("--upgrade", *group("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
-    session.run("codespell", "src", "tests", "dashboards", *(str(path.name) for path in sorted(ROOT.glob("*.md"))))
+    session.run(
+        "codespell", "collector", "src", "tests", "dashboards", *(str(path.name) for path in sorted(ROOT.glob("*.md")))
+    )
 
 
 @nox.session
@@ -181,6 +184,14 @@ def tests(session: nox.Session, combo: str) -> None:
     pytest(session, f"tests-{combo}", *APART)
 
 
+@nox.session(requires=["build"])
+def collector(session: nox.Session) -> None:
+    """The Collector's configuration, by a real Collector: found, or built once, which takes some minutes."""
+    install_wheel(session, "test", "collector", pins=[])
+    session.run("python", "collector/build.py", success_codes=[0, 1])  # where there is none, the tests say so
+    pytest(session, "collector", COLLECTOR)
+
+
 @nox.session(default=False, requires=["build"])
 @nox.parametrize("anthropic", MATRIX, ids=MATRIX)
 def matrix(session: nox.Session, anthropic: str) -> None:
@@ -210,6 +221,13 @@ def bench(session: nox.Session) -> None:
     """What the instrumentation costs per event and per stream."""
     install_wheel(session, "test", pins=[])
     session.run("python", "-m", "tests.benchmarks", *session.posargs)
+
+
+@nox.session(name="bench-collector", default=False, requires=["build"])
+def bench_collector(session: nox.Session) -> None:
+    """What the gateway carries: spans per second, with and without tail sampling, and how fast a queue empties."""
+    install_wheel(session, "test", pins=[])
+    session.run("python", "-m", "tests.collector.bench", *session.posargs)
 
 
 @nox.session(default=False, requires=["build"])

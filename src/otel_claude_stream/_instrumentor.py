@@ -210,25 +210,30 @@ class _LateWatch:
 
     def __init__(self, make: Callable[[], Watch]) -> None:
         self._make = make
-        self._lock = threading.RLock()  # a garbage collection during the making may close streams, which comes here
+        # Re-entrant: a garbage collection while the watch is made may close a stream that somebody dropped, by a hook.
+        self._lock = threading.RLock()
         self._watch: Watch | _Unwatched | None = None
         self._making = False
 
     def __getattr__(self, name: str) -> Any:
         with self._lock:
+            if self._making:
+                return getattr(_Unwatched(), name)
             if self._watch is None:
-                self._watch = _Unwatched()  # for whatever goes wrong, and for what the making itself may call
-                self._making = True
-                try:
-                    self._watch = self._make()
-                except Exception as error:  # noqa: BLE001 - the boundary: a wrong provider, given in code
-                    _guard.report("instrument", error)
-                finally:
-                    self._making = False
-            found = getattr(self._watch, name)
-            if not self._making:
-                setattr(self, name, found)  # from now on without this method
-            return found
+                self._watch = self._made()
+        found = getattr(self._watch, name)
+        setattr(self, name, found)  # from now on without this method
+        return found
+
+    def _made(self) -> Watch | _Unwatched:
+        self._making = True
+        try:
+            return self._make()
+        except Exception as error:  # noqa: BLE001 - the boundary: a wrong provider, given in code
+            _guard.report("instrument", error)
+            return _Unwatched()
+        finally:
+            self._making = False
 
 
 class _Unwatched:

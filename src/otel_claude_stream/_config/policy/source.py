@@ -31,7 +31,8 @@ class PolicySource:
         self.environment = environment
         self.given = given
         self.declared = declared
-        self._lock = threading.Lock()
+        # Re-entrant: a garbage collection may run code of the application while this is held.
+        self._lock = threading.RLock()
         self._loaded: Loaded | None = None
 
     def loaded(self) -> Loaded:

@@ -1,0 +1,139 @@
+"""Content and credentials leave no trace in any output, whoever sent them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.collector import sending
+from tests.collector.contents import CONTENT_KEYS, CREDENTIALS, KEPT_KEYS, MARKS, SECRET
+from tests.collector.running import FILES, GATEWAY, PROMETHEUS, QUICK, eventually
+
+from otel_claude_stream._telemetry import schema
+
+pytestmark = pytest.mark.slow
+
+TO_FILE = FILES / "to-file.yaml"
+ALSO = (PROMETHEUS, FILES / "metrics-from-spans.yaml", TO_FILE)
+
+
+def everything(collector, backend):
+    """All that left the Collector by any way, and what it wrote to its own log."""
+    scraped = "\n".join(collector.scraped()) if PROMETHEUS in collector.configs else ""
+    file = Path(collector.settings["OTELCOL_FILE"])
+    written = file.read_text() if TO_FILE in collector.configs else ""
+    assert bool(written) == (TO_FILE in collector.configs)
+    return backend.text() + scraped + written + collector.said()
+
+
+def test_content_keys_are_deleted_from_spans_events_and_logs(start, backend):
+    """Each key of each convention, with text, a list and a map as value."""
+    collector = start(GATEWAY, *ALSO, **QUICK)
+    content = {}
+    for index, key in enumerate(CONTENT_KEYS):
+        content[key] = (SECRET, [SECRET], {"role": "user", "parts": [{"content": SECRET}]})[index % 3]
+    kept = dict.fromkeys(KEPT_KEYS, "kept")
+    span = sending.span(events=[sending.event("gen_ai.content.prompt", **content, **kept)], **content, **kept)
+    sending.send(collector.url, "traces", sending.traces(span))
+    sending.send(collector.url, "logs", sending.logs(sending.record("a line", **content, **kept)))
+
+    (arrived,) = backend.wait_for_spans(1)
+    eventually(backend.logs)
+    (logged,) = backend.logs()
+    assert set(sending.plain(arrived["attributes"])) == set(KEPT_KEYS)
+    assert set(sending.plain(arrived["events"][0]["attributes"])) == set(KEPT_KEYS)
+    assert set(sending.plain(logged["attributes"])) == set(KEPT_KEYS)
+    assert "Rumpelstiltskin" not in everything(collector, backend)
+
+
+def test_bodies_of_genai_events_are_emptied(start, backend):
+    """By the event's name, old way and new; of other logs, what is named like content goes."""
+    collector = start(GATEWAY, **QUICK)
+    records = [
+        sending.record({"role": "user", "content": SECRET}, name="gen_ai.user.message"),
+        sending.record(SECRET, name="gen_ai.client.inference.operation.details"),
+        sending.record({"message": {"content": SECRET}}, event__name="gen_ai.choice"),
+        sending.record({"messages": [SECRET], "prompt": SECRET, "status": 200}),
+        sending.record("disk is full"),
+    ]
+    sending.send(collector.url, "logs", sending.logs(*records))
+    assert eventually(lambda: len(backend.logs()) == len(records))
+    bodies = [record["body"] for record in backend.logs()]
+    assert bodies[:3] == [{"stringValue": ""}] * 3
+    assert bodies[3:] == [sending.value({"status": 200}), sending.value("disk is full")]
+    assert "Rumpelstiltskin" not in everything(collector, backend)
+
+
+def test_credentials_are_masked_wherever_they_stand(start, backend):
+    """Names, status, attributes of every level and type, bodies, data points."""
+    collector = start(GATEWAY, *ALSO, **QUICK)
+    planted = list(CREDENTIALS.values())
+    strings = {
+        f"{prefix}.{name}": f"before {credential} after"
+        for prefix in ("own", "claude.stream")
+        for name, credential in CREDENTIALS.items()
+    }
+    other = {"list": planted, "map": {"deep": {"deeper": planted}}}
+    resource = {"service.name": "sender", "process.command_line": f"app --key {CREDENTIALS['Anthropic']}", **strings}
+    key = CREDENTIALS["Anthropic"]
+    spans = [
+        sending.span(
+            f"chat {credential}",
+            status=sending.ERROR,
+            message=f"refused: {credential}",
+            events=[sending.event(f"said {credential}", **strings, **other)],
+            **strings,
+            **other,
+        )
+        for credential in planted
+    ]
+    sending.send(collector.url, "traces", sending.traces(*spans, resource=resource))
+    sending.send(
+        collector.url,
+        "logs",
+        sending.logs(
+            *(sending.record(f"calling with {credential}") for credential in planted),
+            sending.record({"headers": {"x-api-key": key}, "list": planted}, **strings, **other),
+            resource=resource,
+        ),
+    )
+    named = sending.point(1, gen_ai__request__model=key, gen_ai__response__model=f"x {key}", server__address=key)
+    filtered = sending.attributes(strings)
+    named["exemplars"] = [{"timeUnixNano": named["timeUnixNano"], "asInt": "1", "filteredAttributes": filtered}]
+    sending.send(
+        collector.url,
+        "metrics",
+        sending.metrics(
+            sending.counter("claude.stream.aborts", named), sending.gauge("theirs", named), resource=resource
+        ),
+    )
+    backend.wait_for_spans(len(spans))
+    assert eventually(lambda: len(backend.logs()) == len(planted) + 1 and len(backend.points()) >= 2)
+    left = everything(collector, backend)
+    assert [mark for mark in MARKS if mark in left] == []
+    assert '"name": "chat ****"' in left
+
+
+def test_the_packages_own_names_pass(start, backend):
+    """Every attribute of the schema arrives as it was sent: redaction deletes nothing of ours."""
+    collector = start(GATEWAY, **QUICK)
+    values = {"string": "plain", "int": 7, "double": 1.5, "boolean": True, "string[]": ["one", "two"], "int[]": [1, 2]}
+    sent = {a.name: values[a.type] for span in schema.SPANS for a in span.attributes}
+    events = [
+        sending.event(event.name, **{a.name: values[a.type] for a in event.attributes}) for event in schema.EVENTS
+    ]
+    sending.send(collector.url, "traces", sending.traces(sending.span(events=events, **sent)))
+    (arrived,) = backend.wait_for_spans(1)
+    found = {item["key"]: item["value"] for item in arrived["attributes"]}
+    assert found.pop("sampling.keep") == {"stringValue": "aborted"}
+    assert found == {name: sending.value(value) for name, value in sent.items()}
+    assert [event.get("attributes", []) for event in arrived["events"]] == [event["attributes"] for event in events]
+
+
+def test_both_places_mask_by_the_same_pattern():
+    """YAML cannot share a text between a list and an OTTL statement."""
+    processors = yaml.safe_load(GATEWAY.read_text())["processors"]
+    (pattern,) = processors["redaction/secrets"]["blocked_values"]
+    statements = processors["transform/secrets"]["trace_statements"]
+    assert {statement.split('"')[1].replace("\\\\", "\\") for statement in statements} == {pattern}
