@@ -17,6 +17,7 @@ from tests.telemetry.scenes import STORY, told
 
 from otel_claude_stream._core.recovery.policy import Budget, Mode, RetryLimits, RetryPolicy, Rule, Scope, SdkRetries
 from otel_claude_stream._core.vocabulary import AbortReason
+from otel_claude_stream._instrumentor import _LateWatch
 from otel_claude_stream.testing import FakeAPI
 
 WHOLE = told(STORY)
@@ -127,3 +128,18 @@ def test_the_kill_switch_is_read_at_each_stream(monkeypatch, way):
         if event["name"] == "claude.stream.retry"
     ]
     assert told_dry == [False, True, False]
+
+
+def test_a_stream_may_be_closed_while_the_watch_is_made():
+    """By a garbage collection in the middle of it, which waits for nobody; what comes later is watched as ever."""
+    closed = []
+
+    class Made:
+        close = "watched"
+
+    def make():
+        closed.append(late.close(lambda: "closed", None, (), {}))
+        return Made()
+
+    late = _LateWatch(make)
+    assert (late.close, closed) == ("watched", ["closed"])
