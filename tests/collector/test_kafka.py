@@ -83,9 +83,10 @@ def test_an_outage_of_the_gateways_is_a_lag(otelcol, backend, broker, tmp_path):
             assert "secret" not in backend.text()
         with running(otelcol, tmp_path / "gateway", *configs, **{**QUICK, **where, **backend.settings}):
             sending.send(agent.url, "logs", sending.logs(sending.record("after")))
-            assert eventually(lambda: len(backend.logs()) >= 2)
-            assert [line["body"]["stringValue"] for line in backend.logs()] == ["calling with ****", "after"]
-            assert len(backend.spans()) == len(spans)
+            # Kafka gives out again what the first gateway had not yet said that it read: at least once.
+            assert eventually(lambda: any(line["body"]["stringValue"] == "after" for line in backend.logs()))
+            assert {line["body"]["stringValue"] for line in backend.logs()} == {"calling with ****", "after"}
+            assert {span["spanId"] for span in backend.spans()} == {span["spanId"] for span in spans}
 
 
 def test_kafka_goes_away(otelcol, backend, broker_binary, tmp_path):

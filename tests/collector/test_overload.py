@@ -59,13 +59,18 @@ def test_the_application_is_not_slowed_and_loses_nothing(start, backend):
     ):
         app.stream(api.url)  # imports
         before = [timed(app, api.url) for _ in range(20)]
-        flood(collector)
-        refused = collector.metric(REFUSED)
-        during = [timed(app, api.url) for _ in range(20)]
-        assert eventually(lambda: collector.metric(REFUSED) > refused), "the application's own spans were not refused"
+        during = []
+        for _ in range(5):  # a gateway that has found room again before the application exports is filled once more
+            flood(collector)
+            refused = collector.metric(REFUSED)
+            during += [timed(app, api.url) for _ in range(20)]
+            if refused_more := eventually(lambda least=refused: collector.metric(REFUSED) > least, 5):
+                break
+        assert refused_more, "the application's own spans were not refused"
         app.flush()
-    assert eventually(lambda: len(streams(backend)) >= 41, 30)
-    assert len(set(streams(backend))) == 41
+    expected = 1 + len(before) + len(during)
+    assert eventually(lambda: len(streams(backend)) >= expected, 30)
+    assert len(set(streams(backend))) == expected
     assert statistics.median(during) < 2 * statistics.median(before) + 0.05
 
 
