@@ -20,7 +20,7 @@ from otel_claude_stream.testing import FakeAPI
 pytestmark = [pytest.mark.slow, pytest.mark.proxy]
 
 OVERLAY = FILES / "proxy-logs.yaml"
-NGINX_LOGS = "access_log {{folder}}/access.log claude;\n".replace("{{", "{").replace("}}", "}")
+NGINX_LOGS = 'access_log "{folder}/access.log" claude;\n'
 CASES = {
     "nginx": {
         "stall": ("upstream_timed_out", "streaming", "idle:2s"),

@@ -25,16 +25,16 @@ NGINX = """\
 daemon off;
 worker_processes 1;
 worker_shutdown_timeout {drain}s;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log notice;
+pid "{folder}/nginx.pid";
+error_log "{folder}/error.log" notice;
 events {{ worker_connections 512; }}
 http {{
     access_log off;
-    client_body_temp_path {folder}/client;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
+    client_body_temp_path "{folder}/client";
+    proxy_temp_path "{folder}/proxy";
+    fastcgi_temp_path "{folder}/fastcgi";
+    uwsgi_temp_path "{folder}/uwsgi";
+    scgi_temp_path "{folder}/scgi";
     proxy_read_timeout {idle}s;
     server {{
         listen {host}:{port};
