@@ -336,7 +336,6 @@ NOT_REACHED = {
             "_session.session:StreamSession.answered",
             "_session.session:StreamSession.spend",
             "_session.session:StreamSession.requests",
-            "_session.session:StreamSession.elapsed",
             "_session.session:StreamSession.policy",
             "_session.session:StreamSession.broke",
             "_session.session:StreamSession._sent",

@@ -264,11 +264,6 @@ class StreamSession:
         return len(self._attempts) + self._sending
 
     @property
-    def elapsed(self) -> float:
-        """Seconds since the start of the call."""
-        return (self.clock() - self._started) / _NS
-
-    @property
     def acts(self) -> bool:
         """Whether anything may be done about a failure."""
         return not self._handling.dry_run

@@ -22,7 +22,7 @@ def stops_sdk(recovery: Recovery, client: Any, response: Any) -> bool:
 
 
 def _passes_deadline(recovery: Recovery, delay: float) -> bool:
-    deadline, elapsed = recovery.policy.limits.deadline, recovery.session.elapsed
+    deadline, elapsed = recovery.policy.limits.deadline, recovery.session.age
     return deadline is not None and (elapsed >= deadline or elapsed + delay > deadline)
 
 
