@@ -105,6 +105,35 @@ def test_a_child_that_exits_at_once_tells_nothing_of_the_parents():
     assert told(lines) == [EXIT] * 3
 
 
+@NEEDS_FORK
+def test_a_child_records_nothing_that_waited_in_its_parent():
+    """Measurements that are on their way to their instruments at a fork are the parent's."""
+    lines = run(
+        """
+        from opentelemetry.sdk.metrics import MeterProvider
+        from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+        reader = InMemoryMetricReader()
+        instrument(meter_provider=MeterProvider([reader]))
+        api = FakeAPI(Script.message("Hi"))
+        api.start()
+        list(client(api).messages.create(stream=True, **REQUEST))
+        child = os.fork()
+        say(pid=os.getpid(), child=child, streams=sum(
+            point.count
+            for metrics in reader.get_metrics_data().resource_metrics
+            for scope in metrics.scope_metrics
+            for metric in scope.metrics if metric.name == "claude.stream.duration"
+            for point in metric.data.data_points
+        ))
+        if child == 0:
+            sys.exit(0)
+        os.waitpid(child, 0)
+        """
+    )
+    assert {bool(line["child"]): line["streams"] for line in lines if "child" in line} == {False: 0, True: 1}
+
+
 HOLDING = """
 class Holding:
     # A stream that only a cycle holds: a garbage collection, and nothing else, drops it.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from opentelemetry import trace
-from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
+from otel_claude_stream import _guard
 from otel_claude_stream._config import StreamConfig
 from otel_claude_stream._core.call import Call
 from otel_claude_stream._core.recovery.situation import Decision
@@ -16,12 +16,14 @@ from otel_claude_stream._core.summary import Summary
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema, zeros
-from otel_claude_stream._telemetry.instruments import Bounded, Labels, is_live, observe
+from otel_claude_stream._telemetry.buffer import NO_EXEMPLAR, Labels
+from otel_claude_stream._telemetry.instruments import Bounded, is_live, observe
 from otel_claude_stream._telemetry.logs import LogEvents
 from otel_claude_stream._telemetry.recording import EndLabels, Instruments, record_end
 from otel_claude_stream._telemetry.writing import entry_attributes, entry_name, span_attributes
 
 if TYPE_CHECKING:
+    from opentelemetry.context import Context
     from opentelemetry.metrics import Meter
 
 
@@ -45,7 +47,7 @@ class Emission:
     def context(self) -> Context:
         """A context with the stream's span, whatever is current: for exemplars and for child spans."""
         if self._context is None:
-            self._context = trace.set_span_in_context(self.span, Context()) if self.span is not None else Context()
+            self._context = trace.set_span_in_context(self.span, NO_EXEMPLAR) if self.span is not None else NO_EXEMPLAR
         return self._context
 
     @property
@@ -71,14 +73,12 @@ class Emission:
         instruments = self._instruments
         if instruments is None:
             return
-        if largest:
-            instruments.chunk_gap.record(seconds, self.labels, self.context)
-        else:
-            instruments.chunk_gap.record(seconds, self.labels)
+        add = instruments.buffer.add  # not through `record`: for every gap, a call less
+        add(instruments.chunk_gap, seconds, self.labels, self.context if largest else NO_EXEMPLAR)
         if self.call.owner != "other":
             if self._genai is None:
                 self._genai = self._emitter.genai_labels(self.call, None)
-            instruments.genai_per_chunk.record(seconds, self._genai)
+            add(instruments.genai_per_chunk, seconds, self._genai, NO_EXEMPLAR)
 
     def stalled(self, threshold: str, kind: str) -> None:
         """A wait for content passed a threshold."""
@@ -174,10 +174,25 @@ class Emitter:
         self._outcomes: dict[tuple[int, Outcome], Labels] = {}  # keyed by the identity of a dict that `_labels` keeps
         self._on_span = config.events in {"span", "both"}
         if config.metrics:
-            observe(meter, schema.ACTIVE, streams.counts)
+            observe(meter, schema.ACTIVE, self._collected(streams.counts))
             observe(meter, schema.OLDEST_AGE, streams.ages)
             if budgets is not None:
                 observe(meter, schema.RETRY_BUDGET, budgets)
+
+    def _collected(self, read: Callable[[], Iterable[tuple[float, Labels]]]) -> Callable[[], Any]:
+        """`read`, and all that waits is recorded before: for the instrument that is asked first at a collection."""
+
+        @_guard.guarded("collected", ())
+        def flushed() -> Iterable[tuple[float, Labels]]:
+            self.flush()
+            return read()
+
+        return flushed
+
+    def flush(self) -> None:
+        """Record the measurements that wait."""
+        if self.instruments is not None:
+            self.instruments.buffer.flush()
 
     def labels(self, call: Call) -> Labels:
         """The two labels of all our metrics, bounded. One dict a pair, so that up and down are identical."""
@@ -202,7 +217,7 @@ class Emitter:
             (instruments.stalls, zeros.stalls(self.config.stall_thresholds)),
         ):
             for more in series:
-                counter.add(0, {**labels, **more})
+                counter.now(0, {**labels, **more})
 
     def outcome_labels(self, labels: Labels, outcome: Outcome) -> Labels:
         """`labels` with an outcome; one dict each, as every stream needs one."""
@@ -308,4 +323,4 @@ class Emitter:
     def internal_error(self, where: str) -> None:
         """Count a failure of our own."""
         if self.instruments is not None:
-            self.instruments.internal_errors.add(1, {a.WHERE.name: where})
+            self.instruments.internal_errors.now(1, {a.WHERE.name: where})

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Final
 
-from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
+from otel_claude_stream._telemetry.buffer import NO_EXEMPLAR, Buffer, Labels
 from otel_claude_stream._telemetry.spec import Metric
 
-Labels = dict[str, Any]
-
-NO_EXEMPLAR = Context()
-"""Recording with an empty context skips the look-up of the current one (half the price of a record)."""
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
 
 
 class Bounded:
@@ -38,9 +36,12 @@ class Bounded:
 class Histogram:
     """One histogram of the schema, under one or two names."""
 
-    __slots__ = ("_instruments",)
+    __slots__ = ("_buffer", "_instruments")
 
-    def __init__(self, meter: Meter, spec: Metric, names: Iterable[str]) -> None:
+    additive: Final = False
+
+    def __init__(self, meter: Meter, spec: Metric, names: Iterable[str], buffer: Buffer) -> None:
+        self._buffer = buffer
         self._instruments = [
             meter.create_histogram(
                 name, unit=spec.unit, description=spec.doc, explicit_bucket_boundaries_advisory=list(spec.buckets)
@@ -49,7 +50,11 @@ class Histogram:
         ]
 
     def record(self, value: float, labels: Labels, context: Context = NO_EXEMPLAR) -> None:
-        """Record one value; a `context` with the stream's span makes it an exemplar."""
+        """Record one value, soon; a `context` with the stream's span makes it an exemplar."""
+        self._buffer.add(self, value, labels, context)
+
+    def now(self, value: float, labels: Labels, context: Context) -> None:
+        """Record one value."""
         for instrument in self._instruments:
             instrument.record(value, labels, context)
 
@@ -57,14 +62,21 @@ class Histogram:
 class Counter:
     """One counter of the schema."""
 
-    __slots__ = ("_instrument",)
+    __slots__ = ("_buffer", "_instrument")
 
-    def __init__(self, meter: Meter, spec: Metric) -> None:
+    additive: Final = True
+
+    def __init__(self, meter: Meter, spec: Metric, buffer: Buffer) -> None:
+        self._buffer = buffer
         self._instrument = meter.create_counter(spec.name, unit=spec.unit, description=spec.doc)
 
     def add(self, amount: int, labels: Labels, context: Context = NO_EXEMPLAR) -> None:
-        """Add to the series of these labels; with an amount of zero, make it exist."""
-        self._instrument.add(amount, labels, context)
+        """Add to the series of these labels, soon; with an amount of zero, make it exist."""
+        self._buffer.add(self, amount, labels, context)
+
+    def now(self, value: float, labels: Labels, context: Context = NO_EXEMPLAR) -> None:
+        """Add to the series of these labels."""
+        self._instrument.add(value, labels, context)
 
 
 def is_live(counter: Counter) -> bool:

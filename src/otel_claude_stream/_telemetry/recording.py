@@ -9,7 +9,8 @@ from otel_claude_stream._core.summary import Summary
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
-from otel_claude_stream._telemetry.instruments import Counter, Histogram, Labels, names
+from otel_claude_stream._telemetry.buffer import Buffer, Labels
+from otel_claude_stream._telemetry.instruments import Counter, Histogram, names
 from otel_claude_stream._telemetry.spec import Metric
 
 if TYPE_CHECKING:
@@ -24,8 +25,13 @@ class Instruments:
     """Every instrument of the schema."""
 
     def __init__(self, meter: Meter, semconv: str) -> None:
+        self.buffer = buffer = Buffer()
+
         def histogram(spec: Metric) -> Histogram:
-            return Histogram(meter, spec, names(spec, semconv))
+            return Histogram(meter, spec, names(spec, semconv), buffer)
+
+        def counter(spec: Metric) -> Counter:
+            return Counter(meter, spec, buffer)
 
         self.genai_duration = histogram(schema.GENAI_DURATION)
         self.genai_first_chunk = histogram(schema.GENAI_TIME_TO_FIRST_CHUNK)
@@ -42,14 +48,14 @@ class Instruments:
         self.retry_delay = histogram(schema.RETRY_DELAY)
         self.tokens_rate = histogram(schema.OUTPUT_TOKENS_RATE)
         self.consumer_time = histogram(schema.CONSUMER_TIME)
-        self.aborts = Counter(meter, schema.ABORTS)
-        self.stalls = Counter(meter, schema.STALLS)
-        self.requests = Counter(meter, schema.REQUESTS)
-        self.retries = Counter(meter, schema.RETRIES)
-        self.decisions = Counter(meter, schema.RETRY_DECISIONS)
-        self.recoveries = Counter(meter, schema.RECOVERIES)
-        self.tokens_wasted = Counter(meter, schema.OUTPUT_TOKENS_WASTED)
-        self.internal_errors = Counter(meter, schema.INTERNAL_ERRORS)
+        self.aborts = counter(schema.ABORTS)
+        self.stalls = counter(schema.STALLS)
+        self.requests = counter(schema.REQUESTS)
+        self.retries = counter(schema.RETRIES)
+        self.decisions = counter(schema.RETRY_DECISIONS)
+        self.recoveries = counter(schema.RECOVERIES)
+        self.tokens_wasted = counter(schema.OUTPUT_TOKENS_WASTED)
+        self.internal_errors = counter(schema.INTERNAL_ERRORS)
 
 
 @dataclass(frozen=True, slots=True)
