@@ -20,7 +20,12 @@ TRANSITIONS: dict[str, Phase] = {
 }
 """The phase that an event shows to be reached. Any other event (ping, error, unknown) shows that events come."""
 
-_ORDER = {phase: rank for rank, phase in enumerate(Phase)}
+_PHASES = tuple(Phase)
+_NO_EVENT, _EVENTS, _CONTENT = (
+    _PHASES.index(phase) for phase in (Phase.AWAITING_FIRST_EVENT, Phase.AWAITING_FIRST_TOKEN, Phase.STREAMING)
+)
+_REACHED = {kind: _PHASES.index(phase) for kind, phase in TRANSITIONS.items()}
+"""Phases as places in their order, which is what is compared: the hash of an enum's member is a call."""
 
 DELTA = "content_block_delta"
 
@@ -66,6 +71,7 @@ class StreamMachine:
         "_none",
         "_open_index",
         "_pings",
+        "_reached",
         "blocks",
         "cache_creation",
         "cache_read",
@@ -88,7 +94,6 @@ class StreamMachine:
         "open_block",
         "others",
         "output_tokens",
-        "phase",
         "pings",
         "reasoning_tokens",
         "run",
@@ -106,7 +111,7 @@ class StreamMachine:
         """The deltas that are being counted up. While it is `open`, the shells count on it directly."""
         self._pings: Entry | None = None
         self._open_index: int | None = None
-        self.phase = Phase.AWAITING_FIRST_EVENT
+        self._reached = _NO_EVENT
         self.deltas = 0
         self.others = 0
         self.pings = 0
@@ -133,6 +138,11 @@ class StreamMachine:
         self.cache_read: int | None = None
         self.cache_creation: int | None = None
         self.reasoning_tokens: int | None = None
+
+    @property
+    def phase(self) -> Phase:
+        """How far the stream has come."""
+        return _PHASES[self._reached]
 
     @property
     def events(self) -> int:
@@ -184,10 +194,10 @@ class StreamMachine:
 
     def _begin_run(self, index: int | None, kind: str, size: int, at: int, gap: int) -> bool:
         self._close_run(at)
-        first = _ORDER[self.phase] < _ORDER[Phase.STREAMING]
+        first = self._reached < _CONTENT
         block = (self.open_block if index == self._open_index else "") or _DELTA_KINDS.get(kind, "other")
         if first:
-            self.phase = Phase.STREAMING
+            self._reached = _CONTENT
             self.first_block = block
         # The wait before the first token is the time to first token, not a gap between chunks.
         run = Entry(DELTA, at, 0 if first else gap, characters=size, index=index, block=block)
@@ -236,16 +246,19 @@ class StreamMachine:
     def _note(
         self, type_: str, at: int, gap: int, *, index: int | None = None, block: str = "", said: str = ""
     ) -> None:
-        self._close_run(at)
-        self._close_pings()
+        if self.run is not _NO_RUN:
+            self._close_run(at)
+        if self._pings is not None:
+            self._close_pings()
         entry = Entry(type_, at, gap, index=index, block=block, said=said)
-        entry.order = self.events
+        entry.order = self.deltas + self.others  # all events: no run is open
         self.others += 1
-        if self.phase in (Phase.STREAMING, Phase.FINISHING):
-            self.largest_gap = max(self.largest_gap, gap)
-        reached = TRANSITIONS.get(type_, Phase.AWAITING_FIRST_TOKEN)
-        if _ORDER[reached] > _ORDER[self.phase]:
-            self.phase = reached
+        before = self._reached
+        if before >= _CONTENT and gap > self.largest_gap:
+            self.largest_gap = gap
+        reached = _REACHED.get(type_, _EVENTS)
+        if reached > before:
+            self._reached = reached
         self.journal.add(entry)
 
     def start(self, message_id: str | None, model: str | None, at: int, gap: int) -> None:
@@ -318,8 +331,8 @@ class StreamMachine:
         order = self.events
         self.pings += 1
         self.others += 1
-        if self.phase is Phase.AWAITING_FIRST_EVENT:
-            self.phase = Phase.AWAITING_FIRST_TOKEN
+        if self._reached == _NO_EVENT:
+            self._reached = _EVENTS
         if self.last_ping_at is not None:
             since = at - self.last_ping_at
             self.largest_ping_gap = max(self.largest_ping_gap, since)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from otel_claude_stream._core.call import Call
-from otel_claude_stream._core.recovery.continuation import traits_of
+from otel_claude_stream._core.recovery.continuation import TRAIT_KEYS, traits_of
 from otel_claude_stream._sdk.stack import runs_above
 
 MESSAGES_PATH = "/messages"
@@ -33,6 +33,9 @@ _SILENT_OWNERS = ("opentelemetry.instrumentation.anthropic",)
 
 _CALLERS_LOOKED_AT = 40
 
+_STAINLESS = "x-stainless-"
+"""How the SDK's headers about itself begin."""
+
 MAX_NAME = 128
 """Longest model name or host that is kept."""
 
@@ -44,24 +47,30 @@ def is_message_stream(options: object, *, stream: bool) -> bool:
     return str(getattr(options, "url", "")).partition("?")[0].rstrip("/").endswith(MESSAGES_PATH)
 
 
-def body_of(options: object) -> dict[str, object]:
-    """The JSON body of a request, without what the SDK keeps in it for arguments that were not given."""
+_NOT_GIVEN = frozenset({"NotGiven", "Omit"})
+"""The SDK's classes for arguments that were not given, which it strips when it sends."""
+
+_LOOKED_AT = ("model", "max_tokens", "temperature", "top_p", "top_k", *TRAIT_KEYS)
+"""What is told of a request's body, which may have many keys more."""
+
+
+def body_of(options: object, only: Collection[str] | None = None) -> dict[str, object]:
+    """The JSON body of a request, or these keys of it; without what the SDK keeps in it for arguments not given."""
     body: dict[str, object] = {}
     for part in ("json_data", "extra_json"):  # the second is `extra_body`, which wins
         found = getattr(options, part, None)
         if isinstance(found, Mapping):
-            body.update(found)
+            body.update(found if only is None else {name: found[name] for name in only if name in found})
     return {name: value for name, value in body.items() if _given(value)}
 
 
 def _given(value: object) -> bool:
-    """Whether an argument was given: the SDK has two classes for those that were not, and strips them when it sends."""
-    return type(value).__name__ not in {"NotGiven", "Omit"}
+    return type(value).__name__ not in _NOT_GIVEN
 
 
 def call_of(client: object, options: object, cast_to: object, setting: str) -> Call:
     """What is known of a call from its client, its options and its result's type. `setting` is that of `span`."""
-    request = body_of(options)
+    request = body_of(options, _LOOKED_AT)
     host, port = _server(client)
     return Call(
         model=_text(request.get("model")) or "unknown",
@@ -124,7 +133,10 @@ def _helper(options: object) -> str:
     headers = getattr(options, "headers", None)
     if not isinstance(headers, Mapping):
         return "create"
-    said = {str(name).lower(): str(value) for name, value in headers.items()}
+    names = [str(name).lower() for name in headers]
+    if not any(name.startswith(_STAINLESS) for name in names):
+        return "create"
+    said = dict(zip(names, map(str, headers.values()), strict=True))
     if "ToolRunner" in said.get("x-stainless-helper", ""):
         return "tool_runner"
     raw = said.get("x-stainless-raw-response")
@@ -136,7 +148,8 @@ def _helper(options: object) -> str:
 def _owner(client: object, options: object, setting: str) -> str:
     if setting == "own":
         return "self"
-    if any(otel_context.get_value(key) for key in _OTHER_OWNER_KEYS) or _called_by_another():
+    current = otel_context.get_current()
+    if any(current.get(key) for key in _OTHER_OWNER_KEYS) or _called_by_another():
         return "other"
     if getattr(options, "span_name", None) and _records(getattr(client, "_tracer", None)):
         return "sdk"
@@ -162,4 +175,5 @@ def _read_timeout(client: object, options: object) -> float | None:
     timeout = getattr(options, "timeout", None)
     if timeout is None or not _given(timeout):
         timeout = getattr(client, "timeout", None)
-    return _number(timeout) if _number(timeout) is not None else _number(getattr(timeout, "read", None))
+    seconds = _number(timeout)
+    return seconds if seconds is not None else _number(getattr(timeout, "read", None))

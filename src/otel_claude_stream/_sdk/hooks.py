@@ -132,16 +132,14 @@ class Hooks:
         if hook.partner and not _has_partner(hook, owner):
             return
         placed = Placed(owner, original)
-        placed.wrapper = wrapt.FunctionWrapper(
-            original, self._around(hook.around), enabled=lambda: placed.live and self._watch is not None
-        )
+        placed.wrapper = wrapt.FunctionWrapper(original, self._around(hook.around, placed))
         setattr(owner, hook.attribute, placed.wrapper)
         self._placed[hook] = placed
 
-    def _around(self, name: str) -> Callable[..., Any]:
+    def _around(self, name: str, placed: Placed) -> Callable[..., Any]:
         def around(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
             watch = self._watch
-            if watch is None:
+            if watch is None or not placed.live:
                 return wrapped(*args, **kwargs)
             return getattr(watch, name)(wrapped, instance, args, kwargs)
 

@@ -20,6 +20,8 @@ FINGERPRINT_HEADERS = frozenset({
 
 _READ = FINGERPRINT_HEADERS | {"content-type", "request-id", "retry-after", "retry-after-ms", "x-should-retry"}
 
+_READ_BYTES = {name.encode(): name for name in _READ}
+
 FIRST_OTHER_STATUS = 300
 """From here on a status is no success: a redirection that leads nowhere is raised like an error."""
 
@@ -31,8 +33,7 @@ _MAX_WORDING = 2000
 
 def reply_of(response: object) -> Reply:
     """The head of a response. Raises nothing for odd headers; `AttributeError` for what is no response."""
-    # One pass: a look-up in the HTTP library's headers walks all of them.
-    headers = {name: value for name, value in response.headers.items() if name in _READ}  # type: ignore[attr-defined]
+    headers = _read(response.headers)  # type: ignore[attr-defined]
     return Reply(
         status=int(response.status_code),  # type: ignore[attr-defined]
         content_type=headers.get("content-type", "").partition(";")[0].strip().lower(),
@@ -41,6 +42,23 @@ def reply_of(response: object) -> Reply:
         should_retry=_WORDS.get(headers.get("x-should-retry", "").strip().lower()),
         fingerprint={name: value[:_MAX_VALUE] for name, value in headers.items() if name in FINGERPRINT_HEADERS},
     )
+
+
+def _read(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers that are wanted, with lower-case names. The values of one that came several times are joined.
+
+    One pass over the bytes, where the HTTP library gives them: a look-up walks all headers, `items()` decodes them all.
+    """
+    raw = getattr(headers, "raw", None)
+    if not isinstance(raw, list):
+        return {name: value for name, value in headers.items() if name in _READ}
+    found: dict[str, str] = {}
+    for key, value in raw:
+        name = _READ_BYTES.get(key.lower())
+        if name is not None:
+            text = value.decode("utf-8", "replace")
+            found[name] = f"{found[name]}, {text}" if name in found else text
+    return found
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

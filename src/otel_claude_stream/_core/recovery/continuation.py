@@ -34,6 +34,10 @@ _NO_THINKING = frozenset({"", "disabled"})
 """Any other type thinks: `enabled`, `adaptive`, `between_tools`, and what is to come."""
 
 
+TRAIT_KEYS = ("thread", "output_config", "output_format", "tool_choice", "thinking")
+"""The keys of a request that `traits_of` looks at."""
+
+
 def traits_of(body: object) -> Traits:
     """What of a request decides whether its answer can be repeated or continued. Any odd shape has no traits."""
     if not isinstance(body, Mapping):
