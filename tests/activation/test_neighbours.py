@@ -1,20 +1,10 @@
-"""Beside other instrumentations of the same SDK: the real packages, in environments of their own.
-
-The environments are made once and kept outside of the repository, by what is in them.
-"""
+"""Beside other instrumentations of the same SDK: the real packages, in environments of their own."""
 
 from __future__ import annotations
 
-import fcntl
-import functools
-import hashlib
 import importlib.metadata
 import json
-import os
-import shutil
 import subprocess
-import sys
-import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,10 +14,10 @@ from typing import Any
 import pytest
 from opentelemetry import context
 from opentelemetry.instrumentation.utils import suppress_instrumentation
-from tests.activation.harness import BASE, TIMEOUT, app, environment
+from tests.activation.environments import interpreter, package_alone
+from tests.activation.harness import TIMEOUT, app, environment
 from tests.activation.together import Together
 
-import otel_claude_stream
 from otel_claude_stream import ClaudeStreamInstrumentor
 from otel_claude_stream.testing import Capture
 
@@ -40,8 +30,6 @@ pytestmark = [
 ]
 together = Together()
 
-CACHE = Path(BASE.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "otel-claude-stream" / "neighbours"
-INSTALL_SECONDS = 170
 CALLS = 4
 
 NEWEST = (
@@ -53,64 +41,6 @@ NEWEST = (
 )
 WITH_HTTPX = ("anthropic==0.125.0", "opentelemetry-instrumentation-httpx==0.66b1", "opentelemetry-sdk==1.45.1")
 """The last generation of the SDK on httpx: what instruments that sees nothing of httpx2."""
-
-
-# --- Their environments
-
-
-@functools.cache
-def _lock(_: tuple[str, ...]) -> threading.Lock:
-    return threading.Lock()
-
-
-def interpreter(requirements: tuple[str, ...]) -> str:
-    """The Python of an environment with these packages; skips, with the reason, where it cannot be made."""
-    key = hashlib.sha256("\n".join([sys.version, *requirements]).encode()).hexdigest()[:16]
-    folder = CACHE / key
-    python = folder / "bin" / "python"
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with _lock(requirements), (CACHE / f"{key}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # of other runs of these tests
-        if not (folder / "complete").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            why = _install(folder, python, requirements)
-            if why:
-                shutil.rmtree(folder, ignore_errors=True)
-                pytest.skip(f"{', '.join(requirements)} could not be installed: {why}")
-            (folder / "complete").touch()
-    return str(python)
-
-
-def _install(folder: Path, python: Path, requirements: tuple[str, ...]) -> str:
-    """Why it could not be done, or nothing."""
-    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{BASE.get('PATH', os.defpath)}")
-    # As in noxfile.py: what is said to pip holds for uv.
-    mirrors = {"PIP_INDEX_URL": "UV_DEFAULT_INDEX", "PIP_FIND_LINKS": "UV_FIND_LINKS", "PIP_CERT": "SSL_CERT_FILE"}
-    env = {**{ours: BASE[theirs] for theirs, ours in mirrors.items() if theirs in BASE}, **BASE}
-    if uv:
-        commands = [
-            [uv, "venv", "--quiet", "--python", sys.executable, str(folder)],
-            [uv, "pip", "install", "--quiet", "--python", str(python), *requirements],
-        ]
-    else:
-        commands = [
-            [sys.executable, "-m", "venv", str(folder)],
-            [str(python), "-m", "pip", "install", "--quiet", *requirements],
-        ]
-    try:
-        for command in commands:
-            subprocess.run(command, env=env, check=True, capture_output=True, text=True, timeout=INSTALL_SECONDS)
-    except subprocess.CalledProcessError as error:
-        return (error.stderr or error.stdout).strip()[-300:]
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return str(error)
-    return ""
-
-
-def _ours(folder: Path) -> str:
-    """A folder for the path with our package alone: what it needs comes with the neighbours."""
-    (folder / "otel_claude_stream").symlink_to(Path(otel_claude_stream.__file__).parent)
-    return str(folder)
 
 
 # --- What is seen of them
@@ -145,7 +75,8 @@ def beside(names: str, check: Callable[[dict[str, Any]], None], *rounds: str) ->
         requirements = NEIGHBOURS[names].requirements if names in NEIGHBOURS else NEWEST
         done = subprocess.run(
             [interpreter(requirements), app("neighbours.py"), names, *rounds],
-            env=environment(api, PYTHONPATH=_ours(tmp)), capture_output=True, text=True, timeout=TIMEOUT, check=False,
+            env=environment(api, PYTHONPATH=package_alone(tmp)),
+            capture_output=True, text=True, timeout=TIMEOUT, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         for word in ("Traceback", "otel_claude_stream", "otel-claude-stream"):

@@ -6,12 +6,11 @@ import importlib.metadata
 import os
 import shutil
 import subprocess
-import sys
 import textwrap
-import venv
 from pathlib import Path
 
 import pytest
+from tests.activation.environments import prepared
 from tests.activation.harness import (
     APPS,
     Run,
@@ -26,7 +25,6 @@ from tests.activation.harness import (
 )
 from tests.activation.together import Together
 
-import otel_claude_stream
 from otel_claude_stream._auto.start import is_disabled, wants_exporters
 
 together = Together()
@@ -321,20 +319,6 @@ def distribution(folder: Path, name: str, code: str) -> None:
     (folder / f"{name}.py").write_text(code, encoding="utf-8")
     points = f"[opentelemetry_instrumentor]\n{name} = {name}:I\n"
     (folder / f"{name}-1.0.dist-info" / "entry_points.txt").write_text(points, encoding="utf-8")
-
-
-def prepared(folder: Path, *, without: str = "") -> tuple[str, Path]:
-    """A virtual environment with what is installed in this one, our package as a copy; and its folder of packages."""
-    venv.create(folder, with_pip=False)
-    (packages,) = (path for path in folder.rglob("site-packages") if path.is_dir() and not path.is_symlink())
-    here = [Path(path) for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
-    for path in (path for parent in here for path in parent.iterdir()):
-        left_out = path.name.startswith("_editable") or path.name in {"otel_claude_stream", "__pycache__", without}
-        if not left_out and not (without and path.name.startswith(f"{without}-")):
-            (packages / path.name).symlink_to(path)
-    source = Path(otel_claude_stream.__file__).parent
-    shutil.copytree(source, packages / "otel_claude_stream", ignore=shutil.ignore_patterns("__pycache__"))
-    return str(folder / ("Scripts" if os.name == "nt" else "bin") / "python"), packages
 
 
 running, test_way = together.test()
