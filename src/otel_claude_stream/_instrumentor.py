@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -19,12 +20,14 @@ from opentelemetry.trace import get_tracer
 from otel_claude_stream import _guard
 from otel_claude_stream._config import Declared, Problem, Severity, StreamConfig, declared, load
 from otel_claude_stream._config.policy import PolicySource, kill_switched, lifted, override, policy_source
+from otel_claude_stream._core.export_failures import is_once
 from otel_claude_stream._core.limits import KNOWN_LIMITS, parse_limits
 from otel_claude_stream._core.recovery.policy import Mode, RetryPolicy
 from otel_claude_stream._sdk.hooks import Hooks
 from otel_claude_stream._sdk.policies import Policies
 from otel_claude_stream._sdk.streams import OpenStreams
 from otel_claude_stream._sdk.watching import Watch
+from otel_claude_stream._telemetry import export_log
 from otel_claude_stream._telemetry.emitter import Emitter
 from otel_claude_stream._telemetry.logs import LogEvents
 from otel_claude_stream.version import __version__
@@ -36,6 +39,9 @@ INSTRUMENTS = ("anthropic >= 0.50, < 3",)
 
 _POLICY = "retry_policy"
 """Where the policy is in our section of a declarative configuration file."""
+
+_LOADER = "opentelemetry.instrumentation.auto_instrumentation"
+"""Loaded in processes that OpenTelemetry's auto-instrumentation has started in, by whichever way, and in no others."""
 
 CLOCK = time.perf_counter_ns
 """The monotonic clock of new instrumentations, in nanoseconds. Replaced by benchmarks."""
@@ -61,6 +67,9 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
     configuration = Declared
     """What OpenTelemetry's loader of declarative configuration makes of our section."""
 
+    _in_force: StreamConfig | None = None
+    """While instrumented, and not switched off by a setting."""
+
     def instrumentation_dependencies(self) -> Collection[str]:
         """The versions of the SDK that are supported."""
         return INSTRUMENTS
@@ -71,11 +80,15 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
         A further call does nothing. One that brings settings is told that it came too late.
         """
         checked = bool(kwargs.get("skip_dep_check"))
-        if self.is_instrumented_by_opentelemetry and not kwargs.keys() - {"skip_dep_check"}:
-            return  # the loader of instrumentors, after a configuration file or after a `sitecustomize`
-        if not checked and not kwargs.get("raise_exception_on_conflict") and self._conflicts():
-            return
-        super().instrument(**{**kwargs, "skip_dep_check": checked or not kwargs.get("raise_exception_on_conflict")})
+        # The loader of instrumentors calls again, after a configuration file or after a `sitecustomize`.
+        again = self.is_instrumented_by_opentelemetry and not kwargs.keys() - {"skip_dep_check"}
+        if not again:
+            if not checked and not kwargs.get("raise_exception_on_conflict") and self._conflicts():
+                return
+            super().instrument(**{**kwargs, "skip_dep_check": checked or not kwargs.get("raise_exception_on_conflict")})
+        if self._in_force is not None:
+            # The loader is known by what it says: it has checked the versions itself.
+            _tell_export_failures(self._in_force, automatic=checked and _LOADER in sys.modules)
 
     def _conflicts(self) -> bool:
         """Whether there is no SDK of a supported version."""
@@ -115,6 +128,7 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
             _log.error("otel-claude-stream: %s", problem)
         if not merged.enabled:
             return
+        self._in_force = merged
 
         def watch() -> Watch:
             policy = _policy(source)
@@ -151,10 +165,28 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
             _hooks.remove()
             override.use(None)
             _streams.tell_stalls(())
+            export_log.tell_all()
         except Exception as error:  # noqa: BLE001 - as above
             _guard.report("uninstrument", error)
         finally:
+            self._in_force = None
             _guard.on_report(None)
+
+
+def tell_export_failures() -> None:
+    """As the settings of the process have it, where we start OpenTelemetry: with or without an SDK to instrument."""
+    merged, _ = _settings(None, None, {})  # what is wrong with them is told where streams are instrumented
+    _tell_export_failures(merged, automatic=True)
+
+
+@_guard.guarded("export_log", default=None)
+def _tell_export_failures(config: StreamConfig, *, automatic: bool) -> None:
+    """Have failed exports told by one line, if that is what the settings mean.
+
+    Whoever asks for it by name may do so before there are exporters.
+    """
+    if is_once(config.export_failures, automatic=automatic):
+        export_log.tell_once(everywhere=config.export_failures == "once")
 
 
 def _policy(source: PolicySource) -> RetryPolicy:

@@ -27,6 +27,7 @@ SAID = {
     "stall_thresholds": ("500ms,10s,2m,1h", [0.5, 10, 120.0, "1h"], (0.5, 10.0, 120.0, 3600.0)),
     "limits": ("x0.5", "x0.5", "x0.5"),
     "max_models": ("5", 5, 5),
+    "export_failures": ("once", "once", "once"),
 }
 # Of each setting: what is not valid.
 WRONG = {
@@ -40,6 +41,7 @@ WRONG = {
     "stall_thresholds": ["10", "10x", "30s,10s", "10s,10s", "0s", "-5s", "10 s x", "1s;2s"],
     "limits": ["x0", "fast", "idle:", "x-1"],
     "max_models": ["0", "1001", "few"],
+    "export_failures": ["none", "twice"],
 }
 CASES = [(name, value) for name, values in WRONG.items() for value in values]
 

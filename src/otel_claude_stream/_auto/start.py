@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from otel_claude_stream import _guard
 from otel_claude_stream._auto.providers import any_is_set, yield_to_the_application
-from otel_claude_stream._instrumentor import ClaudeStreamInstrumentor
+from otel_claude_stream._instrumentor import ClaudeStreamInstrumentor, tell_export_failures
 
 _log = logging.getLogger("otel_claude_stream")
 
@@ -108,6 +108,7 @@ def _configure(environ: MutableMapping[str, str]) -> None:
         sdk: Any = import_module("opentelemetry.sdk._configuration")
         sdk._OTelSDKConfigurator().configure()  # noqa: SLF001 - made for distributions to build on
     initialize()
+    tell_export_failures()
     yield_to_the_application()
 
 

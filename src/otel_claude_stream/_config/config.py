@@ -23,3 +23,4 @@ class StreamConfig:
     stall_thresholds: tuple[float, ...] = (10.0, 30.0, 60.0, 180.0)
     limits: str = ""
     max_models: int = 20
+    export_failures: str = "auto"

@@ -158,4 +158,14 @@ SETTINGS: tuple[Setting, ...] = (
         "Different model names (and server addresses) on metrics before `other`.",
         whole(1, 1000),
     ),
+    Setting(
+        "export_failures",
+        "word",
+        "auto, once or all",
+        "What OpenTelemetry's OTLP exporters log of exports that fail. `once`: one line in ten minutes, with the "
+        "number of those left out, and nothing of an attempt that may be followed by one that succeeds. `all`: as "
+        "OpenTelemetry has it. `auto`: `once` under auto-instrumentation, `all` where the application's own code "
+        "instruments. A logger at DEBUG is left alone.",
+        one_of("auto", "once", "all"),
+    ),
 )
