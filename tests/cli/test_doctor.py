@@ -71,6 +71,7 @@ def test_where_it_is_not(tmp_path: Path) -> None:
     assert done.returncode == 2, done.stdout
     assert "✓ a plain `python app.py` is instrumented here, by PYTHONPATH" in done.stdout
     assert "did you mean OTEL_CLAUDE_STREAM_DELTAS?" in done.stdout
+    assert "· of exports that fail, its log has one line in ten minutes" in done.stdout
     assert "✗ traces, metrics, logs: http/protobuf to http://127.0.0.1:9: Connection refused" in done.stdout
     assert done.stdout.splitlines()[-1] == "2 errors, 0 warnings"
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from otel_claude_stream._config import declared
+from otel_claude_stream._core.export_failures import ALL
 from otel_claude_stream.cli.doctor_activation import activation
 from otel_claude_stream.cli.doctor_export import exporters
 from otel_claude_stream.cli.doctor_findings import Level, Section, as_json, count, note, worst
@@ -86,7 +87,10 @@ def providers(plain: Probe) -> Section:
         return Section("Providers", (note("not known"),))
     named = f"tracer provider {plain.tracer_provider}, meter provider {plain.meter_provider}"
     exporting = ", ".join(plain.exporters) or "none"
-    return Section("Providers", (note(f"in a plain Python here: {named}; exporters of spans: {exporting}"),))
+    found = [note(f"in a plain Python here: {named}; exporters of spans: {exporting}")]
+    if plain.told_once:
+        found.append(note("of exports that fail, its log has one line in ten minutes", f"for each: {ALL}"))
+    return Section("Providers", tuple(found))
 
 
 def text(sections: Sequence[Section], *, colours: bool) -> str:

@@ -36,6 +36,8 @@ class Probe:
     hooks: int = 0
     unplaced: tuple[str, ...] = ()
     said: str = ""
+    told_once: bool = False
+    """Whether failed exports are one log line in a while."""
 
 
 def probe(
@@ -74,6 +76,7 @@ def main(result: str, urls: Sequence[str]) -> None:
     from opentelemetry import metrics, trace
 
     from otel_claude_stream import ClaudeStreamInstrumentor
+    from otel_claude_stream._telemetry import export_log
 
     active = ClaudeStreamInstrumentor().is_instrumented_by_opentelemetry
     failure, anthropic = "", None
@@ -93,6 +96,7 @@ def main(result: str, urls: Sequence[str]) -> None:
         exporters=tuple(_exporters(tracer_provider)),
         hooks=placed,
         unplaced=tuple(unplaced),
+        told_once=export_log.is_told_once(),
     )
     Path(result).write_text(json.dumps(asdict(found)), encoding="utf-8")
     if not urls:
