@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.activation.harness import environment
+from tests.npm import Package
 
 from otel_claude_stream.cli import autoload, main, path
 from otel_claude_stream.cli.autoload import Environment
@@ -51,6 +52,49 @@ def test_from_python_3_15_on_it_is_a_start_file(packages, capsys, monkeypatch):
     (packages / "otel-claude-stream.pth").write_text("", encoding="utf-8")  # of the Python before an upgrade
     assert main(["autoload", "remove"]) == 0
     assert list(packages.iterdir()) == []
+
+
+PYTHON_3_15 = "pyodide@315.0.0-alpha.2"
+"""CPython 3.15, compiled for Node: the only one that a package index has, as long as no machine brings its own."""
+
+STARTS = """
+import { readFileSync } from "node:fs";
+import { loadPyodide } from "pyodide";
+const { files, values } = JSON.parse(readFileSync(0));
+const found = [];
+for (const value of values) {
+  const python = await loadPyodide({ env: value === null ? {} : { OTEL_CLAUDE_STREAM_AUTO: value } });
+  for (const [path, text] of Object.entries(files)) {
+    python.FS.mkdirTree(path.slice(0, path.lastIndexOf("/")));
+    python.FS.writeFile(path, text);
+  }
+  found.push(JSON.parse(python.runPython(`
+import json, site, sys
+site.addsitedir("/packages")
+ours = sorted(name for name in sys.modules if "otel_claude_stream" in name)
+json.dumps({"version": sys.version_info[:2], "ours": ours, "started": getattr(sys, "started", 0)})
+`)));
+}
+console.log(JSON.stringify(found));
+"""
+
+
+def test_a_real_python_3_15_starts_it_if_the_variable_says_so():
+    """Its own `site` reads the `.start` file. Otherwise that one module is all of ours that it imports."""
+    written = autoload.files(Environment(Path("/packages"), (3, 15), None))
+    package = "/packages/otel_claude_stream"
+    ours = {
+        f"{package}/__init__.py": "",
+        f"{package}/_auto/__init__.py": "",
+        f"{package}/_auto/start.py": "import sys\ndef start():\n    sys.started = getattr(sys, 'started', 0) + 1\n",
+    }
+    given = {
+        "files": ours | {path.as_posix(): text for path, text in written.items()},
+        "values": [None, "false", "true"],
+    }
+    unset, off, on = Package(PYTHON_3_15, "a Python 3.15").run(STARTS, given)
+    assert unset == off == {"version": [3, 15], "ours": ["_otel_claude_stream_autoload"], "started": 0}
+    assert (on["version"], on["started"]) == ([3, 15], 1)
 
 
 def test_a_dry_run_writes_and_deletes_nothing(packages, capsys):

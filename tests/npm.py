@@ -1,0 +1,48 @@
+"""What exists for npm alone, for tests that need it: kept outside of the tree, found again by its version."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+class Package:
+    """A package of npm with its dependencies, and programs that use it.
+
+    Skips the test, and says why, where there is no npm or it cannot get the package.
+    """
+
+    def __init__(self, package: str, what: str) -> None:
+        npm, self._node = shutil.which("npm"), shutil.which("node")
+        if npm is None or self._node is None:
+            pytest.skip(f"there is no npm to get {what} with")
+        name, _, version = package.rpartition("@")
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        self._folder = cache / "otel-claude-stream" / "npm" / name.replace("/", "-") / version
+        if not (self._folder / "node_modules" / name).exists():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(self._folder), package]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+            if done.returncode != 0:
+                pytest.skip(f"npm cannot get {what}: {done.stderr.strip()[-200:]}")
+
+    def run(self, program: str, given: object) -> Any:
+        """What a program of JavaScript prints, given something as its standard input: both as JSON."""
+        done = subprocess.run(
+            [str(self._node), "--input-type=module", "-e", program],
+            cwd=self._folder,
+            input=json.dumps(given),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        # An error in a compiled program is told with all of its source.
+        assert done.returncode == 0, done.stderr[-2000:]
+        return json.loads(done.stdout)
