@@ -61,6 +61,18 @@ def test_the_latest_names_hold_the_same_figures(monkeypatch):
         ]
 
 
+OWN, CONVENTIONS = "claude.stream.chunk.gap", "gen_ai.client.operation.time_per_output_chunk"
+
+
+@pytest.mark.parametrize(("gaps", "without"), [("both", None), ("own", CONVENTIONS), ("gen_ai", OWN)])
+def test_the_waits_between_chunks_are_recorded_where_they_are_wanted(monkeypatch, gaps, without):
+    """Nothing else is different."""
+    everything = play(monkeypatch, SCENES["text"]).metrics()
+    assert {OWN, CONVENTIONS} < set(everything)
+    found = play(monkeypatch, SCENES["text"], gaps=gaps).metrics()
+    assert found == {name: metric for name, metric in everything.items() if name != without}
+
+
 def logged(capture):
     """The log records as the events of a span are shown."""
     (span,) = [span for span in capture.spans() if span["kind"] == "CLIENT"]

@@ -20,6 +20,7 @@ class StreamConfig:
     deltas: str = "coalesce"
     event_budget: int = 96
     metrics: bool = True
+    gaps: str = "both"
     stall_thresholds: tuple[float, ...] = (10.0, 30.0, 60.0, 180.0)
     limits: str = ""
     max_models: int = 20

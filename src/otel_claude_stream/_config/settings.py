@@ -137,6 +137,14 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("metrics", "boolean", "true or false", "False records no metrics.", boolean),
     Setting(
+        "gaps",
+        "word",
+        "both, own or gen_ai",
+        "Where the wait before each chunk is recorded: in `claude.stream.chunk.gap` (`own`), in the conventions' "
+        "`time_per_output_chunk` (`gen_ai`), or in both. Of all that is recorded only this is recorded for each chunk.",
+        one_of("both", "own", "gen_ai"),
+    ),
+    Setting(
         "stall_thresholds",
         "durations",
         "rising durations with their units, such as 10s,30s,60s,180s, or none",

@@ -74,8 +74,9 @@ class Emission:
         if instruments is None:
             return
         add = instruments.buffer.add  # not through `record`: for every gap, a call less
-        add(instruments.chunk_gap, seconds, self.labels, self.context if largest else NO_EXEMPLAR)
-        if self.call.owner != "other":
+        if instruments.chunk_gap is not None:
+            add(instruments.chunk_gap, seconds, self.labels, self.context if largest else NO_EXEMPLAR)
+        if instruments.genai_per_chunk is not None and self.call.owner != "other":
             if self._genai is None:
                 self._genai = self._emitter.genai_labels(self.call, None)
             add(instruments.genai_per_chunk, seconds, self._genai, NO_EXEMPLAR)
@@ -166,7 +167,7 @@ class Emitter:
         self._tracer = tracer
         self._logs = log_events if config.events in {"log", "both"} else None
         self.config = config
-        self.instruments = Instruments(meter, config.semconv) if config.metrics else None
+        self.instruments = Instruments(meter, config.semconv, config.gaps) if config.metrics else None
         self._model = Bounded(config.max_models)
         self._answered = Bounded(config.max_models)  # apart: names of a server must not use up those of the caller
         self._server = Bounded(config.max_models)

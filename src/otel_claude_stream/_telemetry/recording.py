@@ -24,7 +24,8 @@ CHARACTERS_PER_TOKEN = 4
 class Instruments:
     """Every instrument of the schema."""
 
-    def __init__(self, meter: Meter, semconv: str) -> None:
+    def __init__(self, meter: Meter, semconv: str, gaps: str = "both") -> None:
+        """`semconv` and `gaps` are the settings of these names; what they leave out is None."""
         self.buffer = buffer = Buffer()
 
         def histogram(spec: Metric) -> Histogram:
@@ -35,13 +36,13 @@ class Instruments:
 
         self.genai_duration = histogram(schema.GENAI_DURATION)
         self.genai_first_chunk = histogram(schema.GENAI_TIME_TO_FIRST_CHUNK)
-        self.genai_per_chunk = histogram(schema.GENAI_TIME_PER_OUTPUT_CHUNK)
+        self.genai_per_chunk = histogram(schema.GENAI_TIME_PER_OUTPUT_CHUNK) if gaps != "own" else None
         self.token_usage = histogram(schema.GENAI_TOKEN_USAGE) if semconv != "latest" else None
         self.input_tokens = histogram(schema.GENAI_INPUT_TOKENS) if semconv != "released" else None
         self.output_tokens = histogram(schema.GENAI_OUTPUT_TOKENS) if semconv != "released" else None
         self.duration = histogram(schema.DURATION)
         self.first_token = histogram(schema.TIME_TO_FIRST_TOKEN)
-        self.chunk_gap = histogram(schema.CHUNK_GAP)
+        self.chunk_gap = histogram(schema.CHUNK_GAP) if gaps != "gen_ai" else None
         self.longest_silence = histogram(schema.LONGEST_SILENCE)
         self.abort_idle = histogram(schema.ABORT_IDLE)
         self.abort_elapsed = histogram(schema.ABORT_ELAPSED)
