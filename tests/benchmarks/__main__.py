@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.benchmarks import (
     bench_classify,
     bench_events,
+    bench_floor,
     bench_footprint,
     bench_incident,
     bench_policy,
@@ -15,6 +16,7 @@ from tests.benchmarks import (
 for title, bench in (
     ("Per event and per stream", bench_events),
     ("Memory, first event, start", bench_footprint),
+    ("OpenTelemetry's share of these", bench_floor),
     ("The byte clock", bench_reads),
     ("The classifier", bench_classify),
     ("The start of a process", bench_start),

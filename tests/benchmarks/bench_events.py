@@ -38,16 +38,18 @@ def main() -> None:
         if way.startswith(arguments.only):
             base, added = compare(reader(way, chunks(5000)), rounds=arguments.rounds, times=3, settings=real, unit=5000)
             print(f"{'burst':8}{way:14}{base!s:>26}   {added!s:>34}   +1.0 per event", flush=True)
-    for way in WAYS:
-        if way.startswith(arguments.only):
-            clock = SteppedClock()
-            original = _instrumentor.CLOCK
-            _instrumentor.CLOCK = clock
-            base, added = compare(
-                reader(way, chunks(1000), clock.step), rounds=arguments.rounds, times=3, settings=real, unit=1000
-            )
-            _instrumentor.CLOCK = original
-            print(f"{'paced':8}{way:14}{base!s:>26}   {added!s:>34}   +9 per event", flush=True)
+    for name, gaps in (("paced", "both"), ("one", "own")):  # each gap in two histograms, or in one
+        for way in WAYS:
+            if way.startswith(arguments.only):
+                clock = SteppedClock()
+                original = _instrumentor.CLOCK
+                _instrumentor.CLOCK = clock
+                work = reader(way, chunks(1000), clock.step)
+                base, added = compare(
+                    work, rounds=arguments.rounds, times=3, settings={**real, "gaps": gaps}, unit=1000
+                )
+                _instrumentor.CLOCK = original
+                print(f"{name:8}{way:14}{base!s:>26}   {added!s:>34}   +9 per event", flush=True)
     for way in WAYS:
         if way.startswith(arguments.only):
             base, added = compare(reader(way, chunks(10)), rounds=arguments.rounds, times=100, settings=real, unit=1)
