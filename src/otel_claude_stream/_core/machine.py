@@ -150,11 +150,6 @@ class StreamMachine:
         return self.deltas + self.others + self.run.count
 
     @property
-    def content_events(self) -> int:
-        """Events of the message so far; pings, errors and unknown types left out."""
-        return self.events - self.pings
-
-    @property
     def all_characters(self) -> int:
         """Characters of content, those of the run that is being counted up included."""
         return self.characters + self.run.characters

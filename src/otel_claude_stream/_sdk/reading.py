@@ -176,7 +176,7 @@ def _usage(session: StreamSession, usage: object, *, final: bool) -> None:
         reasoning=_tokens(getattr(usage, "output_tokens_details", None), "thinking_tokens"),
         final=final,
     )
-    session.said = session.machine.said(final=final)
+    session.attempts.said = session.machine.said(final=final)
 
 
 def _data(frame: object) -> dict[str, object]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from otel_claude_stream import _guard
 from otel_claude_stream._config import StreamConfig
-from otel_claude_stream._core.call import Attempt, Call, Reply
+from otel_claude_stream._core.call import Call, Reply
 from otel_claude_stream._core.end import End
 from otel_claude_stream._core.endings import Verdict, classify
 from otel_claude_stream._core.facts import Facts, Fault
@@ -27,6 +27,7 @@ from otel_claude_stream._core.recovery.situation import Action, Blocker, Decisio
 from otel_claude_stream._core.stalls import StallWatch
 from otel_claude_stream._core.summary import Summary
 from otel_claude_stream._core.vocabulary import AbortReason, Origin, Outcome, Phase, Stop
+from otel_claude_stream._session.attempts import Attempts, Totals
 from otel_claude_stream._session.handling import Handling
 from otel_claude_stream._telemetry.emitter import Emission
 from otel_claude_stream._telemetry.writing import (
@@ -55,9 +56,6 @@ class StreamSession:
 
     __slots__ = (
         "__weakref__",
-        "_attempt_started",
-        "_attempts",
-        "_before",
         "_broken",
         "_emission",
         "_failed_at",
@@ -73,21 +71,18 @@ class StreamSession:
         "_limits",
         "_lost_wait",
         "_opened_at",
-        "_pending_reply",
         "_recent",
         "_recovered",
-        "_reply",
         "_resumed",
         "_stalls",
-        "_sending",
         "_started",
         "_told",
-        "_unanswered",
         "_wall_offset",
         "anchor",
         "annotate",
         "arrived",
         "asked",
+        "attempts",
         "bytes",
         "call",
         "clock",
@@ -104,7 +99,6 @@ class StreamSession:
         "read_timeout",
         "reads",
         "recovery",
-        "said",
         "seam",
         "stopped_by",
         "waited",
@@ -130,14 +124,7 @@ class StreamSession:
         self._latch = threading.Lock()  # taken once and never released: the first ending wins, in any thread
         self._started = started
         self._wall_offset = wall - started
-        self._attempt_started = started
-        self._attempts: list[Attempt] = []
-        self._sending = True
-        """An attempt is under way that `_attempts` does not have yet, or is about to be once its back-off is over."""
-        self._unanswered = False
-        """A further attempt of the policy has no response yet: `_reply` is that of the one before."""
-        self._before = (0, 0, 0)
-        """Bytes, events and characters of the attempts that are over."""
+        self.attempts = Attempts(started)
         self._broken: tuple[Facts, Verdict] | None = None
         """How the text broke that is being continued: how the stream ends if that fails."""
         self._its_reason: AbortReason | None = None
@@ -149,8 +136,6 @@ class StreamSession:
         self._resumed = False
         self._opened_at: int | None = None
         self._failed_at = 0
-        self._pending_reply: Reply | None = None
-        self._reply: Reply | None = None
         self._head_wait: int | None = None
         self._first_event_at_wait: int | None = None
         self._first_token_wait: int | None = None
@@ -175,8 +160,6 @@ class StreamSession:
         """Says on an exception what had been tried before; set where something was."""
         self.seam: str | None = None
         """How the last continuation fitted."""
-        self.said = (0, 0)
-        """Input tokens (cache included) and output tokens that the attempt under way has said."""
         self.stopped_by: Blocker | None = None
         """The cap of the policy that ended the SDK's own retries."""
         self.held = 0
@@ -206,7 +189,7 @@ class StreamSession:
     # --- The request ---------------------------------------------------------------------------------------------
     def attempt_answered(self, reply: Reply) -> None:
         """An attempt got a response that may lead to a retry."""
-        self._pending_reply = reply
+        self.attempts.pending = reply
 
     def spend(self) -> bool:
         """Take a retry of the SDK's own loop out of the budget; False if there is none left."""
@@ -215,43 +198,23 @@ class StreamSession:
     @property
     def answered(self) -> bool:
         """Whether the attempt under way got a response, of whatever status, that has not been told yet."""
-        return self._pending_reply is not None
+        return self.attempts.pending is not None
 
     def attempt_failed(self, delay: float, end: End | None) -> None:
         """The SDK gave an attempt up and sleeps `delay` seconds before the next."""
         now = self.clock()
-        reply, self._pending_reply = self._pending_reply, None
+        reply = self.attempts.take_pending()
         facts = self._facts(end or End(Stop.RAISED), now, reply, opened=False)
         reason = classify(facts, self._limits).reason or AbortReason.STREAM_ERROR
         self._emission.sent(reply.status if reply is not None else None, self._layer)
-        attempt = self._over(now, "sdk", reply, reason, delay)
-        self._attempt_started = now + int(max(delay, 0.0) * _NS)
+        attempt = self.attempts.end(now, "sdk", reply, reason, self._totals, delay=delay)
         self._emission.retried(reason.value, delay, "sdk", Action.RETRY.value)
         self.machine.own("retry", now, retry_detail(attempt))
 
-    def _over(
-        self, now: int, layer: str, reply: Reply | None, reason: AbortReason | None, delay: float | None = None
-    ) -> Attempt:
-        """The attempt that is under way is over."""
+    @property
+    def _totals(self) -> Totals:
         machine = self.machine
-        done = self._before
-        self._before = (self.bytes, machine.events, machine.all_characters)
-        said_input, said_output = self.said
-        self.said = (0, 0)
-        attempt = Attempt(
-            number=len(self._attempts) + 1,
-            started=self._attempt_started,
-            ended=now,
-            layer=layer,
-            reply=reply,
-            reason=reason,
-            delay=delay,
-            characters=self._before[2] - done[2],
-            input_tokens=said_input,
-            output_tokens=said_output,
-        )
-        self._attempts.append(attempt)
-        return attempt
+        return Totals(self.bytes, machine.events, machine.all_characters)
 
     @property
     def _layer(self) -> str:
@@ -261,7 +224,7 @@ class StreamSession:
     @property
     def requests(self) -> int:
         """HTTP requests sent so far."""
-        return len(self._attempts) + self._sending
+        return self.attempts.sent
 
     @property
     def acts(self) -> bool:
@@ -278,17 +241,18 @@ class StreamSession:
         """An attempt failed. What is done about it; if another follows, it is counted as begun."""
         now = self.clock()
         layer = self._layer
-        reply = self._pending_reply if before_response else self._reply
+        attempts = self.attempts
+        reply = attempts.pending if before_response else attempts.reply
         facts = self._facts(end, now, reply, opened=not before_response)
         verdict = classify(facts, self._limits)
         decision = self._decide(facts, verdict, reply, now, before_response=before_response)
-        later = before_response and self._reply is not None
+        later = before_response and attempts.reply is not None
         if decision.action is Action.GIVE_UP:
             if later:
                 self._broken = self._broken or (facts, verdict)
                 self._sent(layer)
-                self._over(now, "policy", reply, verdict.reason)
-                self._sending = False
+                attempts.end(now, "policy", reply, verdict.reason, self._totals)
+                attempts.give_up()
             self._its_reason = verdict.reason
             return decision
         if before_response:
@@ -296,10 +260,9 @@ class StreamSession:
         if decision.action is Action.RESUME and self._broken is None:
             self._broken = (facts, verdict)
         reason = (verdict.reason or AbortReason.STREAM_ERROR).value
-        self._over(now, "policy", reply, verdict.reason, decision.delay)
+        attempts.end(now, "policy", reply, verdict.reason, self._totals, delay=decision.delay)
+        attempts.follow()
         self._failed_at = now
-        self._unanswered = True
-        self._attempt_started = now + int(max(decision.delay, 0.0) * _NS)
         self._emission.retried(reason, decision.delay, "policy", decision.action.value)
         if self._recovered != Action.RESUME.value:
             self._recovered = decision.action.value
@@ -309,16 +272,15 @@ class StreamSession:
 
     def _sent(self, layer: str) -> None:
         """The request that is under way failed, with the response that is pending or with none."""
-        reply, self._pending_reply = self._pending_reply, None
+        reply = self.attempts.take_pending()
         self._emission.sent(reply.status if reply is not None else None, layer)
 
     def refused(self) -> None:
         """The request of a continuation was refused for its form; another form follows at once."""
         now = self.clock()
-        reply = self._pending_reply
+        reply = self.attempts.pending
         self._sent("policy")
-        self._over(now, "policy", reply, AbortReason.REQUEST_REJECTED, 0.0)
-        self._attempt_started = now
+        self.attempts.end(now, "policy", reply, AbortReason.REQUEST_REJECTED, self._totals, delay=0.0)
 
     def last_failure(self, decision: Decision) -> str:
         """The last failure and what was decided, in words for whoever reads the exception."""
@@ -336,7 +298,7 @@ class StreamSession:
         self, facts: Facts, verdict: Verdict, reply: Reply | None, now: int, *, before_response: bool
     ) -> Decision:
         handling = self._handling
-        attempt = len(self._attempts) + 1
+        attempt = len(self.attempts.over) + 1
         decision = handling.decide(
             facts,
             verdict,
@@ -363,7 +325,7 @@ class StreamSession:
         now = self.clock()
         self.seam = seam
         self.machine.own(
-            "resume", now, seam_detail(len(self._attempts) + 1, attempt_strategy, seam, self.machine.delivered.text)
+            "resume", now, seam_detail(len(self.attempts.over) + 1, attempt_strategy, seam, self.machine.delivered.text)
         )
         if fits:
             self._resumed = True
@@ -372,9 +334,7 @@ class StreamSession:
     def opened(self, reply: Reply) -> None:
         """The response whose body is the stream is there."""
         now = self.clock()
-        self._pending_reply = None
-        self._unanswered = False
-        self._reply = reply
+        self.attempts.opened(reply)
         self._opened_at = now
         if self._head_wait is None:
             self._head_wait = now - self._started
@@ -389,7 +349,7 @@ class StreamSession:
     @property
     def is_open(self) -> bool:
         """Whether a response came."""
-        return self._reply is not None
+        return self.attempts.reply is not None
 
     # --- Reading -------------------------------------------------------------------------------------------------
     def on_wait(self, waited: int, now: int) -> None:
@@ -511,7 +471,9 @@ class StreamSession:
         if self._stalls.passed(self.waited - self.progress):
             self._stalled(self.waited - self.progress, now)
         machine.settle(self.arrived)
-        facts = self._facts(end, now, self._reply or self._pending_reply, opened=self._reply is not None)
+        attempts = self.attempts
+        reply = attempts.last_reply
+        facts = self._facts(end, now, reply, opened=self.is_open)
         try:
             verdict = classify(facts, self._limits)
         except Exception as error:  # noqa: BLE001 - a stream without a reason is better than one without an end
@@ -521,24 +483,23 @@ class StreamSession:
         if self._broken is not None and given_up:
             broken, verdict = self._broken
             facts = replace(broken, elapsed=facts.elapsed)
-        reply = self._reply or self._pending_reply
         if verdict.outcome is Outcome.FAILED and not self._told:
             self._last_decision(facts, verdict, reply, now)
         if verdict.reason is not None:
             machine.own("abort", now, abort_detail(facts, verdict))
-        if self._sending and now >= self._attempt_started:  # else the caller left in the back-off: nothing was sent
-            unanswered = self._reply is None or self._unanswered
-            its_reply = self._pending_reply if unanswered else reply
+        if attempts.is_under_way(now):
+            unanswered = attempts.is_unanswered
+            its_reply = attempts.pending if unanswered else reply
             failed = verdict.reason if unanswered or verdict.outcome is Outcome.FAILED else None
             failed = self._its_reason if given_up else failed
             if unanswered:
                 self._emission.sent(its_reply.status if its_reply is not None else None, self._layer)
-            self._over(now, self._layer, its_reply, failed)
+            attempts.end(now, self._layer, its_reply, failed, self._totals)
         self._emission.finish(self._summary(end, facts, verdict, reply, now), self.wall)
 
     def _last_decision(self, facts: Facts, verdict: Verdict, reply: Reply | None, now: int) -> None:
         try:
-            self._decide(facts, verdict, reply, now, before_response=self._reply is None)
+            self._decide(facts, verdict, reply, now, before_response=not self.is_open)
         except Exception as error:  # noqa: BLE001 - as for the classifier
             _guard.report("decide", error)
 
@@ -550,7 +511,7 @@ class StreamSession:
             verdict=verdict,
             machine=self.machine,
             entries=self.machine.journal.entries(),
-            attempts=tuple(self._attempts),
+            attempts=tuple(self.attempts.over),
             reply=reply,
             ended=now,
             read="events" if self.decoded else ("bytes" if self.reads else "none"),
@@ -581,7 +542,7 @@ class StreamSession:
     def _facts(self, end: End, now: int, reply: Reply | None, *, opened: bool) -> Facts:
         machine = self.machine
         silence = self._silence(now, opened=opened)
-        bytes_before, events_before, _ = self._before
+        came = self.attempts.of_this_one(self._totals)
         held = self.held > 0
         return Facts(
             stop=end.stop,
@@ -600,12 +561,12 @@ class StreamSession:
             message_start=machine.message_start or held,
             message_delta=machine.message_delta,
             message_stop=machine.message_stop,
-            events=machine.events - events_before + self.held,
-            content_events=max(0, machine.content_events - events_before + self.held),
+            events=came.events + self.held,
+            content_events=max(0, came.events - machine.pings + self.held),
             pings=machine.pings,
-            bytes=self.bytes - bytes_before,
+            bytes=came.bytes,
             elapsed=(now - self._started) / _NS,
-            head=((self._opened_at if opened and self._opened_at is not None else now) - self._attempt_started) / _NS,
+            head=((self._opened_at if opened and self._opened_at is not None else now) - self.attempts.started) / _NS,
             silence=silence / _NS,
             no_progress=(self.waited - self.progress) / _NS,
             longest_earlier_silence=self.longest / _NS,
@@ -613,7 +574,7 @@ class StreamSession:
             bytes_last_5s=self._recent.within(now, self.arrived, self.bytes),
             reads=self.reads,
             read_timeout=self.read_timeout,
-            last_attempt=(now - self._attempt_started) / _NS,
+            last_attempt=(now - self.attempts.started) / _NS,
         )
 
     def _phase(self, *, held: bool) -> Phase:
@@ -623,7 +584,7 @@ class StreamSession:
     def _silence(self, now: int, *, opened: bool) -> int:
         """How long the reader had been waiting at its end; 0 if the caller had bytes to work on."""
         if not opened:
-            return max(0, now - self._attempt_started)
+            return max(0, now - self.attempts.started)
         if self.asked > self.arrived:  # somebody else ended it, while its reader waits
             return max(0, now - self.asked)
         return self._last_wait

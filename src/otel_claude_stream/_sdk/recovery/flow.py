@@ -148,7 +148,7 @@ class Recovery:
         """The usage of a `message_start` that may never be handed on."""
         usage = (data.get("message") or {}).get("usage") or {}
         names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-        self.session.said = sum(value for name in names if isinstance(value := usage.get(name), int)), 0
+        self.session.attempts.said = sum(value for name in names if isinstance(value := usage.get(name), int)), 0
 
     def _released_with(self, frame: Any) -> Iterable[Any]:
         return chain(self.release(), (frame,))
