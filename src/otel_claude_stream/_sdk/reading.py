@@ -99,10 +99,12 @@ def _read_other(session: StreamSession, event: object, kind: object, gap: int) -
         _keep_other(session.kept, event, kind)
     if kind == "content_block_start":
         block = getattr(event, "content_block", None)
-        machine.block_start(_index(event), str(getattr(block, "type", "")), at, gap)
+        block_type = str(getattr(block, "type", ""))
+        machine.block_start(_index(event), block_type, at, gap)
+        plain = block_type == "text"  # to ask it for what it does not have costs more than all the rest
         machine.begins_with(
             _length(getattr(block, "text", None)),
-            thinking=bool(getattr(block, "thinking", None) or getattr(block, "signature", None)),
+            thinking=not plain and bool(getattr(block, "thinking", None) or getattr(block, "signature", None)),
             citations=bool(getattr(block, "citations", None)),
         )
     elif kind == "content_block_stop":
