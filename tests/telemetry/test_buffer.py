@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 
 import pytest
@@ -95,24 +94,6 @@ def test_threads_that_add_and_collect_lose_nothing():
     assert len(sink.recorded) == 4000
 
 
-def test_in_a_forked_child_it_is_empty():
-    """What waited there is the parent's to record (`tests/lifecycle` forks)."""
-    sink, buffer = Sink(), Buffer()
-    buffer.add(sink, 1, A, NO_EXEMPLAR)
-    module._after_fork()
-    buffer.flush()
-    assert sink.recorded == []
-
-
-def test_buffers_are_not_kept():
-    before = len(module._all)
-    buffer = Buffer()
-    assert len(module._all) == before + 1
-    del buffer
-    gc.collect()
-    assert len(module._all) <= before
-
-
 @pytest.mark.parametrize("collect", ["get_metrics_data", "shutdown"])
 def test_every_way_to_collect_records_first(collect):
     """A reader that is asked, and a provider that is shut down with everything still waiting."""
@@ -141,6 +122,29 @@ def test_every_way_to_collect_records_first(collect):
     finally:
         instrumentor.uninstrument()
     assert {"claude.stream.duration", "claude.stream.requests", "gen_ai.client.token.usage"} <= set(found)
+
+
+def test_an_sdk_that_is_instrumented_anew_is_collected_too():
+    """The meter is the same one, and keeps the callback of the first time."""
+    reader = InMemoryMetricReader()
+    providers = {"tracer_provider": TracerProvider(), "meter_provider": MeterProvider([reader])}
+    instrumentor = ClaudeStreamInstrumentor()
+    for number in (1, 2):
+        instrumentor.instrument(**providers)
+        try:
+            read(API(MESSAGE))
+            found = reader.get_metrics_data()
+        finally:
+            instrumentor.uninstrument()
+        (count,) = (
+            point.count
+            for resource in found.resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+            if metric.name == "claude.stream.duration"
+            for point in metric.data.data_points
+        )
+        assert count == number
 
 
 def test_what_waits_is_recorded_after_uninstrument(monkeypatch):

@@ -17,7 +17,8 @@ from otel_claude_stream._session import Handling
 _budgets = RetryBudgets(threading.RLock)
 """One a process: every instrumentation and every client draws on the same."""
 
-os.register_at_fork(after_in_child=_budgets.reset)
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_budgets.reset)
 
 
 class BudgetTokens:

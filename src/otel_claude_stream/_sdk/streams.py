@@ -36,7 +36,8 @@ class OpenStreams:
         self._thresholds: tuple[float, ...] = ()
         self._exit_registered = False
         self._child_looked_at = False
-        os.register_at_fork(after_in_child=self._after_fork)
+        if hasattr(os, "register_at_fork"):  # not on Windows
+            os.register_at_fork(after_in_child=self._after_fork)
 
     def add(self, session: StreamSession) -> None:
         """A stream was opened."""

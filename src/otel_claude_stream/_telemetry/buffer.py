@@ -8,7 +8,6 @@ so values wait until then, or until there are `MOST` of them.
 from __future__ import annotations
 
 import os
-import weakref
 from collections import deque
 from typing import Any, Final, Protocol
 
@@ -37,14 +36,13 @@ class Sink(Protocol):
 
 
 class Buffer:
-    """What waits to be recorded, for the instruments of one meter. From any thread, and inside a finalizer."""
+    """What waits to be recorded. From any thread, and inside a finalizer."""
 
-    __slots__ = ("__weakref__", "_waiting")
+    __slots__ = ("_waiting",)
 
     def __init__(self) -> None:
         # Appending and taking from an end are atomic: no lock that a finalizer could meet while it is held.
         self._waiting: deque[tuple[Sink, float, Labels, Context]] = deque()
-        _all.add(self)
 
     def add(self, sink: Sink, value: float, labels: Labels, context: Context) -> None:
         """Put a measurement down. `labels` must not change any more."""
@@ -71,17 +69,14 @@ class Buffer:
         for sink, value, labels in sums.values():
             sink.now(value, labels, NO_EXEMPLAR)
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Nothing waits any more: in a forked child it is the parent's to record."""
         self._waiting.clear()
 
 
-_all: weakref.WeakSet[Buffer] = weakref.WeakSet()
+BUFFER: Final = Buffer()
+"""One a process, whatever meters there are: an SDK that is instrumented anew gets its instruments from the same meter,
+which keeps the callbacks of the first ones and drops the second."""
 
-
-def _after_fork() -> None:
-    """In a child: what waits is the parent's to record."""
-    for buffer in list(_all):
-        buffer._forget()  # noqa: SLF001 - the same module
-
-
-os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=BUFFER.forget)

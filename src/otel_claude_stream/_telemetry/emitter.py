@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
@@ -16,7 +16,7 @@ from otel_claude_stream._core.summary import Summary
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema, zeros
-from otel_claude_stream._telemetry.buffer import NO_EXEMPLAR, Labels
+from otel_claude_stream._telemetry.buffer import BUFFER, NO_EXEMPLAR, Labels
 from otel_claude_stream._telemetry.instruments import Bounded, is_live, observe
 from otel_claude_stream._telemetry.logs import LogEvents
 from otel_claude_stream._telemetry.recording import EndLabels, Instruments, record_end
@@ -73,7 +73,7 @@ class Emission:
         instruments = self._instruments
         if instruments is None:
             return
-        add = instruments.buffer.add  # not through `record`: for every gap, a call less
+        add = BUFFER.add  # not through `record`: for every gap, a call less
         if instruments.chunk_gap is not None:
             add(instruments.chunk_gap, seconds, self.labels, self.context if largest else NO_EXEMPLAR)
         if instruments.genai_per_chunk is not None and self.call.owner != "other":
@@ -139,6 +139,17 @@ class Emission:
             self.span.end()
 
 
+def _flushed(read: Callable[[], Iterable[tuple[float, Labels]]]) -> Callable[[], Iterable[tuple[float, Labels]]]:
+    """`read`, with all that waits recorded before: observed instruments are asked before the others are collected."""
+
+    @_guard.guarded("collected", ())
+    def flushed() -> Iterable[tuple[float, Labels]]:
+        BUFFER.flush()
+        return read()
+
+    return flushed
+
+
 class OpenStreams(Protocol):
     """What is asked about the open streams when metrics are collected: a value for each set of labels."""
 
@@ -175,25 +186,10 @@ class Emitter:
         self._outcomes: dict[tuple[int, Outcome], Labels] = {}  # keyed by the identity of a dict that `_labels` keeps
         self._on_span = config.events in {"span", "both"}
         if config.metrics:
-            observe(meter, schema.ACTIVE, self._collected(streams.counts))
+            observe(meter, schema.ACTIVE, _flushed(streams.counts))
             observe(meter, schema.OLDEST_AGE, streams.ages)
             if budgets is not None:
                 observe(meter, schema.RETRY_BUDGET, budgets)
-
-    def _collected(self, read: Callable[[], Iterable[tuple[float, Labels]]]) -> Callable[[], Any]:
-        """`read`, and all that waits is recorded before: for the instrument that is asked first at a collection."""
-
-        @_guard.guarded("collected", ())
-        def flushed() -> Iterable[tuple[float, Labels]]:
-            self.flush()
-            return read()
-
-        return flushed
-
-    def flush(self) -> None:
-        """Record the measurements that wait."""
-        if self.instruments is not None:
-            self.instruments.buffer.flush()
 
     def labels(self, call: Call) -> Labels:
         """The two labels of all our metrics, bounded. One dict a pair, so that up and down are identical."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
-from otel_claude_stream._telemetry.buffer import NO_EXEMPLAR, Buffer, Labels
+from otel_claude_stream._telemetry.buffer import BUFFER, NO_EXEMPLAR, Labels
 from otel_claude_stream._telemetry.spec import Metric
 
 if TYPE_CHECKING:
@@ -36,12 +36,11 @@ class Bounded:
 class Histogram:
     """One histogram of the schema, under one or two names."""
 
-    __slots__ = ("_buffer", "_instruments")
+    __slots__ = ("_instruments",)
 
     additive: Final = False
 
-    def __init__(self, meter: Meter, spec: Metric, names: Iterable[str], buffer: Buffer) -> None:
-        self._buffer = buffer
+    def __init__(self, meter: Meter, spec: Metric, names: Iterable[str]) -> None:
         self._instruments = [
             meter.create_histogram(
                 name, unit=spec.unit, description=spec.doc, explicit_bucket_boundaries_advisory=list(spec.buckets)
@@ -51,7 +50,7 @@ class Histogram:
 
     def record(self, value: float, labels: Labels, context: Context = NO_EXEMPLAR) -> None:
         """Record one value, soon; a `context` with the stream's span makes it an exemplar."""
-        self._buffer.add(self, value, labels, context)
+        BUFFER.add(self, value, labels, context)
 
     def now(self, value: float, labels: Labels, context: Context) -> None:
         """Record one value."""
@@ -62,17 +61,16 @@ class Histogram:
 class Counter:
     """One counter of the schema."""
 
-    __slots__ = ("_buffer", "_instrument")
+    __slots__ = ("_instrument",)
 
     additive: Final = True
 
-    def __init__(self, meter: Meter, spec: Metric, buffer: Buffer) -> None:
-        self._buffer = buffer
+    def __init__(self, meter: Meter, spec: Metric) -> None:
         self._instrument = meter.create_counter(spec.name, unit=spec.unit, description=spec.doc)
 
     def add(self, amount: int, labels: Labels, context: Context = NO_EXEMPLAR) -> None:
         """Add to the series of these labels, soon; with an amount of zero, make it exist."""
-        self._buffer.add(self, amount, labels, context)
+        BUFFER.add(self, amount, labels, context)
 
     def now(self, value: float, labels: Labels, context: Context = NO_EXEMPLAR) -> None:
         """Add to the series of these labels."""

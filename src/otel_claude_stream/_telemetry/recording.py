@@ -9,7 +9,7 @@ from otel_claude_stream._core.summary import Summary
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
-from otel_claude_stream._telemetry.buffer import Buffer, Labels
+from otel_claude_stream._telemetry.buffer import Labels
 from otel_claude_stream._telemetry.instruments import Counter, Histogram, names
 from otel_claude_stream._telemetry.spec import Metric
 
@@ -26,13 +26,12 @@ class Instruments:
 
     def __init__(self, meter: Meter, semconv: str, gaps: str = "both") -> None:
         """`semconv` and `gaps` are the settings of these names; what they leave out is None."""
-        self.buffer = buffer = Buffer()
 
         def histogram(spec: Metric) -> Histogram:
-            return Histogram(meter, spec, names(spec, semconv), buffer)
+            return Histogram(meter, spec, names(spec, semconv))
 
         def counter(spec: Metric) -> Counter:
-            return Counter(meter, spec, buffer)
+            return Counter(meter, spec)
 
         self.genai_duration = histogram(schema.GENAI_DURATION)
         self.genai_first_chunk = histogram(schema.GENAI_TIME_TO_FIRST_CHUNK)
