@@ -69,8 +69,7 @@ def test_the_application_is_not_slowed_and_loses_nothing(start, backend):
         assert refused_more, "the application's own spans were not refused"
         app.flush()
     expected = 1 + len(before) + len(during)
-    assert eventually(lambda: len(streams(backend)) >= expected, 30)
-    assert len(set(streams(backend))) == expected
+    assert eventually(lambda: len(set(streams(backend))) == expected, 30)
     assert statistics.median(during) < 2 * statistics.median(before) + 0.05
 
 
@@ -92,6 +91,6 @@ def test_the_application_survives_a_gateway_that_is_gone(start, backend):
         during = [timed(app, api.url) for _ in range(10)]
         collector.start()
         app.flush()
-    assert eventually(lambda: len(streams(backend)) >= 21, 30)
-    assert len(set(streams(backend))) == 21
+    # Each of them: what was on its way out as the gateway was killed may come twice.
+    assert eventually(lambda: len(set(streams(backend))) == 21, 30)
     assert statistics.median(during) < 2 * statistics.median(before) + 0.05
