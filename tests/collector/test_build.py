@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -99,7 +100,6 @@ def test_without_go_and_collector_it_says_what_to_do(build, alone, monkeypatch, 
 
 
 GO = """\
-#!{python}
 import json, os, pathlib, sys, time
 here = pathlib.Path({folder!r})
 if sys.argv[1] == "env":
@@ -128,7 +128,10 @@ status:
 def fake_go(folder, fails=""):
     program = folder / "bin" / "go"
     program.parent.mkdir(exist_ok=True)
-    program.write_text(GO.format(python=sys.executable, folder=str(folder), metadata=METADATA, fails=fails))
+    source = program.with_suffix(".py")
+    source.write_text(GO.format(folder=str(folder), metadata=METADATA, fails=fails))
+    # Through a shell: the first line of a script cannot name an interpreter in a folder with a space.
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(source))} "$@"\n')
     program.chmod(0o755)
 
 
