@@ -69,11 +69,11 @@ class Counter:
         self._instrument = meter.create_counter(spec.name, unit=spec.unit, description=spec.doc)
 
     def add(self, amount: int, labels: Labels, context: Context = NO_EXEMPLAR) -> None:
-        """Add to the series of these labels, soon; with an amount of zero, make it exist."""
+        """Add to the series of these labels, soon."""
         BUFFER.add(self, amount, labels, context)
 
     def now(self, value: float, labels: Labels, context: Context = NO_EXEMPLAR) -> None:
-        """Add to the series of these labels."""
+        """Add to the series of these labels; with an amount of zero, make it exist."""
         self._instrument.add(value, labels, context)
 
 
