@@ -1,4 +1,4 @@
-"""The instrumentor: reads the settings, builds the emitter, puts the hooks in and out."""
+"""The instrumentor: reads the settings, puts the hooks in and out."""
 
 from __future__ import annotations
 
@@ -6,35 +6,27 @@ import logging
 import os
 import random
 import sys
-import threading
 import time
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
-from typing import Any, cast
+from collections.abc import Collection, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
 
-from opentelemetry._logs import get_logger
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
-from opentelemetry.metrics import get_meter
-from opentelemetry.trace import get_tracer
 
 from otel_claude_stream import _guard
-from otel_claude_stream._config import Declared, Problem, Severity, StreamConfig, declared, load
-from otel_claude_stream._config.policy import PolicySource, kill_switched, lifted, override, policy_source
+from otel_claude_stream._config import Declared, Problem, StreamConfig, declared, load
+from otel_claude_stream._config.policy import override, policy_source
 from otel_claude_stream._core.export_failures import is_once
-from otel_claude_stream._core.limits import KNOWN_LIMITS, parse_limits
-from otel_claude_stream._core.recovery.policy import Mode, RetryPolicy
 from otel_claude_stream._sdk.hooks import Hooks
-from otel_claude_stream._sdk.policies import Policies
+from otel_claude_stream._sdk.late import LateWatch
 from otel_claude_stream._sdk.streams import OpenStreams
-from otel_claude_stream._sdk.watching import Watch
 from otel_claude_stream._telemetry import export_log
-from otel_claude_stream._telemetry.emitter import Emitter
-from otel_claude_stream._telemetry.logs import LogEvents
-from otel_claude_stream.version import __version__
+
+if TYPE_CHECKING:
+    from otel_claude_stream._sdk.watching import Watch
 
 _log = logging.getLogger("otel_claude_stream")
 
-SCOPE = "otel_claude_stream"
 INSTRUMENTS = ("anthropic >= 0.50, < 3",)
 
 _POLICY = "retry_policy"
@@ -130,35 +122,19 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
             return
         self._in_force = merged
 
-        def watch() -> Watch:
-            policy = _policy(source)
-            policies = Policies(
-                lifted(policy),
-                override=override.current_override,
-                killed=lambda: kill_switched(os.environ, policy.kill_switch),
-                clock=clock,
-                chance=chance,
-            )
-            emitter = Emitter(
-                get_tracer(SCOPE, __version__, tracer_provider),
-                get_meter(SCOPE, __version__, meter_provider),
-                LogEvents(get_logger(SCOPE, __version__, logger_provider)),
-                merged,
-                _streams,
-                budgets=policies.left if policies.active else None,
-            )
-            _guard.on_report(emitter.internal_error)
-            limits = parse_limits(merged.limits) if merged.limits else KNOWN_LIMITS
-            told = _with_watchdog(merged, policy)
-            if told is not merged:
-                _streams.tell_stalls(told.stall_thresholds)
-            return Watch(emitter, told, limits, _streams, policies, monotonic=clock)
-
         clock, chance = CLOCK, CHANCE
+
+        def watch() -> Watch:
+            from otel_claude_stream._assembly import Plan, assemble
+
+            return assemble(
+                Plan(merged, source, _streams, clock, chance, tracer_provider, meter_provider, logger_provider)
+            )
+
         override.use(source)
         _streams.forget_labels()
         _streams.tell_stalls(merged.stall_thresholds)
-        _hooks.install(cast("Watch", _LateWatch(watch)))
+        _hooks.install(cast("Watch", LateWatch(watch)), _import_the_rest)
 
     def _uninstrument(self, **_: Any) -> None:
         try:
@@ -171,6 +147,12 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
         finally:
             self._in_force = None
             _guard.on_report(None)
+
+
+@_guard.guarded("instrument", default=None)
+def _import_the_rest() -> None:
+    """What works on streams: with the SDK, so that no first call waits for it, and not without."""
+    import_module("otel_claude_stream._assembly")
 
 
 def tell_export_failures() -> None:
@@ -189,28 +171,11 @@ def _tell_export_failures(config: StreamConfig, *, automatic: bool) -> None:
         export_log.tell_once(everywhere=config.export_failures == "once")
 
 
-def _policy(source: PolicySource) -> RetryPolicy:
-    """The policy of the process. Any error is one log, and means that streams are observed."""
-    policy, problems = source.load()
-    for severity, tell, meaning in _TOLD:
-        if found := [str(problem) for problem in problems if problem.severity is severity]:
-            tell("otel-claude-stream: %s%s", "\n  ".join(found), meaning)
-    return policy
+def _check_limits(text: str) -> object:
+    """Raises `ValueError` if the setting `limits` does not say any."""
+    from otel_claude_stream._core.limits import parse_limits
 
-
-def _with_watchdog(config: StreamConfig, policy: RetryPolicy) -> StreamConfig:
-    """The settings, with what a watchdog that only observes would give up told as a stall."""
-    watchdog = policy.watchdog
-    limits = {x for x in (watchdog.silence, watchdog.no_progress) if x is not None}
-    if policy.mode is not Mode.OBSERVE or limits <= set(config.stall_thresholds):
-        return config
-    return replace(config, stall_thresholds=tuple(sorted(limits | set(config.stall_thresholds))))
-
-
-_TOLD = (
-    (Severity.ERROR, _log.error, "\n  the retry policy is not used: streams are observed, nothing is retried"),
-    (Severity.WARNING, _log.warning, ""),
-)
+    return parse_limits(text)
 
 
 def _section(handed_over: Mapping[str, object] | None) -> Mapping[str, object]:
@@ -225,55 +190,10 @@ def _settings(
 ) -> tuple[StreamConfig, tuple[Problem, ...]]:
     """Code over configuration file over environment over defaults; a `config` given in code replaces the last three."""
     if config is not None:
-        return load({}, said, base=config, check_limits=parse_limits)
+        return load({}, said, base=config, check_limits=_check_limits)
     section = _section(section)
     if not section:
-        return load(os.environ, said, check_limits=parse_limits)
-    base, problems = load(os.environ, section, check_limits=parse_limits, source=declared.VARIABLE)
-    merged, more = load({}, said, base=base, check_limits=parse_limits)
+        return load(os.environ, said, check_limits=_check_limits)
+    base, problems = load(os.environ, section, check_limits=_check_limits, source=declared.VARIABLE)
+    merged, more = load({}, said, base=base, check_limits=_check_limits)
     return merged, problems + more
-
-
-class _LateWatch:
-    """Stands for the watch until the first call that a hook sees.
-
-    By then the application has set its providers, and a process that never streams has paid for no instruments.
-    """
-
-    def __init__(self, make: Callable[[], Watch]) -> None:
-        self._make = make
-        # Re-entrant: a garbage collection while the watch is made may close a stream that somebody dropped, by a hook.
-        self._lock = threading.RLock()
-        self._watch: Watch | _Unwatched | None = None
-        self._making = False
-
-    def __getattr__(self, name: str) -> Any:
-        with self._lock:
-            if self._making:
-                return getattr(_Unwatched(), name)
-            if self._watch is None:
-                self._watch = self._made()
-        found = getattr(self._watch, name)
-        setattr(self, name, found)  # from now on without this method
-        return found
-
-    def _made(self) -> Watch | _Unwatched:
-        self._making = True
-        try:
-            return self._make()
-        except Exception as error:  # noqa: BLE001 - the boundary: a wrong provider, given in code
-            _guard.report("instrument", error)
-            return _Unwatched()
-        finally:
-            self._making = False
-
-
-class _Unwatched:
-    """What goes around the hooks if there is no watch: nothing."""
-
-    def __getattr__(self, _: str) -> Any:
-        return _call
-
-
-def _call(wrapped: Callable[..., Any], _: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return wrapped(*args, **kwargs)

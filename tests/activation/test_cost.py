@@ -80,3 +80,44 @@ def test_no_way_imports_the_sdk():
     assert "otel_claude_stream._instrumentor" in started
     assert not {"anthropic", "httpx", "httpx2", "otel_claude_stream.testing", "otel_claude_stream.cli"} & started
     assert not {name for name in started if name.startswith("opentelemetry.sdk")}  # without exporters, none of it
+
+
+HANDLES_STREAMS = {f"otel_claude_stream.{name}" for name in ("_assembly", "_sdk.watching", "_session", "_core.machine")}
+
+
+def test_what_handles_streams_comes_with_the_sdk():
+    """A process without the SDK pays for the hooks alone; one with it does not wait for the rest in its first call."""
+    assert not HANDLES_STREAMS & modules(sys.executable, PYTHONPATH=path_folder())
+    for first, then in (("anthropic", "instrument()"), ("instrument()", "anthropic")):
+        steps = {
+            "anthropic": "import anthropic",
+            "instrument()": "import otel_claude_stream as o; o.ClaudeStreamInstrumentor().instrument()",
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", f"{steps[first]}\n{steps[then]}\n{MODULES}"],
+            env=environment(""), capture_output=True, text=True, check=True, timeout=TIMEOUT,
+        )  # fmt: skip
+        assert set(json.loads(done.stdout)) >= HANDLES_STREAMS, (first, then)
+
+
+def test_a_package_that_cannot_handle_streams_leaves_the_application_alone():
+    """Of a broken installation, say: the SDK is imported and works, and one line says that it is not watched."""
+    code = """
+import sys
+sys.modules["otel_claude_stream._assembly"] = None  # an import of it raises
+import otel_claude_stream
+otel_claude_stream.ClaudeStreamInstrumentor().instrument()
+import anthropic
+client = anthropic.Anthropic(api_key="test", base_url="http://127.0.0.1:1", max_retries=0)
+try:
+    client.messages.create(model="m", max_tokens=1, messages=[{"role": "user", "content": "hi"}], stream=True)
+except anthropic.APIConnectionError:
+    print("as without it")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment("", OTEL_CLAUDE_STREAM_STRICT=""), capture_output=True, text=True, timeout=TIMEOUT, check=True,
+    )  # fmt: skip
+    assert done.stdout == "as without it\n"
+    (line,) = done.stderr.splitlines()
+    assert "otel-claude-stream failed in instrument" in line

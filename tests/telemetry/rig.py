@@ -20,7 +20,7 @@ import anthropic
 import anyio
 from anthropic import _base_client
 
-from otel_claude_stream import ClaudeStreamInstrumentor, _instrumentor
+from otel_claude_stream import ClaudeStreamInstrumentor, _assembly, _instrumentor
 from otel_claude_stream._sdk import policies
 from otel_claude_stream._sdk.recovery import async_driver, sync_driver
 from otel_claude_stream._sdk.stall_ticker import StallTicker
@@ -228,7 +228,7 @@ def by(clock: ManualClock, monkeypatch: Any) -> Iterator[None]:
     policies._budgets.reset()  # of the whole process: what other tests spent is not this one's
     with monkeypatch.context() as patch:
         patch.setattr(_instrumentor, "CLOCK", clock.monotonic_ns)
-        patch.setattr(_instrumentor, "Watch", functools.partial(Watch, wall=clock.time_ns))
+        patch.setattr(_assembly, "Watch", functools.partial(Watch, wall=clock.time_ns))
         # In the SDK's own module alone: threads of other libraries sleep too.
         patch.setattr(_base_client, "time", SimpleNamespace(**{**vars(time), "sleep": clock.advance}))
         patch.setattr(_base_client, "random", lambda: 0.0)  # its back-off is not scattered

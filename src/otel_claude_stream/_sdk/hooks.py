@@ -11,11 +11,12 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import wrapt
 
-from otel_claude_stream._sdk.watching import Watch
+if TYPE_CHECKING:
+    from otel_claude_stream._sdk.watching import Watch
 
 _log = logging.getLogger("otel_claude_stream")
 
@@ -90,14 +91,18 @@ class Hooks:
 
     def __init__(self) -> None:
         self._watch: Watch | None = None
+        self._prepare: Callable[[], object] = _nothing
         self._placed: dict[Hook, Placed] = {}
         self._awaited: set[str] = set()
 
-    def install(self, watch: Watch) -> None:
-        """Wrap what the table says, now or as soon as the SDK is imported: never imports it."""
+    def install(self, watch: Watch, prepare: Callable[[], object] | None = None) -> None:
+        """Wrap what the table says, now or as soon as the SDK is imported: never imports it.
+
+        `prepare` is called when there is an SDK, before anything is wrapped. It never raises.
+        """
         import sys
 
-        self._watch = watch
+        self._watch, self._prepare = watch, prepare or _nothing
         for name in dict.fromkeys(hook.module for hook in HOOKS):
             if name not in self._awaited:
                 self._awaited.add(name)
@@ -108,6 +113,7 @@ class Hooks:
     def _imported(self, module: ModuleType) -> None:
         if self._watch is None:
             return
+        self._prepare()
         for hook in HOOKS:
             if hook.module == module.__name__:
                 self._place(hook, module)
@@ -157,6 +163,10 @@ class Hooks:
             if placed.owner.__dict__.get(hook.attribute) is placed.wrapper:
                 setattr(placed.owner, hook.attribute, placed.original)
                 del self._placed[hook]
+
+
+def _nothing() -> None:
+    """No preparation."""
 
 
 def _has_partner(hook: Hook, owner: type) -> bool:

@@ -8,9 +8,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from otel_claude_stream import _guard
-from otel_claude_stream._session import StreamSession
+
+if TYPE_CHECKING:
+    from otel_claude_stream._session import StreamSession
 
 _LONGEST_PERIOD = 1.0
 """Seconds between two looks: a stall of ten seconds is told within eleven."""

@@ -9,7 +9,7 @@ import os
 import weakref
 from collections import deque
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from otel_claude_stream import _guard
 from otel_claude_stream._core.end import End
@@ -17,7 +17,9 @@ from otel_claude_stream._core.vocabulary import Stop
 from otel_claude_stream._sdk.children import at_end_of_child
 from otel_claude_stream._sdk.stack import runs_above
 from otel_claude_stream._sdk.stall_ticker import StallTicker
-from otel_claude_stream._session import StreamSession
+
+if TYPE_CHECKING:
+    from otel_claude_stream._session import StreamSession
 
 _log = logging.getLogger("otel_claude_stream")
 
