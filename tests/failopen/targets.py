@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import otel_claude_stream._sdk as sdk
+import otel_claude_stream._session as session
 
 INSTALLING = {"hooks", "late"}
 """Run at `instrument()` and until the first call, whose own tests break them; what they put in place is elsewhere."""
@@ -23,8 +24,7 @@ MODULES = (
         for module in pkgutil.iter_modules(sdk.__path__)
         if module.name not in INSTALLING
     ),
-    "otel_claude_stream._session.handling",
-    "otel_claude_stream._session.session",
+    *sorted(f"{session.__name__}.{module.name}" for module in pkgutil.iter_modules(session.__path__)),
     "otel_claude_stream._core.call",
     "otel_claude_stream._core.endings",
     "otel_claude_stream._core.journal",

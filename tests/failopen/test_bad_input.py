@@ -108,7 +108,7 @@ def session_size(monkeypatch, script, **settings):
     def look(event):
         if event.type == "message_delta":
             (session,) = _streams._sessions.values()
-            found.append(sum(size_of(getattr(session, name)) for name in ("machine", "attempts", "_recent", "bytes")))
+            found.append(sum(size_of(getattr(session, name)) for name in ("machine", "attempts", "clocks")))
 
     with instrumented(monkeypatch, api.clock, **settings):
         assert read(api, each=look).error == []

@@ -67,7 +67,7 @@ def test_a_fork_leaves_the_parents_stream_to_the_parent():
             stream.close()
             del stream
             gc.collect()
-            list(client(api).messages.create(stream=True, **REQUEST))
+            answered(api)
             sys.exit(0)
         _, status = os.waitpid(child, 0)
         say(pid=os.getpid(), status=os.waitstatus_to_exitcode(status))
@@ -117,7 +117,7 @@ def test_a_child_records_nothing_that_waited_in_its_parent():
         instrument(meter_provider=MeterProvider([reader]))
         api = FakeAPI(Script.message("Hi"))
         api.start()
-        list(client(api).messages.create(stream=True, **REQUEST))
+        answered(api)
         child = os.fork()
         say(pid=os.getpid(), child=child, streams=sum(
             point.count
@@ -139,12 +139,6 @@ class Holding:
     # A stream that only a cycle holds: a garbage collection, and nothing else, drops it.
     def __init__(self, stream):
         self.stream, self.self = stream, self
-
-
-def answered(api):
-    # Its client is closed: a collection that finds the socket of one that was not before its pool warns of it.
-    with client(api) as own:
-        list(own.messages.create(stream=True, **REQUEST))
 
 
 def dropping(api):

@@ -19,23 +19,24 @@ from otel_claude_stream._session import WAIT_NS, StreamSession
 
 def sync_reads(inner: Iterator[bytes], session: StreamSession, unread: UnreadBody) -> Iterator[bytes]:
     """The bytes of a body, with the time of each read."""
-    clock = session.clock
-    session.asked = asked = clock()
+    clocks = session.clocks
+    clock = clocks.now
+    clocks.asked = asked = clock()
     try:
         # `zip` reads the clock after each chunk without a step of the interpreter: this loop runs for every read.
         for chunk, now in zip(inner, iter(clock, None), strict=False):
             try:
                 if now - asked > WAIT_NS:
                     session.on_wait(now - asked, now)
-                session.arrived = now
-                session.reads += 1
-                session.bytes += len(chunk)
+                clocks.arrived = now
+                clocks.reads += 1
+                clocks.bytes += len(chunk)
                 if not session.decoded:
                     unread.read(chunk)
             except Exception as failure:  # noqa: BLE001 - the boundary of the hot path
                 _guard.report("read", failure)
             yield chunk
-            session.asked = asked = clock()
+            clocks.asked = asked = clock()
     except BaseException as error:
         body_failed(session, error, unread)
         raise
@@ -45,21 +46,22 @@ def sync_reads(inner: Iterator[bytes], session: StreamSession, unread: UnreadBod
 class AsyncReads:
     """As `sync_reads`. A class, as the event loop would finalise an async generator of ours in a task of its own."""
 
-    __slots__ = ("_inner", "_next", "_session", "_unread")
+    __slots__ = ("_clocks", "_inner", "_next", "_session", "_unread")
 
     def __init__(self, inner: AsyncIterator[bytes], session: StreamSession, unread: UnreadBody) -> None:
         self._inner = inner
         self._next = inner.__anext__
         self._session = session
+        self._clocks = session.clocks
         self._unread = unread
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
-        session = self._session
-        clock = session.clock
-        session.asked = asked = clock()
+        session, clocks = self._session, self._clocks
+        clock = clocks.now
+        clocks.asked = asked = clock()
         try:
             chunk = await self._next()
         except StopAsyncIteration:
@@ -72,9 +74,9 @@ class AsyncReads:
             now = clock()
             if now - asked > WAIT_NS:
                 session.on_wait(now - asked, now)
-            session.arrived = now
-            session.reads += 1
-            session.bytes += len(chunk)
+            clocks.arrived = now
+            clocks.reads += 1
+            clocks.bytes += len(chunk)
             if not session.decoded:
                 self._unread.read(chunk)
         except Exception as failure:  # noqa: BLE001 - the boundary of the hot path

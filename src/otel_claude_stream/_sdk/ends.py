@@ -129,7 +129,7 @@ def body_ended(session: StreamSession, unread: UnreadBody) -> None:
 
     Of an opaque body nobody of us knows whether it was whole: its span ends, and says nothing of an outcome.
     """
-    session.stop_waiting()
+    session.clocks.stop_waiting()
     if session.decoded:
         return
     if unread.opaque:
@@ -143,7 +143,7 @@ def body_failed(session: StreamSession, error: BaseException, unread: UnreadBody
     """A read of the body raised. As above. A dropped reader is no end: the closing or dropping of the response is."""
     if isinstance(error, GeneratorExit):
         return
-    session.stop_waiting()
+    session.clocks.stop_waiting()
     if not session.decoded:
         session.end(_with_error_event(end_by(error), session, unread))
 

@@ -23,15 +23,16 @@ def read_event(session: StreamSession, event: object) -> None:
     """Take note of one parsed event. Never raises, but for our own tests."""
     try:
         kind = event.type  # type: ignore[attr-defined] # else: the slow path below
-        gap = session.waited - session.progress
+        clocks = session.clocks
+        gap = clocks.waited - clocks.progress
         if kind == "content_block_delta":
             delta = event.delta  # type: ignore[attr-defined]
             delta_kind = delta.type
             size = len(delta.text) if delta_kind == "text_delta" else _size(delta, delta_kind)
             if session.kept is not None:
                 _keep_delta(session.kept, event, delta, delta_kind)
-            session.progress = session.waited
-            if session.machine.delta(event.index, delta_kind, size, session.arrived, gap):  # type: ignore[attr-defined]
+            clocks.progress = clocks.waited
+            if session.machine.delta(event.index, delta_kind, size, clocks.arrived, gap):  # type: ignore[attr-defined]
                 if gap > BURST_NS:
                     session.on_gap(gap)
                 session.first_token()
@@ -90,9 +91,10 @@ def _size(delta: object, kind: str) -> int:
 def _read_other(session: StreamSession, event: object, kind: object, gap: int) -> None:
     if kind not in CORE_TYPES:
         return  # told by its frame
-    session.progress = session.waited
-    session.first_event()
-    machine, at = session.machine, session.arrived
+    clocks = session.clocks
+    clocks.progress = clocks.waited
+    clocks.note_first_event()
+    machine, at = session.machine, clocks.arrived
     if gap > BURST_NS:
         session.on_gap(gap)
     if session.kept is not None:
@@ -127,9 +129,10 @@ def _odd(session: StreamSession, event: object, error: Exception) -> None:
     kind = event.get("type") if isinstance(event, dict) else getattr(event, "type", None)
     if isinstance(error, AttributeError | TypeError) and not _well_formed(event):
         try:
-            gap = session.waited - session.progress
-            session.progress = session.waited
-            if kind == "content_block_delta" and session.machine.delta(None, "", 0, session.arrived, gap):
+            clocks = session.clocks
+            gap = clocks.gap
+            clocks.progress = clocks.waited
+            if kind == "content_block_delta" and session.machine.delta(None, "", 0, clocks.arrived, gap):
                 session.first_token()
         except Exception as failure:  # noqa: BLE001 - the boundary of the slow path
             _guard.report("read_event", failure)
@@ -212,13 +215,14 @@ def read_frame(session: StreamSession, name: str | None, frame: object) -> None:
             name = _legacy_name(frame)
             if name is None:
                 return
-        session.first_event()
-        gap = session.waited - session.progress
+        clocks = session.clocks
+        clocks.note_first_event()
+        gap = clocks.gap
         if name == "ping":
-            session.machine.ping(session.arrived, gap)
+            session.machine.ping(clocks.arrived, gap)
         elif name == "error":
-            session.machine.error(_frame_error_type(frame), session.arrived, gap)
+            session.machine.error(_frame_error_type(frame), clocks.arrived, gap)
         elif name is not None:
-            session.machine.other(name, session.arrived, gap)
+            session.machine.other(name, clocks.arrived, gap)
     except Exception as error:  # noqa: BLE001 - the boundary of the hot path
         _guard.report("read_frame", error)

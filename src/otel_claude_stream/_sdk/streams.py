@@ -89,7 +89,7 @@ class OpenStreams:
         """The response is gone. May run anywhere, inside a garbage collection too."""
         if session.ended:
             return
-        now = session.clock()
+        now = session.clocks.now()
         if not _inside_telemetry():
             session.end(End(Stop.DROPPED), now)
             return

@@ -56,6 +56,11 @@ class Handling:
         self.resumes = 0
         self.delay: float | None = None
 
+    @property
+    def layer(self) -> str:
+        """Whose request is under way."""
+        return "policy" if self.attempt > 1 else "sdk"
+
     def left(self) -> float | None:
         """Retries that the budget still allows; None for a dry run."""
         return self._tokens.left() if self._tokens is not None and not self.dry_run else None

@@ -137,10 +137,11 @@ class Recovery:
 
     def _hold(self, name: str | None, frame: Any) -> None:
         session = self.session
-        session.first_event()
+        clocks = session.clocks
+        clocks.note_first_event()
         session.held += name in CORE_TYPES  # the others have been counted by their frame
-        self._held.append((frame, session.arrived, session.waited, session.progress))
-        session.progress = session.waited
+        self._held.append((frame, clocks.arrived, clocks.waited, clocks.progress))
+        clocks.progress = clocks.waited
         if name == "message_start":
             self._said(_data(frame))
 
@@ -159,15 +160,15 @@ class Recovery:
         return self._by_their_clocks(held)
 
     def _by_their_clocks(self, held: list[tuple[Any, int, int, int]]) -> Iterator[Any]:
-        session = self.session
-        now = session.arrived, session.waited
-        session.held = 0
+        clocks = self.session.clocks
+        now = clocks.arrived, clocks.waited
+        self.session.held = 0
         try:
             for frame, arrived, waited, progress in held:
-                session.arrived, session.waited, session.progress = arrived, waited, progress
+                clocks.arrived, clocks.waited, clocks.progress = arrived, waited, progress
                 yield frame
         finally:
-            session.arrived, session.waited = now
+            clocks.arrived, clocks.waited = now
 
     def _spliced(self, splice: Splice, name: str, data: dict[str, Any]) -> Iterable[Any]:
         if name == "message_start":

@@ -27,7 +27,7 @@ def _passes_deadline(recovery: Recovery, delay: float) -> bool:
 
 
 def _stopped(recovery: Recovery, by: Blocker) -> bool:
-    recovery.session.stopped_by = by
+    recovery.session.stopped(by)
     return True
 
 
