@@ -61,6 +61,33 @@ def test_what_counts_is_recorded_as_a_sum():
     assert sink.recorded == [(1, A, CONTEXT), (2, A, NO_EXEMPLAR), (1, B, NO_EXEMPLAR)]
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+@pytest.mark.parametrize("additive", [True, False])
+def test_what_comes_out_of_an_instrument_loses_what_it_had_and_no_more(monkeypatch, error, additive):
+    """A Ctrl-C that strikes there, say: sums that were not recorded yet wait on, as does what was not looked at."""
+    monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "1")
+    buffer, sink = Buffer(), Sink(additive=True)
+
+    class Raising(Sink):
+        def now(self, value, labels, context):
+            if not self.recorded:
+                super().now(value, labels, context)
+                raise error
+            super().now(value, labels, context)
+
+    raising = Raising(additive=additive)
+    for number in range(3):
+        buffer.add(sink, 1, A, NO_EXEMPLAR)
+        buffer.add(raising, 10 + number, A, NO_EXEMPLAR)
+        buffer.add(sink, 1, B, NO_EXEMPLAR)
+    with pytest.raises(error):
+        buffer.flush()
+    buffer.flush()
+    assert sum(value for value, labels, _ in sink.recorded if labels == A) == 3
+    assert sum(value for value, labels, _ in sink.recorded if labels == B) == 3
+    assert [value for value, _, _ in raising.recorded] == ([33] if additive else [10, 11, 12])
+
+
 def test_a_finalizer_may_add_while_it_is_emptied():
     """As a stream does that a garbage collection drops: it neither hangs nor is it lost."""
     buffer = Buffer()

@@ -55,19 +55,24 @@ class Buffer:
     def flush(self) -> None:
         """Record all that waits: before metrics are collected."""
         waiting = self._waiting
-        sums: dict[tuple[object, ...], list[Any]] = {}
-        while waiting:
-            try:
-                sink, value, labels, context = waiting.popleft()
-            except IndexError:  # another thread was faster
-                break
-            if sink.additive and context is NO_EXEMPLAR:
-                found = sums.setdefault((sink, *labels.items()), [sink, 0, labels])
-                found[1] += value
-            else:
-                sink.now(value, labels, context)
-        for sink, value, labels in sums.values():
-            sink.now(value, labels, NO_EXEMPLAR)
+        sums: dict[tuple[object, ...], tuple[Sink, float, Labels]] = {}
+        try:
+            while waiting:
+                try:
+                    sink, value, labels, context = waiting.popleft()
+                except IndexError:  # another thread was faster
+                    break
+                if sink.additive and context is NO_EXEMPLAR:
+                    key = (sink, *labels.items())
+                    before = sums.get(key)
+                    sums[key] = (sink, value if before is None else before[1] + value, labels)
+                else:
+                    sink.now(value, labels, context)
+            for key in list(sums):
+                sink, value, labels = sums.pop(key)
+                sink.now(value, labels, NO_EXEMPLAR)
+        finally:  # a Ctrl-C, or an instrument that raises: what was added up waits on
+            waiting.extend((sink, value, labels, NO_EXEMPLAR) for sink, value, labels in sums.values())
 
     def forget(self) -> None:
         """Nothing waits any more: in a forked child it is the parent's to record."""
