@@ -58,14 +58,20 @@ class Frame:
 
 
 class Through:
-    """A recovery from whose stream the first content has come: the driver asks it for nothing more."""
+    """A gate that the first content has passed: the driver asks it for nothing more."""
 
     through = True
     splicing = False
-    response = None
 
     def ended(self) -> None:
         """The answer was complete."""
+
+
+class Idle:
+    """A recovery with nothing to do."""
+
+    gate = Through()
+    response = None
 
 
 async def _frames(frames: list[Frame]) -> AsyncIterator[Frame]:
@@ -80,7 +86,7 @@ async def _drained(frames: AsyncIterator[Frame]) -> None:
 
 def driver_us(rounds: int) -> dict[str, list[float]]:
     """Microseconds that the driver of a recovery, and nothing else, adds to each frame of a burst."""
-    frames, through, loop = [Frame()] * EVENTS, cast("Recovery", Through()), asyncio.new_event_loop()
+    frames, through, loop = [Frame()] * EVENTS, cast("Recovery", Idle()), asyncio.new_event_loop()
     found: dict[str, list[float]] = {"sync": [], "async": []}
     pairs: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
         "sync": (

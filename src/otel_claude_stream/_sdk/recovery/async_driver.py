@@ -40,11 +40,11 @@ async def arecovering(frames: AsyncIterator[Any], response: Any, recovery: Recov
     """The frames of a stream, and of the attempts that follow it."""
     source, first = frames, response
     failure = outcome = None
-    standing = Standing()
+    gate, standing = recovery.gate, Standing()
     try:
         while True:
             failure = None
-            through = recovery.through and not recovery.splicing
+            through = gate.through and not gate.splicing
             try:
                 async for frame in source:
                     name = frame.event
@@ -54,11 +54,11 @@ async def arecovering(frames: AsyncIterator[Any], response: Any, recovery: Recov
                     if name == "error":
                         failure = Failure(frame=frame)
                         break
-                    for ready in recovery.take(name, frame):
+                    for ready in gate.take(name, frame):
                         yield ready
-                    through = recovery.through and not recovery.splicing
+                    through = gate.through and not gate.splicing
                 else:
-                    failure = recovery.ended()
+                    failure = gate.ended()
             except Exception as error:  # noqa: BLE001 - whatever reading raises is a failure of the attempt
                 failure = Failure.of(error)
             if failure is None:

@@ -33,11 +33,11 @@ def recovering(frames: Iterator[Any], response: Any, recovery: Recovery) -> Iter
     """The frames of a stream, and of the attempts that follow it."""
     source, first = frames, response
     failure = outcome = None
-    standing = Standing()
+    gate, standing = recovery.gate, Standing()
     try:
         while True:
             failure = None
-            through = recovery.through and not recovery.splicing
+            through = gate.through and not gate.splicing
             try:
                 for frame in source:
                     name = frame.event
@@ -47,10 +47,10 @@ def recovering(frames: Iterator[Any], response: Any, recovery: Recovery) -> Iter
                     if name == "error":
                         failure = Failure(frame=frame)
                         break
-                    yield from recovery.take(name, frame)
-                    through = recovery.through and not recovery.splicing
+                    yield from gate.take(name, frame)
+                    through = gate.through and not gate.splicing
                 else:
-                    failure = recovery.ended()
+                    failure = gate.ended()
             except Exception as error:  # noqa: BLE001 - whatever reading raises is a failure of the attempt
                 failure = Failure.of(error)
             if failure is None:
