@@ -11,6 +11,7 @@ from tests.benchmarks import (
     bench_native,
     bench_policy,
     bench_reads,
+    bench_seams,
     bench_start,
 )
 
@@ -18,6 +19,7 @@ for title, bench in (
     ("Per event and per stream", bench_events),
     ("Memory, first event, start", bench_footprint),
     ("OpenTelemetry's share of these", bench_floor),
+    ("What looking costs by itself", bench_seams),
     ("For comparison", bench_native),
     ("The byte clock", bench_reads),
     ("The classifier", bench_classify),
