@@ -38,16 +38,20 @@ def empty(tmp_path_factory) -> tuple[str, Path]:
 def test_the_line_imports_nothing_unless_switched_on(empty, python):
     """Not even a module of the standard library that a bare Python would not import."""
     interpreter, packages = empty
+    anything = packages / "anything.pth"  # Python 3.13 imports a codec for the first of them, whatever it says
+    anything.write_text("# nothing\n", encoding="utf-8")
     bare = modules(interpreter)
+    anything.unlink()
     written = autoload.files(autoload.Environment(packages, python, None))
     for path, text in written.items():
         path.write_text(text, encoding="utf-8")
     try:
-        # Pythons before 3.15 do not read a `.start` file: what one of those would do with its line is done here.
+        # Pythons before 3.15 do not read a `.start` file: what one of those would do with its line is done here. (The
+        # first name that `pkgutil` resolves takes a regular expression.)
         called = "import pkgutil; pkgutil.resolve_name('_otel_claude_stream_autoload:start')(); "
         if python >= (3, 15):
             done = subprocess.run(
-                [interpreter, "-c", "import pkgutil, sys; before = set(sys.modules); " + called
+                [interpreter, "-c", "import pkgutil, re, sys; before = set(sys.modules); " + called
                  + "print(set(sys.modules) - before)"],
                 env=environment(""), capture_output=True, text=True, check=True,
             )  # fmt: skip

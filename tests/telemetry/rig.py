@@ -168,13 +168,20 @@ def read(
     """
     seen = Seen()
     asked = {**REQUEST, **request}
+
+    async def aread() -> None:
+        # Caught within the task: asyncio's own frames make a cycle of a task and what it raised.
+        try:
+            await _aread(client or api.async_client(**(options or {})), way, seen, asked, before=before, each=each)
+        except Exception as error:  # noqa: BLE001 - whatever the caller would have got
+            seen.error = chain(error)
+
     try:
         if way.startswith("async"):
-            found = client or api.async_client(**(options or {}))
-            asyncio.run(_aread(found, way, seen, asked, before=before, each=each))
+            asyncio.run(aread())
         else:
             _read(client or api.client(**(options or {})), way, seen, asked, before=before, each=each)
-    except Exception as error:  # noqa: BLE001 - whatever the caller would have got
+    except Exception as error:  # noqa: BLE001 - as above
         seen.error = chain(error)
     return seen
 
