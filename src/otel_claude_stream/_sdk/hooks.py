@@ -95,14 +95,14 @@ class Hooks:
         self._placed: dict[Hook, Placed] = {}
         self._awaited: set[str] = set()
 
-    def install(self, watch: Watch, prepare: Callable[[], object] | None = None) -> None:
+    def install(self, watch: Watch, prepare: Callable[[], object]) -> None:
         """Wrap what the table says, now or as soon as the SDK is imported: never imports it.
 
         `prepare` is called when there is an SDK, before anything is wrapped. It never raises.
         """
         import sys
 
-        self._watch, self._prepare = watch, prepare or _nothing
+        self._watch, self._prepare = watch, prepare
         for name in dict.fromkeys(hook.module for hook in HOOKS):
             if name not in self._awaited:
                 self._awaited.add(name)

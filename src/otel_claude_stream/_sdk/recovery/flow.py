@@ -82,11 +82,10 @@ class Recovery:
 
     def recover(self, failure: Failure, response: Any, standing: Standing) -> Steps:
         """The steps after a failure. Returns the stream to read on, or the failure that the caller gets."""
-        if (
-            self.gate.complete or self.gate.unsure or self.session.ended
-        ):  # nothing is missing, or nobody waits for it any more
+        gate = self.gate
+        if gate.complete or gate.unsure or self.session.ended:  # nothing is missing, or nobody waits for it any more
             return failure
-        if not self.gate.seeks_seam:  # there is none, or it was found: what broke now is another failure
+        if not gate.seeks_seam:  # there is none, or it was found: what broke now is another failure
             standing.original = None
         if failure.seam:
             self.session.seam_found(self._strategy.value, failure.seam, fits=False)

@@ -32,7 +32,6 @@ class Gate:
         "_seam",
         "_session",
         "_splice",
-        "_strategy",
         "complete",
         "through",
         "unsure",
@@ -48,9 +47,8 @@ class Gate:
         """A failure of ours: nobody knows any more what a replay would duplicate."""
         self._held: list[tuple[Any, int, int, int]] = []
         self._splice: Splice | None = None
-        self._seam: SeamFinder | None = None
+        self._seam: tuple[SeamFinder, Strategy] | None = None
         """Of a continuation whose seam has not been told yet."""
-        self._strategy = Strategy.AUTO
         self._native: tuple[Any, Any] | None = None
         """The SDK's own tracing of the stream that is being read, and that stream, if it is not the first one."""
         self._frame: Any = None
@@ -72,8 +70,7 @@ class Gate:
 
     def continues(self, splice: Splice, seam: SeamFinder, strategy: Strategy) -> None:
         """The next frames are the rest of the answer."""
-        self._splice, self._seam, self._native = splice, seam, None
-        self._strategy = strategy
+        self._splice, self._seam, self._native = splice, (seam, strategy), None
 
     def adopt(self, stream: Any) -> None:
         """Another stream is read on. The SDK's own tracing has a span for it, and hears of no event by itself."""
@@ -163,11 +160,12 @@ class Gate:
         return [self._made(kind, made) for kind, made in ready]
 
     def _tell_seam(self) -> None:
-        seam = self._seam
-        if seam is None or seam.result is None:
+        if self._seam is None:
             return
-        self._seam = None
-        self._session.seam_found(self._strategy.value, seam.result.value, fits=True)
+        finder, strategy = self._seam
+        if finder.result is not None:
+            self._seam = None
+            self._session.seam_found(strategy.value, finder.result.value, fits=True)
 
     def _made(self, name: str, data: dict[str, Any]) -> Any:
         """A frame of the SDK's own class, as its decoder would have made it."""
