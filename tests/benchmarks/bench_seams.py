@@ -1,7 +1,7 @@
 """What looking costs by itself: a layer around the SDK's bytes, frames and events each, and the questions to be asked.
 
-No state, no reasons, no telemetry: whoever looks at these three places in Python, beside the SDK's own code, pays about as
-much. What the package costs beyond this is its own.
+No state, no reasons, no telemetry: whoever looks at these three places in Python, beside the SDK's own code, pays about
+as much. What the package costs beyond this is its own.
 """
 
 from __future__ import annotations
