@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_claude_stream._core.machine import CORE_TYPES, MAX_NAME, TRANSITIONS, StreamMachine, block_kind
-from otel_claude_stream._core.recovery.situation import Delivered
+from otel_claude_stream._core.retry.context import Delivered
+from otel_claude_stream._core.stream.message_state import CORE_TYPES, MAX_NAME, TRANSITIONS, StreamMachine, block_kind
 from otel_claude_stream._core.vocabulary import Phase
 
 MS = 1_000_000

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from otel_claude_stream._core.call import Call
-from otel_claude_stream._core.endings import Verdict
-from otel_claude_stream._core.facts import Facts, Fault
-from otel_claude_stream._core.machine import StreamMachine
-from otel_claude_stream._core.summary import Summary
+from otel_claude_stream._core.diagnosis.classify import Verdict
+from otel_claude_stream._core.diagnosis.facts import Facts, Fault
+from otel_claude_stream._core.stream.call import Call
+from otel_claude_stream._core.stream.message_state import StreamMachine
+from otel_claude_stream._core.stream.summary import Summary
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, AbortReason, Origin, Outcome, Phase, Stop
 
 COMPLETED = Verdict(Outcome.COMPLETED, None, None)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from otel_claude_stream._config.policy.source import PolicySource
-from otel_claude_stream._sdk.late import LateWatch
+from otel_claude_stream._sdk.attach.lazy_hooks import LateWatch
 
 
 def test_a_hook_that_is_called_while_the_watch_is_made():
@@ -46,7 +46,7 @@ def test_a_policy_that_is_asked_for_while_it_is_loaded(monkeypatch):
             source.loaded()
         return len(loads)
 
-    monkeypatch.setattr("otel_claude_stream._config.policy.load.load", load)
+    monkeypatch.setattr("otel_claude_stream._config.policy.loading.load", load)
     source = PolicySource({}, "batch")
     asking = threading.Thread(target=source.loaded, daemon=True)
     asking.start()

@@ -20,11 +20,13 @@ import anthropic
 import anyio
 from anthropic import _base_client
 
-from otel_claude_stream import ClaudeStreamInstrumentor, _assembly, _instrumentor
-from otel_claude_stream._sdk import policies
-from otel_claude_stream._sdk.recovery import async_driver, sync_driver
-from otel_claude_stream._sdk.stall_ticker import StallTicker
-from otel_claude_stream._sdk.watching import Watch
+from otel_claude_stream import ClaudeStreamInstrumentor, _instrumentor
+from otel_claude_stream._sdk.attach import assembly as _assembly
+from otel_claude_stream._sdk.attach.sdk_hooks import Watch
+from otel_claude_stream._sdk.retry import driver_async as async_driver
+from otel_claude_stream._sdk.retry import driver_sync as sync_driver
+from otel_claude_stream._session import policy_resolver as policies
+from otel_claude_stream._session.stall_ticker import StallTicker
 from otel_claude_stream.testing import Capture, CutMidChunk, Hang, ManualClock, Pause, Reset, Script
 from otel_claude_stream.testing.clock import START_NS
 

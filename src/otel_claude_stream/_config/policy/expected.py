@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from otel_claude_stream._config.policy.keys import HEAD, KEYS, KILL_SWITCH, RULE_KEYS, SECTIONS, Key, Path, variables
-from otel_claude_stream._config.policy.kinds import Words, words
+from otel_claude_stream._config.policy.value_types import Words, words
 from otel_claude_stream._config.settings import PREFIX
 from otel_claude_stream._core.vocabulary import AbortReason
 

@@ -15,10 +15,10 @@ from types import MappingProxyType
 from typing import Final
 
 from otel_claude_stream._config import durations
-from otel_claude_stream._config.policy.kinds import Boolean, Duration, Kind, Number, Text, Whole, Words, words
 from otel_claude_stream._config.policy.presets import PRESETS
+from otel_claude_stream._config.policy.value_types import Boolean, Duration, Kind, Number, Text, Whole, Words, words
 from otel_claude_stream._config.settings import PREFIX
-from otel_claude_stream._core.recovery.policy import (
+from otel_claude_stream._core.retry.policy import (
     Jitter,
     Mode,
     OnExceed,

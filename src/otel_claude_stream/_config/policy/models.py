@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from otel_claude_stream._config import durations
 from otel_claude_stream._config.policy.keys import HEAD, KEYS, KILL_SWITCH, LISTS, RULE_KEYS, SECTIONS, Key
-from otel_claude_stream._config.policy.kinds import Boolean, Duration, Kind, Number, Text, Whole, Words
+from otel_claude_stream._config.policy.value_types import Boolean, Duration, Kind, Number, Text, Whole, Words
 from otel_claude_stream._core.vocabulary import AbortReason
 
 BARE_NUMBER: Final = "bare_number"
