@@ -18,13 +18,13 @@ from otel_claude_stream._config import Declared, Problem, StreamConfig, load
 from otel_claude_stream._config import otel_file as declared
 from otel_claude_stream._config.policy import override, policy_source
 from otel_claude_stream._sdk.attach.hooks import Hooks
-from otel_claude_stream._sdk.attach.lazy_hooks import LateWatch
+from otel_claude_stream._sdk.attach.lazy_hooks import LazyHooks
 from otel_claude_stream._session.registry import OpenStreams
 from otel_claude_stream._telemetry import export_log
 from otel_claude_stream._telemetry.export_failures import is_once
 
 if TYPE_CHECKING:
-    from otel_claude_stream._sdk.attach.sdk_hooks import Watch
+    from otel_claude_stream._sdk.attach.sdk_hooks import SdkHooks
 
 _log = logging.getLogger("otel_claude_stream")
 
@@ -125,7 +125,7 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
 
         clock, chance = CLOCK, CHANCE
 
-        def watch() -> Watch:
+        def watch() -> SdkHooks:
             from otel_claude_stream._sdk.attach.assembly import Plan, assemble
 
             return assemble(
@@ -135,7 +135,7 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
         override.use(source)
         _streams.forget_labels()
         _streams.tell_stalls(merged.stall_thresholds)
-        _hooks.install(cast("Watch", LateWatch(watch)), _import_the_rest)
+        _hooks.install(cast("SdkHooks", LazyHooks(watch)), _import_the_rest)
 
     def _uninstrument(self, **_: Any) -> None:
         try:

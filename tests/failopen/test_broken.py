@@ -141,16 +141,16 @@ PROXY = "is an attribute of the body that is handed through"
 PASSED_THROUGH = {
     **dict.fromkeys(
         (
-            "_sdk.attach.sdk_hooks:Watch.sync_request",
-            "_sdk.attach.sdk_hooks:Watch.async_request",
-            "_sdk.attach.sdk_hooks:Watch.should_retry",
-            "_sdk.attach.sdk_hooks:Watch.calculate_retry_timeout",
-            "_sdk.attach.sdk_hooks:Watch.process_response",
-            "_sdk.attach.sdk_hooks:Watch.sync_iter_events",
-            "_sdk.attach.sdk_hooks:Watch.async_iter_events",
-            "_sdk.attach.sdk_hooks:Watch.sync_stream",
-            "_sdk.attach.sdk_hooks:Watch.async_stream",
-            "_sdk.attach.sdk_hooks:Watch.close",
+            "_sdk.attach.sdk_hooks:SdkHooks.sync_request",
+            "_sdk.attach.sdk_hooks:SdkHooks.async_request",
+            "_sdk.attach.sdk_hooks:SdkHooks.should_retry",
+            "_sdk.attach.sdk_hooks:SdkHooks.calculate_retry_timeout",
+            "_sdk.attach.sdk_hooks:SdkHooks.process_response",
+            "_sdk.attach.sdk_hooks:SdkHooks.sync_iter_events",
+            "_sdk.attach.sdk_hooks:SdkHooks.async_iter_events",
+            "_sdk.attach.sdk_hooks:SdkHooks.sync_stream",
+            "_sdk.attach.sdk_hooks:SdkHooks.async_stream",
+            "_sdk.attach.sdk_hooks:SdkHooks.close",
             "_sdk.attach.sdk_hooks:_through",
             "_sdk.attach.sdk_hooks:_recovered",
         ),
@@ -331,7 +331,7 @@ NOT_REACHED = {
             "_session.policy_resolver:BudgetTokens.first",
             "_session.policy_resolver:BudgetTokens.take",
             "_session.policy_resolver:BudgetTokens.left",
-            "_session.policy_resolver:Policies.left",
+            "_session.policy_resolver:PolicyResolver.left",
             "_sdk.read.events:_keep_delta",
             "_sdk.read.sync:counted_and_kept",
             "_sdk.read.events:_keep_other",
@@ -346,7 +346,7 @@ NOT_REACHED = {
             "_session.retries:Failures.seam_found",
             "_session.retries:Failures.in_words",
             "_session.retries:Failures.stands",
-            "_session.call_policy:Handling.take",
+            "_session.call_policy:CallPolicy.take",
             "_session.session:StreamSession.answered",
             "_session.session:StreamSession.spend",
             "_session.session:StreamSession.stopped",
@@ -380,7 +380,7 @@ def test_a_failing_count_of_failures_is_hidden_too(monkeypatch):
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
     monkeypatch.setattr(_guard, "_counts", {})
     (target,) = [target for target in TARGETS if target.name == "internal_error"]
-    (other,) = [target for target in TARGETS if target.id == "_core.stream.message_state:StreamMachine.start"]
+    (other,) = [target for target in TARGETS if target.id == "_core.stream.message_state:MessageState.start"]
     with broken(target) as calls, broken(other):
         assert observed(monkeypatch, "healthy, create") == bare(monkeypatch, "healthy, create")
     assert calls
@@ -390,7 +390,7 @@ def test_a_failing_count_of_failures_is_hidden_too(monkeypatch):
 def test_failures_are_counted_by_place(monkeypatch):
     """`claude.stream.internal.errors` says where."""
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
-    (target,) = [target for target in TARGETS if target.id == "_core.stream.message_state:StreamMachine.block_stop"]
+    (target,) = [target for target in TARGETS if target.id == "_core.stream.message_state:MessageState.block_stop"]
     api = API(MESSAGE)
     with broken(target), instrumented(monkeypatch, api.clock) as capture:
         read(api)
@@ -431,7 +431,7 @@ class Halt(BaseException):
 @pytest.mark.parametrize(
     "name",
     [
-        "_core.stream.message_state:StreamMachine.delta",
+        "_core.stream.message_state:MessageState.delta",
         "_sdk.attach.request:call_of",
         "_session.session:StreamSession.first_token",
         "_sdk.read.endings:stream_ended",

@@ -219,7 +219,7 @@ PASSED_THROUGH: dict[str, str] = {
     "_sdk.retry.watchdog:WatchedReads.async_reads": DRIVER,
     "_sdk.retry.resend:Resend.call": "is what there is if `first` fails",
     **dict.fromkeys(
-        (f"_sdk.retry.forwarding:TakenOver.{name}" for name in ("__class__", "__getattr__", "close", "aclose")),
+        (f"_sdk.retry.forwarding:ForwardingBody.{name}" for name in ("__class__", "__getattr__", "close", "aclose")),
         "is the body of a response, of which it hands everything through",
     ),
     "_core.retry.budget:RetryBudgets.reset": PROCESS,
@@ -227,7 +227,7 @@ PASSED_THROUGH: dict[str, str] = {
 NEVER_REACHED: dict[str, str] = {
     "_core.retry.context:Delivered.anything": NOT_HERE,
     "_core.retry.resume.partial_text:second_half": "only where a server splits a character: tests/core",
-    "_session.policy_resolver:Policies._observed": "is for who only observes: broken in tests/failopen",
+    "_session.policy_resolver:PolicyResolver._observed": "is for who only observes: broken in tests/failopen",
     "_core.retry.budget:RetryBudgets.__init__": PROCESS,
     **dict.fromkeys(
         ("_core.retry.resume.capabilities:known_to_refuse", "_core.retry.resume.capabilities:_names_one_of"), NOT_HERE

@@ -17,7 +17,7 @@ from tests.telemetry.scenes import STORY, told
 
 from otel_claude_stream._core.retry.policy import Budget, Mode, RetryLimits, RetryPolicy, Rule, Scope, SdkRetries
 from otel_claude_stream._core.vocabulary import AbortReason
-from otel_claude_stream._sdk.attach.lazy_hooks import LateWatch
+from otel_claude_stream._sdk.attach.lazy_hooks import LazyHooks
 from otel_claude_stream.testing import FakeAPI
 
 WHOLE = told(STORY)
@@ -141,5 +141,5 @@ def test_a_stream_may_be_closed_while_the_watch_is_made():
         closed.append(late.close(lambda: "closed", None, (), {}))
         return Made()
 
-    late = LateWatch(make)
+    late = LazyHooks(make)
     assert (late.close, closed) == ("watched", ["closed"])

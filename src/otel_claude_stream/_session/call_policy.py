@@ -8,7 +8,7 @@ from typing import Protocol
 
 from otel_claude_stream._core.diagnosis.classify import Verdict
 from otel_claude_stream._core.diagnosis.facts import Facts
-from otel_claude_stream._core.retry.context import Action, Decision, Delivered, Situation, Traits
+from otel_claude_stream._core.retry.context import Action, Decision, Delivered, RequestCapabilities, RetryContext
 from otel_claude_stream._core.retry.decide import decide
 from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
 from otel_claude_stream._core.stream.call import Reply
@@ -27,7 +27,7 @@ class Tokens(Protocol):
         """How many there are."""
 
 
-class Handling:
+class CallPolicy:
     """The policy of one call, and the counts that it limits."""
 
     __slots__ = ("_random", "_tokens", "attempt", "delay", "dry_run", "policy", "resumes")
@@ -75,7 +75,7 @@ class Handling:
         verdict: Verdict,
         reply: Reply | None,
         delivered: Delivered,
-        traits: Traits,
+        traits: RequestCapabilities,
         *,
         requests: int,
         before_response: bool,
@@ -87,7 +87,7 @@ class Handling:
             policy = replace(policy, mode=mode, kill_switch=False)
         decision = decide(
             policy,
-            Situation(
+            RetryContext(
                 reason=verdict.reason or AbortReason.STREAM_ERROR,
                 phase=facts.phase,
                 delivered=delivered,

@@ -12,7 +12,7 @@ from otel_claude_stream import _guard
 from otel_claude_stream._core.retry.budget import BudgetKey, RetryBudgets, key_of
 from otel_claude_stream._core.retry.policy import Budget, Mode, RetryPolicy
 from otel_claude_stream._core.stream.call import Call
-from otel_claude_stream._session import Handling
+from otel_claude_stream._session import CallPolicy
 
 _budgets = RetryBudgets(threading.RLock)
 """One a process: every instrumentation and every client draws on the same."""
@@ -45,7 +45,7 @@ class BudgetTokens:
         return self._budgets.left(self._key, self._budget, self._clock())
 
 
-class Policies:
+class PolicyResolver:
     """The policies of one instrumentation.
 
     Args:
@@ -69,7 +69,7 @@ class Policies:
         self._killed = killed
         self._clock = clock
         self._chance = chance
-        self._observing: dict[int, tuple[RetryPolicy, Handling]] = {}
+        self._observing: dict[int, tuple[RetryPolicy, CallPolicy]] = {}
         self._labels: dict[BudgetKey, dict[str, Any]] = {}
 
     @property
@@ -78,14 +78,14 @@ class Policies:
         policies = (self._policy, *(policy for _, policy in self._policy.models))
         return any(policy.mode is not Mode.OBSERVE for policy in policies)
 
-    def handling(self, call: Call, labels: dict[str, Any]) -> Handling:
+    def handling(self, call: Call, labels: dict[str, Any]) -> CallPolicy:
         """What holds for a call that begins now; `labels` are those of its metrics."""
         said = self._override() if self._override is not None else None
         policy = (said or self._policy).for_model(call.model)
         if policy.mode is Mode.OBSERVE or policy.kill_switch:
             return self._observed(policy)
         if self._killed is not None and self._killed():
-            return Handling(policy, tokens=None, random=self._chance, killed=True)
+            return CallPolicy(policy, tokens=None, random=self._chance, killed=True)
         key = key_of(policy.budget.scope, call.server_address, call.model)
         if key not in self._labels:
             # In the order of the labels, as the key has them: server, model.
@@ -93,13 +93,13 @@ class Policies:
             self._labels[key] = dict(pair for pair, part in ((server, key[0]), (model, key[1])) if part)
         tokens = BudgetTokens(_budgets, key, policy.budget, self._clock)
         tokens.first()
-        return Handling(policy, tokens=tokens, random=self._chance)
+        return CallPolicy(policy, tokens=tokens, random=self._chance)
 
-    def _observed(self, policy: RetryPolicy) -> Handling:
+    def _observed(self, policy: RetryPolicy) -> CallPolicy:
         """Shared by all calls that are only observed: nothing is counted on it."""
         found = self._observing.get(id(policy))
         if found is None or found[0] is not policy:
-            handling = Handling(policy, tokens=None, random=self._chance)
+            handling = CallPolicy(policy, tokens=None, random=self._chance)
             if len(self._observing) > _MAX_OBSERVED:
                 self._observing.clear()
             found = self._observing[id(policy)] = (policy, handling)

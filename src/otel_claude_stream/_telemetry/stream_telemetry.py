@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import Meter
 
 
-class Emission:
+class StreamTelemetry:
     """What is emitted for one stream while it is open: its span, its labels."""
 
     __slots__ = ("_context", "_emitter", "_genai", "_instruments", "call", "labels", "span", "started")
@@ -161,7 +161,7 @@ class OpenStreams(Protocol):
 
 
 class Emitter:
-    """Makes one `Emission` a stream. One a process, made by the instrumentor."""
+    """Makes one `StreamTelemetry` a stream. One a process, made by the instrumentor."""
 
     def __init__(
         self,
@@ -234,7 +234,7 @@ class Emitter:
             found[a.SERVER_PORT.name] = call.server_port
         return found
 
-    def end_labels(self, emission: Emission, summary: Summary) -> EndLabels:
+    def end_labels(self, emission: StreamTelemetry, summary: Summary) -> EndLabels:
         """The labels of a stream at its end."""
         mine = emission.call.owner != "other"
         return EndLabels(
@@ -243,7 +243,7 @@ class Emitter:
             genai=self.genai_labels(emission.call, summary.machine.model) if mine else None,
         )
 
-    def begin(self, call: Call, wall: int) -> Emission:
+    def begin(self, call: Call, wall: int) -> StreamTelemetry:
         """Start the span of a call at `wall` (nanoseconds), with what a sampler may want to see."""
         span: Span | None = None
         if self.config.span != "off":
@@ -261,13 +261,13 @@ class Emitter:
                 attributes=attributes,
                 start_time=wall,
             )
-        return Emission(self, call, span, wall)
+        return StreamTelemetry(self, call, span, wall)
 
     def wants_events(self, span: Span | None) -> bool:
         """Whether events of this stream go anywhere."""
         return self._logs is not None or (self._on_span and span is not None and span.is_recording())
 
-    def write_events(self, emission: Emission, summary: Summary, wall: Callable[[int], int]) -> None:
+    def write_events(self, emission: StreamTelemetry, summary: Summary, wall: Callable[[int], int]) -> None:
         """The journal of a stream, onto its span and into log records."""
         span = emission.span if self._on_span and emission.span is not None and emission.span.is_recording() else None
         if span is None and self._logs is None:
@@ -279,7 +279,7 @@ class Emitter:
             if self._logs is not None:
                 self._logs.emit(name, attributes, at, emission.context)
 
-    def attempt_spans(self, emission: Emission, summary: Summary, wall: Callable[[int], int]) -> None:
+    def attempt_spans(self, emission: StreamTelemetry, summary: Summary, wall: Callable[[int], int]) -> None:
         """One child span for each HTTP request of a call that needed several, made after the fact."""
         for attempt in summary.attempts:
             attributes: Labels = {a.ATTEMPT.name: attempt.number, a.RETRY_LAYER.name: attempt.layer}
@@ -308,7 +308,7 @@ class Emitter:
                 span.set_status(Status(StatusCode.ERROR, attempt.reason.value))
             span.end(wall(attempt.ended))
 
-    def is_silent(self, emission: Emission) -> bool:
+    def is_silent(self, emission: StreamTelemetry) -> bool:
         """Whether nobody hears of this stream: no span that matters, no meter and no logger behind the API."""
         span = emission.span
         return (

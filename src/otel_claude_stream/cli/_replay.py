@@ -20,7 +20,7 @@ from otel_claude_stream._sdk.read.body import TimedBody
 from otel_claude_stream._sdk.read.endings import request_failed
 from otel_claude_stream._sdk.read.responses import reply_of
 from otel_claude_stream._sdk.read.sync import sync_events, sync_frames
-from otel_claude_stream._session import Handling, StreamSession
+from otel_claude_stream._session import CallPolicy, StreamSession
 from otel_claude_stream._telemetry.stream_telemetry import Emitter
 from otel_claude_stream.cli import _transport as transport
 from otel_claude_stream.cli.otlp import SpanData
@@ -69,7 +69,7 @@ def replay(script: Script, limits: Sequence[Limit]) -> SpanData:
     emitter = Emitter(recorder, NoOpMeter("explain"), None, SETTINGS, _NoStreams())
     call = Call(_model(script), "anthropic", "messages", "stream", "", None, "self", read_timeout=READ_TIMEOUT)
     emission = emitter.begin(call, START)
-    handling = Handling(RetryPolicy(), tokens=None, random=lambda: MIDDLE)
+    handling = CallPolicy(RetryPolicy(), tokens=None, random=lambda: MIDDLE)
     session = StreamSession(call, emission, SETTINGS, tuple(limits), handling, clock=clock, started=START, wall=START)
     Player(script, session, clock).play()
     return recorder.ended[-1]

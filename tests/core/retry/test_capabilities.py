@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from otel_claude_stream._core.retry.context import Traits
+from otel_claude_stream._core.retry.context import RequestCapabilities
 from otel_claude_stream._core.retry.policy import Resume, Strategy
 from otel_claude_stream._core.retry.resume.capabilities import (
     PREFILL_ACCEPTING,
@@ -93,7 +93,7 @@ def test_a_pattern_refuses_if_it_names_only_models_that_do(pattern, refuses):
     ],
 )
 def test_how_a_text_is_continued(wanted, model, thinking, strategy):
-    assert strategy_for(replace(Resume(), strategy=wanted), model, Traits(thinking=thinking)) is strategy
+    assert strategy_for(replace(Resume(), strategy=wanted), model, RequestCapabilities(thinking=thinking)) is strategy
 
 
 REFUSALS = [

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_claude_stream._core.retry.context import Traits
+from otel_claude_stream._core.retry.context import RequestCapabilities
 from otel_claude_stream._core.retry.policy import Resume, Strategy
 from otel_claude_stream._core.retry.resume.partial_text import anchor_of
 from otel_claude_stream._core.retry.resume.request import MIN_TOKENS, PROMPT, continue_body, tokens_of, traits_of
@@ -171,21 +171,21 @@ def test_a_continuation_never_costs_more_than_the_request(text, most, strategy):
 @pytest.mark.parametrize(
     ("said", "traits"),
     [
-        ({}, Traits()),
-        ({"thread": {"type": "continue"}}, Traits(thread=True)),
-        ({"thread": None}, Traits()),
-        ({"output_config": {"format": {"type": "json_schema"}}}, Traits(structured_output=True)),
-        ({"output_config": {"effort": "low"}}, Traits()),
-        ({"output_format": {"type": "json_schema"}}, Traits(structured_output=True)),
-        ({"tool_choice": {"type": "any"}}, Traits(forced_tool=True)),
-        ({"tool_choice": {"type": "tool", "name": "x"}}, Traits(forced_tool=True)),
-        ({"tool_choice": {"type": "auto"}}, Traits()),
-        ({"tool_choice": {"type": ["any"]}}, Traits()),
-        ({"thinking": {"type": "enabled", "budget_tokens": 2000}}, Traits(thinking=True)),
-        ({"thinking": {"type": "adaptive"}}, Traits(thinking=True)),
-        ({"thinking": {"type": "disabled"}}, Traits()),
-        ({"thinking": "enabled"}, Traits()),
-        ({"tool_choice": 3, "output_config": [], "thinking": 0}, Traits()),
+        ({}, RequestCapabilities()),
+        ({"thread": {"type": "continue"}}, RequestCapabilities(thread=True)),
+        ({"thread": None}, RequestCapabilities()),
+        ({"output_config": {"format": {"type": "json_schema"}}}, RequestCapabilities(structured_output=True)),
+        ({"output_config": {"effort": "low"}}, RequestCapabilities()),
+        ({"output_format": {"type": "json_schema"}}, RequestCapabilities(structured_output=True)),
+        ({"tool_choice": {"type": "any"}}, RequestCapabilities(forced_tool=True)),
+        ({"tool_choice": {"type": "tool", "name": "x"}}, RequestCapabilities(forced_tool=True)),
+        ({"tool_choice": {"type": "auto"}}, RequestCapabilities()),
+        ({"tool_choice": {"type": ["any"]}}, RequestCapabilities()),
+        ({"thinking": {"type": "enabled", "budget_tokens": 2000}}, RequestCapabilities(thinking=True)),
+        ({"thinking": {"type": "adaptive"}}, RequestCapabilities(thinking=True)),
+        ({"thinking": {"type": "disabled"}}, RequestCapabilities()),
+        ({"thinking": "enabled"}, RequestCapabilities()),
+        ({"tool_choice": 3, "output_config": [], "thinking": 0}, RequestCapabilities()),
     ],
 )
 def test_what_of_a_request_decides(said, traits):
@@ -194,4 +194,4 @@ def test_what_of_a_request_decides(said, traits):
 
 @pytest.mark.parametrize("body", [None, b"bytes", [], "text", 3])
 def test_an_odd_body_has_no_traits(body):
-    assert traits_of(body) == Traits()
+    assert traits_of(body) == RequestCapabilities()

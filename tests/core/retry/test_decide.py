@@ -14,8 +14,8 @@ from otel_claude_stream._core.retry.context import (
     Decision,
     DelaySource,
     Delivered,
-    Situation,
-    Traits,
+    RequestCapabilities,
+    RetryContext,
 )
 from otel_claude_stream._core.retry.decide import decide
 from otel_claude_stream._core.retry.policy import (
@@ -48,11 +48,11 @@ def with_rule(**said: object) -> RetryPolicy:
     return replace(POLICY, rules=(Rule(frozenset(R), **said),))
 
 
-def broke(reason: R = R.CONNECTION_RESET, delivered: Delivered | None = None, **known: object) -> Situation:
-    return Situation(reason, Phase.STREAMING, delivered or Delivered(), **known)
+def broke(reason: R = R.CONNECTION_RESET, delivered: Delivered | None = None, **known: object) -> RetryContext:
+    return RetryContext(reason, Phase.STREAMING, delivered or Delivered(), **known)
 
 
-def decided(policy: RetryPolicy, situation: Situation, random: float = 1.0) -> Decision:
+def decided(policy: RetryPolicy, situation: RetryContext, random: float = 1.0) -> Decision:
     return decide(policy, situation, take=lambda: True, random=random)
 
 
@@ -90,16 +90,19 @@ BLOCKED = {
     "citations": (POLICY, broke(delivered=Delivered(text=99, citations=True)), Blocker.OUTPUT),
     "content of an unknown kind": (POLICY, broke(delivered=Delivered(other=True)), Blocker.OUTPUT),
     "text, and the mode only retries": (RETRY_ONLY, broke(delivered=TEXT), Blocker.OUTPUT),
-    "text in a thread": (POLICY, broke(delivered=TEXT, traits=Traits(thread=True)), Blocker.REQUEST),
+    "text in a thread": (POLICY, broke(delivered=TEXT, traits=RequestCapabilities(thread=True)), Blocker.REQUEST),
     "text of structured output": (
-        POLICY, broke(delivered=TEXT, traits=Traits(structured_output=True)), Blocker.REQUEST,
+        POLICY, broke(delivered=TEXT, traits=RequestCapabilities(structured_output=True)), Blocker.REQUEST,
     ),
-    "text before a forced tool": (POLICY, broke(delivered=TEXT, traits=Traits(forced_tool=True)), Blocker.REQUEST),
+    "text before a forced tool": (
+        POLICY, broke(delivered=TEXT, traits=RequestCapabilities(forced_tool=True)), Blocker.REQUEST,
+    ),
     "too little text": (POLICY, broke(delivered=Delivered(text=63)), Blocker.TOO_SHORT),
     "thinking": (POLICY, broke(delivered=Delivered(thinking=True)), Blocker.OUTPUT),
-    "a thread that was cut": (POLICY, broke(traits=Traits(thread=True)), Blocker.REQUEST),
+    "a thread that was cut": (POLICY, broke(traits=RequestCapabilities(thread=True)), Blocker.REQUEST),
     "a thread that timed out": (
-        POLICY, broke(R.RESPONSE_TIMEOUT, traits=Traits(thread=True), before_response=True), Blocker.REQUEST,
+        POLICY, broke(R.RESPONSE_TIMEOUT, traits=RequestCapabilities(thread=True), before_response=True),
+        Blocker.REQUEST,
     ),
     "a rule against retries": (with_rule(retry=False), broke(), Blocker.RULE),
     "a rule against resumes": (with_rule(resume=False), broke(delivered=TEXT), Blocker.RULE),
@@ -164,9 +167,11 @@ ALLOWED = {
     "text goes on": (POLICY, broke(delivered=TEXT), on(0.25)),
     "text after thinking goes on": (POLICY, broke(delivered=Delivered(text=64, thinking=True)), on(0.25)),
     "hidden thinking is repeated": (THINKING_HIDDEN, broke(delivered=Delivered(thinking=True)), again(0.25)),
-    "structured output before its first token": (POLICY, broke(traits=Traits(structured_output=True)), again(0.25)),
-    "a forced tool before its first token": (POLICY, broke(traits=Traits(forced_tool=True)), again(0.25)),
-    "a thread that was refused": (POLICY, broke(R.OVERLOADED, traits=Traits(thread=True)), again(1.0)),
+    "structured output before its first token": (
+        POLICY, broke(traits=RequestCapabilities(structured_output=True)), again(0.25),
+    ),
+    "a forced tool before its first token": (POLICY, broke(traits=RequestCapabilities(forced_tool=True)), again(0.25)),
+    "a thread that was refused": (POLICY, broke(R.OVERLOADED, traits=RequestCapabilities(thread=True)), again(1.0)),
     "a rejected request, at the server's word": (
         POLICY, broke(R.REQUEST_REJECTED, should_retry=True, before_response=True), again(0.5),
     ),
@@ -239,11 +244,11 @@ POLICIES = st.builds(
 )
 DELIVERED = st.builds(Delivered, FLAG, FLAG, st.integers(0, 200), FLAG, FLAG, FLAG, FLAG)
 SITUATIONS = st.builds(
-    Situation,
+    RetryContext,
     reason=st.sampled_from(R),
     phase=st.sampled_from(Phase),
     delivered=st.just(Delivered()) | DELIVERED,
-    traits=st.builds(Traits, FLAG, FLAG, FLAG, FLAG),
+    traits=st.builds(RequestCapabilities, FLAG, FLAG, FLAG, FLAG),
     limit_match=st.sampled_from(["none", "idle:60s", "duration:30s", "ambiguous"]),
     certificate=st.sampled_from([False, False, True]),
     retry_after=st.none() | FIGURE,

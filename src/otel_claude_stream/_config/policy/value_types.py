@@ -14,7 +14,7 @@ NOTHING = frozenset({"null", "none", "~"})
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class Choice:
     """One of a closed set."""
 
     words: tuple[str, ...]
@@ -30,7 +30,7 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class Integer:
     """A whole number within bounds, both included."""
 
     least: int
@@ -38,13 +38,13 @@ class Whole:
 
     @property
     def allowed(self) -> str:
-        """As `Words.allowed`."""
+        """As `Choice.allowed`."""
         if self.least == self.most:
             return str(self.least)
         return f"a whole number from {self.least} to {self.most}"
 
     def read(self, text: str) -> object:
-        """As `Words.read`."""
+        """As `Choice.read`."""
         try:
             return int(text)
         except ValueError:
@@ -60,11 +60,11 @@ class Number:
 
     @property
     def allowed(self) -> str:
-        """As `Words.allowed`."""
+        """As `Choice.allowed`."""
         return f"a number from {self.least:g} to {self.most:g}"
 
     def read(self, text: str) -> object:
-        """As `Words.read`."""
+        """As `Choice.read`."""
         try:
             return float(text)
         except ValueError:
@@ -77,11 +77,11 @@ class Boolean:
 
     @property
     def allowed(self) -> str:
-        """As `Words.allowed`."""
+        """As `Choice.allowed`."""
         return "true or false"
 
     def read(self, text: str) -> object:
-        """As `Words.read`; the usual words of environment variables are understood."""
+        """As `Choice.read`; the usual words of environment variables are understood."""
         try:
             return boolean(text)
         except ValueError:
@@ -98,13 +98,13 @@ class Duration:
 
     @property
     def allowed(self) -> str:
-        """As `Words.allowed`."""
+        """As `Choice.allowed`."""
         least = f"from {durations.written(self.least)}" if self.least else "up"
         form = f"a duration with its unit, such as 500ms, 30s or 5m, {least} to {durations.written(self.most)}"
         return f"{form}, or null" if self.optional else form
 
     def read(self, text: str) -> object:
-        """As `Words.read`."""
+        """As `Choice.read`."""
         return None if self.optional and text.lower() in NOTHING else text
 
     def parse(self, value: object) -> float | None:
@@ -127,17 +127,17 @@ class Text:
 
     @property
     def allowed(self) -> str:
-        """As `Words.allowed`."""
+        """As `Choice.allowed`."""
         return f"a text of at most {self.longest} characters, or null"
 
     def read(self, text: str) -> object:
-        """As `Words.read`."""
+        """As `Choice.read`."""
         return None if text.lower() in NOTHING else text
 
 
-Kind = Words | Whole | Number | Boolean | Duration | Text
+Kind = Choice | Integer | Number | Boolean | Duration | Text
 
 
-def words(values: type[Enum]) -> Words:
+def words(values: type[Enum]) -> Choice:
     """The values of an enumeration."""
-    return Words(tuple(str(member.value) for member in values))
+    return Choice(tuple(str(member.value) for member in values))

@@ -9,7 +9,7 @@ from otel_claude_stream._core.vocabulary import AbortReason, Phase
 
 
 @dataclass(frozen=True, slots=True)
-class Traits:
+class RequestCapabilities:
     """What of a request decides whether its answer can be repeated or continued. No content."""
 
     thread: bool = False
@@ -91,13 +91,13 @@ class DelaySource(str, Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class RetryContext:
     """A stream that has broken. Durations in seconds."""
 
     reason: AbortReason
     phase: Phase
     delivered: Delivered
-    traits: Traits = field(default_factory=Traits)
+    traits: RequestCapabilities = field(default_factory=RequestCapabilities)
     limit_match: str = "none"
     """The known middlebox limit that fits, such as ``duration:60s``."""
     certificate: bool = False

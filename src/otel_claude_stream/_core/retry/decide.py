@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from otel_claude_stream._core.retry import backoff
-from otel_claude_stream._core.retry.context import Action, Blocker, Decision, DelaySource, Situation
+from otel_claude_stream._core.retry.context import Action, Blocker, Decision, DelaySource, RetryContext
 from otel_claude_stream._core.retry.policy import Mode, OnExceed, RetryPolicy, SdkRetries
 from otel_claude_stream._core.retry.rules import Effective, Veto, rule_for
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, AbortReason
@@ -35,7 +35,7 @@ SAME_AGAIN = "duration:"
 """A limit on the whole response: the same answer, just as long, meets it again."""
 
 
-def decide(policy: RetryPolicy, situation: Situation, *, take: Callable[[], bool], random: float) -> Decision:
+def decide(policy: RetryPolicy, situation: RetryContext, *, take: Callable[[], bool], random: float) -> Decision:
     """Say what is done about a stream that broke.
 
     Args:
@@ -64,7 +64,7 @@ def decide(policy: RetryPolicy, situation: Situation, *, take: Callable[[], bool
     return Decision(action, Blocker.NONE, wait, source)
 
 
-def _excluded(policy: RetryPolicy, situation: Situation, rule: Effective) -> Blocker:
+def _excluded(policy: RetryPolicy, situation: RetryContext, rule: Effective) -> Blocker:
     """What forbids any further attempt, whatever was delivered and whatever the rules cost.
 
     `x-should-retry: false` always wins. `true` lifts the veto of a request that was rejected, before a response only
@@ -84,7 +84,7 @@ def _excluded(policy: RetryPolicy, situation: Situation, rule: Effective) -> Blo
     return Blocker.NONE
 
 
-def _possible(policy: RetryPolicy, situation: Situation) -> tuple[Action, Blocker]:
+def _possible(policy: RetryPolicy, situation: RetryContext) -> tuple[Action, Blocker]:
     """What could be done, by what the caller holds and what was asked. Nothing is ever handed out twice."""
     delivered, traits = situation.delivered, situation.traits
     if delivered.finished:
@@ -102,7 +102,7 @@ def _possible(policy: RetryPolicy, situation: Situation) -> tuple[Action, Blocke
     return Action.RETRY, Blocker.NONE
 
 
-def _continuable(policy: RetryPolicy, situation: Situation) -> tuple[Action, Blocker]:
+def _continuable(policy: RetryPolicy, situation: RetryContext) -> tuple[Action, Blocker]:
     """Whether a text, of which the caller holds a part, can go on."""
     traits = situation.traits
     if policy.mode is not Mode.RESUME:
@@ -114,7 +114,7 @@ def _continuable(policy: RetryPolicy, situation: Situation) -> tuple[Action, Blo
     return Action.RESUME, Blocker.NONE
 
 
-def _disallowed(policy: RetryPolicy, situation: Situation, rule: Effective, action: Action) -> Blocker:
+def _disallowed(policy: RetryPolicy, situation: RetryContext, rule: Effective, action: Action) -> Blocker:
     """What of the reason's rule and of the limits stands against it."""
     limits = policy.limits
     allowed = rule.resume if action is Action.RESUME else rule.retry
@@ -130,7 +130,7 @@ def _disallowed(policy: RetryPolicy, situation: Situation, rule: Effective, acti
     return Blocker.NONE
 
 
-def _delay(policy: RetryPolicy, situation: Situation, rule: Effective, random: float) -> tuple[float, DelaySource]:
+def _delay(policy: RetryPolicy, situation: RetryContext, rule: Effective, random: float) -> tuple[float, DelaySource]:
     """Seconds to wait, and on whose word. May be above the cap where the server asks for more and that is to fail."""
     asked, allowed = _asked(situation), policy.retry_after
     if allowed.honour and asked:  # 0 asks for no wait in particular: the back-off spreads it
@@ -142,7 +142,7 @@ def _delay(policy: RetryPolicy, situation: Situation, rule: Effective, random: f
     return wait, DelaySource.BACKOFF
 
 
-def _asked(situation: Situation) -> float | None:
+def _asked(situation: RetryContext) -> float | None:
     """What the server's `retry-after` asks for, None if it says nothing that can be waited for."""
     asked = situation.retry_after
     return asked if asked is not None and asked >= 0.0 else None

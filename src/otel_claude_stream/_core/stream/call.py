@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from otel_claude_stream._core.retry.context import Traits
+from otel_claude_stream._core.retry.context import RequestCapabilities
 from otel_claude_stream._core.vocabulary import AbortReason
 
 
@@ -25,7 +25,7 @@ class Call:
     top_p: float | None = None
     top_k: int | None = None
     read_timeout: float | None = None
-    traits: Traits = field(default_factory=Traits)
+    traits: RequestCapabilities = field(default_factory=RequestCapabilities)
     """What decides whether its answer could be repeated or continued."""
 
 

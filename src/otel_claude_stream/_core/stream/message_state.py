@@ -63,7 +63,7 @@ def block_kind(block_type: str) -> str:
     return _BLOCK_KINDS.get(block_type, "other")
 
 
-class StreamMachine:
+class MessageState:
     """What one stream has shown so far."""
 
     __slots__ = (

@@ -8,7 +8,7 @@ from otel_claude_stream._core.diagnosis.classify import Verdict
 from otel_claude_stream._core.diagnosis.facts import Facts
 from otel_claude_stream._core.stream.call import Attempt, Call, Reply
 from otel_claude_stream._core.stream.journal import Entry
-from otel_claude_stream._core.stream.message_state import StreamMachine
+from otel_claude_stream._core.stream.message_state import MessageState
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Summary:
     call: Call
     facts: Facts
     verdict: Verdict
-    machine: StreamMachine
+    machine: MessageState
     entries: list[Entry]
     attempts: tuple[Attempt, ...]
     reply: Reply | None

@@ -20,8 +20,8 @@ from otel_claude_stream._config import Severity, StreamConfig
 from otel_claude_stream._config.policy import PolicySource, kill_switched, lifted, override
 from otel_claude_stream._core.diagnosis.limits import KNOWN_LIMITS, parse_limits
 from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
-from otel_claude_stream._sdk.attach.sdk_hooks import Watch
-from otel_claude_stream._session.policy_resolver import Policies
+from otel_claude_stream._sdk.attach.sdk_hooks import SdkHooks
+from otel_claude_stream._session.policy_resolver import PolicyResolver
 from otel_claude_stream._session.registry import OpenStreams
 from otel_claude_stream._telemetry.logs import LogEvents
 from otel_claude_stream._telemetry.stream_telemetry import Emitter
@@ -47,10 +47,10 @@ class Plan(NamedTuple):
     logger_provider: Any = None
 
 
-def assemble(plan: Plan) -> Watch:
+def assemble(plan: Plan) -> SdkHooks:
     """The watch of an instrumentation. Raises what a provider that was given in code raises."""
     policy = _policy(plan.source)
-    policies = Policies(
+    policies = PolicyResolver(
         lifted(policy),
         override=override.current_override,
         killed=lambda: kill_switched(os.environ, policy.kill_switch),
@@ -70,7 +70,7 @@ def assemble(plan: Plan) -> Watch:
     told = _with_watchdog(plan.config, policy)
     if told is not plan.config:
         plan.streams.tell_stalls(told.stall_thresholds)
-    return Watch(emitter, told, limits, plan.streams, policies, monotonic=plan.clock)
+    return SdkHooks(emitter, told, limits, plan.streams, policies, monotonic=plan.clock)
 
 
 def _policy(source: PolicySource) -> RetryPolicy:

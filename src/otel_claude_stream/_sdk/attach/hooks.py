@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import wrapt
 
 if TYPE_CHECKING:
-    from otel_claude_stream._sdk.attach.sdk_hooks import Watch
+    from otel_claude_stream._sdk.attach.sdk_hooks import SdkHooks
 
 _log = logging.getLogger("otel_claude_stream")
 
@@ -35,7 +35,7 @@ class Hook:
     owner: str
     attribute: str
     around: str
-    """Name of the method of `Watch` that goes around it."""
+    """Name of the method of `SdkHooks` that goes around it."""
     parameters: tuple[str, ...] = ()
     partner: str = ""
     """Attribute of the same class without which this one tells half: both or neither is wrapped."""
@@ -64,7 +64,7 @@ HOOKS: tuple[Hook, ...] = (
 )
 
 
-class Placed:
+class InstalledHook:
     """One hook in place: what was there before, and what is there now."""
 
     __slots__ = ("live", "original", "owner", "wrapper")
@@ -90,12 +90,12 @@ class Hooks:
     """The hooks of one process: waiting for the SDK's import, in place, or switched off."""
 
     def __init__(self) -> None:
-        self._watch: Watch | None = None
+        self._watch: SdkHooks | None = None
         self._prepare: Callable[[], object] = _nothing
-        self._placed: dict[Hook, Placed] = {}
+        self._placed: dict[Hook, InstalledHook] = {}
         self._awaited: set[str] = set()
 
-    def install(self, watch: Watch, prepare: Callable[[], object]) -> None:
+    def install(self, watch: SdkHooks, prepare: Callable[[], object]) -> None:
         """Wrap what the table says, now or as soon as the SDK is imported: never imports it.
 
         `prepare` is called when there is an SDK, before anything is wrapped. It never raises.
@@ -137,12 +137,12 @@ class Hooks:
             return
         if hook.partner and not _has_partner(hook, owner):
             return
-        placed = Placed(owner, original)
+        placed = InstalledHook(owner, original)
         placed.wrapper = wrapt.FunctionWrapper(original, self._around(hook.around, placed))
         setattr(owner, hook.attribute, placed.wrapper)
         self._placed[hook] = placed
 
-    def _around(self, name: str, placed: Placed) -> Callable[..., Any]:
+    def _around(self, name: str, placed: InstalledHook) -> Callable[..., Any]:
         def around(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
             watch = self._watch
             if watch is None or not placed.live:

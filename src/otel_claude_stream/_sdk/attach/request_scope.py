@@ -17,7 +17,7 @@ current: ContextVar[StreamSession | None] = ContextVar("otel_claude_stream_curre
 """The session whose request is being made in this context: set around `request` only, never while a stream is read."""
 
 
-class Entered:
+class RequestScope:
     """The contexts set around one request, to be left in the same one."""
 
     __slots__ = ("_context", "_session")

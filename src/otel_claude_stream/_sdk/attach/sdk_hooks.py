@@ -16,7 +16,7 @@ from otel_claude_stream._config import StreamConfig
 from otel_claude_stream._core.diagnosis.limits import Limit
 from otel_claude_stream._core.retry.policy import RetryPolicy
 from otel_claude_stream._sdk.attach.request import call_of, is_message_stream
-from otel_claude_stream._sdk.attach.request_scope import Entered, current
+from otel_claude_stream._sdk.attach.request_scope import RequestScope, current
 from otel_claude_stream._sdk.read.aio import AsyncFrames, async_events
 from otel_claude_stream._sdk.read.body import TimedBody
 from otel_claude_stream._sdk.read.endings import request_failed, stream_closed
@@ -30,7 +30,7 @@ from otel_claude_stream._sdk.retry.resend import Resend
 from otel_claude_stream._sdk.retry.sdk_retries import last_error, longest_sleep, stops_sdk
 from otel_claude_stream._sdk.retry.watchdog import watched
 from otel_claude_stream._session import StreamSession
-from otel_claude_stream._session.policy_resolver import Policies
+from otel_claude_stream._session.policy_resolver import PolicyResolver
 from otel_claude_stream._session.registry import OpenStreams
 from otel_claude_stream._telemetry.stream_telemetry import Emitter
 
@@ -44,7 +44,7 @@ Arguments = tuple[Any, ...]
 Keywords = dict[str, Any]
 
 
-class Watch:
+class SdkHooks:
     """The wrappers of one instrumentation, with what they need: settings, emitter, open streams, clocks."""
 
     def __init__(
@@ -53,7 +53,7 @@ class Watch:
         config: StreamConfig,
         limits: tuple[Limit, ...],
         streams: OpenStreams,
-        policies: Policies | None = None,
+        policies: PolicyResolver | None = None,
         *,
         monotonic: Callable[[], int] = time.perf_counter_ns,
         wall: Callable[[], int] = time.time_ns,
@@ -62,7 +62,7 @@ class Watch:
         self._config = config
         self._limits = limits
         self._streams = streams
-        self._policies = policies or Policies(RetryPolicy(), clock=monotonic)
+        self._policies = policies or PolicyResolver(RetryPolicy(), clock=monotonic)
         self._monotonic = monotonic
         self._wall = wall
 
@@ -105,11 +105,13 @@ class Watch:
         return result
 
     @_guard.guarded("request", None)
-    def _enter(self, client: Any, args: Arguments, kwargs: Keywords) -> tuple[StreamSession | None, Entered] | None:
+    def _enter(
+        self, client: Any, args: Arguments, kwargs: Keywords
+    ) -> tuple[StreamSession | None, RequestScope] | None:
         options = args[1] if len(args) > 1 else kwargs.get("options")
         if not is_message_stream(options, stream=bool(kwargs.get("stream", False))):
             # A call made inside another one's request, by a middleware say: its retries are not the stream's.
-            return (None, Entered(None, None)) if current.get() is not None else None
+            return (None, RequestScope(None, None)) if current.get() is not None else None
         if not is_instrumentation_enabled():
             return None
         self._streams.settle()
@@ -134,13 +136,13 @@ class Watch:
             self._streams.add(session)
             if session.acts:
                 session.recovery = Recovery(session, Resend(client, args, kwargs))
-            return session, Entered(session, emission.span)
+            return session, RequestScope(session, emission.span)
         except Exception:
             session.forget()  # the call goes on without us
             raise
 
     @_guard.guarded("leave", None)
-    def _leave(self, contexts: Entered) -> None:
+    def _leave(self, contexts: RequestScope) -> None:
         contexts.leave()
 
     @_guard.guarded("returned", None)

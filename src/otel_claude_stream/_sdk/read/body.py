@@ -12,12 +12,12 @@ from typing import Any
 from otel_claude_stream import _guard
 from otel_claude_stream._core.stream.call import Reply
 from otel_claude_stream._sdk.read.endings import body_closed, body_ended, body_failed
-from otel_claude_stream._sdk.read.raw_body import UnreadBody
+from otel_claude_stream._sdk.read.raw_body import RawBodyReader
 from otel_claude_stream._sdk.retry.watchdog import WatchedReads
 from otel_claude_stream._session import WAIT_NS, StreamSession
 
 
-def sync_reads(inner: Iterator[bytes], session: StreamSession, unread: UnreadBody) -> Iterator[bytes]:
+def sync_reads(inner: Iterator[bytes], session: StreamSession, unread: RawBodyReader) -> Iterator[bytes]:
     """The bytes of a body, with the time of each read."""
     clocks = session.clocks
     clock = clocks.now
@@ -48,7 +48,7 @@ class AsyncReads:
 
     __slots__ = ("_clocks", "_inner", "_next", "_session", "_unread")
 
-    def __init__(self, inner: AsyncIterator[bytes], session: StreamSession, unread: UnreadBody) -> None:
+    def __init__(self, inner: AsyncIterator[bytes], session: StreamSession, unread: RawBodyReader) -> None:
         self._inner = inner
         self._next = inner.__anext__
         self._session = session
@@ -117,7 +117,7 @@ class TimedBody:
     def __init__(self, wrapped: Any, session: StreamSession, reply: Reply) -> None:
         self._wrapped = wrapped
         self._session = session
-        self._unread = UnreadBody(session, reply)
+        self._unread = RawBodyReader(session, reply)
         self.stream_observer = getattr(wrapped, "stream_observer", None)
         self.watched: WatchedReads | None = None
         """What gives up a body that stalls, where the policy says so."""

@@ -12,7 +12,7 @@ from otel_claude_stream import _guard
 from otel_claude_stream._core.diagnosis.end import End
 from otel_claude_stream._core.vocabulary import ErrorSource, Stop
 from otel_claude_stream._sdk.read.errors import fault_of, name_of
-from otel_claude_stream._sdk.read.raw_body import UnreadBody
+from otel_claude_stream._sdk.read.raw_body import RawBodyReader
 from otel_claude_stream._sdk.read.responses import end_by, reply_of
 from otel_claude_stream._session import StreamSession
 
@@ -124,7 +124,7 @@ def _closed_by_exit() -> bool:
 
 
 @_guard.guarded("body_ended", None)
-def body_ended(session: StreamSession, unread: UnreadBody) -> None:
+def body_ended(session: StreamSession, unread: RawBodyReader) -> None:
     """The body came to its end. If the SDK decodes it, the stream's end tells more and follows at once.
 
     Of an opaque body nobody of us knows whether it was whole: its span ends, and says nothing of an outcome.
@@ -139,7 +139,7 @@ def body_ended(session: StreamSession, unread: UnreadBody) -> None:
 
 
 @_guard.guarded("body_failed", None)
-def body_failed(session: StreamSession, error: BaseException, unread: UnreadBody) -> None:
+def body_failed(session: StreamSession, error: BaseException, unread: RawBodyReader) -> None:
     """A read of the body raised. As above. A dropped reader is no end: the closing or dropping of the response is."""
     if isinstance(error, GeneratorExit):
         return
@@ -148,7 +148,7 @@ def body_failed(session: StreamSession, error: BaseException, unread: UnreadBody
         session.end(_with_error_event(end_by(error), session, unread))
 
 
-def _with_error_event(end: End, session: StreamSession, unread: UnreadBody) -> End:
+def _with_error_event(end: End, session: StreamSession, unread: RawBodyReader) -> End:
     """Add what an error event in the bytes said: nobody raises it for a caller that reads bytes."""
     if unread.error_event:
         end.error_type, end.error_source = session.machine.error_type, ErrorSource.SSE
@@ -156,7 +156,7 @@ def _with_error_event(end: End, session: StreamSession, unread: UnreadBody) -> E
 
 
 @_guard.guarded("body_closed", None)
-def body_closed(session: StreamSession, unread: UnreadBody) -> None:
+def body_closed(session: StreamSession, unread: RawBodyReader) -> None:
     """The body was closed. While the SDK decodes it this is the SDK's doing, and the stream's end tells why."""
     if session.decoded:
         return

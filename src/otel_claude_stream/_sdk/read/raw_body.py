@@ -28,7 +28,7 @@ _MAX_INFLATED = 1 << 16
 """Decompressed in pieces of this size: a small body may unfold to gigabytes, which the caller may well stop reading."""
 
 
-class UnreadBody:
+class RawBodyReader:
     """Reads along while nobody decodes."""
 
     __slots__ = ("_headerless", "_inflate", "_scanner", "_session", "broken", "error_event", "opaque")

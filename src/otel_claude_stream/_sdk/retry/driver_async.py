@@ -7,9 +7,9 @@ from typing import Any
 
 from otel_claude_stream import _guard
 from otel_claude_stream._core.stream.message_state import DELTA
-from otel_claude_stream._sdk.retry.failure import Failure, Standing
+from otel_claude_stream._sdk.retry.failure import Failure, PendingFailures
 from otel_claude_stream._sdk.retry.flow import Recovery, Steps
-from otel_claude_stream._sdk.retry.forwarding import take_over
+from otel_claude_stream._sdk.retry.forwarding import forward_close_to
 from otel_claude_stream._sdk.retry.steps import Close, Send, Sleep
 
 Request = Callable[..., Any]
@@ -40,7 +40,7 @@ async def arecovering(frames: AsyncIterator[Any], response: Any, recovery: Recov
     """The frames of a stream, and of the attempts that follow it."""
     source, first = frames, response
     failure = outcome = None
-    gate, standing = recovery.gate, Standing()
+    gate, standing = recovery.gate, PendingFailures()
     try:
         while True:
             failure = None
@@ -67,7 +67,7 @@ async def arecovering(frames: AsyncIterator[Any], response: Any, recovery: Recov
             if isinstance(outcome, Failure):
                 break
             source, response = outcome._iter_events(), recovery.response  # noqa: SLF001 - what the SDK itself reads
-            take_over(first, response)
+            forward_close_to(first, response)
         for word in recovery.last_words(outcome, response):
             yield word
     finally:
@@ -77,7 +77,7 @@ async def arecovering(frames: AsyncIterator[Any], response: Any, recovery: Recov
             await first.aclose()
 
 
-async def _recover(recovery: Recovery, failure: Failure, response: Any, standing: Standing) -> Any:
+async def _recover(recovery: Recovery, failure: Failure, response: Any, standing: PendingFailures) -> Any:
     try:
         return await _drive(recovery.recover(failure, response, standing), recovery)
     except Exception as error:  # noqa: BLE001 - the boundary: the caller gets the failure he would have got

@@ -7,9 +7,9 @@ from typing import Any
 
 from otel_claude_stream import _guard
 from otel_claude_stream._core.stream.message_state import DELTA
-from otel_claude_stream._sdk.retry.failure import Failure, Standing
+from otel_claude_stream._sdk.retry.failure import Failure, PendingFailures
 from otel_claude_stream._sdk.retry.flow import Recovery, Steps
-from otel_claude_stream._sdk.retry.forwarding import take_over
+from otel_claude_stream._sdk.retry.forwarding import forward_close_to
 from otel_claude_stream._sdk.retry.steps import Close, Send, Sleep
 
 Request = Callable[..., Any]
@@ -33,7 +33,7 @@ def recovering(frames: Iterator[Any], response: Any, recovery: Recovery) -> Iter
     """The frames of a stream, and of the attempts that follow it."""
     source, first = frames, response
     failure = outcome = None
-    gate, standing = recovery.gate, Standing()
+    gate, standing = recovery.gate, PendingFailures()
     try:
         while True:
             failure = None
@@ -59,7 +59,7 @@ def recovering(frames: Iterator[Any], response: Any, recovery: Recovery) -> Iter
             if isinstance(outcome, Failure):
                 break
             source, response = outcome._iter_events(), recovery.response  # noqa: SLF001 - what the SDK itself reads
-            take_over(first, response)
+            forward_close_to(first, response)
         yield from recovery.last_words(outcome, response)
     finally:
         del failure, outcome, standing  # the traceback of what is raised has this frame: a cycle otherwise
@@ -68,7 +68,7 @@ def recovering(frames: Iterator[Any], response: Any, recovery: Recovery) -> Iter
             first.close()
 
 
-def _recover(recovery: Recovery, failure: Failure, response: Any, standing: Standing) -> Any:
+def _recover(recovery: Recovery, failure: Failure, response: Any, standing: PendingFailures) -> Any:
     try:
         return _drive(recovery.recover(failure, response, standing), recovery)
     except Exception as error:  # noqa: BLE001 - the boundary: the caller gets the failure he would have got

@@ -49,7 +49,7 @@ def _error_type(frame: Any) -> str | None:
 
 
 @dataclass(slots=True)
-class Standing:
+class PendingFailures:
     """The failures that may yet be raised, kept by the frame of a driver.
 
     Not by the session, which lives as long as the stream is open: their tracebacks have that frame, and a stream that

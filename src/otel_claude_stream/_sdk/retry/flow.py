@@ -18,10 +18,10 @@ from otel_claude_stream._core.retry.resume.delivered import DeliveredBlocks
 from otel_claude_stream._core.retry.resume.request import continue_body
 from otel_claude_stream._core.retry.resume.seam import SeamFinder
 from otel_claude_stream._core.retry.resume.splice import Splice
-from otel_claude_stream._sdk.attach.request_scope import Entered
+from otel_claude_stream._sdk.attach.request_scope import RequestScope
 from otel_claude_stream._sdk.read.endings import answered
 from otel_claude_stream._sdk.read.responses import status_of
-from otel_claude_stream._sdk.retry.failure import Failure, Standing, truncation
+from otel_claude_stream._sdk.retry.failure import Failure, PendingFailures, truncation
 from otel_claude_stream._sdk.retry.gate import Gate
 from otel_claude_stream._sdk.retry.resend import Resend
 from otel_claude_stream._sdk.retry.steps import Close, Send, Sleep, Step
@@ -80,7 +80,7 @@ class Recovery:
                 return result
             yield Sleep(decision.delay)
 
-    def recover(self, failure: Failure, response: Any, standing: Standing) -> Steps:
+    def recover(self, failure: Failure, response: Any, standing: PendingFailures) -> Steps:
         """The steps after a failure. Returns the stream to read on, or the failure that the caller gets."""
         gate = self.gate
         if gate.complete or gate.unsure or self.session.ended:  # nothing is missing, or nobody waits for it any more
@@ -209,12 +209,12 @@ class Recovery:
 
     # --- Around a request ------------------------------------------------------------------------------------------
     @_guard.guarded("recovery", None)
-    def enter(self) -> Entered | None:
+    def enter(self) -> RequestScope | None:
         """Set the contexts of a request: whose it is, and the span of the stream."""
-        return Entered(self.session, self.session.span)
+        return RequestScope(self.session, self.session.span)
 
     @_guard.guarded("recovery", None)
-    def leave_request(self, entered: Entered | None) -> None:
+    def leave_request(self, entered: RequestScope | None) -> None:
         """Restore the contexts."""
         if entered is not None:
             entered.leave()

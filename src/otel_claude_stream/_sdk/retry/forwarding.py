@@ -10,7 +10,7 @@ from typing import Any
 from otel_claude_stream import _guard
 
 
-class TakenOver:
+class ForwardingBody:
     """In place of the body of the first response: whoever closes that, closes what took its place."""
 
     __slots__ = ("_body", "_later")
@@ -36,8 +36,8 @@ class TakenOver:
 
 
 @_guard.guarded("taken_over", None)
-def take_over(first: Any, later: Any) -> None:
+def forward_close_to(first: Any, later: Any) -> None:
     """Note that the stream of the first response, which is closed, is read on from a later one."""
     body = first.stream
-    first.stream = TakenOver(body._body if type(body) is TakenOver else body, later)  # noqa: SLF001 - its own kind
+    first.stream = ForwardingBody(body._body if type(body) is ForwardingBody else body, later)  # noqa: SLF001 - its own kind
     first.is_closed = False

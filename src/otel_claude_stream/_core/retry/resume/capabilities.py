@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from fnmatch import fnmatchcase
 
-from otel_claude_stream._core.retry.context import Traits
+from otel_claude_stream._core.retry.context import RequestCapabilities
 from otel_claude_stream._core.retry.policy import Resume, Strategy
 
 PREFILL_ACCEPTING = (
@@ -92,7 +92,7 @@ def known_to_refuse(model_or_glob: str) -> bool:
     return _names_one_of(pattern, PREFILL_REFUSING) and not _names_one_of(pattern, PREFILL_ACCEPTING)
 
 
-def strategy_for(resume: Resume, model: str, traits: Traits) -> Strategy:
+def strategy_for(resume: Resume, model: str, traits: RequestCapabilities) -> Strategy:
     """How a text of this model is continued: never `AUTO`.
 
     Never prefill with thinking, which the API refuses, whatever the policy says. Otherwise a policy that names a way

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from otel_claude_stream._core.retry.context import Traits
+from otel_claude_stream._core.retry.context import RequestCapabilities
 from otel_claude_stream._core.retry.policy import Resume, Strategy
 from otel_claude_stream._core.retry.resume.partial_text import anchor_of, partial_of
 
@@ -38,15 +38,15 @@ TRAIT_KEYS = ("thread", "output_config", "output_format", "tool_choice", "thinki
 """The keys of a request that `traits_of` looks at."""
 
 
-def traits_of(body: object) -> Traits:
+def traits_of(body: object) -> RequestCapabilities:
     """What of a request decides whether its answer can be repeated or continued. Any odd shape has no traits."""
     if not isinstance(body, Mapping):
-        return Traits()
+        return RequestCapabilities()
     output, choice, thinking = body.get("output_config"), body.get("tool_choice"), body.get("thinking")
     structured = body.get("output_format") is not None or (
         isinstance(output, Mapping) and output.get("format") is not None
     )
-    return Traits(
+    return RequestCapabilities(
         thread=body.get("thread") is not None,
         structured_output=structured,
         forced_tool=_type_of(choice) in _FORCED,
