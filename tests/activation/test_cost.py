@@ -9,7 +9,7 @@ import venv
 from pathlib import Path
 
 import pytest
-from tests.activation.harness import TIMEOUT, environment, path_folder
+from tests.support.activation.harness import TIMEOUT, environment, path_folder
 
 from otel_claude_stream.cli import autoload
 

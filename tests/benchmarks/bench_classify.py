@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 import timeit
 
-from tests.core import chains
+from tests.support import chains
 
 from otel_claude_stream._core.diagnosis.classify import classify
 from otel_claude_stream._core.diagnosis.facts import Facts

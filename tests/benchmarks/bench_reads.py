@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.benchmarks.measure import cpu, providers, spread
-from tests.benchmarks.memory_api import Body, chunks
+from tests.support.memory_api import Body, chunks
 
 from otel_claude_stream import ClaudeStreamInstrumentor
 from otel_claude_stream._core.stream.call import Reply

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import anthropic
 import pytest
-from tests.cli import samples
+from tests.support import cli_samples as samples
 
 from otel_claude_stream._core.diagnosis.classify import RULES
 from otel_claude_stream._core.diagnosis.limits import KNOWN_LIMITS, parse_limits

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.core import chains
-from tests.core.chains import fault
-from tests.core.endings_table import (
+from tests.support import chains
+from tests.support.chains import fault
+from tests.support.endings_table import (
     ALMOST,
     CALLER,
     DONE,

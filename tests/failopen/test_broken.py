@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 import anthropic
 import pytest
-from tests.failopen.targets import TARGETS, Target, broken, code_of, reached
-from tests.telemetry.rig import API, REQUEST, WAYS, Seen, by, chain, instrumented, plain, read
-from tests.telemetry.scenes import BUSY, MESSAGE, after
+from tests.support.rig import API, REQUEST, WAYS, Seen, by, chain, instrumented, plain, read
+from tests.support.scenes import BUSY, MESSAGE, after
+from tests.support.targets import TARGETS, Target, broken, code_of, reached
 
 from otel_claude_stream import _guard
 from otel_claude_stream._instrumentor import _streams
@@ -453,4 +453,4 @@ def test_strict_a_failure_is_raised(monkeypatch):
     (target,) = [target for target in TARGETS if target.id == "_sdk.attach.request:call_of"]
     api = API(MESSAGE)
     with broken(target), instrumented(monkeypatch, api.clock):
-        assert read(api).error == [("tests.failopen.targets.Broken", "_sdk.attach.request:call_of")]
+        assert read(api).error == [("tests.support.targets.Broken", "_sdk.attach.request:call_of")]

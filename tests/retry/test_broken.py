@@ -7,11 +7,11 @@ import gc
 from dataclasses import dataclass, field, replace
 
 import pytest
-from tests.failopen.targets import TARGETS, Target, broken, code_of, found_in, modules_of, reached
 from tests.failopen.test_broken import ACTING, NOT_REACHED
-from tests.retry.story import REFUSES_PREFILL
-from tests.telemetry.rig import API, Seen, by, instrumented, read
-from tests.telemetry.scenes import STORY, told
+from tests.support.rig import API, Seen, by, instrumented, read
+from tests.support.scenes import STORY, told
+from tests.support.story import REFUSES_PREFILL
+from tests.support.targets import TARGETS, Target, broken, code_of, found_in, modules_of, reached
 
 import otel_claude_stream._core.retry as core
 import otel_claude_stream._sdk.retry as sdk

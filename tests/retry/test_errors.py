@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import anthropic
 import pytest
-from tests.retry.received import assert_one_message, pieces, raw, text
-from tests.telemetry.rig import API, REQUEST, by, chain, instrumented, read
-from tests.telemetry.scenes import STORY, after, told
+from tests.support.received import assert_one_message, pieces, raw, text
+from tests.support.rig import API, REQUEST, by, chain, instrumented, read
+from tests.support.scenes import STORY, after, told
 
 from otel_claude_stream._core.retry.policy import Commit, Mode, RetryLimits, RetryPolicy
 from otel_claude_stream.testing import CutMidChunk, End, Error, Event, Reset, Script

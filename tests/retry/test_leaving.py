@@ -14,11 +14,11 @@ import anthropic
 import anyio
 import pytest
 import trio
-from tests.integration.modes import ASK
-from tests.integration.observing import observed
 from tests.retry.test_ways import AT, COURSES, POLICY, WHOLE, told
-from tests.telemetry.rig import API, HTTP, REQUEST, instrumented
-from tests.telemetry.scenes import STORY
+from tests.support.modes import ASK
+from tests.support.observing import observed
+from tests.support.rig import API, HTTP, REQUEST, instrumented
+from tests.support.scenes import STORY
 
 from otel_claude_stream._core.retry.policy import Backoff, Jitter, Mode, RetryPolicy, Rule
 from otel_claude_stream._core.vocabulary import AbortReason

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import anthropic
 import pytest
-from tests.integration.modes import ASK
-from tests.integration.observing import observed
 from tests.retry.test_ways import QUICK
-from tests.telemetry.rig import API, instrumented, read
-from tests.telemetry.scenes import STORY, told
+from tests.support.modes import ASK
+from tests.support.observing import observed
+from tests.support.rig import API, instrumented, read
+from tests.support.scenes import STORY, told
 
 from otel_claude_stream._core.retry.policy import Budget, Mode, RetryLimits, RetryPolicy, Rule, Scope, SdkRetries
 from otel_claude_stream._core.vocabulary import AbortReason

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.retry.received import assert_one_message, pieces, raw, text
-from tests.retry.story import ENDINGS, MANNERS, WHOLE, Storyteller, Tale, Turn
-from tests.telemetry.rig import REQUEST, Seen, by, chain, instrumented, read
+from tests.support.received import assert_one_message, pieces, raw, text
+from tests.support.rig import REQUEST, Seen, by, chain, instrumented, read
+from tests.support.story import ENDINGS, MANNERS, WHOLE, Storyteller, Tale, Turn
 
 from otel_claude_stream._config.policy import policy_source
 from otel_claude_stream._core.retry.policy import (

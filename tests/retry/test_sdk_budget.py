@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.telemetry.rig import API, WAYS, instrumented, read
-from tests.telemetry.scenes import MESSAGE
+from tests.support.rig import API, WAYS, instrumented, read
+from tests.support.scenes import MESSAGE
 
 from otel_claude_stream._core.retry.policy import Budget, Mode, RetryPolicy
 from otel_claude_stream.testing import Script

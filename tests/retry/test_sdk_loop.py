@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.retry.story import WHOLE, Storyteller, Tale, Turn, broken, status
-from tests.telemetry.rig import by, instrumented, read
+from tests.support.rig import by, instrumented, read
+from tests.support.story import WHOLE, Storyteller, Tale, Turn, broken, status
 
 from otel_claude_stream._core.retry.policy import (
     Mode,

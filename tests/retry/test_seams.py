@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from tests.retry.received import assert_one_message, raw, text
-from tests.retry.story import REFUSES_PREFILL
-from tests.telemetry.rig import API, REQUEST, by, instrumented, read, shown
-from tests.telemetry.scenes import STORY, after, told
+from tests.support.received import assert_one_message, raw, text
+from tests.support.rig import API, REQUEST, by, instrumented, read, shown
+from tests.support.scenes import STORY, after, told
+from tests.support.story import REFUSES_PREFILL
 
 from otel_claude_stream._core.retry.policy import Mode, OnSeamMismatch, Resume, RetryLimits, RetryPolicy, Strategy
 from otel_claude_stream._core.retry.resume.request import PROMPT

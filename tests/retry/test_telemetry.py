@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.telemetry.expected import deltas, span
-from tests.telemetry.rig import HTTP, WAYS, play, points, shown
-from tests.telemetry.scenes import SCENES
+from tests.support.expected_telemetry import deltas, span
+from tests.support.rig import HTTP, WAYS, play, points, shown
+from tests.support.scenes import SCENES
 
 HTTP_NAME = HTTP.__name__
 

@@ -6,11 +6,11 @@ import time
 from dataclasses import replace
 
 import pytest
-from tests.integration.modes import ASK
-from tests.integration.observing import observed
-from tests.integration.ways import Seen, by_iteration
 from tests.retry.test_ways import AT, POLICY, WHOLE, assert_whole, told
-from tests.telemetry.scenes import STORY
+from tests.support.modes import ASK
+from tests.support.observing import observed
+from tests.support.scenes import STORY
+from tests.support.ways import Seen, by_iteration
 
 from otel_claude_stream._core.retry.policy import Mode, Watchdog
 from otel_claude_stream.testing import Comment, FakeAPI, Hang, Pause, Ping, Script

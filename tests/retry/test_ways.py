@@ -9,14 +9,14 @@ from typing import Any
 
 import anthropic
 import pytest
-from tests.integration.modes import ASK
-from tests.integration.observing import observed
 from tests.integration.test_platforms import AWS_KEYS, client_of
-from tests.integration.ways import ALL_WAYS, Seen, Way, by_iteration, doubling
-from tests.retry.received import assert_one_message, raw
-from tests.retry.received import text as text_of
 from tests.sdk.test_span_owner import has_tracing, traced
-from tests.telemetry.scenes import STORY
+from tests.support.modes import ASK
+from tests.support.observing import observed
+from tests.support.received import assert_one_message, raw
+from tests.support.received import text as text_of
+from tests.support.scenes import STORY
+from tests.support.ways import ALL_WAYS, Seen, Way, by_iteration, doubling
 
 from otel_claude_stream._core.retry.policy import Backoff, Budget, Jitter, Mode, RetryPolicy, Rule
 from otel_claude_stream._core.vocabulary import AbortReason

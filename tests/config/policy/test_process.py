@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.activation.harness import app, instrument, python, run
+from tests.support.activation.harness import app, instrument, python, run
 
 from otel_claude_stream.testing import FakeAPI, Script
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import anthropic
 import pytest
-from tests.integration.modes import ASK, Mode
+from tests.support.modes import ASK, Mode
 
 END = object()
 

@@ -6,8 +6,8 @@ import json
 import threading
 from contextlib import contextmanager
 
-from tests.collector.running import eventually, free_ports
-from tests.proxies.servers import HOST
+from tests.support.collector.running import eventually, free_ports
+from tests.support.proxies.servers import HOST
 
 from otel_claude_stream.cli import receiver
 

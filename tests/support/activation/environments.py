@@ -17,7 +17,7 @@ import venv
 from pathlib import Path
 
 import pytest
-from tests.activation.harness import BASE
+from tests.support.activation.harness import BASE
 
 import otel_claude_stream
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from dashboards.generator.command import ROOT
 from dashboards.generator.filling import chosen, filled
-from tests.dashboards.scenarios import START
-from tests.dashboards.store import Prometheus
+from tests.support.dashboards.scenarios import START
+from tests.support.dashboards.store import Prometheus
 
 INTERVAL = 240
 """`$__rate_interval` in seconds, for samples 60 s apart."""

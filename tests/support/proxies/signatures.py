@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.core import chains
-from tests.core.signature_truths import (
+from tests.support import chains
+from tests.support.proxies.signature_truths import (
     IDLE,
     READ_TIMEOUT,
     TIMER_COLUMNS,

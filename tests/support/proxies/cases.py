@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from signal import SIGHUP, SIGKILL, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2
 
-from tests.core.signatures import read_table
+from tests.support.proxies.signatures import read_table
 
 from otel_claude_stream.testing import CutMidChunk, End, Error, Hang, Pause, Reset, Script
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.core import chains
-from tests.core.chains import fault
+from tests.support import chains
+from tests.support.chains import fault
 
 from otel_claude_stream._core.diagnosis.facts import Facts, Fault
 from otel_claude_stream._core.vocabulary import AbortReason as R

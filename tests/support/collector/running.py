@@ -14,9 +14,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.proxies.servers import HOST, reap
+from tests.support.proxies.servers import HOST, reap
 
-FILES = Path(__file__).resolve().parents[2] / "collector"
+FILES = Path(__file__).resolve().parents[3] / "collector"
 GATEWAY = FILES / "gateway.yaml"
 PROMETHEUS = FILES / "prometheus.yaml"
 START_SECONDS = 30.0

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.dashboards.exposition import Exposition
-from tests.dashboards.scenarios import SCENARIOS, Truth, made_up, produce
+from tests.support.dashboards.exposition import Exposition
+from tests.support.dashboards.scenarios import SCENARIOS, Truth, made_up, produce
 
 LONG = 24.0
 """Scenarios of more hours than this are a file of their own: a file is read once for each of its blocks."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.telemetry.rig import HTTP
+from tests.support.rig import HTTP
 
 HTTP_NAME = HTTP.__name__
 """`httpx2`, or `httpx` before SDK 1.0."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tests.telemetry.rig import API, REQUEST
+from tests.support.rig import API, REQUEST
 
 from otel_claude_stream.testing import CutMidChunk, End, Error, Hang, ManualClock, Reset, Script
 from otel_claude_stream.testing.bodies import Block, Tokens, message_steps, thinking_block, tool_block

@@ -12,7 +12,7 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from tests.proxies import calls
+from tests.support.proxies import calls
 
 from otel_claude_stream import ClaudeStreamInstrumentor, StreamConfig
 

@@ -15,7 +15,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from tests.telemetry.rig import API, REQUEST, by
+from tests.support.rig import API, REQUEST, by
 
 from otel_claude_stream import ClaudeStreamInstrumentor, _guard
 from otel_claude_stream.testing import Hang, ManualClock, Pause, Script
