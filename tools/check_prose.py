@@ -269,7 +269,7 @@ def check_block(path: str, block: Block) -> Iterator[Violation]:
         if (count := words(masked[start:end])) > MAX_WORDS:
             yield Violation(path, line, "R4", f"{count} words", sentence)
         if block.first_of_docstring and position == 0 and (label := colon_label(searched[start:end])):
-            yield Violation(path, line, "R4b", f"{label.split()[-1]}:", sentence)
+            yield Violation(path, line, "R4b", f"{text[start : start + len(label)].split()[-1]}:", sentence)
 
 
 def _capital(word: str) -> bool:
