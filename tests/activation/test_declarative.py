@@ -12,7 +12,8 @@ from tests.activation.harness import app, collecting, instrument, one_stream, pa
 from tests.activation.together import Together
 
 from otel_claude_stream import ClaudeStreamInstrumentor, StreamConfig
-from otel_claude_stream._config import Declared, declared
+from otel_claude_stream._config import Declared
+from otel_claude_stream._config import otel_file as declared
 from otel_claude_stream._instrumentor import _settings
 
 pytestmark = pytest.mark.skipif(

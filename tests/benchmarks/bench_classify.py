@@ -10,8 +10,8 @@ import timeit
 
 from tests.core import chains
 
-from otel_claude_stream._core.endings import classify
-from otel_claude_stream._core.facts import Facts
+from otel_claude_stream._core.diagnosis.classify import classify
+from otel_claude_stream._core.diagnosis.facts import Facts
 from otel_claude_stream._core.vocabulary import Phase, Stop
 
 TARGET = 50.0

@@ -8,8 +8,8 @@ import pytest
 from tests.cli import samples
 from tests.cli.samples import CUT, HEALTHY, delta, healthy, span
 
-from otel_claude_stream._core.recovery.seam import SeamResult
-from otel_claude_stream._core.recovery.situation import Blocker
+from otel_claude_stream._core.retry.context import Blocker
+from otel_claude_stream._core.retry.resume.seam import SeamResult
 from otel_claude_stream.cli import decisions
 from otel_claude_stream.cli.html import page
 from otel_claude_stream.cli.lanes import in_words

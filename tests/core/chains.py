@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from otel_claude_stream._core.facts import Fault
+from otel_claude_stream._core.diagnosis.facts import Fault
 
 # Class -> its bases, nearest first, as far as they matter; everything ends in Exception.
 _HTTP = ("TransportError", "RequestError", "HTTPError")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from tests.core import chains
 from tests.core.chains import fault
 
-from otel_claude_stream._core.facts import Facts, Fault
+from otel_claude_stream._core.diagnosis.facts import Facts, Fault
 from otel_claude_stream._core.vocabulary import AbortReason as R
 from otel_claude_stream._core.vocabulary import BodyClass, ErrorSource, Origin, Phase, Stop
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from otel_claude_stream._core.endings import Verdict
-from otel_claude_stream._core.facts import Facts
-from otel_claude_stream._core.limits import Limit, parse_limits
+from otel_claude_stream._core.diagnosis.classify import Verdict
+from otel_claude_stream._core.diagnosis.facts import Facts
+from otel_claude_stream._core.diagnosis.limits import Limit, parse_limits
 from otel_claude_stream._core.vocabulary import AbortReason as R
 
 IDLE, TOTAL, READ_TIMEOUT = 2.0, 3.0, 5.0

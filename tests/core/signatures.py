@@ -25,7 +25,7 @@ from tests.core.signature_truths import (
     undecidable,
 )
 
-from otel_claude_stream._core.facts import Facts, Fault
+from otel_claude_stream._core.diagnosis.facts import Facts, Fault
 from otel_claude_stream._core.vocabulary import BodyClass, ErrorSource, Phase, Stop
 
 TABLE = Path(__file__).with_name("proxy_signatures.md")

@@ -31,10 +31,10 @@ from tests.core.endings_table import (
     sse,
 )
 
-from otel_claude_stream._core.endings import RULES, Clock, Verdict, classify
-from otel_claude_stream._core.evidence import PROVIDER_REASONS
-from otel_claude_stream._core.facts import Facts, Fault
-from otel_claude_stream._core.limits import KNOWN_LIMITS, parse_limits
+from otel_claude_stream._core.diagnosis.classify import RULES, Clock, Verdict, classify
+from otel_claude_stream._core.diagnosis.evidence import PROVIDER_REASONS
+from otel_claude_stream._core.diagnosis.facts import Facts, Fault
+from otel_claude_stream._core.diagnosis.limits import KNOWN_LIMITS, parse_limits
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, BodyClass, ErrorSource, Origin, Outcome, Phase, Stop
 from otel_claude_stream._core.vocabulary import AbortReason as R
 

@@ -12,7 +12,7 @@ from dashboards.generator.bands import DURATION, IDLE
 from tests.dashboards.exposition import WAYS, Exposition, Way
 from tests.dashboards.producing import HOUR, MINUTE, Stream, Timeline, observe, process
 
-from otel_claude_stream._core.recovery.policy import Mode, RetryPolicy, SdkRetries
+from otel_claude_stream._core.retry.policy import Mode, RetryPolicy, SdkRetries
 from otel_claude_stream.testing import CutMidChunk, End, Error, Event, Pause, Ping, Reset, Script
 
 START = 1_700_006_400

@@ -13,28 +13,32 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import otel_claude_stream._sdk as sdk
-import otel_claude_stream._session as session
+from otel_claude_stream import _session as session
+from otel_claude_stream._sdk import attach, read
 
-INSTALLING = {"hooks", "late"}
+INSTALLING = {"assembly", "hooks", "lazy_hooks"}
 """Run at `instrument()` and until the first call, whose own tests break them; what they put in place is elsewhere."""
+
+
+def modules_of(*packages: types.ModuleType) -> list[str]:
+    """The modules in these packages, by their full names."""
+    return [
+        f"{package.__name__}.{module.name}" for package in packages for module in pkgutil.iter_modules(package.__path__)
+    ]
+
+
 MODULES = (
-    *sorted(
-        f"{sdk.__name__}.{module.name}"
-        for module in pkgutil.iter_modules(sdk.__path__)
-        if module.name not in INSTALLING
-    ),
-    *sorted(f"{session.__name__}.{module.name}" for module in pkgutil.iter_modules(session.__path__)),
-    "otel_claude_stream._core.call",
-    "otel_claude_stream._core.endings",
-    "otel_claude_stream._core.journal",
-    "otel_claude_stream._core.machine",
-    "otel_claude_stream._core.stalls",
-    "otel_claude_stream._core.summary",
-    "otel_claude_stream._telemetry.emitter",
-    "otel_claude_stream._telemetry.instruments",
+    *sorted(name for name in modules_of(attach, read, session) if name.rpartition(".")[2] not in INSTALLING),
+    "otel_claude_stream._core.stream.call",
+    "otel_claude_stream._core.diagnosis.classify",
+    "otel_claude_stream._core.stream.journal",
+    "otel_claude_stream._core.stream.message_state",
+    "otel_claude_stream._core.stream.stalls",
+    "otel_claude_stream._core.stream.summary",
+    "otel_claude_stream._telemetry.stream_telemetry",
+    "otel_claude_stream._telemetry.metrics",
     "otel_claude_stream._telemetry.logs",
-    "otel_claude_stream._telemetry.writing",
+    "otel_claude_stream._telemetry.span_attributes",
     "otel_claude_stream._telemetry.zeros",
 )
 

@@ -17,8 +17,8 @@ from tests.integration.observing import observed
 from tests.integration.ways import Seen, by_iteration
 
 from otel_claude_stream import ClaudeStreamInstrumentor
-from otel_claude_stream._sdk import hooks
-from otel_claude_stream._sdk.hooks import HOOKS
+from otel_claude_stream._sdk.attach import hooks
+from otel_claude_stream._sdk.attach.hooks import HOOKS
 from otel_claude_stream.testing import Capture, Error, FakeAPI, Script
 
 OWNERS = {hooks.BASE_CLIENT: _base_client, hooks.STREAMING: _streaming}

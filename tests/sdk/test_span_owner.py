@@ -17,7 +17,7 @@ from tests.integration.observing import observed
 from tests.integration.ways import ALL_WAYS, Seen, by_iteration
 
 from otel_claude_stream import AbortReason
-from otel_claude_stream._core.recovery.policy import Backoff, Mode, RetryPolicy, Rule
+from otel_claude_stream._core.retry.policy import Backoff, Mode, RetryPolicy, Rule
 from otel_claude_stream.testing import Capture, CutMidChunk, End, Error, FakeAPI, Script
 
 NATIVE = "com.anthropic.sdk.python"

@@ -20,11 +20,13 @@ import anthropic
 import anyio
 from anthropic import _base_client
 
-from otel_claude_stream import ClaudeStreamInstrumentor, _assembly, _instrumentor
-from otel_claude_stream._sdk import policies
-from otel_claude_stream._sdk.recovery import async_driver, sync_driver
-from otel_claude_stream._sdk.stall_ticker import StallTicker
-from otel_claude_stream._sdk.watching import Watch
+from otel_claude_stream import ClaudeStreamInstrumentor, _instrumentor
+from otel_claude_stream._sdk.attach import assembly as _assembly
+from otel_claude_stream._sdk.attach.sdk_hooks import SdkHooks
+from otel_claude_stream._sdk.retry import driver_async as async_driver
+from otel_claude_stream._sdk.retry import driver_sync as sync_driver
+from otel_claude_stream._session import policy_resolver as policies
+from otel_claude_stream._session.stall_ticker import StallTicker
 from otel_claude_stream.testing import Capture, CutMidChunk, Hang, ManualClock, Pause, Reset, Script
 from otel_claude_stream.testing.clock import START_NS
 
@@ -235,7 +237,7 @@ def by(clock: ManualClock, monkeypatch: Any) -> Iterator[None]:
     policies._budgets.reset()  # of the whole process: what other tests spent is not this one's
     with monkeypatch.context() as patch:
         patch.setattr(_instrumentor, "CLOCK", clock.monotonic_ns)
-        patch.setattr(_assembly, "Watch", functools.partial(Watch, wall=clock.time_ns))
+        patch.setattr(_assembly, "SdkHooks", functools.partial(SdkHooks, wall=clock.time_ns))
         # In the SDK's own module alone: threads of other libraries sleep too.
         patch.setattr(_base_client, "time", SimpleNamespace(**{**vars(time), "sleep": clock.advance}))
         patch.setattr(_base_client, "random", lambda: 0.0)  # its back-off is not scattered

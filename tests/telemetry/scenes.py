@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from otel_claude_stream._core.recovery.policy import Mode, RetryPolicy
+from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
 from otel_claude_stream.testing import CutMidChunk, End, Error, Event, Hang, Pause, Ping, Reset, Script
 
 MESSAGE = Script.message("Hello, big wide world!", gap=0.02, first_token_after=0.3, cache_read=100, cache_creation=7)

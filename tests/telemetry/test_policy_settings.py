@@ -10,8 +10,8 @@ from tests.telemetry.rig import API, by, instrumented, points, read
 from tests.telemetry.scenes import MESSAGE, RESUME, RETRY, STORY, goes_on, told
 
 from otel_claude_stream import ClaudeStreamInstrumentor
-from otel_claude_stream._core.recovery.policy import RetryPolicy, Watchdog
-from otel_claude_stream._sdk.recovery import sync_driver
+from otel_claude_stream._core.retry.policy import RetryPolicy, Watchdog
+from otel_claude_stream._sdk.retry import driver_sync as sync_driver
 from otel_claude_stream.testing import CutMidChunk, Error
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from otel_claude_stream._config.policy.expected import allowed, nearest_key, nearest_variable, nearest_word
 from otel_claude_stream._config.policy.keys import Path
-from otel_claude_stream._config.policy.layers import Layer
+from otel_claude_stream._config.policy.layer import Layer
 from otel_claude_stream._config.problem import Problem
 
 LEAST: Final = (2, 7)
