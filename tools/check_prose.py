@@ -46,7 +46,7 @@ SHOWN = 110
 RULES = ("R2", "R3", "R4", "R4b", "NAME")
 
 SPEECH = ("say", "says", "said", "saying", "tell", "tells", "told", "telling")
-OPENINGS = ("of", "what", "whoever", r"that\s+which", r"with\s+what", "whose")
+OPENINGS = (r"of(?!\s+course\b)", "what", "whoever", r"that\s+which", r"with\s+what", "whose")
 PHRASES = (r"which\s+is\s+none", r"(?<!long\s)(?<!soon\s)(?<!far\s)as\s+it\s+is",
            "nobody", "somebody", "whoever", "he", "his", "him")  # fmt: skip
 

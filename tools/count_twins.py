@@ -21,16 +21,16 @@ from difflib import SequenceMatcher
 from pathlib import Path
 
 PAIRS = [
-    ("_sdk/sync_shell.py", "_sdk/async_shell.py"),
-    ("_sdk/recovery/sync_driver.py", "_sdk/recovery/async_driver.py"),
-    ("_sdk/body.py::sync_reads", "_sdk/body.py::AsyncReads"),
-    ("_sdk/body.py::TimedBody.__iter__", "_sdk/body.py::TimedBody.__aiter__"),
-    ("_sdk/body.py::TimedBody.close", "_sdk/body.py::TimedBody.aclose"),
-    ("_sdk/recovery/watchdog.py::WatchedReads.sync_reads", "_sdk/recovery/watchdog.py::WatchedReads.async_reads"),
-    ("_sdk/recovery/taken_over.py::TakenOver.close", "_sdk/recovery/taken_over.py::TakenOver.aclose"),
-    ("_sdk/watching.py::Watch.sync_request", "_sdk/watching.py::Watch.async_request"),
-    ("_sdk/watching.py::Watch.sync_iter_events", "_sdk/watching.py::Watch.async_iter_events"),
-    ("_sdk/watching.py::Watch.sync_stream", "_sdk/watching.py::Watch.async_stream"),
+    ("_sdk/read/sync.py", "_sdk/read/aio.py"),
+    ("_sdk/retry/driver_sync.py", "_sdk/retry/driver_async.py"),
+    ("_sdk/read/body.py::sync_reads", "_sdk/read/body.py::AsyncReads"),
+    ("_sdk/read/body.py::TimedBody.__iter__", "_sdk/read/body.py::TimedBody.__aiter__"),
+    ("_sdk/read/body.py::TimedBody.close", "_sdk/read/body.py::TimedBody.aclose"),
+    ("_sdk/retry/watchdog.py::WatchedReads.sync_reads", "_sdk/retry/watchdog.py::WatchedReads.async_reads"),
+    ("_sdk/retry/forwarding.py::ForwardingBody.close", "_sdk/retry/forwarding.py::ForwardingBody.aclose"),
+    ("_sdk/attach/sdk_hooks.py::SdkHooks.sync_request", "_sdk/attach/sdk_hooks.py::SdkHooks.async_request"),
+    ("_sdk/attach/sdk_hooks.py::SdkHooks.sync_iter_events", "_sdk/attach/sdk_hooks.py::SdkHooks.async_iter_events"),
+    ("_sdk/attach/sdk_hooks.py::SdkHooks.sync_stream", "_sdk/attach/sdk_hooks.py::SdkHooks.async_stream"),
 ]
 
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "otel_claude_stream"

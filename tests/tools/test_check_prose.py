@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tools.check_prose import OPENINGS, SPEECH, check_file, main
+from tools.check_prose import SPEECH, check_file, main
 
 LONG = "Word" + " word" * 25 + "."
 """A sentence of 26 words."""
@@ -45,13 +45,14 @@ def test_speech_verbs_are_found_in_all_kinds_of_text(tmp_path, word):
         "<!-- he told -->",
         "As long as it is open, and as soon as it is.",
         "What is it?",
+        "Of course it is.",
     ],
 )
 def test_code_quotes_names_addresses_and_questions_pass(tmp_path, text):
     assert found_in(tmp_path, "a.md", text) == []
 
 
-@pytest.mark.parametrize("opening", [opening.replace(r"\s+", " ") for opening in OPENINGS])
+@pytest.mark.parametrize("opening", ["of", "what", "whoever", "that which", "with what", "whose"])
 def test_an_opening_is_found_at_the_start_of_a_sentence_only(tmp_path, opening):
     text = f"{opening.capitalize()} a call is. It ended {opening} a call. *{opening.capitalize()} more.*\n"
     found = [found for _, rule, found in found_in(tmp_path, "a.md", text) if found.endswith("…")]
