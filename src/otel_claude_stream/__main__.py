@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from otel_claude_stream.cli import main
+from otel_claude_stream.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

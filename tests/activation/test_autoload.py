@@ -12,8 +12,9 @@ import pytest
 from tests.support.activation.harness import environment
 from tests.support.npm import Package
 
-from otel_claude_stream.cli import autoload, main, path
-from otel_claude_stream.cli.autoload import Environment
+from otel_claude_stream.cli.activate import autoload, path
+from otel_claude_stream.cli.activate.autoload import Environment
+from otel_claude_stream.cli.main import main
 
 
 @pytest.fixture
@@ -152,7 +153,7 @@ def test_a_python_without_site_packages_is_told():
     """`-S`: no folder of packages is read at its start."""
     code = (
         f"import sys; sys.path[:0] = {[entry for entry in sys.path if entry]!r}\n"
-        "from otel_claude_stream.cli import main; sys.exit(main(['autoload', 'install', '--dry-run']))"
+        "from otel_claude_stream.cli.main import main; sys.exit(main(['autoload', 'install', '--dry-run']))"
     )
     done = subprocess.run(
         [sys.executable, "-S", "-c", code], env=environment(""), capture_output=True, text=True, check=False

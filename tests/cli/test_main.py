@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from otel_claude_stream.cli import main
 from otel_claude_stream.cli.commands import COMMANDS
 from otel_claude_stream.cli.errors import CommandError, check_installed
+from otel_claude_stream.cli.main import main
 from otel_claude_stream.version import __version__
 
 
@@ -50,7 +50,7 @@ def test_what_is_not_installed_is_named() -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from otel_claude_stream.cli import main; main(['--help']);"
+        "import sys; from otel_claude_stream.cli.main import main; main(['--help']);"
         "print([name for name in ('anthropic', 'rich', 'google.protobuf') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

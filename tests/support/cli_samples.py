@@ -9,9 +9,9 @@ from google.protobuf.json_format import ParseDict
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from otel_claude_stream.cli import otlp
-from otel_claude_stream.cli.model import SCOPE, StreamView, streams
-from otel_claude_stream.cli.otlp import SpanData
+from otel_claude_stream.cli.otlp import decode as otlp
+from otel_claude_stream.cli.otlp.decode import SpanData
+from otel_claude_stream.cli.view.model import SCOPE, StreamView, streams
 
 START = 1_790_000_000_000_000_000
 TRACE = "0af7651916cd43dd8448eb211c80319c"

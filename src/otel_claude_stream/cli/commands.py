@@ -18,22 +18,22 @@ class Command:
 COMMANDS: Final = (
     Command(
         "demo",
-        "otel_claude_stream.cli.demo",
+        "otel_claude_stream.cli.demo.command",
         "watch some twenty streams of an example application, good and broken ones, and get a picture of them",
     ),
     Command(
         "run",
-        "otel_claude_stream.cli.run",
+        "otel_claude_stream.cli.run.command",
         "run your own application and see its streams: no collector, no account",
     ),
     Command(
         "report",
-        "otel_claude_stream.cli.report",
+        "otel_claude_stream.cli.report.command",
         "make the picture from recorded telemetry",
     ),
     Command(
         "doctor",
-        "otel_claude_stream.cli.doctor",
+        "otel_claude_stream.cli.doctor.command",
         "check this environment: versions, activation, settings, retry policy, exporters, and a test stream",
     ),
     Command(
@@ -43,17 +43,17 @@ COMMANDS: Final = (
     ),
     Command(
         "explain",
-        "otel_claude_stream.cli.explain",
+        "otel_claude_stream.cli.explain.command",
         "say of a recorded, scripted or exported stream why it ended, and what to change",
     ),
     Command(
         "path",
-        "otel_claude_stream.cli.path",
+        "otel_claude_stream.cli.activate.path",
         "print the folder that, on PYTHONPATH, instruments every Python process",
     ),
     Command(
         "autoload",
-        "otel_claude_stream.cli.autoload",
+        "otel_claude_stream.cli.activate.autoload",
         "write one guarded line into this environment, so that OTEL_CLAUDE_STREAM_AUTO=true instruments it",
     ),
 )

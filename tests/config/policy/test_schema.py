@@ -14,7 +14,7 @@ from tests.config.policy.test_problems import DOUBTFUL, RIGHT, WRONG
 from otel_claude_stream._config.policy.keys import HEAD, KEYS, KILL_SWITCH, RULE_KEYS
 from otel_claude_stream._config.policy.schema import json_schema, text
 from otel_claude_stream._config.policy.yaml_text import read_yaml
-from otel_claude_stream.cli import main
+from otel_claude_stream.cli.main import main
 
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 

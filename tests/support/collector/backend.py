@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from tests.support.collector.running import eventually, free_ports
 from tests.support.proxies.servers import HOST
 
-from otel_claude_stream.cli import receiver
+from otel_claude_stream.cli.otlp import receive as receiver
 
 
 class Backend:

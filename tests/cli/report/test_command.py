@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.support import cli_samples as samples
+from tests.support.cli_samples import CUT, delta, healthy, span
+
+from otel_claude_stream.cli.errors import CommandError
+from otel_claude_stream.cli.main import main
+from otel_claude_stream.cli.otlp import record as recording
+from otel_claude_stream.cli.otlp.decode import JSON, BadTelemetry
+from otel_claude_stream.cli.otlp.decode import read as read_request
+from otel_claude_stream.cli.otlp.receive import Message
+from otel_claude_stream.cli.otlp.record import Recorder, Unread, read
+
+GOOD = samples.traces(healthy())
+BAD = samples.traces(span(CUT, [delta(0.1)], start=3.0, span_id="1" * 16))
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+def kept(name: str, *documents: object, end: str = "\n") -> Path:
+    path = Path(name)
+    path.write_text("\n".join(json.dumps(document) for document in documents) + end)
+    return path
+
+
+def test_the_picture_and_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    kept("a.jsonl", GOOD, {"resourceLogs": []})
+    kept("b.jsonl", BAD, GOOD)
+    assert main(["report", "a.jsonl", "b.jsonl", "--output", "out.html"]) == 0
+    shown, said = capsys.readouterr()
+    assert said == ""
+    assert "2 streams: 1 completed, 1 failed. HTTP requests: 2." in shown
+    assert shown.splitlines()[-1] == "The picture: out.html"
+    text = Path("out.html").read_text(encoding="utf-8")
+    assert "Claude streams: a.jsonl, b.jsonl" in text
+    assert text.count('<th scope="row"') == 2
+
+
+def test_a_document_over_many_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.json").write_text(json.dumps(GOOD, indent=2))
+    assert main(["report", "a.json"]) == 0
+    assert "1 stream: 1 completed" in capsys.readouterr().out
+    assert Path("claude-streams.html").exists()
+
+
+def test_a_file_that_is_still_being_written(capsys: pytest.CaptureFixture[str]) -> None:
+    kept("a.jsonl", GOOD, end='\n\n{"resourceSpans": [{"scop')
+    assert main(["report", "a.jsonl"]) == 0
+    assert capsys.readouterr().err.startswith("warning: a.jsonl: 1 line left out; line 3: it is no JSON: ")
+
+
+def test_without_a_stream(capsys: pytest.CaptureFixture[str]) -> None:
+    kept("a.jsonl", samples.traces(healthy(), scope="somebody.else"))
+    assert main(["report", "a.jsonl"]) == 0
+    assert "There is no stream of the Anthropic SDK in it." in capsys.readouterr().out
+    assert "No stream was seen" in Path("claude-streams.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("", ""),
+        ("hello\n", "line 1: it is no JSON"),
+        ("[1]\n", "line 1: it is no JSON object"),
+        ('{"a": 1}\n', "line 1: it has none of resourceSpans, resourceMetrics, resourceLogs"),
+        ('{"resourceSpans": 7}\n', "line 1: not an OTLP traces request in JSON"),
+        ('{"resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": "xyz"}]}]}]}\n', "an id is not in hex"),
+        ("[" * 100_000 + "\n", "line 1: it is no JSON"),
+        ("\xff\xfe", "it is no JSON"),
+    ],
+)
+def test_files_that_are_something_else(content: str, why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.jsonl").write_bytes(content.encode("latin-1"))
+    assert main(["report", "a.jsonl"]) == (1 if why else 0)
+    assert why in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["none.jsonl"], 1, "cannot read none.jsonl: No such file"),
+        (["."], 1, "cannot read .: Is a directory"),
+        (["a.jsonl", "-o", "a.jsonl"], 1, "would replace the recording itself"),
+        (["a.jsonl", "-o", "no/out.html"], 2, "there is no folder no"),
+        ([], 2, "FILE"),
+    ],
+)
+def test_wrong_usage(arguments: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    kept("a.jsonl", GOOD)
+    assert main(["report", *arguments]) == code
+    assert said in capsys.readouterr().err
+    assert json.loads(Path("a.jsonl").read_text()) == GOOD
+
+
+def message(document: dict[str, object]) -> Message:
+    return Message("traces", "/v1/traces", {}, b"", document)
+
+
+def test_what_is_written_can_be_read() -> None:
+    warnings: list[str] = []
+    document = read_request("traces", json.dumps(GOOD).encode(), JSON)
+    with Recorder(Path("a.jsonl"), warnings.append) as recorder:
+        recorder.write(message(document))
+        recorder.write(message({"resourceSpans": [{"resource": {}, "note": "Grüße\u2028\n"}]}))
+        assert Path("a.jsonl").read_bytes().count(b"\n") == 2, "each line is there at once"
+    first, second = read(Path("a.jsonl"))
+    assert first == ("traces", document)
+    assert not isinstance(second, Unread)
+    assert warnings == []
+
+
+def test_a_disk_that_is_full() -> None:
+    warnings: list[str] = []
+    with Recorder(Path("/dev/full"), warnings.append) as recorder:
+        recorder.write(message(GOOD))
+        recorder.write(message(GOOD))
+    assert warnings == ["cannot write /dev/full: No space left on device. The rest goes on without it."]
+
+
+def test_lines_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "MAX_LINE", 100)
+    path = kept("a.jsonl", {"resourceSpans": [], "x": "y" * 250}, {"resourceSpans": []})
+    assert [isinstance(found, Unread) for found in read(path)] == [True, True, True, False]
+
+
+def test_a_folder_that_is_not_there() -> None:
+    with pytest.raises(CommandError, match="cannot write"), Recorder(Path("no/a.jsonl"), pytest.fail):
+        pass
+    with pytest.raises(BadTelemetry):
+        read_request("traces", b"[]", JSON)
