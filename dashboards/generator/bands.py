@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from otel_claude_stream._core.advice import advise
-from otel_claude_stream._core.limits import KNOWN_LIMITS, LimitKind, LimitMatch, label_of
+from otel_claude_stream._core.diagnosis.advice import advise
+from otel_claude_stream._core.diagnosis.limits import KNOWN_LIMITS, LimitKind, LimitMatch, label_of
 from otel_claude_stream._core.vocabulary import AbortReason
 from otel_claude_stream._telemetry import schema
 

@@ -37,9 +37,9 @@ from dashboards.generator.promql import (
     unlike,
 )
 
-from otel_claude_stream._core.limits import AMBIGUOUS, NO_MATCH
-from otel_claude_stream._core.recovery.situation import Blocker
-from otel_claude_stream._core.stalls import label as threshold
+from otel_claude_stream._core.diagnosis.limits import AMBIGUOUS, NO_MATCH
+from otel_claude_stream._core.retry.context import Blocker
+from otel_claude_stream._core.stream.stalls import label as threshold
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
 

@@ -16,9 +16,9 @@ from typing import Any, Final
 
 from dashboards.pictures.answers import answers
 from dashboards.pictures.draw import draw
-from tests.dashboards.history import make
-from tests.dashboards.scenarios import START
-from tests.dashboards.store import Prometheus, running
+from tests.support.dashboards.history import make
+from tests.support.dashboards.scenarios import START
+from tests.support.dashboards.store import Prometheus, running
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FOLDER: Final = ROOT / "pictures"

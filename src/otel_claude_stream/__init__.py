@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from otel_claude_stream._config import StreamConfig
 from otel_claude_stream._config.policy.override import no_retry, retry_policy
-from otel_claude_stream._core.recovery.policy import RetryPolicy
+from otel_claude_stream._core.retry.policy import RetryPolicy
 from otel_claude_stream._core.vocabulary import AbortReason, Origin, Outcome, Phase
 from otel_claude_stream._instrumentor import ClaudeStreamInstrumentor
 from otel_claude_stream.version import __version__

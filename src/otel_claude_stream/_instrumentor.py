@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any, cast
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
 
 from otel_claude_stream import _guard
-from otel_claude_stream._config import Declared, Problem, StreamConfig, declared, load
+from otel_claude_stream._config import Declared, Problem, StreamConfig, load
+from otel_claude_stream._config import otel_file as declared
 from otel_claude_stream._config.policy import override, policy_source
-from otel_claude_stream._core.export_failures import is_once
-from otel_claude_stream._sdk.hooks import Hooks
-from otel_claude_stream._sdk.late import LateWatch
-from otel_claude_stream._sdk.streams import OpenStreams
+from otel_claude_stream._sdk.attach.hooks import Hooks
+from otel_claude_stream._sdk.attach.lazy_hooks import LazyHooks
+from otel_claude_stream._session.registry import OpenStreams
 from otel_claude_stream._telemetry import export_log
+from otel_claude_stream._telemetry.export_failures import is_once
 
 if TYPE_CHECKING:
-    from otel_claude_stream._sdk.watching import Watch
+    from otel_claude_stream._sdk.attach.sdk_hooks import SdkHooks
 
 _log = logging.getLogger("otel_claude_stream")
 
@@ -124,8 +125,8 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
 
         clock, chance = CLOCK, CHANCE
 
-        def watch() -> Watch:
-            from otel_claude_stream._assembly import Plan, assemble
+        def watch() -> SdkHooks:
+            from otel_claude_stream._sdk.attach.assembly import Plan, assemble
 
             return assemble(
                 Plan(merged, source, _streams, clock, chance, tracer_provider, meter_provider, logger_provider)
@@ -134,7 +135,7 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
         override.use(source)
         _streams.forget_labels()
         _streams.tell_stalls(merged.stall_thresholds)
-        _hooks.install(cast("Watch", LateWatch(watch)), _import_the_rest)
+        _hooks.install(cast("SdkHooks", LazyHooks(watch)), _import_the_rest)
 
     def _uninstrument(self, **_: Any) -> None:
         try:
@@ -152,7 +153,7 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
 @_guard.guarded("instrument", default=None)
 def _import_the_rest() -> None:
     """What works on streams: with the SDK, so that no first call waits for it, and not without."""
-    import_module("otel_claude_stream._assembly")
+    import_module("otel_claude_stream._sdk.attach.assembly")
 
 
 def tell_export_failures() -> None:
@@ -173,7 +174,7 @@ def _tell_export_failures(config: StreamConfig, *, automatic: bool) -> None:
 
 def _check_limits(text: str) -> object:
     """Raises `ValueError` if the setting `known_limits` does not say any."""
-    from otel_claude_stream._core.limits import parse_limits
+    from otel_claude_stream._core.diagnosis.limits import parse_limits
 
     return parse_limits(text)
 

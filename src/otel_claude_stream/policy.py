@@ -10,7 +10,7 @@ what is wrong in a log and observes, and by ``retry_policy(...)``, which raises 
 
 from __future__ import annotations
 
-from otel_claude_stream._core.recovery.policy import (
+from otel_claude_stream._core.retry.policy import (
     Backoff,
     Budget,
     Commit,

@@ -9,8 +9,8 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from tests.activation.harness import environment
-from tests.npm import Package
+from tests.support.activation.harness import environment
+from tests.support.npm import Package
 
 from otel_claude_stream.cli import autoload, main, path
 from otel_claude_stream.cli.autoload import Environment

@@ -14,10 +14,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from tests.activation.environments import interpreter, package_alone, prepared
-from tests.activation.harness import app, instrument, one_stream, path_folder, python, run
 from tests.activation.test_declarative import THEIRS, written
-from tests.activation.together import Together
+from tests.support.activation.environments import interpreter, package_alone, prepared
+from tests.support.activation.harness import app, instrument, one_stream, path_folder, python, run
+from tests.support.activation.together import Together
 
 together = Together()
 TIMEOUT_SECONDS = 2

@@ -9,7 +9,7 @@ import venv
 from pathlib import Path
 
 import pytest
-from tests.activation.harness import TIMEOUT, environment, path_folder
+from tests.support.activation.harness import TIMEOUT, environment, path_folder
 
 from otel_claude_stream.cli import autoload
 
@@ -86,7 +86,10 @@ def test_no_way_imports_the_sdk():
     assert not {name for name in started if name.startswith("opentelemetry.sdk")}  # without exporters, none of it
 
 
-HANDLES_STREAMS = {f"otel_claude_stream.{name}" for name in ("_assembly", "_sdk.watching", "_session", "_core.machine")}
+HANDLES_STREAMS = {
+    f"otel_claude_stream.{name}"
+    for name in ("_sdk.attach.assembly", "_sdk.attach.sdk_hooks", "_session", "_core.stream.message_state")
+}
 
 
 def test_what_handles_streams_comes_with_the_sdk():
@@ -108,7 +111,7 @@ def test_a_package_that_cannot_handle_streams_leaves_the_application_alone():
     """Of a broken installation, say: the SDK is imported and works, and one line says that it is not watched."""
     code = """
 import sys
-sys.modules["otel_claude_stream._assembly"] = None  # an import of it raises
+sys.modules["otel_claude_stream._sdk.attach.assembly"] = None  # an import of it raises
 import otel_claude_stream
 otel_claude_stream.ClaudeStreamInstrumentor().instrument()
 import anthropic

@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.activation.harness import app, collecting, instrument, one_stream, path_folder, python, run
-from tests.activation.together import Together
+from tests.support.activation.harness import app, collecting, instrument, one_stream, path_folder, python, run
+from tests.support.activation.together import Together
 
 from otel_claude_stream import ClaudeStreamInstrumentor, StreamConfig
-from otel_claude_stream._config import Declared, declared
+from otel_claude_stream._config import Declared
+from otel_claude_stream._config import otel_file as declared
 from otel_claude_stream._instrumentor import _settings
 
 pytestmark = pytest.mark.skipif(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.activation.harness import app, one_stream, run
+from tests.support.activation.harness import app, one_stream, run
 
 import otel_claude_stream
 from otel_claude_stream._config import SETTINGS

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.activation.harness import app, collecting, python, run
-from tests.activation.together import Together
+from tests.support.activation.harness import app, collecting, python, run
+from tests.support.activation.together import Together
 
 from otel_claude_stream import ClaudeStreamInstrumentor
 

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from tests.activation.harness import (
+from tests.support.activation.harness import (
     APPS,
     TIMEOUT,
     app,
@@ -27,7 +27,7 @@ from tests.activation.harness import (
     python,
     run,
 )
-from tests.activation.together import Together
+from tests.support.activation.together import Together
 
 together = Together()
 EXAMPLE = str(Path(__file__).parents[2] / "examples" / "flush.py")

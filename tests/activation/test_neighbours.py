@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from opentelemetry import context
 from opentelemetry.instrumentation.utils import suppress_instrumentation
-from tests.activation.environments import interpreter, package_alone
-from tests.activation.harness import TIMEOUT, app, environment
-from tests.activation.together import Together
+from tests.support.activation.environments import interpreter, package_alone
+from tests.support.activation.harness import TIMEOUT, app, environment
+from tests.support.activation.together import Together
 
 from otel_claude_stream import ClaudeStreamInstrumentor
 from otel_claude_stream.testing import Capture

@@ -10,8 +10,8 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from tests.activation.environments import prepared
-from tests.activation.harness import (
+from tests.support.activation.environments import prepared
+from tests.support.activation.harness import (
     APPS,
     Run,
     app,
@@ -23,7 +23,7 @@ from tests.activation.harness import (
     python,
     run,
 )
-from tests.activation.together import Together
+from tests.support.activation.together import Together
 
 from otel_claude_stream._auto.start import is_disabled, wants_exporters
 

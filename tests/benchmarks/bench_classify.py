@@ -8,10 +8,10 @@ from __future__ import annotations
 import statistics
 import timeit
 
-from tests.core import chains
+from tests.support import chains
 
-from otel_claude_stream._core.endings import classify
-from otel_claude_stream._core.facts import Facts
+from otel_claude_stream._core.diagnosis.classify import classify
+from otel_claude_stream._core.diagnosis.facts import Facts
 from otel_claude_stream._core.vocabulary import Phase, Stop
 
 TARGET = 50.0

@@ -8,7 +8,7 @@ import os
 os.environ.setdefault("ANTHROPIC_OPEN_TELEMETRY", "false")  # bare means bare: without the SDK's own tracing
 
 from tests.benchmarks.measure import compare, providers
-from tests.benchmarks.memory_api import WAYS, chunks, reader
+from tests.support.memory_api import WAYS, chunks, reader
 
 from otel_claude_stream import _instrumentor
 

@@ -17,7 +17,7 @@ os.environ.setdefault("ANTHROPIC_OPEN_TELEMETRY", "false")  # as in the other be
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind
 from tests.benchmarks.measure import cpu, providers, spread
-from tests.benchmarks.memory_api import chunks, reader
+from tests.support.memory_api import chunks, reader
 
 from otel_claude_stream import ClaudeStreamInstrumentor
 from otel_claude_stream.testing import Capture

@@ -13,7 +13,7 @@ import tracemalloc
 os.environ.setdefault("ANTHROPIC_OPEN_TELEMETRY", "false")  # bare means bare: without the SDK's own tracing
 
 from tests.benchmarks.measure import providers, spread
-from tests.benchmarks.memory_api import REQUEST, chunks, sync_client
+from tests.support.memory_api import REQUEST, chunks, sync_client
 
 from otel_claude_stream import ClaudeStreamInstrumentor
 

@@ -15,7 +15,7 @@ os.environ.setdefault("ANTHROPIC_OPEN_TELEMETRY", "false")  # it would double th
 
 from tests.benchmarks.incident import NO_BUDGET, OWN, Incident, lines, simulate
 
-from otel_claude_stream._core.recovery.policy import Mode, RetryPolicy
+from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
 
 VARIANTS = (
     ("observe", "the SDK's own retries (max_retries=2), nothing by us", RetryPolicy()),

@@ -9,7 +9,7 @@ from typing import Any
 import anthropic
 from opentelemetry import trace
 from tests.benchmarks.measure import cpu, providers, spread
-from tests.benchmarks.memory_api import WAYS, chunks, reader
+from tests.support.memory_api import WAYS, chunks, reader
 
 ROUNDS = 11
 SWITCH = "ANTHROPIC_OPEN_TELEMETRY"

@@ -16,13 +16,13 @@ from typing import cast
 os.environ.setdefault("ANTHROPIC_OPEN_TELEMETRY", "false")  # bare means bare: without the SDK's own tracing
 
 from tests.benchmarks.measure import compare_all, cpu, differences, providers, spread
-from tests.benchmarks.memory_api import FIRST_DELTA, REQUEST, WAYS, chunks, reader, sync_client
+from tests.support.memory_api import FIRST_DELTA, REQUEST, WAYS, chunks, reader, sync_client
 
 from otel_claude_stream import ClaudeStreamInstrumentor
-from otel_claude_stream._core.recovery.policy import Mode, RetryPolicy
-from otel_claude_stream._sdk.recovery.async_driver import arecovering
-from otel_claude_stream._sdk.recovery.flow import Recovery
-from otel_claude_stream._sdk.recovery.sync_driver import recovering
+from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
+from otel_claude_stream._sdk.retry.driver_async import arecovering
+from otel_claude_stream._sdk.retry.driver_sync import recovering
+from otel_claude_stream._sdk.retry.flow import Recovery
 
 EVENTS = 5000
 

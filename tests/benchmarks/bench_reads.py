@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.benchmarks.measure import cpu, providers, spread
-from tests.benchmarks.memory_api import Body, chunks
+from tests.support.memory_api import Body, chunks
 
 from otel_claude_stream import ClaudeStreamInstrumentor
-from otel_claude_stream._core.call import Reply
-from otel_claude_stream._sdk.body import TimedBody
+from otel_claude_stream._core.stream.call import Reply
+from otel_claude_stream._sdk.read.body import TimedBody
 
 READS = 20_000
 ROUNDS = 15

@@ -17,7 +17,7 @@ os.environ.setdefault("ANTHROPIC_OPEN_TELEMETRY", "false")  # as in the other be
 import pytest
 from anthropic import _base_client, _streaming
 from tests.benchmarks.measure import cpu, spread
-from tests.benchmarks.memory_api import WAYS, chunks, reader
+from tests.support.memory_api import WAYS, chunks, reader
 
 ROUNDS = 11
 EVENTS = 5000

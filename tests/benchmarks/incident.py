@@ -15,11 +15,11 @@ from typing import Any
 import anthropic
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
-from tests.benchmarks.memory_api import HTTP, REQUEST, chunks
 from tests.benchmarks.virtual_time import VirtualLoop
+from tests.support.memory_api import HTTP, REQUEST, chunks
 
 from otel_claude_stream import ClaudeStreamInstrumentor, _instrumentor
-from otel_claude_stream._core.recovery.policy import Budget, Mode, RetryPolicy, SdkRetries
+from otel_claude_stream._core.retry.policy import Budget, Mode, RetryPolicy, SdkRetries
 from otel_claude_stream._telemetry import schema
 
 DELTAS = 12

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.benchmarks.memory_api import FIRST_DELTA, REQUEST, chunks, sync_client
+from tests.support.memory_api import FIRST_DELTA, REQUEST, chunks, sync_client
 
 from otel_claude_stream import ClaudeStreamInstrumentor
-from otel_claude_stream._core.recovery.policy import Mode, RetryPolicy
+from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
 from otel_claude_stream.testing import Capture
 
 

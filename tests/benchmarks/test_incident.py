@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from tests.benchmarks.incident import NO_BUDGET, OWN, Course, Incident, lines, simulate
 
-from otel_claude_stream._core.recovery.policy import Jitter, RetryPolicy
+from otel_claude_stream._core.retry.policy import Jitter, RetryPolicy
 from otel_claude_stream._telemetry import schema
 
 SMALL = Incident(users=30, healthy=30.0, overloaded=120.0, end=190.0, capacity=20.0, reduced=0.5, answer=6.0, pause=5.0)

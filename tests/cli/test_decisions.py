@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.cli import samples
-from tests.cli.samples import CUT, HEALTHY, delta, healthy, span
+from tests.support import cli_samples as samples
+from tests.support.cli_samples import CUT, HEALTHY, delta, healthy, span
 
-from otel_claude_stream._core.recovery.seam import SeamResult
-from otel_claude_stream._core.recovery.situation import Blocker
+from otel_claude_stream._core.retry.context import Blocker
+from otel_claude_stream._core.retry.resume.seam import SeamResult
 from otel_claude_stream.cli import decisions
 from otel_claude_stream.cli.html import page
 from otel_claude_stream.cli.lanes import in_words

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from tests.cli.test_child import runs, wait_until
 
-from otel_claude_stream._core.recovery.partial import anchor_of
-from otel_claude_stream._core.recovery.policy import Mode, Resume
+from otel_claude_stream._core.retry.policy import Mode, Resume
+from otel_claude_stream._core.retry.resume.partial_text import anchor_of
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream.cli import decisions, demo
 from otel_claude_stream.cli.demo import Options, environment, observe

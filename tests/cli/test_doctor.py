@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from otel_claude_stream._sdk.hooks import HOOKS
+from otel_claude_stream._sdk.attach.hooks import HOOKS
 from otel_claude_stream.cli import doctor_activation, doctor_stream, main
 from otel_claude_stream.cli.doctor import text
 from otel_claude_stream.cli.doctor_activation import activation

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from otel_claude_stream._core.recovery.policy import Mode, RetryLimits, RetryPolicy, SdkRetries
+from otel_claude_stream._core.retry.policy import Mode, RetryLimits, RetryPolicy, SdkRetries
 from otel_claude_stream.cli import main
 from otel_claude_stream.cli.doctor_findings import Level
 from otel_claude_stream.cli.doctor_policy import policy, worst_case

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import anthropic
 import pytest
-from tests.cli import samples
+from tests.support import cli_samples as samples
 
-from otel_claude_stream._core.endings import RULES
-from otel_claude_stream._core.limits import KNOWN_LIMITS, parse_limits
+from otel_claude_stream._core.diagnosis.classify import RULES
+from otel_claude_stream._core.diagnosis.limits import KNOWN_LIMITS, parse_limits
 from otel_claude_stream.cli import main, otlp
 from otel_claude_stream.cli._replay import READ_TIMEOUT
 from otel_claude_stream.cli.explain import show

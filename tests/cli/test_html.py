@@ -7,8 +7,8 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from tests.cli import samples
-from tests.cli.samples import CUT, HEALTHY, delta, healthy, span
+from tests.support import cli_samples as samples
+from tests.support.cli_samples import CUT, HEALTHY, delta, healthy, span
 
 from otel_claude_stream.cli.html import PAINTED, Known, page
 from otel_claude_stream.cli.lanes import Axis, axis_labels, axis_over, in_words

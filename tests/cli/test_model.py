@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.cli import samples
-from tests.cli.samples import CUT, HEALTHY, delta, healthy, span
+from tests.support import cli_samples as samples
+from tests.support.cli_samples import CUT, HEALTHY, delta, healthy, span
 
 from otel_claude_stream.cli.model import Tokens, line, percentile, streams, summarise
 from otel_claude_stream.cli.timeline import Attempt

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.cli import samples
+from tests.support import cli_samples as samples
 
 from otel_claude_stream.cli import otlp
 from otel_claude_stream.cli.otlp import BadTelemetry

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
-from tests.cli import samples
+from tests.support import cli_samples as samples
 
 from otel_claude_stream.cli import otlp
 from otel_claude_stream.cli.forward import Forwarder, endpoint, headers_from

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.cli import samples
-from tests.cli.samples import CUT, delta, healthy, span
+from tests.support import cli_samples as samples
+from tests.support.cli_samples import CUT, delta, healthy, span
 
 from otel_claude_stream.cli import main, recording
 from otel_claude_stream.cli.errors import CommandError

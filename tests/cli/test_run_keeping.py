@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.cli import samples
-from tests.cli.samples import CUT, HEALTHY, delta, healthy, span
+from tests.support import cli_samples as samples
+from tests.support.cli_samples import CUT, HEALTHY, delta, healthy, span
 
 from otel_claude_stream.cli import keeping
 from otel_claude_stream.cli.html import Known, page

@@ -3,8 +3,8 @@ from __future__ import annotations
 import io
 
 import pytest
-from tests.cli import samples
-from tests.cli.samples import CUT, delta, healthy, span
+from tests.support import cli_samples as samples
+from tests.support.cli_samples import CUT, delta, healthy, span
 
 from otel_claude_stream.cli.model import summarise
 from otel_claude_stream.cli.run_panel import Panel, panel_lines, panel_rows

@@ -6,8 +6,8 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.cli import samples
-from tests.cli.samples import CUT, delta, healthy, span
+from tests.support import cli_samples as samples
+from tests.support.cli_samples import CUT, delta, healthy, span
 
 from otel_claude_stream.cli import words
 from otel_claude_stream.cli.model import summarise

@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from tests.collector import load
 from tests.collector.conftest import load_build
-from tests.collector.running import GATEWAY, HOST, eventually, free_ports, running
+from tests.support.collector import load
+from tests.support.collector.running import GATEWAY, HOST, eventually, free_ports, running
 
 CEILING = 512
 """MiB that the memory limiter allows."""

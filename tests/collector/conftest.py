@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.collector import backend as backends
-from tests.collector.running import FILES, running
+from tests.support.collector import backend as backends
+from tests.support.collector.running import FILES, running
 
 
 def load_build():

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 import pytest
-from tests.collector import backend as backends
-from tests.collector import sending
-from tests.collector.running import FILES, GATEWAY, HOST, QUICK, eventually, running
 from tests.collector.test_durability import ABORTED
+from tests.support.collector import backend as backends
+from tests.support.collector import sending
+from tests.support.collector.running import FILES, GATEWAY, HOST, QUICK, eventually, running
 
 pytestmark = pytest.mark.slow
 

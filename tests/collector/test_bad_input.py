@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from tests.collector import sending
-from tests.collector.running import FILES, GATEWAY, PROMETHEUS, QUICK, Collector, eventually
+from tests.support.collector import sending
+from tests.support.collector.running import FILES, GATEWAY, PROMETHEUS, QUICK, Collector, eventually
 
 pytestmark = pytest.mark.slow
 

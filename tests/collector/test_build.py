@@ -10,7 +10,7 @@ import sys
 import threading
 
 import pytest
-from tests.collector.running import FILES
+from tests.support.collector.running import FILES
 
 MANIFEST = """\
 dist:

@@ -13,8 +13,8 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
-from tests.collector.running import FILES
 from tests.collector.test_files import ALL, validate, variables
+from tests.support.collector.running import FILES
 
 COMPOSE = (FILES / "compose.yaml", FILES / "compose-split.yaml")
 KUBERNETES = FILES / "kubernetes"

@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import pytest
 import yaml
-from tests.collector import sending
-from tests.collector.application import application
-from tests.collector.running import GATEWAY, QUICK, eventually, free_ports
+from tests.support.collector import sending
+from tests.support.collector.application import application
+from tests.support.collector.running import GATEWAY, QUICK, eventually, free_ports
 
 from otel_claude_stream.testing import FakeAPI, Script
 

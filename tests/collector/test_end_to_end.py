@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.collector import sending
-from tests.collector.application import application
-from tests.collector.running import GATEWAY, PROMETHEUS, QUICK, eventually
 from tests.collector.test_metrics import labels
-from tests.telemetry.scenes import RESUME, STORY, goes_on, told
+from tests.support.collector import sending
+from tests.support.collector.application import application
+from tests.support.collector.running import GATEWAY, PROMETHEUS, QUICK, eventually
+from tests.support.scenes import RESUME, STORY, goes_on, told
 
 from otel_claude_stream import StreamConfig, no_retry, retry_policy
 from otel_claude_stream.testing import CutMidChunk, Error, FakeAPI, Script

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 import yaml
-from tests.collector.running import FILES, GATEWAY, QUICK, Collector, eventually
+from tests.support.collector.running import FILES, GATEWAY, QUICK, Collector, eventually
 
 AGENT = FILES / "agent.yaml"
 OF_GATEWAY = tuple(

@@ -10,10 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tests.collector import sending
-from tests.collector.running import FILES, GATEWAY, HOST, QUICK, eventually, free_ports, running
 from tests.collector.test_durability import ABORTED
-from tests.proxies.servers import reap
+from tests.support.collector import sending
+from tests.support.collector.running import FILES, GATEWAY, HOST, QUICK, eventually, free_ports, running
+from tests.support.proxies.servers import reap
 
 pytestmark = pytest.mark.slow
 

@@ -6,8 +6,8 @@ import re
 
 import pytest
 import yaml
-from tests.collector import sending
-from tests.collector.running import FILES, GATEWAY, PROMETHEUS, QUICK, eventually
+from tests.support.collector import sending
+from tests.support.collector.running import FILES, GATEWAY, PROMETHEUS, QUICK, eventually
 
 from otel_claude_stream._telemetry import schema
 

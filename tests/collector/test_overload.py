@@ -6,10 +6,10 @@ import statistics
 import time
 
 import pytest
-from tests.collector import sending
-from tests.collector.application import application
-from tests.collector.running import GATEWAY, QUICK, eventually
 from tests.collector.test_durability import streams
+from tests.support.collector import sending
+from tests.support.collector.application import application
+from tests.support.collector.running import GATEWAY, QUICK, eventually
 
 from otel_claude_stream.testing import FakeAPI, Script
 

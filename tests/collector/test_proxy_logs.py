@@ -7,12 +7,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.collector import sending
-from tests.collector.application import application
-from tests.collector.running import FILES, GATEWAY, PROMETHEUS, QUICK, eventually
 from tests.collector.test_metrics import ordered
-from tests.proxies import servers
-from tests.proxies.cases import LIMITS, SCRIPTS
+from tests.support.collector import sending
+from tests.support.collector.application import application
+from tests.support.collector.running import FILES, GATEWAY, PROMETHEUS, QUICK, eventually
+from tests.support.proxies import servers
+from tests.support.proxies.cases import LIMITS, SCRIPTS
 
 from otel_claude_stream import StreamConfig
 from otel_claude_stream.testing import FakeAPI

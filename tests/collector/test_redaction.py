@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.collector import sending
-from tests.collector.contents import CONTENT_KEYS, CREDENTIALS, KEPT_KEYS, MARKS, SECRET
-from tests.collector.running import FILES, GATEWAY, PROMETHEUS, QUICK, eventually
+from tests.support.collector import sending
+from tests.support.collector.contents import CONTENT_KEYS, CREDENTIALS, KEPT_KEYS, MARKS, SECRET
+from tests.support.collector.running import FILES, GATEWAY, PROMETHEUS, QUICK, eventually
 
 from otel_claude_stream._telemetry import schema
 

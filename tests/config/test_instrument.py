@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 import pytest
-from tests.telemetry.rig import API, instrumented, read, shown
-from tests.telemetry.scenes import MESSAGE
+from tests.support.rig import API, instrumented, read, shown
+from tests.support.scenes import MESSAGE
 
 from otel_claude_stream import ClaudeStreamInstrumentor, StreamConfig, _guard, _instrumentor
 

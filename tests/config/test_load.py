@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from otel_claude_stream import StreamConfig
 from otel_claude_stream._config import SETTINGS, load
-from otel_claude_stream._core.limits import parse_limits
+from otel_claude_stream._core.diagnosis.limits import parse_limits
 
 DEFAULT = StreamConfig()
 PREFIX = "OTEL_CLAUDE_STREAM_"

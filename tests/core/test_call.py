@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from otel_claude_stream._core.call import Attempt, Call, Reply
+from otel_claude_stream._core.stream.call import Attempt, Call, Reply
 from otel_claude_stream._core.vocabulary import AbortReason
 
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.core import chains
-from tests.core.chains import fault
-from tests.core.endings_table import (
+from tests.support import chains
+from tests.support.chains import fault
+from tests.support.endings_table import (
     ALMOST,
     CALLER,
     DONE,
@@ -31,10 +31,10 @@ from tests.core.endings_table import (
     sse,
 )
 
-from otel_claude_stream._core.endings import RULES, Clock, Verdict, classify
-from otel_claude_stream._core.evidence import PROVIDER_REASONS
-from otel_claude_stream._core.facts import Facts, Fault
-from otel_claude_stream._core.limits import KNOWN_LIMITS, parse_limits
+from otel_claude_stream._core.diagnosis.classify import RULES, Clock, Verdict, classify
+from otel_claude_stream._core.diagnosis.evidence import PROVIDER_REASONS
+from otel_claude_stream._core.diagnosis.facts import Facts, Fault
+from otel_claude_stream._core.diagnosis.limits import KNOWN_LIMITS, parse_limits
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, BodyClass, ErrorSource, Origin, Outcome, Phase, Stop
 from otel_claude_stream._core.vocabulary import AbortReason as R
 

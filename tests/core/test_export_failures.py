@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from otel_claude_stream._core.export_failures import (
+from otel_claude_stream._telemetry.export_failures import (
     ALL,
     GRPC,
     HTTP,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_claude_stream._core.journal import Entry, Journal
+from otel_claude_stream._core.stream.journal import Entry, Journal
 
 BUDGETS = st.integers(min_value=16, max_value=400)
 """What the setting `event_budget` allows, at its lower end, where it matters."""

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from otel_claude_stream._core.limits import (
+from otel_claude_stream._core.diagnosis.limits import (
     KNOWN_LIMITS,
     LimitKind,
     LimitMatch,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_claude_stream._core.machine import CORE_TYPES, MAX_NAME, TRANSITIONS, StreamMachine, block_kind
-from otel_claude_stream._core.recovery.situation import Delivered
+from otel_claude_stream._core.retry.context import Delivered
+from otel_claude_stream._core.stream.message_state import CORE_TYPES, MAX_NAME, TRANSITIONS, MessageState, block_kind
 from otel_claude_stream._core.vocabulary import Phase
 
 MS = 1_000_000
@@ -48,7 +48,7 @@ def send(machine, type_, at=0, gap=0):
 @pytest.mark.parametrize("type_", [*TRANSITIONS, "ping", "error", "invented"])
 def test_the_first_event_leads_where_the_table_says(type_):
     """Any event that the table does not name shows that events come, and no more."""
-    machine = StreamMachine()
+    machine = MessageState()
     send(machine, type_)
     assert machine.phase is TRANSITIONS.get(type_, Phase.AWAITING_FIRST_TOKEN)
     assert machine.events == 1
@@ -62,7 +62,7 @@ def test_the_table_covers_the_events_of_a_message():
 
 
 def test_a_whole_message_goes_through_the_phases_in_order():
-    machine = StreamMachine()
+    machine = MessageState()
     phases = [machine.phase]
     for type_ in (
         "message_start", "content_block_start", "ping", "content_block_delta", "ping", "content_block_stop",
@@ -76,7 +76,7 @@ def test_a_whole_message_goes_through_the_phases_in_order():
 
 @pytest.mark.parametrize("late", [*TRANSITIONS, "ping", "error", "invented"])
 def test_an_event_out_of_order_leads_nowhere_back(late):
-    machine = StreamMachine()
+    machine = MessageState()
     machine.stop(0, 0)
     send(machine, late)
     assert machine.phase is Phase.FINISHING
@@ -119,7 +119,7 @@ def test_block_types_are_a_closed_set(type_, kind):
     ],
 )
 def test_the_first_token_belongs_to_the_open_block_else_to_what_its_delta_says(opened, delta, block):
-    machine = StreamMachine()
+    machine = MessageState()
     if opened is not None:
         machine.block_start(0, opened, 1, 0)
     assert machine.delta(0, delta, 3, 2, 0) is True
@@ -129,7 +129,7 @@ def test_the_first_token_belongs_to_the_open_block_else_to_what_its_delta_says(o
 
 def test_a_delta_of_another_block_than_the_open_one_belongs_to_what_it_says():
     """Blocks that overlap are no known behaviour of the API; what a delta says of itself is right all the same."""
-    machine = StreamMachine()
+    machine = MessageState()
     machine.block_start(0, "tool_use", 1, 0)
     machine.delta(1, "text_delta", 3, 2, 0)
     assert machine.first_block == "text"
@@ -137,7 +137,7 @@ def test_a_delta_of_another_block_than_the_open_one_belongs_to_what_it_says():
 
 def test_the_wait_for_the_first_token_is_no_gap():
     """It is told as the time to first token; gaps are between chunks."""
-    machine = StreamMachine()
+    machine = MessageState()
     machine.start("msg", "claude", 1, 900 * MS)
     machine.delta(0, "text_delta", 5, 2, 800 * MS)
     machine.delta(0, "text_delta", 5, 3, 40 * MS)
@@ -148,7 +148,7 @@ def test_the_wait_for_the_first_token_is_no_gap():
 
 
 def test_a_wait_before_the_stop_reason_is_a_gap():
-    machine = StreamMachine()
+    machine = MessageState()
     machine.delta(0, "text_delta", 5, 2, 0)
     machine.finishing("end_turn", 3, 70 * MS)
     assert machine.largest_gap == 70 * MS
@@ -156,7 +156,7 @@ def test_a_wait_before_the_stop_reason_is_a_gap():
 
 def test_the_shells_count_on_an_open_run_directly():
     """While a run is open, the burst case counts on it without a call; every total follows."""
-    machine = StreamMachine()
+    machine = MessageState()
     machine.delta(0, "text_delta", 5, 1, 0)
     run = machine.run
     assert run.open is True
@@ -176,7 +176,7 @@ def test_the_shells_count_on_an_open_run_directly():
 
 def test_a_wait_keeps_the_time_of_the_last_of_a_burst():
     """The bytes before the wait came at `since`: that is when the run's last delta was."""
-    machine = StreamMachine()
+    machine = MessageState()
     machine.delta(0, "text_delta", 5, 1, 0)
     machine.run.count += 1
     machine.waits(4)
@@ -186,7 +186,7 @@ def test_a_wait_keeps_the_time_of_the_last_of_a_burst():
 
 def test_a_delta_without_content_is_never_counted_directly():
     """Its size is not an attribute of it: each goes through the machine."""
-    machine = StreamMachine()
+    machine = MessageState()
     for _ in range(3):
         machine.delta(0, "citations_delta", 0, 1, 0)
         assert machine.run.open is False
@@ -194,7 +194,7 @@ def test_a_delta_without_content_is_never_counted_directly():
 
 def test_the_first_name_that_is_said_stays():
     """A second `message_start` moves nothing back, and one that says nothing takes nothing away."""
-    machine = StreamMachine()
+    machine = MessageState()
     machine.start("msg_1", "claude", 0, 0)
     machine.start("msg_2", None, 1, 0)
     machine.finishing("max_tokens", 2, 0)
@@ -213,7 +213,7 @@ def test_the_first_name_that_is_said_stays():
 
 
 def test_usage_that_is_not_said_takes_nothing_away():
-    machine = StreamMachine()
+    machine = MessageState()
     machine.usage(input_tokens=9, output_tokens=1, cache_read=8, cache_creation=7, reasoning=1, final=False)
     assert (machine.output_tokens, machine.reasoning_tokens) == (None, None)
     machine.usage(output_tokens=60, reasoning=50, final=True)
@@ -228,7 +228,7 @@ def test_usage_that_is_not_said_takes_nothing_away():
 
 
 def test_deltas_of_a_block_are_one_entry():
-    machine = StreamMachine()
+    machine = MessageState()
     machine.block_start(0, "text", 1, 0)
     machine.delta(0, "text_delta", 3, 2, 0)
     machine.delta(0, "text_delta", 4, 3, 5)
@@ -243,7 +243,7 @@ def test_deltas_of_a_block_are_one_entry():
 
 def test_pings_with_only_deltas_between_them_are_one_entry():
     """A stall of ten minutes is one line: forty pings, and the longest wait before one."""
-    machine = StreamMachine()
+    machine = MessageState()
     for at, gap in ((1, 5), (20, 19), (30, 10)):
         machine.ping(at, gap)
         machine.delta(0, "text_delta", 1, at, 0)
@@ -261,7 +261,7 @@ def test_pings_with_only_deltas_between_them_are_one_entry():
 
 def test_events_of_one_segment_are_told_in_the_order_they_came():
     """They have one time: a ping before the first delta is told before the deltas, a stall after both."""
-    machine = StreamMachine()
+    machine = MessageState()
     machine.block_start(0, "text", 7, 0)
     machine.ping(7, 0)
     machine.delta(0, "text_delta", 1, 7, 0)
@@ -274,7 +274,7 @@ def test_events_of_one_segment_are_told_in_the_order_they_came():
 
 def test_the_gap_of_pings_is_the_wait_for_one_of_them():
     """Pings all fifteen seconds are told as that, however long content has not come."""
-    machine = StreamMachine()
+    machine = MessageState()
     for at in (15, 30, 45):
         machine.ping(at, at)
     machine.settle(45)
@@ -282,7 +282,7 @@ def test_the_gap_of_pings_is_the_wait_for_one_of_them():
 
 
 def test_a_ping_is_no_event_of_the_message():
-    machine = StreamMachine()
+    machine = MessageState()
     machine.ping(0, 0)
     machine.start(None, None, 1, 0)
     assert (machine.events, machine.pings) == (2, 1)
@@ -290,14 +290,14 @@ def test_a_ping_is_no_event_of_the_message():
 
 def test_a_long_name_is_cut():
     """Types come from the network: a megabyte of name is told as 64 characters."""
-    machine = StreamMachine()
+    machine = MessageState()
     machine.other("x" * 1_000_000, 0, 0)
     assert told(machine) == [("x" * MAX_NAME, 0)]
     assert MAX_NAME == 64
 
 
 def test_our_own_events_are_told_and_not_counted():
-    machine = StreamMachine()
+    machine = MessageState()
     machine.own("stall", 5, {"kind": "silent"}, 9)
     assert told(machine, "count", "detail", "gap") == [("stall", 5, 0, {"kind": "silent"}, 9)]
     assert machine.events == 0
@@ -354,7 +354,7 @@ def apply(machine, call, at):
 @given(st.sampled_from(["coalesce", "all", "none"]), st.integers(16, 120), st.lists(CALLS, max_size=120))
 def test_any_sequence_of_calls_keeps_the_laws(deltas, budget, calls):
     """Nothing raises, the phase goes forward only, and every event is counted once, in totals and journal."""
-    machine = StreamMachine(deltas=deltas, budget=budget)
+    machine = MessageState(deltas=deltas, budget=budget)
     events, rank = 0, ORDER.index(machine.phase)
     for at, call in enumerate(calls):
         events += apply(machine, call, at)
@@ -376,7 +376,7 @@ def test_the_totals_are_the_same_however_deltas_are_told(calls):
     """`deltas` is a matter of telling: counts, sizes, gaps and phases do not depend on it."""
     totals = []
     for deltas in ("coalesce", "all", "none"):
-        machine = StreamMachine(deltas=deltas)
+        machine = MessageState(deltas=deltas)
         for at, call in enumerate(calls):
             match call:
                 case ("burst", _):  # the shells' short cut exists while a run is open only, which `all` never is
@@ -428,7 +428,7 @@ HANDED = {
 def test_what_the_caller_has_been_handed(handed):
     """What decides whether a replay would duplicate something."""
     events, expected = HANDED[handed]
-    machine = StreamMachine()
+    machine = MessageState()
     for name, *arguments in events:
         getattr(machine, name)(*arguments)
     assert machine.delivered == Delivered(**expected)
@@ -436,7 +436,7 @@ def test_what_the_caller_has_been_handed(handed):
 
 def test_a_block_may_begin_with_content():
     """Then the caller holds it with the start already."""
-    machine = StreamMachine()
+    machine = MessageState()
     machine.block_start(0, "text", 0, 0)
     machine.begins_with(5, thinking=False, citations=True)
     machine.delta(0, "text_delta", 2, 0, 0)
@@ -445,7 +445,7 @@ def test_a_block_may_begin_with_content():
 
 
 def test_characters_count_while_they_are_counted_up():
-    machine = StreamMachine()
+    machine = MessageState()
     machine.delta(0, "text_delta", 3, 0, 0)
     machine.block_stop(0, 0, 0)
     machine.delta(1, "thinking_delta", 4, 0, 0)
@@ -454,7 +454,7 @@ def test_characters_count_while_they_are_counted_up():
 
 def test_what_an_attempt_said_of_its_usage():
     """Input with the cache; output only where it is final, as the placeholder of the start is none."""
-    machine = StreamMachine()
+    machine = MessageState()
     assert machine.said(final=True) == (0, 0)
     machine.usage(input_tokens=5, cache_read=3, cache_creation=2, final=False)
     assert machine.said(final=False) == (10, 0)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_claude_stream._core.recent import WINDOW_NS, RecentBytes
+from otel_claude_stream._core.stream.recent import WINDOW_NS, RecentBytes
 
 S = 1_000_000_000
 

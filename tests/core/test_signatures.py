@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.core.signature_truths import LAB_LIMITS
-from tests.core.signatures import Case, cases
+from tests.support.proxies.signature_truths import LAB_LIMITS
+from tests.support.proxies.signatures import Case, cases
 
-from otel_claude_stream._core.endings import classify
+from otel_claude_stream._core.diagnosis.classify import classify
 
 CASES = list(cases())
 TUNED = [case for case in CASES if not case.held_out]

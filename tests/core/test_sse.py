@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from otel_claude_stream._core import sse
-from otel_claude_stream._core.sse import Frame, SseScanner
+from otel_claude_stream._core.stream import sse
+from otel_claude_stream._core.stream.sse import Frame, SseScanner
 
 
 def scanned(*chunks: bytes) -> list[Frame]:

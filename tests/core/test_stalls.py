@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_claude_stream._core.stalls import StallWatch, label
+from otel_claude_stream._core.stream.stalls import StallWatch, label
 
 S = 1_000_000_000
 RISING = st.lists(st.integers(1, 1000), unique=True, max_size=6).map(lambda found: tuple(map(float, sorted(found))))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from otel_claude_stream._core.call import Call
-from otel_claude_stream._core.endings import Verdict
-from otel_claude_stream._core.facts import Facts, Fault
-from otel_claude_stream._core.machine import StreamMachine
-from otel_claude_stream._core.summary import Summary
+from otel_claude_stream._core.diagnosis.classify import Verdict
+from otel_claude_stream._core.diagnosis.facts import Facts, Fault
+from otel_claude_stream._core.stream.call import Call
+from otel_claude_stream._core.stream.message_state import MessageState
+from otel_claude_stream._core.stream.summary import Summary
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, AbortReason, Origin, Outcome, Phase, Stop
 
 COMPLETED = Verdict(Outcome.COMPLETED, None, None)
@@ -19,7 +19,7 @@ def summary(machine=None, verdict=COMPLETED, **facts):
         call=Call("m", "anthropic", "messages", "create", "host", 443, "self"),
         facts=Facts(Stop.EXHAUSTED, Phase.FINISHING, **facts),
         verdict=verdict,
-        machine=machine or StreamMachine(),
+        machine=machine or MessageState(),
         entries=[],
         attempts=(),
         reply=None,
@@ -37,7 +37,7 @@ def summary(machine=None, verdict=COMPLETED, **facts):
 
 
 def machine(*said):
-    found = StreamMachine()
+    found = MessageState()
     for usage in said:
         found.usage(**usage)
     return found

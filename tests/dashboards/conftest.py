@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from dashboards.generator.command import ROOT
 from tests.dashboards import build_prometheus
-from tests.dashboards.history import History, make
-from tests.dashboards.store import running
+from tests.support.dashboards.history import History, make
+from tests.support.dashboards.store import running
 
 
 @pytest.fixture(scope="session")

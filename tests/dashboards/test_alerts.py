@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 from dashboards.generator.rules import RUNBOOK, alerts
-from tests.dashboards.alert_cases import CASES, SAID
+from tests.support.dashboards.alert_cases import CASES, SAID
 
 
 def of_rules(rule_files):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from dashboards.generator.rules import recordings
-from tests.dashboards.scenarios import START
+from tests.support.dashboards.scenarios import START
 
 RECORDED = {rule.record: rule.expr for rule in recordings()}
 

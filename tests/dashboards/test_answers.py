@@ -6,10 +6,10 @@ import itertools
 
 import pytest
 from dashboards.generator.filling import chosen, filled
-from tests.dashboards.asking import ask, panel, ready, targets
-from tests.dashboards.known import KNOWN
-from tests.dashboards.scenarios import ODD, SCENARIOS, START
-from tests.dashboards.store import same
+from tests.support.dashboards.asking import ask, panel, ready, targets
+from tests.support.dashboards.known import KNOWN
+from tests.support.dashboards.scenarios import ODD, SCENARIOS, START
+from tests.support.dashboards.store import same
 
 JOBS = {scenario.job: scenario for scenario in SCENARIOS}
 CASES = [

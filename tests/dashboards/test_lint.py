@@ -10,7 +10,7 @@ import pytest
 from dashboards.generator.boards import BOARDS
 from dashboards.generator.command import ROOT
 from dashboards.generator.names import metric
-from tests.dashboards import lint
+from tests.support.dashboards import lint
 
 from otel_claude_stream._telemetry import schema
 

@@ -13,9 +13,9 @@ from opentelemetry.sdk.resources import Resource
 from prometheus_client import REGISTRY
 from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
-from tests.dashboards.exposition import samples
-from tests.dashboards.producing import Stream, Timeline, process
-from tests.dashboards.scenarios import ANSWER, BREAKS_AT_ONCE, BUSY, CUT_AT_60, LIMITED, PINGS_ONLY, POLICY
+from tests.support.dashboards.exposition import samples
+from tests.support.dashboards.producing import Stream, Timeline, process
+from tests.support.dashboards.scenarios import ANSWER, BREAKS_AT_ONCE, BUSY, CUT_AT_60, LIMITED, PINGS_ONLY, POLICY
 
 COLLECTED = Path(__file__).parents[1] / "collector" / "exposition.txt"
 """What the real Collector gives to a scrape, names and labels, as its own tests keep it."""

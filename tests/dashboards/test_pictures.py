@@ -10,7 +10,7 @@ from dashboards.pictures import __main__ as pictures
 from dashboards.pictures.answers import answers
 from dashboards.pictures.units import shown
 from PIL import Image
-from tests.dashboards.scenarios import START
+from tests.support.dashboards.scenarios import START
 
 
 def test_every_dashboard_is_in_a_picture():

@@ -7,7 +7,7 @@ import re
 
 import pytest
 from dashboards.generator.command import ROOT
-from tests.npm import Package
+from tests.support.npm import Package
 
 GRAMMAR = "@grafana/lezer-traceql@1.0.0"
 PARSE = """

@@ -9,7 +9,7 @@ import pytest
 
 from otel_claude_stream import RetryPolicy
 from otel_claude_stream._config.policy.keys import KEYS, KILL_SWITCH
-from otel_claude_stream._config.policy.load import load
+from otel_claude_stream._config.policy.loading import load
 from otel_claude_stream._config.policy.resolve import leaves
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,8 +7,8 @@ import sys
 from dataclasses import replace
 
 import pytest
-from tests.telemetry.rig import API, WAYS, by, instrumented, read, shown
-from tests.telemetry.scenes import MESSAGE, after
+from tests.support.rig import API, WAYS, by, instrumented, read, shown
+from tests.support.scenes import MESSAGE, after
 
 from otel_claude_stream._instrumentor import _streams
 from otel_claude_stream.testing import Event, Script, Send

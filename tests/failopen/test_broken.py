@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 
 import anthropic
 import pytest
-from tests.failopen.targets import TARGETS, Target, broken, code_of, reached
-from tests.telemetry.rig import API, REQUEST, WAYS, Seen, by, chain, instrumented, plain, read
-from tests.telemetry.scenes import BUSY, MESSAGE, after
+from tests.support.rig import API, REQUEST, WAYS, Seen, by, chain, instrumented, plain, read
+from tests.support.scenes import BUSY, MESSAGE, after
+from tests.support.targets import TARGETS, Target, broken, code_of, reached
 
 from otel_claude_stream import _guard
 from otel_claude_stream._instrumentor import _streams
-from otel_claude_stream._sdk.stall_ticker import StallTicker
+from otel_claude_stream._session.stall_ticker import StallTicker
 from otel_claude_stream.testing import CutMidChunk, Error, Event, Pause, Script
 
 
@@ -141,46 +141,46 @@ PROXY = "is an attribute of the body that is handed through"
 PASSED_THROUGH = {
     **dict.fromkeys(
         (
-            "_sdk.watching:Watch.sync_request",
-            "_sdk.watching:Watch.async_request",
-            "_sdk.watching:Watch.should_retry",
-            "_sdk.watching:Watch.calculate_retry_timeout",
-            "_sdk.watching:Watch.process_response",
-            "_sdk.watching:Watch.sync_iter_events",
-            "_sdk.watching:Watch.async_iter_events",
-            "_sdk.watching:Watch.sync_stream",
-            "_sdk.watching:Watch.async_stream",
-            "_sdk.watching:Watch.close",
-            "_sdk.watching:_through",
-            "_sdk.watching:_recovered",
+            "_sdk.attach.sdk_hooks:SdkHooks.sync_request",
+            "_sdk.attach.sdk_hooks:SdkHooks.async_request",
+            "_sdk.attach.sdk_hooks:SdkHooks.should_retry",
+            "_sdk.attach.sdk_hooks:SdkHooks.calculate_retry_timeout",
+            "_sdk.attach.sdk_hooks:SdkHooks.process_response",
+            "_sdk.attach.sdk_hooks:SdkHooks.sync_iter_events",
+            "_sdk.attach.sdk_hooks:SdkHooks.async_iter_events",
+            "_sdk.attach.sdk_hooks:SdkHooks.sync_stream",
+            "_sdk.attach.sdk_hooks:SdkHooks.async_stream",
+            "_sdk.attach.sdk_hooks:SdkHooks.close",
+            "_sdk.attach.sdk_hooks:_through",
+            "_sdk.attach.sdk_hooks:_recovered",
         ),
         CALL,
     ),
     **dict.fromkeys(
         (
-            "_sdk.async_shell:AsyncEvents.__aiter__",
-            "_sdk.async_shell:AsyncEvents.__anext__",
-            "_sdk.async_shell:KeptAsyncEvents.__anext__",
-            "_sdk.async_shell:AsyncFrames.__aiter__",
-            "_sdk.async_shell:AsyncFrames.__anext__",
-            "_sdk.body:AsyncReads.__aiter__",
-            "_sdk.body:AsyncReads.__anext__",
-            "_sdk.body:AsyncGeneratorReads.aclose",
-            "_sdk.body:TimedBody.__iter__",
-            "_sdk.body:TimedBody.__aiter__",
-            "_sdk.body:TimedBody.close",
-            "_sdk.body:TimedBody.aclose",
+            "_sdk.read.aio:AsyncEvents.__aiter__",
+            "_sdk.read.aio:AsyncEvents.__anext__",
+            "_sdk.read.aio:KeptAsyncEvents.__anext__",
+            "_sdk.read.aio:AsyncFrames.__aiter__",
+            "_sdk.read.aio:AsyncFrames.__anext__",
+            "_sdk.read.body:AsyncReads.__aiter__",
+            "_sdk.read.body:AsyncReads.__anext__",
+            "_sdk.read.body:AsyncGeneratorReads.aclose",
+            "_sdk.read.body:TimedBody.__iter__",
+            "_sdk.read.body:TimedBody.__aiter__",
+            "_sdk.read.body:TimedBody.close",
+            "_sdk.read.body:TimedBody.aclose",
         ),
         SHELL,
     ),
-    "_sdk.body:TimedBody.__class__": PROXY,
-    "_sdk.body:TimedBody.__getattr__": PROXY,
-    "_sdk.streams:_Dropped.__call__": "is a boundary itself, called by the interpreter; what it calls is broken",
+    "_sdk.read.body:TimedBody.__class__": PROXY,
+    "_sdk.read.body:TimedBody.__getattr__": PROXY,
+    "_session.registry:_Dropped.__call__": "is a boundary itself, called by the interpreter; what it calls is broken",
 }
 """Functions that are not made to raise while a stream is read, and why."""
 
 NOT_COUNTED = {
-    "_sdk.reading:_well_formed": "decides whether an odd event is to be reported at all",
+    "_sdk.read.events:_well_formed": "decides whether an odd event is to be reported at all",
 }
 """Functions whose failure need not be counted, and why."""
 
@@ -294,7 +294,7 @@ def test_a_failure_of_ours_is_nobodys_but_ours(monkeypatch, cases_of, target: Ta
 LEFT_OPEN = {
     "_session.session:StreamSession.end": "what ends a stream",
     "_session.session:StreamSession.forget": "what ends a stream that another failure left",
-    "_sdk.streams:OpenStreams._remove": "what takes an ended stream off the list",
+    "_session.registry:OpenStreams._remove": "what takes an ended stream off the list",
 }
 """Functions whose failure leaves a stream on the list of the open ones until the process ends, and why."""
 
@@ -302,51 +302,51 @@ LEFT_OPEN = {
 ELSEWHERE = "its own test below breaks it"
 PROCESS = "runs once a process, not while a stream is read"
 NO_REAL_TIME = "its thread goes by real time, which there is none of here"
-ACTING = "runs only where the policy does more than observe: broken in tests/recovery"
+ACTING = "runs only where the policy does more than observe: broken in tests/retry"
 NOT_REACHED = {
-    "_sdk.async_shell:AsyncEvents.__getattr__": PROXY,
-    "_sdk.async_shell:AsyncFrames.__getattr__": PROXY,
-    "_sdk.async_shell:KeptAsyncEvents.__init__": ACTING,
-    "_sdk.body:AsyncReads.__getattr__": PROXY,
-    "_sdk.body:AsyncGeneratorReads.asend": PROXY,
-    "_sdk.body:AsyncGeneratorReads.athrow": PROXY,
-    "_sdk.children:at_end_of_child": PROCESS,
-    "_sdk.children:flush": "see tests/activation/test_life.py",
-    "_sdk.ends:_ending": PROCESS,
-    "_sdk.ends:give_up": "runs only after another failure, and is a boundary itself",
-    "_sdk.streams:OpenStreams.lose": "runs only after another failure, and is a boundary itself",
-    "_sdk.streams:OpenStreams.__init__": PROCESS,
-    "_sdk.streams:OpenStreams.__len__": PROCESS,
-    "_sdk.streams:OpenStreams._at_exit": "see tests/lifecycle",
-    "_sdk.streams:OpenStreams._after_fork": "see tests/lifecycle",
-    "_sdk.stall_ticker:StallTicker.wake": NO_REAL_TIME,
-    "_sdk.stall_ticker:StallTicker._run": NO_REAL_TIME,
-    "_sdk.stall_ticker:StallTicker.look": ELSEWHERE,
+    "_sdk.read.aio:AsyncEvents.__getattr__": PROXY,
+    "_sdk.read.aio:AsyncFrames.__getattr__": PROXY,
+    "_sdk.read.aio:KeptAsyncEvents.__init__": ACTING,
+    "_sdk.read.body:AsyncReads.__getattr__": PROXY,
+    "_sdk.read.body:AsyncGeneratorReads.asend": PROXY,
+    "_sdk.read.body:AsyncGeneratorReads.athrow": PROXY,
+    "_session.child_exit:at_end_of_child": PROCESS,
+    "_session.child_exit:flush": "see tests/activation/test_life.py",
+    "_sdk.read.endings:_ending": PROCESS,
+    "_sdk.read.endings:give_up": "runs only after another failure, and is a boundary itself",
+    "_session.registry:OpenStreams.lose": "runs only after another failure, and is a boundary itself",
+    "_session.registry:OpenStreams.__init__": PROCESS,
+    "_session.registry:OpenStreams.__len__": PROCESS,
+    "_session.registry:OpenStreams._at_exit": "see tests/lifecycle",
+    "_session.registry:OpenStreams._after_fork": "see tests/lifecycle",
+    "_session.stall_ticker:StallTicker.wake": NO_REAL_TIME,
+    "_session.stall_ticker:StallTicker._run": NO_REAL_TIME,
+    "_session.stall_ticker:StallTicker.look": ELSEWHERE,
     "_session.session:StreamSession.look": ELSEWHERE,
-    "_telemetry.emitter:Emitter.internal_error": ELSEWHERE,
-    "_telemetry.instruments:is_live": ELSEWHERE,
+    "_telemetry.stream_telemetry:Emitter.internal_error": ELSEWHERE,
+    "_telemetry.metrics:is_live": ELSEWHERE,
     **dict.fromkeys(
         (
-            "_sdk.policies:BudgetTokens.__init__",
-            "_sdk.policies:BudgetTokens.first",
-            "_sdk.policies:BudgetTokens.take",
-            "_sdk.policies:BudgetTokens.left",
-            "_sdk.policies:Policies.left",
-            "_sdk.reading:_keep_delta",
-            "_sdk.sync_shell:counted_and_kept",
-            "_sdk.reading:_keep_other",
-            "_sdk.reading:_place",
+            "_session.policy_resolver:BudgetTokens.__init__",
+            "_session.policy_resolver:BudgetTokens.first",
+            "_session.policy_resolver:BudgetTokens.take",
+            "_session.policy_resolver:BudgetTokens.left",
+            "_session.policy_resolver:PolicyResolver.left",
+            "_sdk.read.events:_keep_delta",
+            "_sdk.read.sync:counted_and_kept",
+            "_sdk.read.events:_keep_other",
+            "_sdk.read.events:_place",
             "_session.attempts:Attempts.sent",
             "_session.attempts:Attempts.give_up",
             "_session.attempts:Attempts.follow",
-            "_session.clocks:Clocks.failed",
-            "_session.failures:_sent",
-            "_session.failures:Failures.broke",
-            "_session.failures:Failures.refused",
-            "_session.failures:Failures.seam_found",
-            "_session.failures:Failures.in_words",
-            "_session.failures:Failures.stands",
-            "_session.handling:Handling.take",
+            "_session.timing:Clocks.failed",
+            "_session.retries:_sent",
+            "_session.retries:Failures.broke",
+            "_session.retries:Failures.refused",
+            "_session.retries:Failures.seam_found",
+            "_session.retries:Failures.in_words",
+            "_session.retries:Failures.stands",
+            "_session.call_policy:CallPolicy.take",
             "_session.session:StreamSession.answered",
             "_session.session:StreamSession.spend",
             "_session.session:StreamSession.stopped",
@@ -358,16 +358,16 @@ NOT_REACHED = {
             "_session.session:StreamSession.span",
             "_session.session:StreamSession.seam_found",
             "_session.session:StreamSession.overdue",
-            "_telemetry.writing:seam_detail",
-            "_telemetry.writing:_recovery",
+            "_telemetry.span_attributes:seam_detail",
+            "_telemetry.span_attributes:_recovery",
         ),
         ACTING,
     ),
-    "_sdk.reading:_legacy_name": "only an old SDK's decoder of Bedrock streams gives such frames",
+    "_sdk.read.events:_legacy_name": "only an old SDK's decoder of Bedrock streams gives such frames",
 }
 """Functions that no case reaches, and why."""
 if "open_telemetry" not in inspect.signature(anthropic.Anthropic).parameters:
-    NOT_REACHED["_sdk.calls:_records"] = "asks for the SDK's own tracing, which this SDK does not have"
+    NOT_REACHED["_sdk.attach.request:_records"] = "asks for the SDK's own tracing, which this SDK does not have"
 
 
 def test_every_function_is_reached(cases_of):
@@ -380,7 +380,7 @@ def test_a_failing_count_of_failures_is_hidden_too(monkeypatch):
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
     monkeypatch.setattr(_guard, "_counts", {})
     (target,) = [target for target in TARGETS if target.name == "internal_error"]
-    (other,) = [target for target in TARGETS if target.id == "_core.machine:StreamMachine.start"]
+    (other,) = [target for target in TARGETS if target.id == "_core.stream.message_state:MessageState.start"]
     with broken(target) as calls, broken(other):
         assert observed(monkeypatch, "healthy, create") == bare(monkeypatch, "healthy, create")
     assert calls
@@ -390,7 +390,7 @@ def test_a_failing_count_of_failures_is_hidden_too(monkeypatch):
 def test_failures_are_counted_by_place(monkeypatch):
     """`claude.stream.internal.errors` says where."""
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
-    (target,) = [target for target in TARGETS if target.id == "_core.machine:StreamMachine.block_stop"]
+    (target,) = [target for target in TARGETS if target.id == "_core.stream.message_state:MessageState.block_stop"]
     api = API(MESSAGE)
     with broken(target), instrumented(monkeypatch, api.clock) as capture:
         read(api)
@@ -431,10 +431,10 @@ class Halt(BaseException):
 @pytest.mark.parametrize(
     "name",
     [
-        "_core.machine:StreamMachine.delta",
-        "_sdk.calls:call_of",
+        "_core.stream.message_state:MessageState.delta",
+        "_sdk.attach.request:call_of",
         "_session.session:StreamSession.first_token",
-        "_sdk.ends:stream_ended",
+        "_sdk.read.endings:stream_ended",
     ],
 )
 def test_an_interrupt_inside_of_ours_goes_on(monkeypatch, name):
@@ -450,7 +450,7 @@ def test_an_interrupt_inside_of_ours_goes_on(monkeypatch, name):
 
 def test_strict_a_failure_is_raised(monkeypatch):
     """Under test nothing is hidden: a prototype's blanket `except` once switched everything off unnoticed."""
-    (target,) = [target for target in TARGETS if target.id == "_sdk.calls:call_of"]
+    (target,) = [target for target in TARGETS if target.id == "_sdk.attach.request:call_of"]
     api = API(MESSAGE)
     with broken(target), instrumented(monkeypatch, api.clock):
-        assert read(api).error == [("tests.failopen.targets.Broken", "_sdk.calls:call_of")]
+        assert read(api).error == [("tests.support.targets.Broken", "_sdk.attach.request:call_of")]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite("tests.integration.observing", "tests.integration.modes")
+pytest.register_assert_rewrite("tests.support.observing", "tests.support.modes")
 
-from tests.integration.modes import MODES  # noqa: E402 - after the line that makes its assertions speak
-from tests.integration.observing import observed  # noqa: E402 - as above
+from tests.support.modes import MODES  # noqa: E402 - after the line that makes its assertions speak
+from tests.support.observing import observed  # noqa: E402 - as above
 
 
 @pytest.fixture(params=MODES, ids=repr)

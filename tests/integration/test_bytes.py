@@ -4,11 +4,11 @@ import zlib
 from dataclasses import replace
 
 import pytest
-from tests.integration.modes import ASK
-from tests.integration.observing import events_of
-from tests.integration.ways import Seen, by_bytes, by_iteration, by_lines, by_read, streaming_response
+from tests.support.modes import ASK
+from tests.support.observing import events_of
+from tests.support.ways import Seen, by_bytes, by_iteration, by_lines, by_read, streaming_response
 
-from otel_claude_stream._core import sse
+from otel_claude_stream._core.stream import sse
 from otel_claude_stream.testing import CutMidChunk, End, Error, Event, FakeAPI, Ping, Reset, Script, Send
 
 TEXT = "Streams carry an answer."

@@ -12,9 +12,9 @@ import warnings
 
 import anthropic
 import pytest
-from tests.integration.modes import ASK, Mode
-from tests.integration.observing import observed
-from tests.integration.ways import END, Seen, by_iteration
+from tests.support.modes import ASK, Mode
+from tests.support.observing import observed
+from tests.support.ways import END, Seen, by_iteration
 
 from otel_claude_stream.testing import FakeAPI, Pause, Script
 

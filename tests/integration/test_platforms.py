@@ -4,9 +4,9 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
-from tests.integration.modes import ASK
-from tests.integration.observing import events_of, observed
-from tests.integration.ways import Seen, by_iteration, by_text_stream
+from tests.support.modes import ASK
+from tests.support.observing import events_of, observed
+from tests.support.ways import Seen, by_iteration, by_text_stream
 
 from otel_claude_stream.testing import CutMidChunk, End, Error, Event, FakeAPI, Reset, Script
 

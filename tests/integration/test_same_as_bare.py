@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from opentelemetry import context as otel_context
-from tests.integration.faults import FAULTS, REFUSED
-from tests.integration.observing import observed
-from tests.integration.ways import BETA_WAYS, WAYS, Seen
+from tests.support.faults import FAULTS, REFUSED
+from tests.support.observing import observed
+from tests.support.ways import BETA_WAYS, WAYS, Seen
 
 from otel_claude_stream.testing import FakeAPI, Script
 

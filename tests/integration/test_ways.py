@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import anthropic
 import pytest
 from anthropic.types import Message
-from tests.integration.modes import ASK
-from tests.integration.observing import events_of, observed
-from tests.integration.ways import ALL_WAYS, STRUCTURED, TOOL_RUNNER, Seen, by_iteration, has_output_format
+from tests.support.modes import ASK
+from tests.support.observing import events_of, observed
+from tests.support.ways import ALL_WAYS, STRUCTURED, TOOL_RUNNER, Seen, by_iteration, has_output_format
 
 from otel_claude_stream import ClaudeStreamInstrumentor
 from otel_claude_stream.testing import FakeAPI, Script

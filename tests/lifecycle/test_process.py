@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from tests.lifecycle.running import run, told
+from tests.support.processes import run, told
 
 NEEDS_FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 EXIT = ("closed", "interpreter_exit", 2)

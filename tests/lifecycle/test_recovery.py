@@ -6,10 +6,10 @@ import gc
 import weakref
 
 import pytest
-from tests.telemetry.rig import API, WAYS, instrumented, read
-from tests.telemetry.scenes import MESSAGE, RESUME, STORY, goes_on, told
+from tests.support.rig import API, WAYS, instrumented, read
+from tests.support.scenes import MESSAGE, RESUME, STORY, goes_on, told
 
-from otel_claude_stream._sdk.recovery import flow
+from otel_claude_stream._sdk.retry import flow
 from otel_claude_stream.testing import CutMidChunk, Error
 
 STREAMS = {

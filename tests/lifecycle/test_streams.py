@@ -9,8 +9,8 @@ import weakref
 import anthropic
 import pytest
 from opentelemetry.sdk.trace import Span
-from tests.telemetry.rig import API, REQUEST, Leaves, instrumented, read, shown
-from tests.telemetry.scenes import BUSY, MESSAGE, SCENES
+from tests.support.rig import API, REQUEST, Leaves, instrumented, read, shown
+from tests.support.scenes import BUSY, MESSAGE, SCENES
 
 from otel_claude_stream import ClaudeStreamInstrumentor
 from otel_claude_stream._instrumentor import _streams

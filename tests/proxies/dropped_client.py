@@ -9,7 +9,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.proxies import calls
+from tests.support.proxies import calls
 
 from otel_claude_stream import ClaudeStreamInstrumentor, StreamConfig
 from otel_claude_stream.testing import Capture

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from tests.proxies.cases import SCRIPTS
-from tests.proxies.namespaces import SERVER
+from tests.support.proxies.cases import SCRIPTS
+from tests.support.proxies.namespaces import SERVER
 
 from otel_claude_stream.testing import server
 

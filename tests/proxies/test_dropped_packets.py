@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import pytest
 from tests.conftest import ROOT
-from tests.proxies.calls import MODES
-from tests.proxies.namespaces import SERVER, NotAllowed, row
+from tests.support.proxies.calls import MODES
+from tests.support.proxies.namespaces import SERVER, NotAllowed, row
 
 pytestmark = [pytest.mark.network_namespace, pytest.mark.slow]
 

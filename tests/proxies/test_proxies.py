@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
-from tests.proxies import calls, servers
-from tests.proxies.cases import CASES, LIMITS, SCRIPTS, Case, seen_in, table
+from tests.support.proxies import calls, servers
+from tests.support.proxies.cases import CASES, LIMITS, SCRIPTS, Case, seen_in, table
 
 from otel_claude_stream import ClaudeStreamInstrumentor, StreamConfig
 from otel_claude_stream.testing import Capture, FakeAPI
@@ -189,5 +189,5 @@ def test_every_case_has_a_name_of_its_own():
 
 
 def test_the_readme_shows_the_table():
-    """Generated: python -m tests.proxies.cases prints it."""
+    """Generated: python -m tests.support.proxies.cases prints it."""
     assert table() in Path(__file__).with_name("README.md").read_text(encoding="utf-8")

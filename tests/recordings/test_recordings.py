@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import pytest
 from tests.conftest import RECORDINGS
-from tests.integration.modes import ASK, MODES
-from tests.integration.observing import events_of, observed
-from tests.integration.ways import Seen, by_iteration
+from tests.support.modes import ASK, MODES
+from tests.support.observing import events_of, observed
+from tests.support.ways import Seen, by_iteration
 
 from otel_claude_stream.testing import FakeAPI, Script
 

@@ -11,14 +11,14 @@ from dataclasses import replace
 import pytest
 import wrapt
 from anthropic import _base_client, _streaming
-from tests.integration.faults import WHOLE
-from tests.integration.modes import ASK
-from tests.integration.observing import observed
-from tests.integration.ways import Seen, by_iteration
+from tests.support.faults import WHOLE
+from tests.support.modes import ASK
+from tests.support.observing import observed
+from tests.support.ways import Seen, by_iteration
 
 from otel_claude_stream import ClaudeStreamInstrumentor
-from otel_claude_stream._sdk import hooks
-from otel_claude_stream._sdk.hooks import HOOKS
+from otel_claude_stream._sdk.attach import hooks
+from otel_claude_stream._sdk.attach.hooks import HOOKS
 from otel_claude_stream.testing import Capture, Error, FakeAPI, Script
 
 OWNERS = {hooks.BASE_CLIENT: _base_client, hooks.STREAMING: _streaming}

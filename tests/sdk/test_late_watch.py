@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from otel_claude_stream._config.policy.source import PolicySource
-from otel_claude_stream._sdk.late import LateWatch
+from otel_claude_stream._sdk.attach.lazy_hooks import LazyHooks
 
 
 def test_a_hook_that_is_called_while_the_watch_is_made():
@@ -19,7 +19,7 @@ def test_a_hook_that_is_called_while_the_watch_is_made():
         seen.append(late.close(lambda: "closed by the SDK", None, (), {}))
         return SimpleNamespace(close=lambda wrapped, *_: f"watched, {wrapped()}")
 
-    late = LateWatch(make)
+    late = LazyHooks(make)
     made = threading.Thread(target=lambda: seen.append(late.close(lambda: "closed", None, (), {})), daemon=True)
     made.start()
     made.join(10)
@@ -32,7 +32,7 @@ def test_a_watch_that_cannot_be_made(monkeypatch):
     def make():
         raise ValueError("no provider")
 
-    late = LateWatch(make)
+    late = LazyHooks(make)
     assert [late.close(lambda: "closed", None, (), {}) for _ in range(2)] == ["closed", "closed"]
 
 
@@ -46,7 +46,7 @@ def test_a_policy_that_is_asked_for_while_it_is_loaded(monkeypatch):
             source.loaded()
         return len(loads)
 
-    monkeypatch.setattr("otel_claude_stream._config.policy.load.load", load)
+    monkeypatch.setattr("otel_claude_stream._config.policy.loading.load", load)
     source = PolicySource({}, "batch")
     asking = threading.Thread(target=source.loaded, daemon=True)
     asking.start()

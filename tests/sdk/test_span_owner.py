@@ -11,13 +11,13 @@ import pytest
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import suppress_instrumentation
-from tests.integration.faults import WHOLE
-from tests.integration.modes import ASK
-from tests.integration.observing import observed
-from tests.integration.ways import ALL_WAYS, Seen, by_iteration
+from tests.support.faults import WHOLE
+from tests.support.modes import ASK
+from tests.support.observing import observed
+from tests.support.ways import ALL_WAYS, Seen, by_iteration
 
 from otel_claude_stream import AbortReason
-from otel_claude_stream._core.recovery.policy import Backoff, Mode, RetryPolicy, Rule
+from otel_claude_stream._core.retry.policy import Backoff, Mode, RetryPolicy, Rule
 from otel_claude_stream.testing import Capture, CutMidChunk, End, Error, FakeAPI, Script
 
 NATIVE = "com.anthropic.sdk.python"

@@ -9,8 +9,8 @@ from opentelemetry import trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
-from tests.telemetry.rig import API, instrumented, play, read
-from tests.telemetry.scenes import MESSAGE, SCENES
+from tests.support.rig import API, instrumented, play, read
+from tests.support.scenes import MESSAGE, SCENES
 
 from otel_claude_stream import ClaudeStreamInstrumentor
 from otel_claude_stream._telemetry import buffer as module

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.telemetry.rig import API, instrumented, points, read, shown
-from tests.telemetry.scenes import MESSAGE, after
+from tests.support.rig import API, instrumented, points, read, shown
+from tests.support.scenes import MESSAGE, after
 
 from otel_claude_stream.testing import Pause, Ping, Script, Send
 

@@ -11,8 +11,8 @@ from types import ModuleType
 import pytest
 
 from otel_claude_stream import ClaudeStreamInstrumentor, StreamConfig, _guard, _instrumentor
-from otel_claude_stream._core.export_failures import ALL, GRPC, HTTP, LOGGERS, QUIET_SECONDS, SIMPLE
 from otel_claude_stream._telemetry import export_log
+from otel_claude_stream._telemetry.export_failures import ALL, GRPC, HTTP, LOGGERS, QUIET_SECONDS, SIMPLE
 from otel_claude_stream._telemetry.export_log import ExportLog
 
 SPANS, METRICS, _ = HTTP

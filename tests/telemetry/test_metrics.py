@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.telemetry.rig import API, REQUEST, instrumented, play, points, read
-from tests.telemetry.scenes import MESSAGE, SCENES, Scene
+from tests.support.rig import API, REQUEST, instrumented, play, points, read
+from tests.support.scenes import MESSAGE, SCENES, Scene
 
 from otel_claude_stream._telemetry import schema, zeros
 from otel_claude_stream.testing import Capture, Script

@@ -7,9 +7,9 @@ import inspect
 import anthropic
 import pytest
 from opentelemetry import context
-from tests.telemetry.expected import HEALTHY, but
-from tests.telemetry.rig import API, instrumented, points, read, shown
-from tests.telemetry.scenes import MESSAGE
+from tests.support.expected_telemetry import HEALTHY, but
+from tests.support.rig import API, instrumented, points, read, shown
+from tests.support.scenes import MESSAGE
 
 TRACES_ITSELF = "open_telemetry" in inspect.signature(anthropic.Anthropic).parameters
 NESTED = but(

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.trace import NoOpTracerProvider
-from tests.telemetry.rig import API, by, instrumented, points, read
-from tests.telemetry.scenes import MESSAGE, RESUME, RETRY, STORY, goes_on, told
+from tests.support.rig import API, by, instrumented, points, read
+from tests.support.scenes import MESSAGE, RESUME, RETRY, STORY, goes_on, told
 
 from otel_claude_stream import ClaudeStreamInstrumentor
-from otel_claude_stream._core.recovery.policy import RetryPolicy, Watchdog
-from otel_claude_stream._sdk.recovery import sync_driver
+from otel_claude_stream._core.retry.policy import RetryPolicy, Watchdog
+from otel_claude_stream._sdk.retry import driver_sync as sync_driver
 from otel_claude_stream.testing import CutMidChunk, Error
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from opentelemetry import context
-from tests.telemetry.rig import API, WAYS, instrumented, play, read
-from tests.telemetry.scenes import MESSAGE, SCENES
+from tests.support.rig import API, WAYS, instrumented, play, read
+from tests.support.scenes import MESSAGE, SCENES
 
 from otel_claude_stream import _guard
 from otel_claude_stream._telemetry import attributes as a

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from anthropic import _base_client, _streaming
-from tests.telemetry.expected import HEALTHY, but
-from tests.telemetry.rig import API, instrumented, play, points, read, short, shown
-from tests.telemetry.scenes import BUSY, MESSAGE, SCENES, Scene
+from tests.support.expected_telemetry import HEALTHY, but
+from tests.support.rig import API, instrumented, play, points, read, short, shown
+from tests.support.scenes import BUSY, MESSAGE, SCENES, Scene
 
 from otel_claude_stream._telemetry import schema
 from otel_claude_stream.testing import Script

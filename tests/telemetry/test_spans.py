@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from opentelemetry import trace
-from tests.telemetry.expected import HEALTHY, SPANS, but
-from tests.telemetry.rig import API, WAYS, instrumented, play, read, shown
-from tests.telemetry.scenes import SCENES
+from tests.support.expected_telemetry import HEALTHY, SPANS, but
+from tests.support.rig import API, WAYS, instrumented, play, read, shown
+from tests.support.scenes import SCENES
 
 
 def spans(monkeypatch, scene, way="", **settings):

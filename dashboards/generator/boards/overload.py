@@ -33,7 +33,7 @@ from dashboards.generator.promql import (
 )
 from dashboards.generator.traceql import ATTEMPTS, ENDED, counted, field
 
-from otel_claude_stream._core.recovery.situation import Action
+from otel_claude_stream._core.retry.context import Action
 from otel_claude_stream._core.vocabulary import AbortReason, Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema

@@ -35,7 +35,7 @@ from dashboards.generator.promql import (
 )
 from dashboards.generator.traceql import HELD_BACK, columns
 
-from otel_claude_stream._core.limits import NO_MATCH
+from otel_claude_stream._core.diagnosis.limits import NO_MATCH
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
 from otel_claude_stream._telemetry.spec import Metric

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from otel_claude_stream._session.clocks import BURST_NS, WAIT_NS, Clocks
-from otel_claude_stream._session.handling import Handling
+from otel_claude_stream._session.call_policy import CallPolicy
 from otel_claude_stream._session.session import StreamSession
+from otel_claude_stream._session.timing import BURST_NS, WAIT_NS, Clocks
 
-__all__ = ["BURST_NS", "WAIT_NS", "Clocks", "Handling", "StreamSession"]
+__all__ = ["BURST_NS", "WAIT_NS", "Clocks", "CallPolicy", "StreamSession"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from otel_claude_stream._core.call import Attempt, Reply
+from otel_claude_stream._core.stream.call import Attempt, Reply
 from otel_claude_stream._core.vocabulary import AbortReason
 
 _NS = 1_000_000_000

@@ -13,24 +13,24 @@ from typing import TYPE_CHECKING
 
 from otel_claude_stream import _guard
 from otel_claude_stream._config import StreamConfig
-from otel_claude_stream._core.call import Call, Reply
-from otel_claude_stream._core.end import End
-from otel_claude_stream._core.endings import Verdict, classify
-from otel_claude_stream._core.facts import Facts
-from otel_claude_stream._core.limits import Limit
-from otel_claude_stream._core.machine import StreamMachine
-from otel_claude_stream._core.recovery.delivered import DeliveredBlocks
-from otel_claude_stream._core.recovery.policy import RetryPolicy, Watchdog
-from otel_claude_stream._core.recovery.situation import Blocker, Decision
-from otel_claude_stream._core.stalls import StallWatch
+from otel_claude_stream._core.diagnosis.classify import Verdict, classify
+from otel_claude_stream._core.diagnosis.end import End
+from otel_claude_stream._core.diagnosis.facts import Facts
+from otel_claude_stream._core.diagnosis.limits import Limit
+from otel_claude_stream._core.retry.context import Blocker, Decision
+from otel_claude_stream._core.retry.policy import RetryPolicy, Watchdog
+from otel_claude_stream._core.retry.resume.delivered import DeliveredBlocks
+from otel_claude_stream._core.stream.call import Call, Reply
+from otel_claude_stream._core.stream.message_state import MessageState
+from otel_claude_stream._core.stream.stalls import StallWatch
 from otel_claude_stream._core.vocabulary import AbortReason, Origin, Outcome, Stop
-from otel_claude_stream._session.account import facts_of, summary_of, totals_of
 from otel_claude_stream._session.attempts import Attempts
-from otel_claude_stream._session.clocks import Clocks
-from otel_claude_stream._session.failures import Failures
-from otel_claude_stream._session.handling import Handling
-from otel_claude_stream._telemetry.emitter import Emission
-from otel_claude_stream._telemetry.writing import abort_detail, stall_detail
+from otel_claude_stream._session.call_policy import CallPolicy
+from otel_claude_stream._session.report import facts_of, summary_of, totals_of
+from otel_claude_stream._session.retries import Failures
+from otel_claude_stream._session.timing import Clocks
+from otel_claude_stream._telemetry.span_attributes import abort_detail, stall_detail
+from otel_claude_stream._telemetry.stream_telemetry import StreamTelemetry
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -70,10 +70,10 @@ class StreamSession:
     def __init__(
         self,
         call: Call,
-        emission: Emission,
+        emission: StreamTelemetry,
         config: StreamConfig,
         limits: tuple[Limit, ...],
-        handling: Handling,
+        handling: CallPolicy,
         *,
         clock: Callable[[], int] = time.perf_counter_ns,
         started: int,
@@ -91,7 +91,7 @@ class StreamSession:
         self._stalls = StallWatch(config.stall_thresholds)
         self._largest_gap = 0
         deltas = config.deltas if emission.wants_events else "none"
-        self.machine = StreamMachine(deltas=deltas, budget=emission.event_budget)
+        self.machine = MessageState(deltas=deltas, budget=emission.event_budget)
         self.anchor: object = None
         """A weak reference to the response, whose callback ends the session."""
         self.on_end: Callable[[StreamSession], None] | None = None

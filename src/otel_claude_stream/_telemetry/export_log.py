@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from otel_claude_stream import _guard
-from otel_claude_stream._core.export_failures import LOGGERS, ExportFailures, Kind, kind_of
+from otel_claude_stream._telemetry.export_failures import LOGGERS, ExportFailures, Kind, kind_of
 
 
 class ExportLog(logging.Filter):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from otel_claude_stream._core.summary import Summary
+from otel_claude_stream._core.stream.summary import Summary
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
 from otel_claude_stream._telemetry.buffer import Labels
-from otel_claude_stream._telemetry.instruments import Counter, Histogram, names
+from otel_claude_stream._telemetry.metrics import Counter, Histogram, names
 from otel_claude_stream._telemetry.spec import Metric
 
 if TYPE_CHECKING:

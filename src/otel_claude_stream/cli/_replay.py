@@ -13,15 +13,15 @@ from typing import Any, Final
 from opentelemetry.metrics import NoOpMeter
 
 from otel_claude_stream._config import StreamConfig
-from otel_claude_stream._core.call import Call
-from otel_claude_stream._core.limits import Limit
-from otel_claude_stream._core.recovery.policy import RetryPolicy
-from otel_claude_stream._sdk.body import TimedBody
-from otel_claude_stream._sdk.ends import request_failed
-from otel_claude_stream._sdk.replies import reply_of
-from otel_claude_stream._sdk.sync_shell import sync_events, sync_frames
-from otel_claude_stream._session import Handling, StreamSession
-from otel_claude_stream._telemetry.emitter import Emitter
+from otel_claude_stream._core.diagnosis.limits import Limit
+from otel_claude_stream._core.retry.policy import RetryPolicy
+from otel_claude_stream._core.stream.call import Call
+from otel_claude_stream._sdk.read.body import TimedBody
+from otel_claude_stream._sdk.read.endings import request_failed
+from otel_claude_stream._sdk.read.responses import reply_of
+from otel_claude_stream._sdk.read.sync import sync_events, sync_frames
+from otel_claude_stream._session import CallPolicy, StreamSession
+from otel_claude_stream._telemetry.stream_telemetry import Emitter
 from otel_claude_stream.cli import _transport as transport
 from otel_claude_stream.cli.otlp import SpanData
 from otel_claude_stream.cli.recorder import Recorder
@@ -69,7 +69,7 @@ def replay(script: Script, limits: Sequence[Limit]) -> SpanData:
     emitter = Emitter(recorder, NoOpMeter("explain"), None, SETTINGS, _NoStreams())
     call = Call(_model(script), "anthropic", "messages", "stream", "", None, "self", read_timeout=READ_TIMEOUT)
     emission = emitter.begin(call, START)
-    handling = Handling(RetryPolicy(), tokens=None, random=lambda: MIDDLE)
+    handling = CallPolicy(RetryPolicy(), tokens=None, random=lambda: MIDDLE)
     session = StreamSession(call, emission, SETTINGS, tuple(limits), handling, clock=clock, started=START, wall=START)
     Player(script, session, clock).play()
     return recorder.ended[-1]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Final, TypeVar
 
-from otel_claude_stream._core.machine import CORE_TYPES
+from otel_claude_stream._core.stream.message_state import CORE_TYPES
 
 FRAME_END: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 LINE_END: Final = re.compile("\r\n|\n|\r")

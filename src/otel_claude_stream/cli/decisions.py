@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from otel_claude_stream._core.recovery.situation import Action, Blocker, DelaySource
+from otel_claude_stream._core.retry.context import Action, Blocker, DelaySource
 from otel_claude_stream.cli import words
 from otel_claude_stream.cli.model import StreamView
 from otel_claude_stream.cli.timeline import GIVE_UP, Decided, Seam

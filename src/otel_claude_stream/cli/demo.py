@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from otel_claude_stream._core.recovery.policy import Mode
+from otel_claude_stream._core.retry.policy import Mode
 from otel_claude_stream.cli import recovery_scenarios, report_file
 from otel_claude_stream.cli.child import Child, instrumented, unheard
 from otel_claude_stream.cli.errors import FAILED, OK, CommandError, check_installed

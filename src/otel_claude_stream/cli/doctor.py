@@ -9,8 +9,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from otel_claude_stream._config import declared
-from otel_claude_stream._core.export_failures import ALL
+from otel_claude_stream._config import otel_file as declared
+from otel_claude_stream._telemetry.export_failures import ALL
 from otel_claude_stream.cli.doctor_activation import activation
 from otel_claude_stream.cli.doctor_export import exporters
 from otel_claude_stream.cli.doctor_findings import Level, Section, as_json, count, note, worst

@@ -118,7 +118,7 @@ def _stream(anthropic: Any, url: str) -> None:
 
 def _hooks() -> tuple[int, list[str]]:
     """How many hooks are in place, and the names of the others."""
-    from otel_claude_stream._sdk.hooks import HOOKS
+    from otel_claude_stream._sdk.attach.hooks import HOOKS
 
     unplaced = []
     for hook in HOOKS:

@@ -8,7 +8,7 @@ from typing import Final
 
 from otel_claude_stream._config import SETTINGS, StreamConfig, load
 from otel_claude_stream._config.settings import SEMCONV_OPT_IN, opted_in
-from otel_claude_stream._core.limits import parse_limits
+from otel_claude_stream._core.diagnosis.limits import parse_limits
 from otel_claude_stream.cli.doctor_findings import Finding, Section, error, note, ok, warning
 
 DEFAULT_EVENT_LIMIT: Final = 128  # of OpenTelemetry, for the events of a span

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from otel_claude_stream._config import StreamConfig, load
-from otel_claude_stream._sdk.hooks import HOOKS
+from otel_claude_stream._sdk.attach.hooks import HOOKS
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
 from otel_claude_stream.cli import otlp, words

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, TextIO
 
-from otel_claude_stream._core.limits import KNOWN_LIMITS, Limit, parse_limits
+from otel_claude_stream._core.diagnosis.limits import KNOWN_LIMITS, Limit, parse_limits
 from otel_claude_stream.cli import words
 from otel_claude_stream.cli.errors import FAILED, OK, UsageError
 from otel_claude_stream.cli.explanation import ORIGINS, Explanation, explain

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from otel_claude_stream._core.endings import RULES, Clock
-from otel_claude_stream._core.limits import AMBIGUOUS, NO_MATCH
-from otel_claude_stream._core.machine import DELTA
+from otel_claude_stream._core.diagnosis.classify import RULES, Clock
+from otel_claude_stream._core.diagnosis.limits import AMBIGUOUS, NO_MATCH
+from otel_claude_stream._core.stream.message_state import DELTA
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream.cli import words

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from otel_claude_stream._core.limits import Limit
+from otel_claude_stream._core.diagnosis.limits import Limit
 from otel_claude_stream.cli import otlp
 from otel_claude_stream.cli._replay import replay
 from otel_claude_stream.cli.errors import check_installed

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from otel_claude_stream._core.recovery.situation import Action
+from otel_claude_stream._core.retry.context import Action
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema

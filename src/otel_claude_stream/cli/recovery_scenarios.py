@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from otel_claude_stream._core.recovery.partial import anchor_of, partial_of
-from otel_claude_stream._core.recovery.policy import Mode, Resume
-from otel_claude_stream._core.recovery.situation import Action, Blocker
+from otel_claude_stream._core.retry.context import Action, Blocker
+from otel_claude_stream._core.retry.policy import Mode, Resume
+from otel_claude_stream._core.retry.resume.partial_text import anchor_of, partial_of
 from otel_claude_stream._core.vocabulary import AbortReason as R
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream.cli.scenarios import (

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from otel_claude_stream._core.recovery.situation import Action, Blocker
+from otel_claude_stream._core.retry.context import Action, Blocker
 from otel_claude_stream._core.vocabulary import AbortReason as R
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream.testing import CutMidChunk, End, Error, Hang, Reset, Script

@@ -6,7 +6,7 @@ import anthropic
 import pytest
 
 from otel_claude_stream import ClaudeStreamInstrumentor, RetryPolicy, no_retry, retry_policy
-from otel_claude_stream._sdk import policies
+from otel_claude_stream._session import policy_resolver as policies
 from otel_claude_stream.testing import Capture, Error, FakeAPI, Script
 
 PREFIX = "OTEL_CLAUDE_STREAM_"

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from otel_claude_stream._config.policy import kill_switch, kill_switched, lifted
-from otel_claude_stream._core.recovery.policy import Mode, RetryPolicy
+from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
 
 VARIABLE = "OTEL_CLAUDE_STREAM_KILL_SWITCH"
 

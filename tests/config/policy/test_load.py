@@ -10,14 +10,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from otel_claude_stream._config.policy import load as load_module
+from otel_claude_stream._config.policy import loading as load_module
 from otel_claude_stream._config.policy.json_text import read_json
 from otel_claude_stream._config.policy.keys import KEYS, KILL_SWITCH, variables
-from otel_claude_stream._config.policy.load import Loaded, PolicyError, load, load_policy
+from otel_claude_stream._config.policy.loading import Loaded, PolicyError, load, load_policy
 from otel_claude_stream._config.policy.presets import PRESETS
 from otel_claude_stream._config.policy.yaml_text import read_yaml
 from otel_claude_stream._config.problem import Severity
-from otel_claude_stream._core.recovery.policy import Backoff, Mode, RetryLimits, RetryPolicy, Rule, Watchdog
+from otel_claude_stream._core.retry.policy import Backoff, Mode, RetryLimits, RetryPolicy, Rule, Watchdog
 from otel_claude_stream._core.vocabulary import AbortReason
 
 DEFAULT = RetryPolicy()

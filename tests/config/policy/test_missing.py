@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from otel_claude_stream._config.policy.load import load_policy
+from otel_claude_stream._config.policy.loading import load_policy
 
 INSTALL = "pip install 'otel-claude-stream[policy]'"
 NEEDED = "retry policy: a retry policy needs pydantic"

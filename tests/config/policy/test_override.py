@@ -11,10 +11,11 @@ from dataclasses import replace
 import pytest
 
 from otel_claude_stream import RetryPolicy, no_retry, retry_policy
-from otel_claude_stream._config.policy import load, override, policy_source
-from otel_claude_stream._config.policy.load import PolicyError
+from otel_claude_stream._config.policy import loading as load
+from otel_claude_stream._config.policy import override, policy_source
+from otel_claude_stream._config.policy.loading import PolicyError
 from otel_claude_stream._config.policy.override import current_override
-from otel_claude_stream._core.recovery.policy import Mode, RetryLimits
+from otel_claude_stream._core.retry.policy import Mode, RetryLimits
 
 PROCESS = {
     "OTEL_CLAUDE_STREAM_MODE": "retry",

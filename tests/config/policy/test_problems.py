@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from otel_claude_stream._config.policy.load import load_policy
+from otel_claude_stream._config.policy.loading import load_policy
 from otel_claude_stream._config.problem import Severity
-from otel_claude_stream._core.recovery.policy import RetryPolicy
+from otel_claude_stream._core.retry.policy import RetryPolicy
 
 FILE = "OTEL_CLAUDE_STREAM_CONFIG"
 DURATION = "a duration with its unit, such as 500ms, 30s or 5m, from 1ms to 24h"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.activation.harness import app, instrument, python, run
+from tests.support.activation.harness import app, instrument, python, run
 
 from otel_claude_stream.testing import FakeAPI, Script
 
@@ -30,7 +30,7 @@ LOADED = """
 import sys
 from otel_claude_stream import ClaudeStreamInstrumentor
 ClaudeStreamInstrumentor().instrument(skip_dep_check=True{given})
-print([name for name in ("pydantic", "yaml", "otel_claude_stream._config.policy.load") if name in sys.modules])
+print([name for name in ("pydantic", "yaml", "otel_claude_stream._config.policy.loading") if name in sys.modules])
 """
 
 
@@ -52,7 +52,7 @@ import runpy, sys
 from otel_claude_stream import ClaudeStreamInstrumentor
 ClaudeStreamInstrumentor().instrument()
 runpy.run_path({app!r}, run_name="__main__")
-print("otel_claude_stream._config.policy.load" in sys.modules, "yaml" in sys.modules)
+print("otel_claude_stream._config.policy.loading" in sys.modules, "yaml" in sys.modules)
 """
 
 

@@ -9,9 +9,9 @@ from typing import Final
 from otel_claude_stream._config.durations import written
 from otel_claude_stream._config.policy.keys import Path
 from otel_claude_stream._config.problem import Severity
-from otel_claude_stream._core.recovery.capabilities import known_to_refuse
-from otel_claude_stream._core.recovery.policy import Backoff, Mode, RetryLimits, RetryPolicy, SdkRetries, Strategy
-from otel_claude_stream._core.recovery.rules import CLOSED_TO_RULES
+from otel_claude_stream._core.retry.policy import Backoff, Mode, RetryLimits, RetryPolicy, SdkRetries, Strategy
+from otel_claude_stream._core.retry.resume.capabilities import known_to_refuse
+from otel_claude_stream._core.retry.rules import CLOSED_TO_RULES
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, AbortReason
 
 PING_INTERVAL: Final = 30.0

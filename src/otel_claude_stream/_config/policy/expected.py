@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from otel_claude_stream._config.policy.keys import HEAD, KEYS, KILL_SWITCH, RULE_KEYS, SECTIONS, Key, Path, variables
-from otel_claude_stream._config.policy.kinds import Words, words
+from otel_claude_stream._config.policy.value_types import Choice, words
 from otel_claude_stream._config.settings import PREFIX
 from otel_claude_stream._core.vocabulary import AbortReason
 
@@ -76,7 +76,7 @@ def nearest_word(path: Path, value: object) -> str:
     kind = key.kind if key is not None else None
     if _names(path) == ("rules", "reasons") and isinstance(path[-1], int):
         kind = _REASONS
-    return _nearest(value.strip().lower(), kind.words) if isinstance(kind, Words) and isinstance(value, str) else ""
+    return _nearest(value.strip().lower(), kind.words) if isinstance(kind, Choice) and isinstance(value, str) else ""
 
 
 def _names(path: Path) -> tuple[str, ...]:

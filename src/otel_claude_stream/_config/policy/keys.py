@@ -15,10 +15,10 @@ from types import MappingProxyType
 from typing import Final
 
 from otel_claude_stream._config import durations
-from otel_claude_stream._config.policy.kinds import Boolean, Duration, Kind, Number, Text, Whole, Words, words
 from otel_claude_stream._config.policy.presets import PRESETS
+from otel_claude_stream._config.policy.value_types import Boolean, Choice, Duration, Integer, Kind, Number, Text, words
 from otel_claude_stream._config.settings import PREFIX
-from otel_claude_stream._core.recovery.policy import (
+from otel_claude_stream._core.retry.policy import (
     Jitter,
     Mode,
     OnExceed,
@@ -74,10 +74,10 @@ class Key:
 _POSITIVE: Final = 0.001
 
 HEAD: Final = (
-    Key("version", Whole(1, 1), "The version of this schema."),
+    Key("version", Integer(1, 1), "The version of this schema."),
     Key(
         "preset",
-        Words(tuple(PRESETS)),
+        Choice(tuple(PRESETS)),
         "A set of values to start from; whatever is said beside it wins over it, wherever it is said.",
     ),
 )
@@ -107,19 +107,19 @@ KEYS: Final = (
     ),
     Key(
         "limits.max_attempts",
-        Whole(1, 5),
+        Integer(1, 5),
         "Attempts of the policy for one call, the first included.",
         "gRPC (A6) counts like this and allows 5; the SDK's own default is 3.",
     ),
     Key(
         "limits.max_resumes",
-        Whole(0, 3),
+        Integer(0, 3),
         "How many of those may be continuations. Fewer than `max_attempts`.",
         "Each is one more seam in the text.",
     ),
     Key(
         "limits.max_requests",
-        Whole(1, 50),
+        Integer(1, 50),
         "HTTP requests sent for one call, the SDK's own retries included.",
         "Twice the attempts: attempts of the SDK and of the policy add up, and do not multiply.",
     ),
@@ -174,7 +174,7 @@ KEYS: Final = (
     ),
     Key(
         "budget.min_per_window",
-        Whole(0, 10_000),
+        Integer(0, 10_000),
         "Retries allowed in the window in any case, so that little traffic may retry too.",
         "Three calls may use up their attempts.",
     ),
@@ -217,19 +217,19 @@ KEYS: Final = (
     ),
     Key(
         "resume.anchor_chars",
-        Whole(8, 400),
+        Integer(8, 400),
         "Characters that the model is asked to repeat, so that the seam can be found.",
         "Long enough to be unique in prose, short enough to be repeated exactly.",
     ),
     Key(
         "resume.min_partial_chars",
-        Whole(1, 100_000),
+        Integer(1, 100_000),
         "A shorter text is not continued.",
         "Longer than the anchor.",
     ),
     Key(
         "resume.min_overlap",
-        Whole(1, 400),
+        Integer(1, 400),
         "Characters that must agree where the anchor was not repeated as a whole.",
         "Shorter ones agree by chance.",
     ),
@@ -258,7 +258,7 @@ KEYS: Final = (
 RULE_KEYS: Final = (
     Key("rules.retry", Boolean(), "Whether these are retried from the start at all."),
     Key("rules.resume", Boolean(), "Whether a text that these broke is continued."),
-    Key("rules.max_attempts", Whole(1, 5), "As `limits.max_attempts`, and at most that."),
+    Key("rules.max_attempts", Integer(1, 5), "As `limits.max_attempts`, and at most that."),
     Key("rules.require_retry_after", Boolean(), "Retried only if the server says when."),
 )
 """Keys of a rule beside `reasons` and `backoff`. What a rule does not say is as it is for the other reasons."""

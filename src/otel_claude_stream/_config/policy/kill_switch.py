@@ -9,7 +9,7 @@ from typing import Final
 
 from otel_claude_stream._config.problem import Problem
 from otel_claude_stream._config.settings import PREFIX, boolean
-from otel_claude_stream._core.recovery.policy import RetryPolicy
+from otel_claude_stream._core.retry.policy import RetryPolicy
 
 VARIABLE: Final = f"{PREFIX}KILL_SWITCH"
 

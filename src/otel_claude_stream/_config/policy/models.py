@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from otel_claude_stream._config import durations
 from otel_claude_stream._config.policy.keys import HEAD, KEYS, KILL_SWITCH, LISTS, RULE_KEYS, SECTIONS, Key
-from otel_claude_stream._config.policy.kinds import Boolean, Duration, Kind, Number, Text, Whole, Words
+from otel_claude_stream._config.policy.value_types import Boolean, Choice, Duration, Integer, Kind, Number, Text
 from otel_claude_stream._core.vocabulary import AbortReason
 
 BARE_NUMBER: Final = "bare_number"
@@ -31,11 +31,11 @@ class Said(BaseModel):
 def _annotation(kind: Kind) -> Any:
     """The type that pydantic checks, and what a JSON Schema says of it."""
     match kind:
-        case Words(words):
+        case Choice(words):
             return Annotated[Literal[words], WithJsonSchema({"type": "string", "enum": list(words)})]
-        case Whole(least, most) if least == most:
+        case Integer(least, most) if least == most:
             return Annotated[int, Field(ge=least, le=most), WithJsonSchema({"const": least})]
-        case Whole(least, most):
+        case Integer(least, most):
             return Annotated[int, Field(ge=least, le=most)]
         case Number(least, most):
             return Annotated[float, Field(ge=least, le=most)]

@@ -12,12 +12,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from otel_claude_stream._config.policy.source import PolicySource
-from otel_claude_stream._core.recovery.policy import Mode, RetryPolicy
+from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from otel_claude_stream._config.policy.given import Given
+    from otel_claude_stream._config.policy.sources import Given
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -110,7 +110,7 @@ def retry_policy(policy: Given) -> Override:
     Raises:
         ValueError: The policy is not valid. All that is wrong is named.
     """
-    from otel_claude_stream._config.policy.load import Loaded, PolicyError, over
+    from otel_claude_stream._config.policy.loading import Loaded, PolicyError, over
 
     if errors := over(Loaded(), policy, _SOURCE, os.environ).errors:
         raise PolicyError(errors)

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from otel_claude_stream._config.policy.keys import HEAD, Path
-from otel_claude_stream._core.recovery.policy import RetryPolicy, Rule
+from otel_claude_stream._core.retry.policy import RetryPolicy, Rule
 from otel_claude_stream._core.vocabulary import AbortReason
 
 T = TypeVar("T")

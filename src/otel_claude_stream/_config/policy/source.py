@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from otel_claude_stream._config.policy.kill_switch import VARIABLE as KILL_SWITCH
 from otel_claude_stream._config.problem import Problem
 from otel_claude_stream._config.settings import OTHER_VARIABLES, PREFIX, SETTINGS
-from otel_claude_stream._core.recovery.policy import RetryPolicy
+from otel_claude_stream._core.retry.policy import RetryPolicy
 
 if TYPE_CHECKING:
-    from otel_claude_stream._config.policy.load import Loaded
+    from otel_claude_stream._config.policy.loading import Loaded
 
 _OTHERS = frozenset(
     {
@@ -37,7 +37,7 @@ class PolicySource:
 
     def loaded(self) -> Loaded:
         """What was found, once."""
-        from otel_claude_stream._config.policy.load import load
+        from otel_claude_stream._config.policy.loading import load
 
         with self._lock:
             if self._loaded is None:

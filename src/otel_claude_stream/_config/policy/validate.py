@@ -14,7 +14,7 @@ from otel_claude_stream._config.policy.expected import (
     nearest_word,
 )
 from otel_claude_stream._config.policy.keys import Path
-from otel_claude_stream._config.policy.layers import Layer
+from otel_claude_stream._config.policy.layer import Layer
 from otel_claude_stream._config.problem import Problem
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from otel_claude_stream._config.policy.keys import KILL_SWITCH, Path, variables
-from otel_claude_stream._config.policy.layers import Layer
+from otel_claude_stream._config.policy.layer import Layer
 from otel_claude_stream._config.settings import OTHER_VARIABLES, PREFIX, SETTINGS
 
 FILE: Final = f"{PREFIX}CONFIG"

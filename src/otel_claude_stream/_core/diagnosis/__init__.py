@@ -1,0 +1,1 @@
+"""The classifier: why a stream ended, from facts and known time limits."""

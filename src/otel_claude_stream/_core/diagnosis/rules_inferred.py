@@ -1,0 +1,228 @@
+"""Rules for what can only be inferred from how the connection ended: clean ends, no response, cuts mid-stream."""
+
+from __future__ import annotations
+
+from otel_claude_stream._core.diagnosis.evidence import CONNECTS, ERRNO_UNREACHABLE, TLS
+from otel_claude_stream._core.diagnosis.rule import Clock, Rule
+from otel_claude_stream._core.vocabulary import AbortReason as R
+from otel_claude_stream._core.vocabulary import Origin, Stop
+
+_PLAIN_ERRORS = frozenset({"TypeError", "KeyError", "IndexError", "AttributeError", "AssertionError", "RuntimeError"})
+_PLAIN_ERRORS |= {"ValueError", "ValidationError", "AnthropicError"}
+
+WIRE: tuple[Rule, ...] = (
+    # The body ended and nothing was raised.
+    Rule(
+        "nothing_came",
+        "The body ended cleanly without a single event.",
+        lambda e: e.facts.stop is Stop.EXHAUSTED and e.facts.events <= 0,
+        R.TRUNCATED,
+        Origin.UNKNOWN,
+        (R.CONNECTION_CLOSED, R.BAD_RESPONSE),
+        Clock.BODY,
+    ),
+    Rule(
+        "truncated",
+        "The body ended cleanly in the middle of the message: cut at the source, or a cut that a hop made clean.",
+        lambda e: e.facts.stop is Stop.EXHAUSTED,
+        R.TRUNCATED,
+        Origin.UNKNOWN,
+        (R.CONNECTION_CLOSED,),
+        Clock.BODY,
+    ),
+    # No response: the exception was wrapped by the SDK, or never left this machine.
+    Rule(
+        "proxy_refused",
+        "The forward proxy refused to connect through.",
+        lambda e: e.headless and "ProxyError" in e.any,
+        R.CONNECT_FAILED,
+        Origin.INTERMEDIARY,
+    ),
+    Rule(
+        "no_response_aiohttp",
+        "aiohttp calls a connection closed before the response a connect error: it was connected.",
+        lambda e: e.headless and "ServerDisconnectedError" in e.any,
+        R.CONNECTION_CLOSED,
+        Origin.UNKNOWN,
+        (R.CONNECT_FAILED, R.GATEWAY_ERROR),
+        Clock.HEAD,
+    ),
+    Rule(
+        "no_response_aiohttp_reset",
+        "aiohttp calls a connection reset before the response a connect error: it was connected.",
+        lambda e: e.headless and e.reset and "ClientOSError" in e.any and "ClientConnectorError" not in e.any,
+        R.CONNECTION_RESET,
+        Origin.UNKNOWN,
+        (R.CONNECT_FAILED, R.GATEWAY_ERROR, R.REQUEST_REJECTED),
+        Clock.HEAD,
+    ),
+    Rule(
+        "pool_timeout",
+        "The client's own connection pool was full: nothing was sent.",
+        lambda e: e.headless and "PoolTimeout" in e.any,
+        R.CONNECT_FAILED,
+        Origin.CLIENT,
+    ),
+    Rule(
+        "untrusted",
+        "TLS failed before a request could be sent: an intercepting proxy, or a certificate store that is out of date.",
+        lambda e: e.headless and not e.any.isdisjoint(TLS) and e.any.isdisjoint({"ReadError", "WriteError"}),
+        R.CONNECT_FAILED,
+        Origin.UNKNOWN,
+    ),
+    Rule(
+        "connect_failed",
+        "No connection: refused, no route, name not found, or no answer to the handshake.",
+        lambda e: e.headless and (not e.any.isdisjoint(CONNECTS) or e.errno in ERRNO_UNREACHABLE),
+        R.CONNECT_FAILED,
+        Origin.NETWORK,
+    ),
+    Rule(
+        "unusable_request",
+        "The client could not even form the request (address or header that HTTP does not allow).",
+        lambda e: e.headless and not e.any.isdisjoint({"UnsupportedProtocol", "InvalidURL", "LocalProtocolError"}),
+        R.CONNECT_FAILED,
+        Origin.CLIENT,
+    ),
+    Rule(
+        "dead_path_before_head",
+        "The kernel gave up on the path before a response came (ETIMEDOUT): not the client's own clock.",
+        lambda e: e.headless and e.dead,
+        R.RESPONSE_TIMEOUT,
+        Origin.NETWORK,
+        clock=Clock.HEAD,
+    ),
+    Rule(
+        "request_not_taken",
+        "The request could not be written for the whole time-out: nobody takes bytes.",
+        lambda e: e.headless and "WriteTimeout" in e.any,
+        R.RESPONSE_TIMEOUT,
+        Origin.NETWORK,
+    ),
+    Rule(
+        "response_timeout",
+        "The client's own clock ran out before the response's headers.",
+        lambda e: e.headless and e.timed_out,
+        R.RESPONSE_TIMEOUT,
+        Origin.CLIENT,
+        clock=Clock.CLIENT_HEAD,
+    ),
+    Rule(
+        "not_http",
+        "What answered is not HTTP, or redirects for ever.",
+        lambda e: e.headless and ("illegal" in e.said or "TooManyRedirects" in e.any),
+        R.BAD_RESPONSE,
+        Origin.UNKNOWN,
+    ),
+    Rule(
+        "error_body_cut",
+        "A raw transport error without a response: the SDK was reading the body of an error status that is lost.",
+        lambda e: e.headless and e.transport and not e.wrapped,
+        R.GATEWAY_ERROR,
+        Origin.UNKNOWN,
+        (R.CONNECTION_RESET, R.CONNECTION_CLOSED, R.API_ERROR, R.REQUEST_REJECTED),
+        Clock.HEAD,
+    ),
+    Rule(
+        "reset_before_head",
+        "Reset before a response: a server that died, a stale connection, or a request refused while being sent.",
+        lambda e: e.headless and e.reset,
+        R.CONNECTION_RESET,
+        Origin.UNKNOWN,
+        (R.CONNECT_FAILED, R.GATEWAY_ERROR, R.REQUEST_REJECTED),
+        Clock.HEAD,
+    ),
+    Rule(
+        "closed_before_head",
+        "Closed before a response: a server that died, a stale connection, or a tunnel with nothing behind it.",
+        lambda e: e.headless and (e.wrapped or e.transport),
+        R.CONNECTION_CLOSED,
+        Origin.UNKNOWN,
+        (R.CONNECT_FAILED, R.GATEWAY_ERROR),
+        Clock.HEAD,
+    ),
+    Rule(
+        "bad_call",
+        "Raised before anything was sent: the call itself was wrong.",
+        lambda e: e.headless and e.raised and e.facts.fault is not None,
+        R.CALLER_ERROR,
+        Origin.CALLER,
+    ),
+    # In the middle of the body: raw errors of the transport, not wrapped by the SDK.
+    Rule(
+        "dead_path",
+        "The kernel gave up on the path in the middle of the stream (ETIMEDOUT): not the client's own clock.",
+        lambda e: e.dead,
+        R.SILENT,
+        Origin.NETWORK,
+        clock=Clock.PATH,
+    ),
+    Rule(
+        "undecodable",
+        "Bytes came that are no JSON, UTF-8, gzip or frames.",
+        lambda e: e.raised and e.undecodable,
+        R.DECODE_ERROR,
+        Origin.UNKNOWN,
+        (R.CONNECTION_CLOSED,),
+    ),
+    Rule(
+        "read_timeout",
+        "The client's own clock of bytes ran out: a silent server, or a hop that lost it and does not say so.",
+        lambda e: e.raised and e.timed_out,
+        lambda e: e.quiet_reason,
+        Origin.CLIENT,
+        (R.CONNECTION_CLOSED,),
+        Clock.CLIENT_BODY,
+    ),
+    Rule(
+        "bad_chunk",
+        "Garbage where a chunk should start: some servers end a cut body so.",
+        lambda e: e.raised and "illegal chunk" in e.said,
+        R.CONNECTION_CLOSED,
+        Origin.UNKNOWN,
+        (R.DECODE_ERROR, R.CONNECTION_RESET),
+        Clock.BODY,
+    ),
+    Rule(
+        "payload_cut",
+        "aiohttp: the body stopped short; a reset looks the same.",
+        lambda e: e.raised and "ClientPayloadError" in e.any,
+        R.CONNECTION_CLOSED,
+        Origin.UNKNOWN,
+        (R.CONNECTION_RESET,),
+        Clock.BODY,
+    ),
+    Rule(
+        "reset",
+        "The connection was reset in the middle of the body.",
+        lambda e: e.raised and e.reset,
+        R.CONNECTION_RESET,
+        Origin.UNKNOWN,
+        clock=Clock.BODY,
+    ),
+    Rule(
+        "closed",
+        "The connection was closed in the middle of the body.",
+        lambda e: e.raised and (e.transport or e.wrapped),
+        R.CONNECTION_CLOSED,
+        Origin.UNKNOWN,
+        clock=Clock.BODY,
+    ),
+    Rule(
+        "odd_event",
+        "The SDK or its models choked on what came.",
+        lambda e: e.raised and not e.outer.isdisjoint(_PLAIN_ERRORS),
+        R.DECODE_ERROR,
+        Origin.UNKNOWN,
+        (R.STREAM_ERROR, R.CALLER_ERROR),
+    ),
+    Rule(
+        "unknown",
+        "Nothing above fits.",
+        lambda _: True,
+        R.STREAM_ERROR,
+        Origin.UNKNOWN,
+        (R.CONNECTION_CLOSED, R.CALLER_ERROR),
+    ),
+)
+"""In order, after ``rules_said.SAID``; the last one takes everything."""

@@ -1,0 +1,1 @@
+"""The state of one stream as its events arrive, without I/O."""

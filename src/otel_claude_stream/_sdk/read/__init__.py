@@ -1,0 +1,1 @@
+"""Reading a stream: bytes, frames, events, and how reading ends."""

@@ -1,0 +1,119 @@
+"""From an HTTP response, or an error made of one, to plain data. Reads headers and what the SDK has read already."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from otel_claude_stream._core.diagnosis.end import End, HttpError
+from otel_claude_stream._core.stream.call import Reply
+from otel_claude_stream._core.vocabulary import BodyClass, ErrorSource, Stop
+from otel_claude_stream._sdk.read.errors import fault_of, name_of
+
+FINGERPRINT_HEADERS = frozenset({
+    "server", "via", "x-cache", "x-squid-error", "x-varnish", "x-envoy-upstream-service-time", "x-amz-cf-id",
+    "x-amz-apigw-id", "x-amzn-requestid", "x-amzn-errortype", "x-azure-ref", "x-ms-request-id", "x-vercel-id",
+    "x-nf-request-id", "x-kong-upstream-latency", "x-kong-proxy-latency", "cf-ray", "fly-request-id", "content-length",
+    "content-encoding", "apigw-requestid", "x-ms-middleware-request-id",
+})  # fmt: skip
+"""The headers that tell who speaks. Names and values of products; nothing of these is the user's."""
+
+_READ = FINGERPRINT_HEADERS | {"content-type", "request-id", "retry-after", "retry-after-ms", "x-should-retry"}
+
+_READ_BYTES = {name.encode(): name for name in _READ}
+
+FIRST_OTHER_STATUS = 300
+"""From here on a status is no success: a redirection that leads nowhere is raised like an error."""
+
+_WORDS = {"true": True, "false": False}
+
+_MAX_VALUE = 128
+_MAX_WORDING = 2000
+
+
+def reply_of(response: object) -> Reply:
+    """The head of a response. Raises nothing for odd headers; `AttributeError` for what is no response."""
+    headers = _read(response.headers)  # type: ignore[attr-defined]
+    return Reply(
+        status=int(response.status_code),  # type: ignore[attr-defined]
+        content_type=headers.get("content-type", "").partition(";")[0].strip().lower(),
+        request_id=headers.get("request-id"),
+        retry_after=_retry_after(headers),
+        should_retry=_WORDS.get(headers.get("x-should-retry", "").strip().lower()),
+        fingerprint={name: value[:_MAX_VALUE] for name, value in headers.items() if name in FINGERPRINT_HEADERS},
+    )
+
+
+def _read(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers that are wanted, with lower-case names. The values of one that came several times are joined.
+
+    One pass over the bytes, where the HTTP library gives them: a look-up walks all headers, `items()` decodes them all.
+    """
+    raw = getattr(headers, "raw", None)
+    if not isinstance(raw, list):
+        return {name: value for name, value in headers.items() if name in _READ}
+    found: dict[str, str] = {}
+    for key, value in raw:
+        name = _READ_BYTES.get(key.lower())
+        if name is not None:
+            text = value.decode("utf-8", "replace")
+            found[name] = f"{found[name]}, {text}" if name in found else text
+    return found
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the server asked to wait, where it said a number (a date is the SDK's to read)."""
+    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            return float(headers[name]) * scale
+        except (KeyError, ValueError, TypeError):
+            continue
+    return None
+
+
+def _provider_type(body: object) -> str | None:
+    """`error.type` of a body of the API's own form."""
+    if isinstance(body, Mapping):
+        inner = body.get("error")
+        if isinstance(inner, Mapping) and isinstance(inner.get("type"), str):
+            return str(inner["type"])[:_MAX_VALUE]
+    return None
+
+
+def _http_error(error: BaseException) -> HttpError:
+    body = getattr(error, "body", None)
+    provider = _provider_type(body)
+    if provider is not None and isinstance(body, Mapping) and body.get("type") == "error":
+        return HttpError(provider, BodyClass.API)
+    if isinstance(body, str):
+        head = body.lstrip()[:_MAX_WORDING]
+        html = head[:200].lower()
+        if html.startswith(("<!doctype", "<html", "<head", "<?xml")) or "<html" in html:
+            return HttpError(None, BodyClass.HTML, head)
+        return HttpError(None, BodyClass.TEXT if head else BodyClass.EMPTY, head)
+    if body is None:
+        return HttpError(None, BodyClass.EMPTY)
+    return HttpError(None, BodyClass.JSON, json.dumps(body, default=str)[:_MAX_WORDING])
+
+
+def status_of(error: BaseException) -> int | None:
+    """The HTTP status that an error of the SDK carries."""
+    status = getattr(error, "status_code", None)
+    return status if isinstance(status, int) else None
+
+
+def end_by(error: BaseException, stop: Stop = Stop.RAISED) -> End:
+    """The end that an exception makes of a stream."""
+    end = End(stop, fault_of(error), name_of(error))
+    status = status_of(error)
+    if status is None:
+        return end
+    provider = getattr(error, "type", None)
+    if status < FIRST_OTHER_STATUS:  # an `error` event inside a successful response
+        end.error_source = ErrorSource.SSE
+        end.error_type = provider if isinstance(provider, str) else _provider_type(getattr(error, "body", None))
+        return end
+    end.error_source = ErrorSource.HTTP
+    end.http = _http_error(error)
+    end.error_type = end.http.error_type
+    return end

@@ -1,0 +1,68 @@
+"""The call as the application made it, to be made again: what changes in its options, and what does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from otel_claude_stream import _guard
+from otel_claude_stream._sdk.attach.request import body_of
+
+_RAW = "x-stainless-raw-response"
+"""The header by which the SDK is asked for the response itself instead of the stream."""
+
+Call = tuple[tuple[Any, ...], dict[str, Any]]
+"""Arguments and keywords of the client's `request`."""
+
+
+class Resend:
+    """The arguments of one call of `request`. The application's own options object is never changed."""
+
+    __slots__ = ("_args", "_client", "_kwargs", "_options")
+
+    def __init__(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._client = client
+        self._args = args
+        self._kwargs = kwargs
+        self._options = args[1] if len(args) > 1 else kwargs["options"]
+
+    @property
+    def body(self) -> dict[str, object]:
+        """The JSON body of the original request; `extra_body` wins, as in the SDK."""
+        return body_of(self._options)
+
+    @property
+    def call(self) -> Call:
+        """The call as it was made."""
+        return self._args, self._kwargs
+
+    @_guard.guarded("recovery", None)  # the boundary: the first attempt is made whatever happens
+    def first(self, most: int) -> Call:
+        """The call as it was made, with at most `most` retries by the SDK."""
+        return self._with(max_retries=most) if self._retries() > most else self.call
+
+    def again(self, most: int) -> Call:
+        """The same request once more, answered by a stream whatever the application asked for."""
+        return self._with(max_retries=min(self._retries(), most), headers=self._headers())
+
+    def with_body(self, body: Mapping[str, object], most: int) -> Call:
+        """The request with another body."""
+        return self._with(
+            max_retries=min(self._retries(), most), headers=self._headers(), json_data=dict(body), extra_json=None
+        )
+
+    def _retries(self) -> int:
+        return int(self._options.get_max_retries(self._client.max_retries))
+
+    def _headers(self) -> Any:
+        headers = getattr(self._options, "headers", None)
+        if not isinstance(headers, Mapping):
+            return headers
+        return {name: value for name, value in headers.items() if str(name).lower() != _RAW}
+
+    def _with(self, **changes: Any) -> Call:
+        copy = getattr(self._options, "model_copy", None) or self._options.copy  # pydantic 2, pydantic 1
+        options = copy(update=changes)
+        if len(self._args) > 1:
+            return (self._args[0], options, *self._args[2:]), self._kwargs
+        return self._args, {**self._kwargs, "options": options}

@@ -1,0 +1,74 @@
+"""Giving up a stream that stalls, on two clocks and without a thread.
+
+Silence is the transport's to notice: its time-out for reads of this body is lowered. That of the request itself stays
+as it was, for a response may be long in coming. Progress is looked at whenever something wakes the reader: a ping or a
+comment, which a dead path does not send.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from otel_claude_stream import _guard
+from otel_claude_stream._core.retry.policy import Watchdog
+from otel_claude_stream._session import StreamSession
+
+_made: dict[tuple[type, str], Any] = {}
+
+_MESSAGES = {
+    "FirstEventTimeout": "No event came within watchdog.first_event.",
+    "NoProgressTimeout": "Pings came, and no event of the message within watchdog.no_progress.",
+}
+
+
+class WatchedReads:
+    """The watchdog of one response."""
+
+    __slots__ = ("_base", "_request", "_session", "_watchdog")
+
+    def __init__(self, session: StreamSession, response: Any, watchdog: Watchdog) -> None:
+        self._session = session
+        self._watchdog = watchdog
+        self._request = response.request
+        self._base = sys.modules[type(response).__module__.partition(".")[0]].ReadTimeout
+
+    def check(self) -> None:
+        """Raise if the stream is overdue: a read time-out of the HTTP library in use, under a name of its own."""
+        name = self._overdue()
+        if name is None:
+            return
+        kind = _made.get((self._base, name))
+        if kind is None:
+            kind = _made[self._base, name] = type(name, (self._base,), {"__module__": __name__})
+        raise kind(_MESSAGES[name], request=self._request)
+
+    @_guard.guarded("watchdog", None)
+    def _overdue(self) -> str | None:
+        return self._session.overdue(self._watchdog)
+
+    def sync_reads(self, inner: Iterator[bytes]) -> Iterator[bytes]:
+        """The bytes of a body, until it is overdue."""
+        for chunk in inner:
+            yield chunk
+            self.check()  # what came has been read by now: only if it was no progress is there anything to raise
+
+    async def async_reads(self, inner: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """As `sync_reads`."""
+        async for chunk in inner:
+            yield chunk
+            self.check()
+
+
+def watched(session: StreamSession, response: Any, watchdog: Watchdog) -> WatchedReads | None:
+    """Lower the time-out of the reads of this body, and give what has to be looked at besides; None if nothing."""
+    if watchdog.silence is not None:
+        timeouts = response.request.extensions.get("timeout")
+        if isinstance(timeouts, dict):
+            before = timeouts.get("read")
+            timeouts["read"] = watchdog.silence if before is None else min(before, watchdog.silence)
+            session.read_timeout = timeouts["read"]
+    if watchdog.first_event is None and watchdog.no_progress is None:
+        return None
+    return WatchedReads(session, response, watchdog)

@@ -1,0 +1,113 @@
+"""What the policy makes of one call: how often it has tried, and what it decides about each attempt that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from otel_claude_stream._core.diagnosis.classify import Verdict
+from otel_claude_stream._core.diagnosis.facts import Facts
+from otel_claude_stream._core.retry.context import Action, Decision, Delivered, RequestCapabilities, RetryContext
+from otel_claude_stream._core.retry.decide import decide
+from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
+from otel_claude_stream._core.stream.call import Reply
+from otel_claude_stream._core.vocabulary import AbortReason
+
+_CERTIFICATE = "SSLCertVerificationError"
+
+
+class Tokens(Protocol):
+    """The retry budget that a call draws on."""
+
+    def take(self) -> bool:
+        """Take one retry; False if there is none left."""
+
+    def left(self) -> float:
+        """How many there are."""
+
+
+class CallPolicy:
+    """The policy of one call, and the counts that it limits."""
+
+    __slots__ = ("_random", "_tokens", "attempt", "delay", "dry_run", "policy", "resumes")
+
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        *,
+        tokens: Tokens | None,
+        random: Callable[[], float],
+        killed: bool = False,
+    ) -> None:
+        """
+        Args:
+            policy: The one of the call's model.
+            tokens: The budget; None where nothing is drawn on any.
+            random: A number from 0 up to 1, for the jitter.
+            killed: The kill switch is on.
+        """
+        self.policy = policy
+        self._tokens = tokens
+        self._random = random
+        self.dry_run = killed or policy.mode is Mode.OBSERVE or policy.kill_switch
+        """Nothing is done about a failure; what would be done is told."""
+        self.attempt = 1
+        self.resumes = 0
+        self.delay: float | None = None
+
+    @property
+    def layer(self) -> str:
+        """Whose request is under way."""
+        return "policy" if self.attempt > 1 else "sdk"
+
+    def left(self) -> float | None:
+        """Retries that the budget still allows; None for a dry run."""
+        return self._tokens.left() if self._tokens is not None and not self.dry_run else None
+
+    def take(self) -> bool:
+        """Take one retry out of the budget; False if there is none left. A dry run takes nothing."""
+        return self.dry_run or self._tokens is None or self._tokens.take()
+
+    def decide(
+        self,
+        facts: Facts,
+        verdict: Verdict,
+        reply: Reply | None,
+        delivered: Delivered,
+        traits: RequestCapabilities,
+        *,
+        requests: int,
+        before_response: bool,
+    ) -> Decision:
+        """What is done about an attempt that failed. Counts it, if another follows."""
+        policy = self.policy
+        if self.dry_run:  # what the mode would do, or the most that could be done where it only observes
+            mode = Mode.RESUME if policy.mode is Mode.OBSERVE else policy.mode
+            policy = replace(policy, mode=mode, kill_switch=False)
+        decision = decide(
+            policy,
+            RetryContext(
+                reason=verdict.reason or AbortReason.STREAM_ERROR,
+                phase=facts.phase,
+                delivered=delivered,
+                traits=traits,
+                limit_match=verdict.limit_match,
+                certificate=facts.fault is not None and facts.fault.has(_CERTIFICATE),
+                retry_after=reply.retry_after if reply is not None else None,
+                should_retry=reply.should_retry if reply is not None else None,
+                before_response=before_response,
+                attempt=self.attempt,
+                resumes=self.resumes,
+                requests=requests,
+                elapsed=facts.elapsed,
+                previous_delay=self.delay,
+            ),
+            take=self.take,
+            random=self._random(),
+        )
+        if decision.action is not Action.GIVE_UP and not self.dry_run:
+            self.attempt += 1
+            self.resumes += decision.action is Action.RESUME
+            self.delay = decision.delay
+        return decision

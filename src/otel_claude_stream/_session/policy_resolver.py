@@ -1,0 +1,121 @@
+"""Which policy a call is under, and the retry budgets of the process."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from otel_claude_stream import _guard
+from otel_claude_stream._core.retry.budget import BudgetKey, RetryBudgets, key_of
+from otel_claude_stream._core.retry.policy import Budget, Mode, RetryPolicy
+from otel_claude_stream._core.stream.call import Call
+from otel_claude_stream._session import CallPolicy
+
+_budgets = RetryBudgets(threading.RLock)
+"""One a process: every instrumentation and every client draws on the same."""
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_budgets.reset)
+
+
+class BudgetTokens:
+    """The budget of one call: which account, and the clock."""
+
+    __slots__ = ("_budget", "_budgets", "_clock", "_key")
+
+    def __init__(self, budgets: RetryBudgets, key: BudgetKey, budget: Budget, clock: Callable[[], int]) -> None:
+        self._budgets = budgets
+        self._key = key
+        self._budget = budget
+        self._clock = clock
+
+    def first(self) -> None:
+        """Count the call itself."""
+        self._budgets.first(self._key, self._budget, self._clock())
+
+    def take(self) -> bool:
+        """Take one retry; False if there is none left."""
+        return self._budgets.take(self._key, self._budget, self._clock())
+
+    def left(self) -> float:
+        """How many there are."""
+        return self._budgets.left(self._key, self._budget, self._clock())
+
+
+class PolicyResolver:
+    """The policies of one instrumentation.
+
+    Args:
+        policy: What holds unless somebody says otherwise.
+        override: What the code around the current call said; None if nothing.
+        killed: Whether the kill switch is on now.
+        clock: The monotonic clock, in nanoseconds.
+    """
+
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        *,
+        override: Callable[[], RetryPolicy | None] | None = None,
+        killed: Callable[[], bool] | None = None,
+        clock: Callable[[], int],
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._policy = policy
+        self._override = override
+        self._killed = killed
+        self._clock = clock
+        self._chance = chance
+        self._observing: dict[int, tuple[RetryPolicy, CallPolicy]] = {}
+        self._labels: dict[BudgetKey, dict[str, Any]] = {}
+
+    @property
+    def active(self) -> bool:
+        """Whether the policy does more than observe, for some model."""
+        policies = (self._policy, *(policy for _, policy in self._policy.models))
+        return any(policy.mode is not Mode.OBSERVE for policy in policies)
+
+    def handling(self, call: Call, labels: dict[str, Any]) -> CallPolicy:
+        """What holds for a call that begins now; `labels` are those of its metrics."""
+        said = self._override() if self._override is not None else None
+        policy = (said or self._policy).for_model(call.model)
+        if policy.mode is Mode.OBSERVE or policy.kill_switch:
+            return self._observed(policy)
+        if self._killed is not None and self._killed():
+            return CallPolicy(policy, tokens=None, random=self._chance, killed=True)
+        key = key_of(policy.budget.scope, call.server_address, call.model)
+        if key not in self._labels:
+            # In the order of the labels, as the key has them: server, model.
+            model, server = labels.items()
+            self._labels[key] = dict(pair for pair, part in ((server, key[0]), (model, key[1])) if part)
+        tokens = BudgetTokens(_budgets, key, policy.budget, self._clock)
+        tokens.first()
+        return CallPolicy(policy, tokens=tokens, random=self._chance)
+
+    def _observed(self, policy: RetryPolicy) -> CallPolicy:
+        """Shared by all calls that are only observed: nothing is counted on it."""
+        found = self._observing.get(id(policy))
+        if found is None or found[0] is not policy:
+            handling = CallPolicy(policy, tokens=None, random=self._chance)
+            if len(self._observing) > _MAX_OBSERVED:
+                self._observing.clear()
+            found = self._observing[id(policy)] = (policy, handling)
+        return found[1]
+
+    @_guard.guarded("budget", ())
+    def left(self) -> Iterable[tuple[float, dict[str, Any]]]:
+        """What is left of each budget, per set of labels: for the gauge. The least where several share theirs."""
+        found: dict[tuple[Any, ...], tuple[float, dict[str, Any]]] = {}
+        for key, left in _budgets.all_left(self._clock()):
+            labels = self._labels.get(key)
+            if labels is not None:
+                same = tuple(labels.values())
+                found[same] = (min(left, found[same][0]) if same in found else left, labels)
+        return list(found.values())
+
+
+_MAX_OBSERVED = 64
+"""Policies that code around calls may make anew each time; their handlings are kept no longer than for so many."""

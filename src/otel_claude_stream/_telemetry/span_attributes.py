@@ -1,0 +1,260 @@
+"""From a summary to attributes: which value goes under which name, as pure functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from otel_claude_stream._core.diagnosis.classify import Verdict
+from otel_claude_stream._core.diagnosis.facts import Facts
+from otel_claude_stream._core.retry.context import Action, Decision
+from otel_claude_stream._core.stream.call import Attempt, Reply
+from otel_claude_stream._core.stream.journal import Entry
+from otel_claude_stream._core.stream.summary import Summary
+from otel_claude_stream._core.vocabulary import AbortReason, Origin, Outcome, Phase
+from otel_claude_stream._telemetry import attributes as a
+from otel_claude_stream._telemetry.schema import EVENT_PREFIX, RESERVED_EVENTS
+from otel_claude_stream._telemetry.spec import Attribute
+
+_NS = 1e9
+Values = dict[str, Any]
+
+_SAID = {"message_delta": a.STOP_REASON, "error": a.ERROR_TYPE}
+"""The attribute of the one word that an event of a type brings."""
+
+
+def entry_name(entry: Entry) -> str:
+    """The event's name. An SSE event that has the name of one of our own gets `sse_` before it."""
+    if entry.count and entry.type in RESERVED_EVENTS:
+        return f"{EVENT_PREFIX}sse_{entry.type}"
+    return EVENT_PREFIX + entry.type
+
+
+def entry_attributes(entry: Entry) -> Values:
+    """The event's attributes; what says nothing is left out."""
+    found: Values = {}
+    if entry.count > 1:
+        found[a.EVENT_COALESCED.name] = entry.count
+        found[a.EVENT_DURATION.name] = (entry.last_at - entry.at) / _NS
+    if entry.gap:
+        found[a.GAP.name] = entry.gap / _NS
+    if entry.characters:
+        found[a.EVENT_CHARACTERS.name] = entry.characters
+    if entry.index is not None:
+        found[a.BLOCK_INDEX.name] = entry.index
+    if entry.block:
+        found[a.BLOCK_TYPE.name] = entry.block
+    if entry.said and (attribute := _SAID.get(entry.type)) is not None:
+        found[attribute.name] = entry.said
+    if isinstance(entry.detail, dict):
+        found.update(entry.detail)
+    return found
+
+
+def retry_detail(attempt: Attempt) -> Values:
+    """What the event of a retry says of the attempt that failed."""
+    found: Values = {
+        a.ATTEMPT_NUMBER.name: attempt.number,
+        a.RETRY_DECISION.name: "retry",
+        a.RETRY_LAYER.name: attempt.layer,
+    }
+    if attempt.reason is not None:
+        found[a.RETRY_REASON.name] = attempt.reason.value
+    if attempt.delay is not None:
+        found[a.RETRY_DELAY.name] = attempt.delay
+    if attempt.reply is not None:
+        found |= _reply_detail(attempt.reply)
+    return found
+
+
+def decision_detail(
+    attempt: int,
+    reason: AbortReason,
+    phase: Phase,
+    decision: Decision,
+    reply: Reply | None,
+    *,
+    dry_run: bool,
+    left: float | None,
+) -> Values:
+    """What the event of a decision says. `left` is what the budget allows after it."""
+    found: Values = {
+        a.ATTEMPT_NUMBER.name: attempt,
+        a.RETRY_DECISION.name: decision.action.value,
+        a.RETRY_REASON.name: reason.value,
+        a.RETRY_LAYER.name: "policy",
+        a.PHASE.name: phase.value,
+        a.RETRY_BLOCKED_BY.name: decision.blocked_by.value,
+        a.RETRY_DRY_RUN.name: dry_run,
+    }
+    if decision.action is not Action.GIVE_UP:
+        found[a.RETRY_DELAY.name] = decision.delay
+        found[a.RETRY_DELAY_SOURCE.name] = decision.delay_source.value
+    if left is not None:
+        found[a.RETRY_BUDGET.name] = left
+    if reply is not None:
+        found |= _reply_detail(reply)
+    return found
+
+
+def seam_detail(attempt: int, strategy: str, seam: str, characters: int) -> Values:
+    """What the event of a continuation says; `characters` of text had been handed on before it."""
+    return {
+        a.ATTEMPT_NUMBER.name: attempt,
+        a.STRATEGY.name: strategy,
+        a.SEAM.name: seam,
+        a.CONTENT_CHARACTERS.name: characters,
+    }
+
+
+def _reply_detail(reply: Reply) -> Values:
+    found: Values = {a.STATUS_CODE.name: reply.status}
+    if reply.request_id is not None:
+        found[a.REQUEST_ID.name] = reply.request_id
+    if reply.retry_after is not None:
+        found[a.RETRY_AFTER.name] = reply.retry_after
+    return found
+
+
+def stall_detail(threshold: str, kind: str, block: str) -> Values:
+    """What the event of a stall says; `block` is the type of the open one, empty for none."""
+    found: Values = {a.STALL_THRESHOLD.name: threshold, a.STALL_KIND.name: kind}
+    if block:
+        found[a.BLOCK_TYPE.name] = block
+    return found
+
+
+def abort_detail(facts: Facts, verdict: Verdict) -> Values:
+    """What the event of an abort says: the verdict in short, and the two figures that tell a limit."""
+    return {
+        a.REASON.name: verdict.reason.value if verdict.reason is not None else "",
+        a.ORIGIN.name: (verdict.origin or Origin.UNKNOWN).value,
+        a.PHASE.name: facts.phase.value,
+        a.LIMIT_MATCH.name: verdict.limit_match,
+        a.ABORT_IDLE.name: facts.silence,
+        a.ABORT_ELAPSED.name: facts.elapsed,
+    }
+
+
+def span_attributes(summary: Summary, semconv: str) -> Values:
+    """The attributes of the stream span at its end."""
+    pairs = [*_ending(summary), *_progress(summary), *_request(summary)]
+    if summary.call.owner == "self":
+        pairs += _genai(summary, semconv)
+    return {attribute.name: value for attribute, value in pairs if value is not None}
+
+
+def _ending(summary: Summary) -> list[tuple[Attribute, object]]:
+    verdict, facts = summary.verdict, summary.facts
+    pairs: list[tuple[Attribute, object]] = [
+        (a.OUTCOME, verdict.outcome.value),
+        (a.PHASE, facts.phase.value),
+        (a.STOP_REASON, summary.machine.stop_reason),
+        (a.FAULT_AFTER_STOP, verdict.fault_after_stop or None),
+        (a.MISSING_MESSAGE_STOP, verdict.missing_message_stop or None),
+        (a.ABORT_EXCEPTION, summary.exception),
+    ]
+    if verdict.reason is None:
+        return pairs
+    pairs += [
+        (a.REASON, verdict.reason.value),
+        (a.ORIGIN, verdict.origin.value if verdict.origin is not None else None),
+        (a.RULE, verdict.rule or None),
+        (a.ABORT_IDLE, facts.silence),
+        (a.ABORT_ELAPSED, facts.elapsed),
+        (a.RECENT_BYTES, facts.bytes_last_5s),
+    ]
+    if verdict.outcome is Outcome.FAILED:
+        pairs += [
+            (a.LIMIT_MATCH, verdict.limit_match),
+            (a.ALSO_POSSIBLE, [reason.value for reason in verdict.also_possible] or None),
+            (a.SUSPECTS, list(verdict.suspects) or None),
+            (a.ADVICE, verdict.advice or None),
+            (a.ABORT_ERRNO, facts.fault.errno if facts.fault is not None else None),
+            (a.ERROR_TYPE, summary.error_type),
+            (a.ERROR_SOURCE, facts.error_source.value if facts.error_source is not None else None),
+            (a.ERROR_BODY, facts.body.value if facts.body.value != "none" else None),
+        ]
+    return pairs
+
+
+def _progress(summary: Summary) -> list[tuple[Attribute, object]]:
+    machine = summary.machine
+    return [
+        (a.TIME_TO_HEADERS, summary.time_to_headers),
+        (a.TIME_TO_FIRST_TOKEN, summary.time_to_first_token),
+        (a.BLOCK_TYPE, machine.first_block or None),
+        (a.EVENT_COUNT, machine.events),
+        (a.EVENT_DROPPED, machine.journal.dropped or None),
+        (a.DELTA_COUNT, machine.deltas),
+        (a.PING_COUNT, machine.pings),
+        (a.BLOCK_COUNT, machine.blocks),
+        (a.CONTENT_CHARACTERS, machine.characters),
+        (a.READ_BYTES, summary.facts.bytes),
+        (a.READ_COUNT, summary.reads),
+        (a.READ_EVENTS, round(machine.events / summary.reads, 2) if summary.reads else None),
+        (a.LONGEST_SILENCE, summary.longest_silence),
+        (a.CHUNK_LONGEST_GAP, machine.largest_gap / _NS),
+        (a.PING_LONGEST_GAP, machine.largest_ping_gap / _NS or None),
+        (a.CALLER_TIME, summary.caller_time),
+        (a.USAGE_COMPLETE, summary.usage_complete),
+        (a.READ_MODE, summary.read),
+    ]
+
+
+def _request(summary: Summary) -> list[tuple[Attribute, object]]:
+    call, reply = summary.call, summary.reply
+    attempts = len(summary.attempts)
+    return [
+        (a.API, call.api),
+        (a.HELPER, call.helper),
+        (a.SPAN_OWNER, call.owner),
+        (a.ATTEMPT_COUNT, attempts),
+        (a.RESEND_COUNT, attempts - 1 if attempts > 1 else None),
+        (a.STATUS_CODE, reply.status if reply is not None else None),
+        (a.REQUEST_ID, reply.request_id if reply is not None else None),
+        (a.INTERMEDIARY, (reply.intermediary or None) if reply is not None else None),
+        *(_recovery(summary) if summary.recovered is not None else ()),
+    ]
+
+
+def _recovery(summary: Summary) -> list[tuple[Attribute, object]]:
+    """What the policy did. The usage of the span is that of the attempt that served; each attempt's own is here."""
+    attempts = summary.attempts
+    return [
+        (a.RECOVERY_ACTION, summary.recovered),
+        (a.RESUMED, summary.resumed or None),
+        (a.SEAM, summary.seam),
+        (a.ATTEMPT_CHARACTERS, [attempt.characters for attempt in attempts]),
+        (a.ATTEMPT_INPUT_TOKENS, [attempt.input_tokens for attempt in attempts]),
+        (a.ATTEMPT_OUTPUT_TOKENS, [attempt.output_tokens for attempt in attempts]),
+    ]
+
+
+def _genai(summary: Summary, semconv: str) -> list[tuple[Attribute, object]]:
+    call, machine = summary.call, summary.machine
+    pairs: list[tuple[Attribute, object]] = [
+        (a.REQUEST_STREAM, True),
+        (a.REQUEST_MAX_TOKENS, call.max_tokens),
+        (a.REQUEST_TEMPERATURE, call.temperature),
+        (a.REQUEST_TOP_P, call.top_p),
+        (a.REQUEST_TOP_K, call.top_k),
+        (a.RESPONSE_ID, machine.message_id),
+        (a.RESPONSE_MODEL, machine.model),
+        (a.RESPONSE_TIME_TO_FIRST_CHUNK, summary.time_to_first_event),
+    ]
+    if machine.stop_reason is not None:
+        pairs.append((a.FINISH_REASONS, [machine.stop_reason]))
+    elif machine.message_start:
+        pairs.append((a.FINISH_REASONS, ["error"]))
+    if summary.usage_complete:
+        pairs += [
+            (a.INPUT_TOKENS, summary.total_input_tokens),
+            (a.OUTPUT_TOKENS, machine.output_tokens),
+            (a.CACHE_READ_TOKENS, machine.cache_read),
+            (a.CACHE_CREATION_TOKENS, machine.cache_creation if semconv != "latest" else None),
+            (a.CACHE_WRITE_TOKENS, machine.cache_creation if semconv != "released" else None),
+            (a.REASONING_TOKENS, machine.reasoning_tokens),
+        ]
+    else:
+        pairs.append((a.INPUT_TOKENS, summary.total_input_tokens))
+    return pairs

@@ -1,0 +1,99 @@
+"""The backend behind the Collector: takes OTLP/HTTP, keeps all of it as plain data, can be away for a while."""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import contextmanager
+
+from tests.support.collector.running import eventually, free_ports
+from tests.support.proxies.servers import HOST
+
+from otel_claude_stream.cli import receiver
+
+
+class Backend:
+    """Listens on one port whenever it is up; what came in is kept over outages."""
+
+    def __init__(self):
+        (self.port,) = free_ports(1)
+        self.messages = []
+        self.errors = []
+        self._server = None
+
+    @property
+    def settings(self):
+        """What the gateway needs to know."""
+        return {
+            f"OTELCOL_{signal.upper()}_ENDPOINT": f"http://{HOST}:{self.port}/v1/{signal}"
+            for signal in ("traces", "metrics", "logs")
+        }
+
+    def up(self):
+        self._server = receiver._Server((HOST, self.port), receiver._Handler)
+        self._server.on_message = self.messages.append
+        self._server.on_error = self.errors.append
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+        return self
+
+    def down(self):
+        """Refuses connections."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._thread.join()
+            self._server = None
+
+    def documents(self, signal):
+        return [message.document for message in list(self.messages) if message.signal == signal]
+
+    def spans(self):
+        """Every span that arrived, once for each time it did."""
+        return [
+            span
+            for document in self.documents("traces")
+            for resource in document.get("resourceSpans", ())
+            for scope in resource.get("scopeSpans", ())
+            for span in scope.get("spans", ())
+        ]
+
+    def points(self):
+        """Every data point that arrived, with its metric's name."""
+        return [
+            (metric["name"], point)
+            for document in self.documents("metrics")
+            for resource in document.get("resourceMetrics", ())
+            for scope in resource.get("scopeMetrics", ())
+            for metric in scope.get("metrics", ())
+            for kind in ("sum", "gauge", "histogram", "exponentialHistogram", "summary")
+            for point in metric.get(kind, {}).get("dataPoints", ())
+        ]
+
+    def logs(self):
+        return [
+            record
+            for document in self.documents("logs")
+            for resource in document.get("resourceLogs", ())
+            for scope in resource.get("scopeLogs", ())
+            for record in scope.get("logRecords", ())
+        ]
+
+    def text(self):
+        """Everything that arrived, in one piece, to look for what must not be in it."""
+        return json.dumps([message.document for message in list(self.messages)])
+
+    def wait_for_spans(self, count, seconds=30.0):
+        eventually(lambda: len(self.spans()) >= count, seconds)
+        return self.spans()
+
+
+@contextmanager
+def backend():
+    """A backend that is up."""
+    one = Backend()
+    try:
+        yield one.up()
+    finally:
+        one.down()
+        assert one.errors == [], one.errors

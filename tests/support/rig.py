@@ -1,0 +1,347 @@
+"""A rig for whole spans: the real SDK over an API in memory, every clock a manual one, telemetry in memory.
+
+A `Script` is played without a socket: its pauses advance the clock, so every figure on a span is exact. `read` reads
+one stream in one of the ways that users read one, and gives what they would have seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import anthropic
+import anyio
+from anthropic import _base_client
+
+from otel_claude_stream import ClaudeStreamInstrumentor, _instrumentor
+from otel_claude_stream._sdk.attach import assembly as _assembly
+from otel_claude_stream._sdk.attach.sdk_hooks import SdkHooks
+from otel_claude_stream._sdk.retry import driver_async as async_driver
+from otel_claude_stream._sdk.retry import driver_sync as sync_driver
+from otel_claude_stream._session import policy_resolver as policies
+from otel_claude_stream._session.stall_ticker import StallTicker
+from otel_claude_stream.testing import Capture, CutMidChunk, Hang, ManualClock, Pause, Reset, Script
+from otel_claude_stream.testing.clock import START_NS
+
+HTTP: Any = sys.modules.get("httpx2") or sys.modules["httpx"]
+"""The HTTP library of this SDK generation."""
+
+HOST = "api.example.com"
+REQUEST: dict[str, Any] = {
+    "model": "claude-test",
+    "max_tokens": 1024,
+    "messages": [{"role": "user", "content": "Hello?"}],
+}
+
+WAYS = ("create", "stream", "async create", "async stream")
+
+
+def _nothing(_: Any) -> None:
+    pass
+
+
+class Body(HTTP.SyncByteStream, HTTP.AsyncByteStream):  # type: ignore[misc] # one of two libraries, found at run time
+    """The body of a script's response: each step is one chunk, each pause moves the clock."""
+
+    def __init__(self, script: Script, clock: ManualClock, chunks: Callable[[list[bytes]], list[bytes]]) -> None:
+        self._script = script
+        self._clock = clock
+        self._chunks = chunks
+        self.closed = 0
+
+    def _moves(self) -> Iterator[bytes]:
+        script = self._script
+        for step in script.steps:
+            match step:
+                case Pause():
+                    self._clock.advance(step.seconds)
+                case CutMidChunk():
+                    if step.partial:
+                        yield step.partial.encode()
+                    raise HTTP.RemoteProtocolError(
+                        "peer closed connection without sending complete message body (incomplete chunked read)"
+                    )
+                case Reset():
+                    raise HTTP.ReadError("[Errno 104] Connection reset by peer") from ConnectionResetError(
+                        104, "Connection reset by peer"
+                    )
+                case Hang():
+                    self._clock.advance(step.max_seconds)
+                    raise HTTP.ReadTimeout("The read operation timed out")
+                case _:
+                    yield from self._chunks([script.render(step, "req_rig")])
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._moves()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self._moves():
+            yield chunk
+
+    def close(self) -> None:
+        self.closed += 1
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+class API:
+    """Answers each request with the next script; the last one repeats."""
+
+    def __init__(self, scripts: Script | Sequence[Script], clock: ManualClock | None = None) -> None:
+        self._scripts = [scripts] if isinstance(scripts, Script) else list(scripts)
+        self.clock = clock or ManualClock()
+        self.requests = 0
+        self.bodies: list[Body] = []
+        self.chunks: Callable[[list[bytes]], list[bytes]] = list
+
+    def _answer(self, request: Any) -> Any:
+        script = self._scripts[min(self.requests, len(self._scripts) - 1)]
+        self.requests += 1
+        self.clock.advance(script.before_headers)
+        if script.refuse != "no":
+            raise HTTP.RemoteProtocolError("Server disconnected without sending a response.")
+        headers = {"content-type": "text/event-stream; charset=utf-8", **dict(script.headers)}
+        said = script.request_id_or(f"req_{self.requests}")
+        if said is not None:
+            headers.setdefault("request-id", said)
+        body = Body(script, self.clock, self.chunks)
+        self.bodies.append(body)
+        return HTTP.Response(script.status, headers=headers, stream=body, request=request)
+
+    def client(self, **options: Any) -> anthropic.Anthropic:
+        """The SDK's client of this API."""
+        http = HTTP.Client(transport=HTTP.MockTransport(self._answer))
+        return anthropic.Anthropic(**{"api_key": "none", "base_url": f"https://{HOST}", **options}, http_client=http)
+
+    def async_client(self, **options: Any) -> anthropic.AsyncAnthropic:
+        """The SDK's asynchronous client of this API."""
+        http = HTTP.AsyncClient(transport=HTTP.MockTransport(self._answer))
+        return anthropic.AsyncAnthropic(
+            **{"api_key": "none", "base_url": f"https://{HOST}", **options}, http_client=http
+        )
+
+
+@dataclass
+class Seen:
+    """What the caller of one stream saw: plain data, equal if and only if he could not tell the difference."""
+
+    events: list[Any] = field(default_factory=list)
+    result: Any = None
+    error: list[tuple[str, str]] = field(default_factory=list)
+    """The exception and its causes: class and message of each."""
+
+
+def chain(error: BaseException | None) -> list[tuple[str, str]]:
+    """An exception and what caused it."""
+    found = []
+    while error is not None and len(found) < 10:
+        found.append((f"{type(error).__module__}.{type(error).__qualname__}", str(error)))
+        error = error.__cause__
+    return found
+
+
+def plain(event: Any) -> Any:
+    """An event as data: the deltas' cumulative snapshots of `messages.stream()` included."""
+    dump = getattr(event, "model_dump", None)
+    return (type(event).__name__, dump(warnings=False) if dump is not None else repr(event))
+
+
+def read(
+    api: API,
+    way: str = "create",
+    *,
+    before: Callable[[Any], None] = _nothing,
+    each: Callable[[Any], None] = _nothing,
+    options: dict[str, Any] | None = None,
+    client: Any = None,
+    **request: Any,
+) -> Seen:
+    """Read one stream. `before` gets the stream before it is read, `each` every event; what they raise is the caller's.
+
+    `way` is `create` or `stream`, with `async` before it for the asynchronous client.
+    """
+    seen = Seen()
+    asked = {**REQUEST, **request}
+
+    async def aread() -> None:
+        # Caught within the task: asyncio's own frames make a cycle of a task and what it raised.
+        try:
+            await _aread(client or api.async_client(**(options or {})), way, seen, asked, before=before, each=each)
+        except Exception as error:  # noqa: BLE001 - whatever the caller would have got
+            seen.error = chain(error)
+
+    try:
+        if way.startswith("async"):
+            asyncio.run(aread())
+        else:
+            _read(client or api.client(**(options or {})), way, seen, asked, before=before, each=each)
+    except Exception as error:  # noqa: BLE001 - as above
+        seen.error = chain(error)
+    return seen
+
+
+def _read(client: Any, way: str, seen: Seen, request: dict[str, Any], *, before: Any, each: Any) -> None:
+    if way == "create":
+        with client.messages.create(stream=True, **request) as stream:
+            before(stream)
+            for event in stream:
+                seen.events.append(plain(event))
+                each(event)
+        return
+    with client.messages.stream(**request) as stream:
+        before(stream)
+        for event in stream:
+            seen.events.append(plain(event))
+            each(event)
+        seen.result = plain(stream.get_final_message())
+
+
+async def _aread(client: Any, way: str, seen: Seen, request: dict[str, Any], *, before: Any, each: Any) -> None:
+    if way == "async create":
+        async with await client.messages.create(stream=True, **request) as stream:
+            before(stream)
+            async for event in stream:
+                seen.events.append(plain(event))
+                each(event)
+        return
+    async with client.messages.stream(**request) as stream:
+        before(stream)
+        async for event in stream:
+            seen.events.append(plain(event))
+            each(event)
+        seen.result = plain(await stream.get_final_message())
+
+
+@contextmanager
+def by(clock: ManualClock, monkeypatch: Any) -> Iterator[None]:
+    """All times are the clock's, the SDK's back-off included."""
+
+    async def sleep(seconds: float) -> None:
+        clock.advance(seconds)
+
+    def wait(recovery: Any, seconds: float) -> bool:
+        clock.advance(seconds)
+        return not recovery.left.is_set()
+
+    async def await_(recovery: Any, seconds: float) -> bool:
+        return wait(recovery, seconds)
+
+    policies._budgets.reset()  # of the whole process: what other tests spent is not this one's
+    with monkeypatch.context() as patch:
+        patch.setattr(_instrumentor, "CLOCK", clock.monotonic_ns)
+        patch.setattr(_assembly, "SdkHooks", functools.partial(SdkHooks, wall=clock.time_ns))
+        # In the SDK's own module alone: threads of other libraries sleep too.
+        patch.setattr(_base_client, "time", SimpleNamespace(**{**vars(time), "sleep": clock.advance}))
+        patch.setattr(_base_client, "random", lambda: 0.0)  # its back-off is not scattered
+        patch.setattr(anyio, "sleep", sleep)
+        patch.setattr(_instrumentor, "CHANCE", lambda: 0.5)
+        patch.setattr(sync_driver, "sleep", wait)
+        patch.setattr(async_driver, "sleep", await_)
+        # Its thread goes by real time: it would look, or not, just when a script moves the clock.
+        patch.setattr(StallTicker, "wake", lambda _: None)
+        yield
+
+
+@contextmanager
+def instrumented(monkeypatch: Any, clock: ManualClock, **settings: Any) -> Iterator[Capture]:
+    """The SDK instrumented into a `Capture`, by a manual clock."""
+    with by(clock, monkeypatch), Capture() as capture:
+        instrumentor = ClaudeStreamInstrumentor()
+        instrumentor.instrument(**capture.providers, **settings)
+        try:
+            yield capture
+        finally:
+            instrumentor.uninstrument()
+
+
+class Leaves(Exception):
+    """The caller's own error, out of its loop."""
+
+
+def play(monkeypatch: Any, scene: Any, way: str = "", **changes: Any) -> Capture:
+    """Play a scene instrumented, by a manual clock, and give what was captured; way and settings can be changed."""
+    api = API(scene.scripts)
+    with instrumented(monkeypatch, api.clock, **{**scene.settings, **changes}) as capture:
+        stream: list[Any] = []
+        deltas = 0
+
+        def each(event: Any) -> None:
+            nonlocal deltas
+            deltas += getattr(event, "type", "") == "content_block_delta"
+            if deltas != 2:
+                return
+            if scene.leaves == "raise":
+                raise Leaves("enough")
+            if scene.leaves == "close":
+                stream[0].close()
+
+        if scene.leaves == "break":
+            with api.client().messages.create(stream=True, **{**REQUEST, **scene.request}) as found:
+                next(event for event in found if event.type == "content_block_delta")
+        else:
+            read(api, way or scene.way, before=stream.append, each=each, **scene.request)
+        capture.metrics()
+    return capture
+
+
+def shown(span: dict[str, Any]) -> dict[str, Any]:
+    """A span with its times in seconds: `starts` since the clock's start, everything in it since its own start.
+
+    `claude.stream.` is left out of the names of events and attributes, but for the dot at its end.
+    """
+    start = span["start_ns"]
+    return {
+        "name": span["name"],
+        "kind": span["kind"],
+        "parent": span["parent_id"],
+        "status": (span["status"]["code"], span["status"]["description"]),
+        "starts": seconds(start - START_NS),
+        "lasts": seconds(span["end_ns"] - start),
+        "attributes": short(span["attributes"]),
+        "events": [
+            (seconds(event["time_ns"] - start), event["name"].replace("claude.stream", ""), short(event["attributes"]))
+            for event in span["events"]
+        ],
+    }
+
+
+def short(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Attributes with our own prefix as a dot, numbers without what floating point adds, and the head of a sentence."""
+    return {name.replace("claude.stream", ""): _brief(value) for name, value in attributes.items()}
+
+
+def _brief(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 9)
+    return f"{value[:30]}..." if isinstance(value, str) and len(value) > 50 else value
+
+
+def seconds(ns: int) -> float:
+    """Nanoseconds as seconds, exact."""
+    return round(ns / 1e9, 9)
+
+
+def points(capture: Capture) -> dict[str, list[tuple[dict[str, Any], float]]]:
+    """Every metric as its points that are not zero: attributes, and the value (a histogram: how many, and their sum).
+
+    Left out are the two attributes that all have alike: the model, and the server's address.
+    """
+    found: dict[str, list[tuple[dict[str, Any], float]]] = {}
+    for name, metric in capture.metrics().items():
+        for point in metric["points"]:
+            said = short(point["attributes"])
+            if name != "claude.stream.internal.errors":
+                assert said.pop("gen_ai.request.model"), name
+                assert said.pop("server.address"), name
+            value = point["value"] if "value" in point else (point["count"], round(point["sum"], 9))
+            if value:
+                found.setdefault(name.replace("claude.stream", ""), []).append((said, value))
+    return found

@@ -1,0 +1,93 @@
+"""Streams of every kind, as scripts: what the tests of this folder play, each under one name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
+from otel_claude_stream.testing import CutMidChunk, End, Error, Event, Hang, Pause, Ping, Reset, Script
+
+MESSAGE = Script.message("Hello, big wide world!", gap=0.02, first_token_after=0.3, cache_read=100, cache_creation=7)
+"""start, block start, ping, four deltas, block stop, message delta, stop."""
+
+
+def after(script: Script, events: int, *steps: Any) -> Script:
+    """The first events of a script, then other steps."""
+    return replace(script, steps=(*script.cut_after(events, End()).steps[:-1], *steps))
+
+
+STORY = "The quick brown fox jumps over the lazy dog, and goes home to sleep under the old oak tree until morning."
+
+
+def told(text: str, **said: Any) -> Script:
+    """A message of ten deltas."""
+    return Script.message(text, deltas=10, gap=0.02, first_token_after=0.3, **said)
+
+
+def goes_on(after: str, repeats: int = 48) -> Script:
+    """A continuation of the story: the end of what was told, and the rest."""
+    return told(after[-repeats:] + STORY[len(after) :])
+
+
+RETRY = RetryPolicy(mode=Mode.RETRY)
+RESUME = RetryPolicy(mode=Mode.RESUME)
+
+BUSY = Script.http_error(529, headers=[("retry-after-ms", "250")])
+LIMITED = Script.http_error(429, headers=[("retry-after", "2")])
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A call, as its scripts (one an attempt), and how it is made and read."""
+
+    scripts: Script | tuple[Script, ...]
+    settings: dict[str, Any] = field(default_factory=dict)
+    request: dict[str, Any] = field(default_factory=dict)
+    way: str = "create"
+    leaves: str = ""
+    """How the caller leaves at the second text delta, if it does: close, break, raise."""
+
+
+SCENES: dict[str, Scene] = {
+    "text": Scene(MESSAGE),
+    "sampling": Scene(MESSAGE, request={"extra_body": {"temperature": 0.5, "top_p": 0.9, "top_k": 40}}),
+    "helper": Scene(MESSAGE, way="stream"),
+    "thinking": Scene(Script.message("Yes.", thinking="Let me see", gap=0.01)),
+    "tool": Scene(Script.message("", tool=("get_weather", {"city": "Paris"}), gap=0.05)),
+    "sse error": Scene(MESSAGE.cut_after(5, Error())),
+    "sse error at once": Scene(MESSAGE.cut_after(1, Error("api_error", "Internal server error"))),
+    "retried": Scene((BUSY, replace(BUSY, before_headers=0.1), MESSAGE)),
+    "retried after a refusal": Scene((Script.refuse_head(after=0.2), LIMITED, MESSAGE)),
+    "gave up": Scene((BUSY,)),
+    "refused": Scene(Script.refuse_head(after=0.5), request={"model": "claude-other"}),
+    "rejected": Scene(Script.http_error(400)),
+    "gateway": Scene(Script.nginx(504)),
+    "page": Scene(Script.page(200, "<html>Log in</html>", [("server", "portal")])),
+    "truncated": Scene(MESSAGE.cut_after(5, End())),
+    "truncated at the end": Scene(MESSAGE.cut_after(9, End())),
+    "cut after silence": Scene(after(MESSAGE, 5, Pause(60.05), CutMidChunk())),
+    "reset": Scene(after(MESSAGE, 5, Reset())),
+    "reset after stop": Scene(after(MESSAGE, 10, Reset())),
+    "timed out": Scene(after(MESSAGE, 5, Hang(600.0))),
+    "garbage": Scene(after(MESSAGE, 5, Event("content_block_delta", "{no json"))),
+    "silent stall": Scene(MESSAGE.insert_pause(5, 35.0)),
+    "pings only": Scene(MESSAGE.insert_pause(5, 35.0, pings_every=15.0)),
+    "unknown": Scene(after(MESSAGE, 2, Event("stall", {"type": "stall"}), Event("new_thing", {"type": "new_thing"}))),
+    "closed": Scene(MESSAGE, leaves="close"),
+    "left by break": Scene(MESSAGE, leaves="break"),
+    "left by an error": Scene(MESSAGE, leaves="raise"),
+    "latest": Scene(MESSAGE, {"semconv": "latest"}),
+    "both": Scene(MESSAGE, {"semconv": "both"}),
+    "small budget": Scene(Script.message(deltas=60), {"deltas": "all", "event_budget": 16}),
+    "slow all along": Scene(
+        replace(MESSAGE, steps=tuple(part for step in MESSAGE.steps for part in (Pause(0.1), step)))
+    ),
+    "slow to fail": Scene(
+        after(MESSAGE, 2, Pause(0.1), Event("new_thing", {}), Pause(0.1), Error()), {"semconv": "latest"}
+    ),
+    "replayed": Scene((told(STORY).cut_after(2, Error()), told(STORY)), {"retry_policy": RETRY}),
+    "resumed": Scene((told(STORY).cut_after(11, CutMidChunk()), goes_on(STORY[:83])), {"retry_policy": RESUME}),
+    "not resumed": Scene((told(STORY).cut_after(11, CutMidChunk()), told("Of course!")), {"retry_policy": RESUME}),
+    "pinged": Scene(after(MESSAGE, 3, Pause(5), Ping(), Pause(7), Ping(), *MESSAGE.steps[4:])),
+}
