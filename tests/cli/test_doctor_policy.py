@@ -52,7 +52,7 @@ def test_a_policy_with_who_said_what_what_is_on_and_what_it_costs(tmp_path):
         (Level.OK, text)
         for text in (
             "mode = resume (preset unattended)",
-            f"sdk_retries = own ({PREFIX}SDK_RETRIES)",
+            f"sdk_retries = replace ({PREFIX}SDK_RETRIES)",
             "limits.max_attempts = 5 (preset unattended)",
             "limits.max_resumes = 2 (preset unattended)",
             f"limits.max_requests = 20 ({path}:3)",

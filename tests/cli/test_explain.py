@@ -247,7 +247,7 @@ def test_it_says_what_the_live_instrumentation_says(name: str, live) -> None:
         "abort.also_possible": found.also_possible,
         "abort.suspects": found.suspects,
         "abort.advice": found.advice if found.outcome == "failed" else "",
-        "events": int(dict(found.evidence)["events"]),
+        "event.count": int(dict(found.evidence)["events"]),
     }
     seen = {key: attributes.get(f"claude.stream.{key}") for key in told}
     empty = {"abort.also_possible": (), "abort.suspects": ()}

@@ -14,12 +14,12 @@ from collections.abc import Iterable, Iterator
 from itertools import combinations
 
 import pytest
+from otel_claude_stream._config.policy.kinds import Words
+from otel_claude_stream._core.recovery.policy import Rule
 
 from otel_claude_stream import StreamConfig
 from otel_claude_stream._config import SETTINGS, renamed
 from otel_claude_stream._config.policy.keys import HEAD, KEYS, KILL_SWITCH, RULE_KEYS, variables
-from otel_claude_stream._config.policy.kinds import Words
-from otel_claude_stream._core.recovery.policy import Rule
 from otel_claude_stream._telemetry import schema
 from otel_claude_stream._telemetry.spec import Attribute, Metric, SpanEvent
 
