@@ -14,12 +14,12 @@ from collections.abc import Iterable, Iterator
 from itertools import combinations
 
 import pytest
-from otel_claude_stream._config.policy.kinds import Words
-from otel_claude_stream._core.recovery.policy import Rule
 
 from otel_claude_stream import StreamConfig
 from otel_claude_stream._config import SETTINGS, renamed
 from otel_claude_stream._config.policy.keys import HEAD, KEYS, KILL_SWITCH, RULE_KEYS, variables
+from otel_claude_stream._config.policy.value_types import Choice
+from otel_claude_stream._core.retry.policy import Rule
 from otel_claude_stream._telemetry import schema
 from otel_claude_stream._telemetry.spec import Attribute, Metric, SpanEvent
 
@@ -157,7 +157,7 @@ def test_every_public_name_follows_the_rules(rule, names):
 
 def test_no_setting_takes_the_word_own():
     taken = {setting.name: setting.allowed for setting in SETTINGS}
-    taken |= {key.name: key.kind.allowed for key in (*HEAD, *KEYS, *RULE_KEYS) if isinstance(key.kind, Words)}
+    taken |= {key.name: key.kind.allowed for key in (*HEAD, *KEYS, *RULE_KEYS) if isinstance(key.kind, Choice)}
     assert [name for name, allowed in taken.items() if re.search(r"\bown\b", allowed)] == []
 
 
