@@ -1,4 +1,4 @@
-"""``python -m otel_claude_stream``: the command line, where the script is not on the path."""
+"""Run the command line by ``python -m otel_claude_stream``, for example where its script is not on the path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line, ``otel-claude-stream``. Nothing of it is imported when an application is instrumented."""
+"""The entry point of the command line: parse the arguments, run a command, and turn errors into exit codes."""
 
 from __future__ import annotations
 
@@ -11,49 +11,49 @@ from importlib import import_module
 from typing import Any
 
 from otel_claude_stream.cli.commands import COMMANDS, Command
-from otel_claude_stream.cli.errors import FAILED, SIGNALLED, USAGE, CommandError, UsageError
+from otel_claude_stream.cli.errors import FAILED, SIGNAL_BASE, USAGE, CommandError, UsageError
 from otel_claude_stream.version import __version__
 
 PROGRAM = "otel-claude-stream"
-EXIT_CODES = "exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (Ctrl-C)"
+EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (Ctrl-C)"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns its exit code. ``argv`` is without the program's name, ``sys.argv`` if None."""
+    """Run a command and return its exit code. ``argv`` is without the program's name; ``sys.argv`` if None."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a sign that the terminal does not know is no reason to fail
+            stream.reconfigure(errors="replace")  # the encoding of the terminal may lack a character
     try:
         parsed = _parser(arguments).parse_args(arguments)
-    except SystemExit as done:  # argparse has told what there is to tell
+    except SystemExit as done:  # argparse has printed its message
         return done.code if isinstance(done.code, int) else USAGE
     try:
         return _run(parsed)
     except UsageError as error:
-        return _tell(str(error), USAGE)
+        return _fail(str(error), USAGE)
     except CommandError as error:
-        return _tell(str(error), FAILED)
+        return _fail(str(error), FAILED)
     except KeyboardInterrupt:
-        return _tell("interrupted", SIGNALLED + signal.SIGINT)
+        return _fail("interrupted", SIGNAL_BASE + signal.SIGINT)
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    from otel_claude_stream.cli.process import Terminated, signals_raise
+    from otel_claude_stream.cli.process import Terminated, raise_on_signals
 
     module: Any = import_module(parsed.module)
     try:
-        with signals_raise():
+        with raise_on_signals():
             return int(module.run(parsed))
     except Terminated as error:
-        return _tell(f"ended by {signal.Signals(error.signal).name}", SIGNALLED + error.signal)
+        return _fail(f"ended by {signal.Signals(error.signal).name}", SIGNAL_BASE + error.signal)
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
-        description="OpenTelemetry for streaming with the Anthropic Python SDK: what came, and why a stream ended.",
-        epilog=f"'{PROGRAM} COMMAND --help' says more about a command. {EXIT_CODES}",
+        description="OpenTelemetry for streams of the Anthropic Python SDK: their timeline, and why they ended.",
+        epilog=f"'{PROGRAM} COMMAND --help' describes a command. {EXIT_CODES}",
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -63,7 +63,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def _add(commands: Any, command: Command, *, configure: bool) -> None:
-    """Only the command that was typed is imported and configured."""
+    """Add a command; ``configure`` imports its module and declares its arguments."""
     parser = commands.add_parser(
         command.name,
         help=command.summary,
@@ -75,6 +75,6 @@ def _add(commands: Any, command: Command, *, configure: bool) -> None:
         import_module(command.module).configure(parser)
 
 
-def _tell(why: str, code: int) -> int:
-    print(f"{PROGRAM}: {why}", file=sys.stderr)
+def _fail(reason: str, code: int) -> int:
+    print(f"{PROGRAM}: {reason}", file=sys.stderr)
     return code

@@ -1,4 +1,4 @@
-"""The life of a subprocess that must not outlive us: its own process group, its output read, its end made sure."""
+"""A child process that must not outlive this one, signals that raise, and commands under auto-instrumentation."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-TERMINATE_SECONDS: Final = 3.0  # between asking and killing: an exporter's flush fits
+TERMINATE_SECONDS: Final = 3.0  # between SIGTERM and SIGKILL; long enough to flush an exporter
 POLL_SECONDS: Final = 0.02
 KEPT_LINES: Final = 200
 POSIX: Final = os.name == "posix"
 
 
-def unheard(_line: str) -> None:
-    """For lines that nobody wants to hear."""
+def discard_line(_line: str) -> None:
+    """Discard a line of output."""
 
 
 class Terminated(BaseException):
-    """SIGTERM or SIGHUP came; ``signal`` says which."""
+    """SIGTERM or SIGHUP arrived; ``signal`` is its number."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -39,9 +39,8 @@ class Terminated(BaseException):
 class Child:
     """Runs ``command`` with exactly the environment ``env``; a context manager that leaves no process behind.
 
-    Standard input is ``stdin``; output and errors are read line by line, kept (the last 200) and given to
-    ``on_line``.
-    Raises ``OSError`` on entry if the command cannot be started.
+    ``stdin`` is its standard input. Its output and errors are passed to ``on_line`` line by line; ``lines`` has the
+    last 200. Raises ``OSError`` on entry if the command cannot be started.
     """
 
     def __init__(
@@ -49,7 +48,7 @@ class Child:
         command: Sequence[str],
         env: Mapping[str, str],
         stdin: str = "",
-        on_line: Callable[[str], None] = unheard,
+        on_line: Callable[[str], None] = discard_line,
     ) -> None:
         self._command = list(command)
         self._env = dict(env)
@@ -63,7 +62,7 @@ class Child:
             if POSIX
             else {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
         )
-        self._process = subprocess.Popen(  # noqa: S603 - our own command, no shell
+        self._process = subprocess.Popen(  # noqa: S603 - a command of this package, without a shell
             self._command,
             env=self._env,
             stdin=subprocess.PIPE,
@@ -89,15 +88,15 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Process id, and on POSIX the id of the process group."""
+        """The process ID, on POSIX also the ID of the process group."""
         return self._process.pid
 
     def poll(self) -> int | None:
-        """The exit code (negative: the signal), None while it runs."""
+        """Return the exit code (negative: the number of the signal), None while it runs."""
         return self._process.poll()
 
     def stop(self) -> None:
-        """End it and whatever it started in its group: ask, wait up to 3 s, kill. A second Ctrl-C kills at once."""
+        """End the process group by SIGTERM and, after up to 3 s, by SIGKILL. A second Ctrl-C skips the wait."""
         try:
             if self._process.poll() is None:
                 self._signal(signal.SIGTERM)
@@ -119,7 +118,7 @@ class Child:
             else:
                 self._process.terminate()
         except (ProcessLookupError, PermissionError):
-            return  # nobody of the group is left (macOS says so by EPERM)
+            return  # no process of the group is left, which macOS reports as EPERM
 
     def _write(self) -> None:
         pipe = self._process.stdin
@@ -129,7 +128,7 @@ class Child:
             with pipe:
                 pipe.write(self._stdin)
         except BrokenPipeError:
-            return  # it ended before it read; its exit code tells
+            return  # it ended before it read; the exit code shows that
 
     def _read(self) -> None:
         pipe = self._process.stdout
@@ -142,21 +141,21 @@ class Child:
 
 
 @contextmanager
-def signals_raise() -> Iterator[None]:
-    """Within, SIGTERM and SIGHUP raise ``Terminated`` in the main thread, so that ``with`` blocks clean up.
+def raise_on_signals() -> Iterator[None]:
+    """Raise ``Terminated`` in the main thread on SIGTERM and SIGHUP, so that ``with`` blocks clean up.
 
-    One that is ignored stays so.
+    A signal that is ignored stays ignored.
     """
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         raise Terminated(number)
 
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals are the main thread's affair
+        yield  # only the main thread handles signals
         return
     wanted = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    heard = [number for number in wanted if signal.getsignal(number) != signal.SIG_IGN]  # as under nohup
-    before = {number: signal.signal(number, on_signal) for number in heard}
+    handled = [number for number in wanted if signal.getsignal(number) != signal.SIG_IGN]  # ignored under nohup
+    before = {number: signal.signal(number, on_signal) for number in handled}
     try:
         yield
     finally:
@@ -164,8 +163,8 @@ def signals_raise() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def instrumented(command: Sequence[str]) -> list[str]:
-    """``command`` under OpenTelemetry's auto-instrumentation, from the environment of this interpreter."""
+def auto_instrumented(command: Sequence[str]) -> list[str]:
+    """Return ``command`` under OpenTelemetry's auto-instrumentation, from the environment of this interpreter."""
     beside = Path(sys.executable).with_name("opentelemetry-instrument" + ("" if POSIX else ".exe"))
     if beside.exists():
         return [str(beside), *command]

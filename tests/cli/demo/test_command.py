@@ -1,4 +1,4 @@
-"""The demo as a user starts it: a subprocess, a real application, a real export."""
+"""The demo in a subprocess, as a user starts it, with a real application and a real export."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.cli.test_process import runs, wait_until
+from tests.support.process_table import descendants, is_running, wait_until
 
 from otel_claude_stream._core.retry.policy import Mode, Resume
 from otel_claude_stream._core.retry.resume.partial_text import anchor_of
@@ -25,7 +25,7 @@ from otel_claude_stream.cli.demo.recovery_scenarios import (
     continued,
     expected,
     prefilled,
-    shown,
+    scenarios_for,
     text_of,
 )
 from otel_claude_stream.cli.demo.scenarios import (
@@ -42,7 +42,7 @@ from otel_claude_stream.cli.errors import CommandError
 from otel_claude_stream.cli.view import decisions
 from otel_claude_stream.cli.view.model import StreamView
 from otel_claude_stream.cli.view.report import page
-from otel_claude_stream.cli.view.terminal import PlainView, plain, table
+from otel_claude_stream.cli.view.terminal import PlainView, as_text, table
 from otel_claude_stream.testing import Error
 
 COMMAND = [sys.executable, "-m", "otel_claude_stream", "demo"]
@@ -50,7 +50,7 @@ COMMAND = [sys.executable, "-m", "otel_claude_stream", "demo"]
 
 @pytest.fixture(scope="module")
 def observed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, StreamView]:
-    """One run of the demo; its streams by the title of their scenario."""
+    """Run the demo once; return its streams by the title of their scenario."""
     return run_once(tmp_path_factory, Mode.OBSERVE)
 
 
@@ -58,17 +58,17 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, StreamView]:
 def recovered(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Mode, dict[str, StreamView]]:
-    """One run of the demo with a retry policy in force."""
+    """Run the demo once in a mode that retries; return the mode and its streams."""
     return request.param, run_once(tmp_path_factory, request.param)
 
 
 def run_once(tmp_path_factory: pytest.TempPathFactory, mode: Mode) -> dict[str, StreamView]:
-    said = (tmp_path_factory.mktemp("demo") / "said.txt").open("w+")
-    with said, ExitStack() as stack:
+    output = (tmp_path_factory.mktemp("demo") / "output.txt").open("w+")
+    with output, ExitStack() as stack:
         options = Options(report=None, open=False, otlp=None, show_app=True, mode=mode)
-        telemetry, code = observe(PlainView(said), options, stack)
-        said.seek(0)
-        assert code == 0, said.read()
+        telemetry, code = observe(PlainView(output), options, stack)
+        output.seek(0)
+        assert code == 0, output.read()
         snapshot = telemetry.snapshot()
     assert snapshot.internal_errors == 0
     return {view.title: view for view in snapshot.views}
@@ -76,7 +76,7 @@ def run_once(tmp_path_factory: pytest.TempPathFactory, mode: Mode) -> dict[str, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_each_scenario_is_found(observed: dict[str, StreamView], scenario: Scenario) -> None:
+def test_each_scenario_has_its_verdict(observed: dict[str, StreamView], scenario: Scenario) -> None:
     view, expected = observed[scenario.title], scenario.expected
     assert (view.outcome, view.requests) == (expected.outcome.value, expected.requests)
     assert view.reason in ([reason.value for reason in expected.reasons] or [""])
@@ -84,8 +84,8 @@ def test_each_scenario_is_found(observed: dict[str, StreamView], scenario: Scena
 
 
 @pytest.mark.slow
-def test_what_the_picture_needs(observed: dict[str, StreamView]) -> None:
-    """Each delta with its time and its kind; attempts; the gap and its kind; tokens, whoever owns the chat span."""
+def test_the_telemetry_has_all_that_the_report_shows(observed: dict[str, StreamView]) -> None:
+    """Each delta has its time and kind. Attempts, gaps and tokens are known, also if the SDK owns the chat span."""
     kinds = {title: {mark.kind for mark in view.marks} for title, view in observed.items()}
     assert {"thinking", "text", "structure", "ping"} <= kinds["Thinking, then text"]
     assert "tool_use" in kinds["Tool call"]
@@ -100,17 +100,17 @@ def test_what_the_picture_needs(observed: dict[str, StreamView]) -> None:
 
 
 @pytest.mark.slow
-def test_what_a_policy_would_do_is_in_the_details(observed: dict[str, StreamView]) -> None:
+def test_dry_runs_are_in_the_details(observed: dict[str, StreamView]) -> None:
     view = observed["Overloaded in mid-answer"]
-    assert decisions.recovery(view) == ""
-    assert "a retry policy would continue the text after" in decisions.story(view)[-1]
+    assert decisions.policy_summary(view) == ""
+    assert "a retry policy would continue the text after" in decisions.policy_log(view)[-1]
     assert "a retry policy would continue the text after" in page([view], title="Observed")
     assert "retry policy" not in table(list(observed.values()), 300).titles
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scenario", RECOVERIES, ids=lambda scenario: scenario.name)
-def test_each_recovery_is_found(recovered: tuple[Mode, dict[str, StreamView]], scenario: Scenario) -> None:
+def test_each_recovery_has_its_verdict(recovered: tuple[Mode, dict[str, StreamView]], scenario: Scenario) -> None:
     mode, views = recovered
     view, wanted = views[scenario.title], expected(scenario, mode)
     assert (view.outcome, view.requests) == (wanted.outcome.value, wanted.requests)
@@ -123,7 +123,7 @@ def test_each_recovery_is_found(recovered: tuple[Mode, dict[str, StreamView]], s
 
 
 @pytest.mark.slow
-def test_what_the_picture_of_a_recovery_needs(recovered: tuple[Mode, dict[str, StreamView]]) -> None:
+def test_the_report_of_retried_and_continued_streams(recovered: tuple[Mode, dict[str, StreamView]]) -> None:
     mode, views = recovered
     early = views["Overloaded before the answer"]
     assert [attempt.status for attempt in early.attempts] == [200, 200]
@@ -131,11 +131,11 @@ def test_what_the_picture_of_a_recovery_needs(recovered: tuple[Mode, dict[str, S
     assert (early.tokens.input, early.tokens.output) == (412, 96)
     limited = views["429 with retry-after"]
     assert (limited.decisions[0].delay_source, limited.attempts[0].retry_after) == ("retry_after", 2.0)
-    assert views["The user goes away"].requests == 1  # it left during the back-off
+    assert views["The user goes away"].requests == 1  # it left during the backoff
     cut = views["Cut after 2 s of silence"]
     assert cut.longest_silence == pytest.approx(2.03, abs=0.3)
     assert [gap.kind for gap in cut.gaps if gap.labelled and gap.kind != "seam"] == ["silent"]
-    shown_as = plain(table(list(views.values()), 80))
+    shown_as = as_text(table(list(views.values()), 80))
     assert max(map(len, shown_as.splitlines())) <= 80
     assert "given up: tool" in shown_as
     drawn = page(list(views.values()), title="Recovered")
@@ -144,16 +144,16 @@ def test_what_the_picture_of_a_recovery_needs(recovered: tuple[Mode, dict[str, S
         assert {seam.result for view in views.values() for seam in view.seams} == {
             "anchor", "exact", "preamble", "mismatch", "restart",
         }  # fmt: skip
-        written = views["A remark before it goes on"].attributes[a.ATTEMPT_CHARACTERS.name]
+        written = views["A remark before the rest"].attributes[a.ATTEMPT_CHARACTERS.name]
         assert isinstance(written, tuple)
-        assert sum(written) == len(LONG_STORY)  # nothing twice, nothing missing
+        assert sum(written) == len(LONG_STORY)  # nothing is repeated or missing
         assert 'class="joint fits"' in drawn
         assert 'class="joint misfits"' in drawn
     else:
         assert not any(view.seams for view in views.values())
 
 
-def test_a_model_goes_on_as_it_is_asked_to() -> None:
+def test_the_responses_of_models_that_resume() -> None:
     broken = answer(SONNET).cut_after(38, Error())
     stem = text_of(broken).rstrip()
     assert STORY.startswith(stem)
@@ -164,7 +164,7 @@ def test_a_model_goes_on_as_it_is_asked_to() -> None:
 
 @pytest.mark.parametrize("mode", Mode)
 def test_scenarios_are_consistent(mode: Mode) -> None:
-    scenarios = shown(mode)
+    scenarios = scenarios_for(mode)
     names = [scenario.name for scenario in scenarios]
     assert len(set(names)) == len(names) >= 20
     assert len({scenario.title for scenario in scenarios}) == len(names)
@@ -172,8 +172,8 @@ def test_scenarios_are_consistent(mode: Mode) -> None:
 
 
 def test_the_environment_of_the_application() -> None:
-    given = {"PATH": "/bin", "OTEL_SDK_DISABLED": "true", "ANTHROPIC_API_KEY": "sk-real", "https_proxy": "http://p"}
-    found = environment(given, "http://127.0.0.1:1")
+    environ = {"PATH": "/bin", "OTEL_SDK_DISABLED": "true", "ANTHROPIC_API_KEY": "sk-real", "https_proxy": "http://p"}
+    found = environment(environ, "http://127.0.0.1:1")
     assert found["PATH"] == "/bin"
     assert found["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://127.0.0.1:1"
     assert found["ANTHROPIC_API_KEY"] == "not-a-key"
@@ -181,18 +181,18 @@ def test_the_environment_of_the_application() -> None:
     assert "https_proxy" not in found
     assert INSTRUMENTATION.items() <= found.items()
     assert "OTEL_CLAUDE_STREAM_MODE" not in found
-    assert environment(given, "http://x", Mode.RESUME)["OTEL_CLAUDE_STREAM_MODE"] == "resume"
+    assert environment(environ, "http://x", Mode.RESUME)["OTEL_CLAUDE_STREAM_MODE"] == "resume"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "message"),
     [
         ("print('no way'); raise SystemExit(3)", "ended with exit code 3"),
-        ("print('no way')", f"only 0 of {len(SCENARIOS)} streams were seen"),
+        ("print('no way')", f"only 0 of {len(SCENARIOS)} streams were recorded"),
     ],
 )
-def test_an_application_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, said: str) -> None:
+def test_an_application_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, message: str) -> None:
     worker = tmp_path / "worker.py"
     worker.write_text(code)
     monkeypatch.setattr(demo, "WORKER", worker)
@@ -200,7 +200,7 @@ def test_an_application_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with ExitStack() as stack:
         _, exit_code = observe(PlainView(out), Options(None, open=False, otlp=None, show_app=False), stack)
     assert exit_code == 1
-    assert said in out.getvalue()
+    assert message in out.getvalue()
     assert "no way" in out.getvalue()
 
 
@@ -221,8 +221,8 @@ def test_as_a_command(tmp_path: Path) -> None:
     command = [*COMMAND, "--report", str(report), "--otlp", "http://127.0.0.1:9"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("could not forward to http://127.0.0.1:9") == 1
-    assert f"The picture: {report}" in done.stdout
+    assert done.stdout.count("cannot forward to http://127.0.0.1:9") == 1
+    assert f"Report: {report}" in done.stdout
     assert f"{len(SCENARIOS)} streams over" in report.read_text(encoding="utf-8")
     assert list(tmp_path.iterdir()) == [report]
 
@@ -242,26 +242,14 @@ def test_a_signal_leaves_no_process_behind(tmp_path: Path, number: signal.Signal
     try:
         wait_until(lambda: descendants(process.pid))
         time.sleep(delay)
-        below = descendants(process.pid)
-        assert below
+        children = descendants(process.pid)
+        assert children
         process.send_signal(number)
-        said, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=20)
     finally:
         process.kill()
         process.communicate()
-    assert process.returncode == code, said
-    assert "Traceback" not in said.rpartition("otel-claude-stream:")[0]
-    wait_until(lambda: not any(map(runs, below)))
+    assert process.returncode == code, output
+    assert "Traceback" not in output.rpartition("otel-claude-stream:")[0]
+    wait_until(lambda: not any(map(is_running, children)))
     assert list(tmp_path.iterdir()) == []
-
-
-def descendants(pid: int) -> list[int]:
-    """Processes below ``pid``."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(FileNotFoundError, ProcessLookupError):
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-    found = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return sorted(found - {pid})

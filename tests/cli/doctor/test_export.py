@@ -1,4 +1,4 @@
-"""The doctor's look at exporters and endpoints."""
+"""The checks of exporters and their endpoints."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from tests.cli.doctor.test_command import HTTP, bad, levels
+from tests.support.doctor_findings import HTTP, levels, problems
 
-from otel_claude_stream.cli.doctor import export as doctor_export
-from otel_claude_stream.cli.doctor.export import exporters, target_of
-from otel_claude_stream.cli.doctor.file import declared_exporters
+from otel_claude_stream.cli.doctor import export
+from otel_claude_stream.cli.doctor.export import exporters
 from otel_claude_stream.cli.doctor.findings import Level
+from otel_claude_stream.cli.doctor.targets import declared_exporters, target_of
 
 
 class _Answers(BaseHTTPRequestHandler):
@@ -28,7 +28,7 @@ class _Answers(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def answering() -> Iterator[str]:
-    """A server that answers with the status that its path names."""
+    """Run a server that answers with the status in its path; yield its URL."""
     server = HTTPServer(("127.0.0.1", 0), _Answers)
     thread = Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
@@ -38,24 +38,24 @@ def answering() -> Iterator[str]:
     thread.join()
 
 
-def test_of_a_user_who_has_set_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor_export, "importable", lambda module: not module.endswith("grpc"))
+def test_a_user_without_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "importable", lambda module: not module.endswith("grpc"))
     found = exporters({}, offline=True)
-    (one,) = bad(found)
+    (one,) = problems(found)
     assert one.level is Level.WARNING
-    assert "OTEL_EXPORTER_OTLP_PROTOCOL is not set: opentelemetry-instrument takes grpc" in one.text
-    assert "traces, metrics, logs: grpc to http://localhost:4317, not asked" in levels(found)
+    assert "OTEL_EXPORTER_OTLP_PROTOCOL is not set, so opentelemetry-instrument uses grpc" in one.text
+    assert "traces, metrics, logs: grpc to http://localhost:4317, not checked" in levels(found)
 
 
 @pytest.mark.parametrize("chosen", [{}, {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}])
-def test_an_exporter_that_is_not_there(monkeypatch: pytest.MonkeyPatch, chosen: dict[str, str]) -> None:
-    monkeypatch.setattr(doctor_export, "importable", lambda module: not module.endswith("grpc"))
-    (found,) = bad(exporters({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a", **chosen}, offline=True))
+def test_an_exporter_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, chosen: dict[str, str]) -> None:
+    monkeypatch.setattr(export, "importable", lambda module: not module.endswith("grpc"))
+    (found,) = problems(exporters({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a", **chosen}, offline=True))
     assert found.level is Level.ERROR
     assert "opentelemetry-exporter-otlp-proto-grpc" in found.hint
 
 
-def test_a_target_of_its_own_for_one_signal() -> None:
+def test_a_separate_target_for_one_signal() -> None:
     environ = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:4318/base/",
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://b/in",
@@ -71,32 +71,32 @@ def test_a_target_of_its_own_for_one_signal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "why", "hint"),
+    ("status", "fault", "hint"),
     [
         (401, "it answers 401 Unauthorized", "OTEL_EXPORTER_OTLP_HEADERS"),
         (404, "it answers 404 Not Found", "without /v1/traces"),
-        (500, "it answers 500 Internal Server Error", "see its log"),
+        (500, "it answers 500 Internal Server Error", "see the collector's log"),
     ],
 )
-def test_endpoints_that_answer_otherwise(answering: str, status: int, why: str, hint: str) -> None:
+def test_endpoints_that_answer_with_an_error(answering: str, status: int, fault: str, hint: str) -> None:
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"{answering}/{status}", **HTTP}
-    (found,) = bad(exporters(environ))
+    (found,) = problems(exporters(environ))
     assert found.level is Level.ERROR
-    assert found.text == f"traces, metrics, logs: http/protobuf to {answering}/{status}: {why}"
+    assert found.text == f"traces, metrics, logs: http/protobuf to {answering}/{status}: {fault}"
     assert hint in found.hint
 
 
 def test_an_endpoint_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor_export, "SECONDS", 0.1)
+    monkeypatch.setattr(export, "SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        (found,) = bad(
+        (found,) = problems(
             exporters({"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}", **HTTP})
         )
     assert "timed out" in found.text
 
 
 def test_grpc(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor_export, "importable", lambda module: True)
+    monkeypatch.setattr(export, "importable", lambda module: True)
     environ = {
         "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
         "OTEL_LOGS_EXPORTER": "none",
@@ -110,27 +110,27 @@ def test_grpc(monkeypatch: pytest.MonkeyPatch) -> None:
         "metrics: console": Level.OK,
         "logs: none": Level.OK,
     }
-    (found_bad,) = bad(exporters({**environ, "OTEL_EXPORTER_OTLP_ENDPOINT": where}))
+    (found_bad,) = problems(exporters({**environ, "OTEL_EXPORTER_OTLP_ENDPOINT": where}))
     assert "Connection refused" in found_bad.text
 
 
 @pytest.mark.parametrize(
-    ("environ", "level", "said"),
+    ("environ", "level", "message"),
     [
-        ({"OTEL_CONFIG_FILE": "otel.yaml"}, Level.NOTE, "configured by the file otel.yaml"),
+        ({"OTEL_CONFIG_FILE": "otel.yaml"}, Level.NOTE, "the file otel.yaml configures OpenTelemetry"),
         ({"OTEL_TRACES_EXPORTER": "none"}, Level.WARNING, "traces: none"),
         ({"OTEL_TRACES_SAMPLER": "always_off", **HTTP}, Level.WARNING, "no span is recorded"),
-        ({"OTEL_TRACES_SAMPLER": "traceidratio", **HTTP}, Level.NOTE, "a part of the streams"),
-        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, Level.ERROR, "http/json is not known"),
+        ({"OTEL_TRACES_SAMPLER": "traceidratio", **HTTP}, Level.NOTE, "only a part of the streams"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, Level.ERROR, "http/json is not a protocol"),
     ],
 )
-def test_what_else_is_said(environ: dict[str, str], level: Level, said: str) -> None:
-    assert level in [one.level for one in exporters(environ, offline=True).findings if said in one.text]
+def test_other_findings(environ: dict[str, str], level: Level, message: str) -> None:
+    assert level in [one.level for one in exporters(environ, offline=True).findings if message in one.text]
 
 
-def test_no_url() -> None:
-    (found,) = bad(exporters({"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318", **HTTP}))
-    assert "that is no URL" in found.text
+def test_an_endpoint_that_is_not_a_url() -> None:
+    (found,) = problems(exporters({"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318", **HTTP}))
+    assert "not a URL" in found.text
 
 
 CONFIGURED = """\
@@ -146,7 +146,7 @@ meter_provider:
 
 
 def configured(tmp_path: Path, text: str) -> dict[str, str]:
-    """The environment of a process with this configuration file."""
+    """Return the environment of a process with this configuration file."""
     pytest.importorskip("opentelemetry.configuration", reason="this SDK reads no configuration files")
     path = tmp_path / "otel.yaml"
     path.write_text(text, encoding="utf-8")
@@ -154,12 +154,14 @@ def configured(tmp_path: Path, text: str) -> dict[str, str]:
 
 
 def test_the_exporters_of_a_configuration_file(tmp_path: Path, answering: str) -> None:
-    """Those that it names, where they send, and whether anybody answers there."""
+    """The exporters of the file are reported, with the answers of their endpoints."""
     found = exporters(configured(tmp_path, CONFIGURED % answering))
-    said = levels(found)
-    assert said["traces: console"] is Level.OK
-    assert said[f"traces: http/protobuf to {answering}/503: it answers 503 Service Unavailable"] is Level.ERROR
-    assert any(text.startswith("metrics: grpc to http://localhost:4317, OpenTelemetry's default") for text in said)
+    texts = levels(found)
+    assert texts["traces: console"] is Level.OK
+    assert texts[f"traces: http/protobuf to {answering}/503: it answers 503 Service Unavailable"] is Level.ERROR
+    assert any(
+        text.startswith("metrics: grpc to http://localhost:4317, OpenTelemetry's default endpoint") for text in texts
+    )
 
 
 def test_a_target_of_a_configuration_file(tmp_path: Path) -> None:
@@ -175,16 +177,16 @@ def test_a_target_of_a_configuration_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "level", "said"),
+    ("text", "level", "message"),
     [
         ("nonsense: [", Level.ERROR, "is not valid"),
-        ('file_format: "1.0"\ndisabled: true', Level.WARNING, "there is no telemetry"),
+        ('file_format: "1.0"\ndisabled: true', Level.WARNING, "no telemetry is recorded"),
         ('file_format: "1.0"\ntracer_provider: {processors: [{batch: {exporter: {console: {}}}}]}', Level.WARNING,
          "metrics: "),
     ],
     ids=["broken", "disabled", "no metrics"],
 )  # fmt: skip
-def test_a_configuration_file_that_gives_nothing(tmp_path: Path, text: str, level: Level, said: str) -> None:
-    (found,) = bad(exporters(configured(tmp_path, text), offline=True))
+def test_a_configuration_file_without_exporters(tmp_path: Path, text: str, level: Level, message: str) -> None:
+    (found,) = problems(exporters(configured(tmp_path, text), offline=True))
     assert found.level is level
-    assert said in found.text
+    assert message in found.text

@@ -1,4 +1,4 @@
-"""What the doctor says of a retry policy."""
+"""The checks of a retry policy."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from otel_claude_stream.cli.main import main
 PREFIX = "OTEL_CLAUDE_STREAM_"
 
 
-def said(section):
+def findings(section):
     return [(finding.level, finding.text) for finding in section.findings]
 
 
-def written(tmp_path, text):
+def policy_file(tmp_path, text):
     path = tmp_path / "policy.yaml"
     path.write_text(text)
     return str(path)
 
 
-def test_nothing_said():
-    assert said(policy({})) == [
-        (Level.OK, "nothing is said of it: streams are observed, nothing is retried"),
-        (Level.OK, "retries and resumes: off, by mode observe (default); what would be done is recorded as a dry run"),
-        (Level.OK, "watchdog: off, no clock is set"),
-        (Level.OK, "one call can cost 3 HTTP requests at worst: the SDK's own, with its default max_retries 2"),
+def test_no_policy():
+    assert findings(policy({})) == [
+        (Level.OK, "no policy is configured: streams are observed, and nothing is retried"),
+        (Level.OK, "retries and resumes: off, by mode observe (default); decisions are recorded as a dry run"),
+        (Level.OK, "watchdog: off, no limit is set"),
+        (Level.OK, "one call makes at most 3 HTTP requests with the SDK's default max_retries 2"),
     ]
 
 
-def test_a_policy_with_who_said_what_what_is_on_and_what_it_costs(tmp_path):
-    path = written(
+def test_values_with_their_sources_effects_and_the_worst_case(tmp_path):
+    path = policy_file(
         tmp_path,
         "version: 1\npreset: unattended\nlimits: {max_requests: 20}\n"
         "rules:\n  - reasons: [silent]\n    max_attempts: 2\n"
@@ -48,7 +48,7 @@ def test_a_policy_with_who_said_what_what_is_on_and_what_it_costs(tmp_path):
         "resume.min_partial_chars 64, resume.min_overlap 8, resume.on_seam_mismatch fail, "
         "commit.thinking_is_output true"
     )
-    assert said(found) == [
+    assert findings(found) == [
         (Level.OK, text)
         for text in (
             "mode = resume (preset unattended)",
@@ -63,69 +63,69 @@ def test_a_policy_with_who_said_what_what_is_on_and_what_it_costs(tmp_path):
             "watchdog.silence = 6m (preset unattended)",
             "watchdog.no_progress = 15m (preset unattended)",
             "raise_on_truncation = true (preset unattended)",
-            f"rules[0] is for silent ({path}:5)",
-            f"models like claude-haiku-* differ in mode, limits.max_attempts, limits.max_resumes ({path}:8)",
+            f"rules[0] applies to silent ({path}:5)",
+            f"models that match claude-haiku-* differ in mode, limits.max_attempts, limits.max_resumes ({path}:8)",
             f"defaults: {defaults}",
             "retries before the first content: on, by mode resume (preset unattended)",
-            "resumes of a text that broke: on, by mode resume (preset unattended)",
+            "resumes of a broken text: on, by mode resume (preset unattended)",
             (
                 "retries before the response headers: by the policy, by sdk_retries replace "
                 f"({PREFIX}SDK_RETRIES); retry-after at most 15m"
             ),
             "watchdog.silence: on, by 6m (preset unattended)",
             "watchdog.no_progress: on, by 15m (preset unattended)",
-            "an error for a body that ends early: on, by raise_on_truncation (preset unattended)",
+            "an exception for a truncated body: on, by raise_on_truncation (preset unattended)",
             (
-                "one call can cost 5 HTTP requests at worst: 5 attempts, as the SDK's own retries are off; each "
-                "attempt that was answered is billed"
+                "one call makes at most 5 HTTP requests: 5 attempts, since the SDK's retries are off. "
+                "Each attempt with a response is billed."
             ),
             (
-                "one call of models like claude-haiku-* can cost 2 HTTP requests at worst: 2 attempts, as the "
-                "SDK's own retries are off; each attempt that was answered is billed"
+                "one call of a model that matches claude-haiku-* makes at most 2 HTTP requests: 2 attempts, since the "
+                "SDK's retries are off. Each attempt with a response is billed."
             ),
         )
     ]
 
 
-def test_all_that_is_wrong_and_then_that_it_is_not_used(tmp_path):
-    path = written(tmp_path, "mood: x\nmode: retri\nwatchdog: {silence: 5}\n")
+def test_all_problems_and_that_the_policy_is_not_used(tmp_path):
+    path = policy_file(tmp_path, "mood: x\nmode: retri\nwatchdog: {silence: 5}\n")
     found = policy({}, path)
-    assert [(level, text.partition(": ")[0]) for level, text in said(found)] == [
+    assert [(level, text.partition(": ")[0]) for level, text in findings(found)] == [
         (Level.ERROR, f"{path}:1"),
         (Level.ERROR, f"{path}:2"),
         (Level.ERROR, f"{path}:3"),
         (Level.WARNING, path),
-        (Level.NOTE, "so it is not used"),
+        (Level.NOTE, "the policy is not used"),
     ]
 
 
-def test_doubts_do_not_keep_the_policy_from_being_shown():
-    found = said(policy({f"{PREFIX}MODE": "retry", f"{PREFIX}WATCHDOG__SILENCE": "10s"}))
+def test_a_policy_with_warnings_is_shown():
+    found = findings(policy({f"{PREFIX}MODE": "retry", f"{PREFIX}WATCHDOG__SILENCE": "10s"}))
     assert found[0][0] is Level.WARNING
     assert found[0][1].startswith(f"environment: {PREFIX}WATCHDOG__SILENCE='10s': shorter than the interval of pings")
     assert (Level.OK, f"mode = retry ({PREFIX}MODE)") in found
-    assert (Level.OK, f"resumes of a text that broke: off, by mode retry ({PREFIX}MODE)") in found
+    assert (Level.OK, f"resumes of a broken text: off, by mode retry ({PREFIX}MODE)") in found
 
 
 def test_resumes_that_a_limit_switches_off():
-    found = said(policy({f"{PREFIX}MODE": "resume", f"{PREFIX}LIMITS__MAX_RESUMES": "0"}))
+    found = findings(policy({f"{PREFIX}MODE": "resume", f"{PREFIX}LIMITS__MAX_RESUMES": "0"}))
     assert (
         Level.OK,
-        f"resumes of a text that broke: off, by limits.max_resumes 0 ({PREFIX}LIMITS__MAX_RESUMES)",
+        f"resumes of a broken text: off, by limits.max_resumes 0 ({PREFIX}LIMITS__MAX_RESUMES)",
     ) in found
 
 
 def test_models_that_do_more_than_the_others(tmp_path):
-    path = written(tmp_path, 'version: 1\nwatchdog: {silence: 1m}\nmodels: {"claude-opus-*": {mode: retry}}')
-    found = said(policy({}, path))
+    path = policy_file(tmp_path, 'version: 1\nwatchdog: {silence: 1m}\nmodels: {"claude-opus-*": {mode: retry}}')
+    found = findings(policy({}, path))
     assert (Level.NOTE, "retries and resumes: off for most models, by mode observe (default)") in found
-    assert (Level.OK, f"watchdog.silence: on, by 1m ({path}:2), and only reports in mode observe") in found
+    assert (Level.OK, f"watchdog.silence: on, by 1m ({path}:2), but only recorded in mode observe") in found
     assert found[-1] == (
         Level.OK,
         (
-            "one call of models like claude-opus-* can cost 6 HTTP requests at worst: 3 attempts of 3 requests each, "
-            "as the SDK's max_retries is 2 by default, would be 9: limits.max_requests holds; each attempt that was "
-            "answered is billed"
+            "one call of a model that matches claude-opus-* makes at most 6 HTTP requests: 3 attempts of 3 requests "
+            "each, cut from 9 by limits.max_requests. The SDK's default max_retries is 2. Each attempt with a response "
+            "is billed."
         ),
     )
 
@@ -133,7 +133,7 @@ def test_models_that_do_more_than_the_others(tmp_path):
 @pytest.mark.parametrize(
     ("environ", "level", "text"),
     [
-        ({"KILL_SWITCH": "true"}, Level.WARNING, "the kill switch is on: everything above is off"),
+        ({"KILL_SWITCH": "true"}, Level.WARNING, "the kill switch is on, so all of the above is off"),
         (
             {"KILL_SWITCH": "maybe"},
             Level.ERROR,
@@ -145,23 +145,23 @@ def test_models_that_do_more_than_the_others(tmp_path):
     ],
 )
 def test_the_kill_switch(environ, level, text):
-    found = said(policy({f"{PREFIX}MODE": "retry"} | {PREFIX + name: value for name, value in environ.items()}))
+    found = findings(policy({f"{PREFIX}MODE": "retry"} | {PREFIX + name: value for name, value in environ.items()}))
     assert (level, text) in found
 
 
 def test_the_kill_switch_of_a_file_is_lifted_by_the_environment(tmp_path):
-    path = written(tmp_path, "version: 1\nmode: retry\nkill_switch: true\n")
-    warned = [text for level, text in said(policy({}, path)) if level is Level.WARNING]
+    path = policy_file(tmp_path, "version: 1\nmode: retry\nkill_switch: true\n")
+    warned = [text for level, text in findings(policy({}, path)) if level is Level.WARNING]
     assert [text.removeprefix(path) for text in warned] == [
         ":3: kill_switch='true': it holds back everything that mode retry would do",
-        "the kill switch is on: everything above is off",
+        "the kill switch is on, so all of the above is off",
     ]
     lifted = policy({f"{PREFIX}KILL_SWITCH": "false"}, path)
-    assert "the kill switch is on: everything above is off" not in [text for _, text in said(lifted)]
+    assert "the kill switch is on, so all of the above is off" not in [text for _, text in findings(lifted)]
 
 
-def test_what_the_declarative_file_says():
-    found = said(policy({}, declared={"mode": "retry"}))
+def test_a_policy_in_the_declarative_file():
+    found = findings(policy({}, declared={"mode": "retry"}))
     assert (Level.OK, "mode = retry (OTEL_CONFIG_FILE)") in found
 
 
@@ -193,13 +193,13 @@ def test_the_worst_case_of_a_call(*, mode, replace, sdk_retries, limits, most):
         ("version: 1\nmode: retri\n", 2, "error"),
     ],
 )
-def test_the_command_looks_at_a_policy_alone(text, code, level, tmp_path, capsys):
-    assert main(["doctor", "--policy", written(tmp_path, text), "--json"]) == code
+def test_the_command_checks_a_policy_alone(text, code, level, tmp_path, capsys):
+    assert main(["doctor", "--policy", policy_file(tmp_path, text), "--json"]) == code
     found = json.loads(capsys.readouterr().out)
     assert (found["level"], found["exit_code"]) == (level, code)
     assert [section["title"] for section in found["sections"]] == ["Retry policy"]
 
 
-def test_the_command_for_a_file_that_is_not_there(capsys):
+def test_the_command_for_a_file_that_does_not_exist(capsys):
     assert main(["doctor", "--policy", "/no/such/policy.yaml"]) == 2
     assert "  ✗ /no/such/policy.yaml: the file cannot be read: No such file or directory" in capsys.readouterr().out

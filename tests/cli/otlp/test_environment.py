@@ -8,12 +8,12 @@ URL = "http://127.0.0.1:1"
 APP = ["python", "app.py"]
 
 
-def made(*, detail: bool = False, **given: str) -> dict[str, str]:
-    return environment(given, URL, APP, detail=detail).variables
+def variables(*, detail: bool = False, **environ: str) -> dict[str, str]:
+    return environment(environ, URL, APP, detail=detail).variables
 
 
-def test_of_a_user_who_has_set_nothing() -> None:
-    assert made(PATH="/bin", ANTHROPIC_API_KEY="sk-real") == {
+def test_a_user_without_settings() -> None:
+    assert variables(PATH="/bin", ANTHROPIC_API_KEY="sk-real") == {
         "PATH": "/bin",
         "ANTHROPIC_API_KEY": "sk-real",
         "OTEL_SERVICE_NAME": "app",
@@ -29,8 +29,8 @@ def test_of_a_user_who_has_set_nothing() -> None:
     }
 
 
-def test_what_the_user_has_set_holds() -> None:
-    own = {
+def test_the_settings_of_the_user_apply() -> None:
+    settings = {
         "OTEL_SERVICE_NAME": "mine",
         "OTEL_BSP_SCHEDULE_DELAY": "5000",
         "OTEL_METRIC_EXPORT_INTERVAL": "60000",
@@ -39,20 +39,20 @@ def test_what_the_user_has_set_holds() -> None:
         "OTEL_RESOURCE_ATTRIBUTES": "a=b",
         "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta",
     }
-    found = made(detail=True, **own)
-    assert own.items() <= found.items()
+    found = variables(detail=True, **settings)
+    assert settings.items() <= found.items()
     assert "OTEL_CLAUDE_STREAM_EVENT_BUDGET" not in found
 
 
-def test_the_way_to_the_users_collector_is_ours_to_go() -> None:
-    theirs = {
+def test_the_users_endpoint_is_not_that_of_the_application() -> None:
+    environ = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:4318/v1/traces",
         "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
         "OTEL_EXPORTER_OTLP_HEADERS": "authorization=secret",
         "OTEL_EXPORTER_OTLP_COMPRESSION": "deflate",
     }
-    found = made(**theirs)
+    found = variables(**environ)
     assert {name: value for name, value in found.items() if "OTLP" in name} == {
         "OTEL_EXPORTER_OTLP_ENDPOINT": URL,
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
@@ -60,66 +60,73 @@ def test_the_way_to_the_users_collector_is_ours_to_go() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("exporters", "expected"),
     [("", "otlp"), ("none", "otlp"), ("console", "console,otlp"), ("otlp_proto_grpc, console", "console,otlp")],
 )
-def test_exporters(given: str, expected: str) -> None:
-    assert made(OTEL_TRACES_EXPORTER=given)["OTEL_TRACES_EXPORTER"] == expected
+def test_exporters(exporters: str, expected: str) -> None:
+    assert variables(OTEL_TRACES_EXPORTER=exporters)["OTEL_TRACES_EXPORTER"] == expected
 
 
-def test_logs_come_if_the_events_are_there() -> None:
-    assert made(OTEL_CLAUDE_STREAM_EVENTS="log")["OTEL_LOGS_EXPORTER"] == "otlp"
-    assert made(OTEL_LOGS_EXPORTER="console")["OTEL_LOGS_EXPORTER"] == "console,otlp"
+def test_logs_are_exported_if_events_are_logs() -> None:
+    assert variables(OTEL_CLAUDE_STREAM_EVENTS="log")["OTEL_LOGS_EXPORTER"] == "otlp"
+    assert variables(OTEL_LOGS_EXPORTER="console")["OTEL_LOGS_EXPORTER"] == "console,otlp"
 
 
-def test_a_picture_needs_each_delta() -> None:
-    assert DETAIL.items() <= made(detail=True).items()
-    assert not DETAIL.keys() & made().keys()
+def test_a_report_needs_each_delta() -> None:
+    assert DETAIL.items() <= variables(detail=True).items()
+    assert not DETAIL.keys() & variables().keys()
 
 
-def test_proxies_are_not_asked_for_us() -> None:
-    found = made(https_proxy="x", HTTP_PROXY="http://proxy", NO_PROXY="intern,localhost")
+def test_the_receiver_is_exempt_from_proxies() -> None:
+    found = variables(https_proxy="x", HTTP_PROXY="http://proxy", NO_PROXY="intern,localhost")
     assert (found["NO_PROXY"], found["no_proxy"]) == ("intern,localhost,127.0.0.1", "127.0.0.1,localhost")
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "left", "said"),
+    ("name", "value", "left", "notice"),
     [
-        ("OTEL_SDK_DISABLED", "true", None, "is set aside"),
+        ("OTEL_SDK_DISABLED", "true", None, "is ignored"),
         ("OTEL_SDK_DISABLED", "false", "false", ""),
-        ("OTEL_CLAUDE_STREAM_ENABLED", "no", None, "is set aside"),
-        ("OTEL_CONFIG_FILE", "otel.yaml", None, "is set aside"),
-        ("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "a, claude_stream", "a", "is set aside"),
-        ("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "*", "*", "nothing will be seen"),
-        ("OTEL_TRACES_SAMPLER", "traceidratio", "traceidratio", "not seen here either"),
+        ("OTEL_CLAUDE_STREAM_ENABLED", "no", None, "is ignored"),
+        ("OTEL_CONFIG_FILE", "otel.yaml", None, "is ignored"),
+        ("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "a, claude_stream", "a", "is ignored"),
+        ("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "*", "*", "no stream will be recorded"),
+        ("OTEL_TRACES_SAMPLER", "traceidratio", "traceidratio", "are not shown"),
         ("OTEL_TRACES_SAMPLER", "always_on", "always_on", ""),
     ],
 )
-def test_conflicts_are_told(name: str, value: str, left: str | None, said: str) -> None:
+def test_notices_about_conflicting_settings(name: str, value: str, left: str | None, notice: str) -> None:
     found = environment({name: value}, URL, APP, detail=False)
     assert found.variables.get(name) == left
-    assert said in "".join(found.notices)
-    assert bool(found.notices) == bool(said)
+    assert notice in "".join(found.notices)
+    assert bool(found.notices) == bool(notice)
 
 
 @pytest.mark.parametrize(
-    ("given", "environ", "target", "said"),
+    ("option", "environ", "target", "expected"),
     [
         (None, {}, None, ""),
         ("http://a:4318/", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://b:4318"}, "http://a:4318", ""),
         ("none", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://b:4318"}, None, ""),
         (None, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://b:4318"}, "http://b:4318", ""),
-        (None, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://b:4317"}, None, "which is for gRPC"),
+        (None, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://b:4317"}, None, "a gRPC endpoint"),
         (None, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://b:1", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, None, "gRPC"),
-        (None, {"OTEL_EXPORTER_OTLP_ENDPOINT": "b:4318"}, None, "not sent on"),
-        (None, {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://b"}, None, "only OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"),
+        (None, {"OTEL_EXPORTER_OTLP_ENDPOINT": "b:4318"}, None, "not forwarded"),
+        (
+            None,
+            {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://b"},
+            None,
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is for one signal only",
+        ),
     ],
 )
-def test_where_it_goes_as_well(given: str | None, environ: dict[str, str], target: str | None, said: str) -> None:
-    found, notice = forward_target(environ, given)
+def test_the_endpoint_to_forward_to(
+    option: str | None, environ: dict[str, str], target: str | None, expected: str
+) -> None:
+    found, notice = forward_target(environ, option)
     assert found == target
-    assert said in notice
-    assert bool(notice) == bool(said)
+    assert expected in notice
+    assert bool(notice) == bool(expected)
 
 
 @pytest.mark.parametrize(
@@ -134,5 +141,5 @@ def test_where_it_goes_as_well(given: str | None, environ: dict[str, str], targe
         ("./start.sh", "start"),
     ],
 )
-def test_names_of_services(command: str, name: str) -> None:
+def test_service_names(command: str, name: str) -> None:
     assert service_name(command.split()) == name

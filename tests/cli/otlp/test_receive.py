@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 from tests.support import cli_samples as samples
 
-from otel_claude_stream.cli.otlp import decode as otlp
-from otel_claude_stream.cli.otlp.forward import Forwarder, endpoint, headers_from
+from otel_claude_stream.cli.otlp import decode
+from otel_claude_stream.cli.otlp.forward import Forwarder, base_url, headers_from
 from otel_claude_stream.cli.otlp.receive import Message, Receiver
 from otel_claude_stream.cli.view.telemetry import Telemetry
 
@@ -35,33 +35,33 @@ def receiving(
     on_message: Callable[[Message], None] | None = None,
 ) -> Iterator[tuple[Receiver, list[Message], list[str]]]:
     messages: list[Message] = []
-    told: list[str] = []
-    with Receiver(on_message or messages.append, told.append) as receiver:
-        yield receiver, messages, told
+    errors: list[str] = []
+    with Receiver(on_message or messages.append, errors.append) as receiver:
+        yield receiver, messages, errors
 
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("encoding", ["protobuf", "json"])
-def test_traces(encoding: str, packed: bool) -> None:
+def test_traces_are_received(encoding: str, packed: bool) -> None:
     as_json = json.dumps(samples.traces(samples.healthy())).encode()
     plain = as_json if encoding == "json" else samples.traces_protobuf(samples.healthy())
     headers = dict(JSON if encoding == "json" else PROTOBUF)
     body = gzip.compress(plain) if packed else plain
     if packed:
         headers["Content-Encoding"] = "gzip"
-    with receiving() as (receiver, messages, told):
+    with receiving() as (receiver, messages, errors):
         status, kind, answer = post(receiver.url, "/v1/traces", body, headers)
     assert (status, kind) == (200, headers["Content-Type"].partition(";")[0])
     assert answer == (b"{}" if encoding == "json" else b"")
     (message,) = messages
     assert (message.raw, message.path, dict(message.headers)) == (body, "/v1/traces", headers)
-    assert [span.name for span in otlp.spans(message.document)] == ["chat claude-sonnet-5"]
-    assert told == []
+    assert [span.name for span in decode.spans(message.document)] == ["chat claude-sonnet-5"]
+    assert errors == []
 
 
 def test_every_signal_reaches_the_telemetry() -> None:
     telemetry = Telemetry()
-    with receiving(telemetry.add) as (receiver, _, _):
+    with receiving(telemetry.add_message) as (receiver, _, _):
         assert telemetry.snapshot().open is None
         assert post(receiver.url, "/v1/traces", samples.traces_protobuf(samples.healthy()), PROTOBUF)[0] == 200
         assert post(receiver.url, "/v1/metrics", samples.active(2), PROTOBUF)[0] == 200
@@ -86,29 +86,33 @@ def test_every_signal_reaches_the_telemetry() -> None:
         ("/v1/traces", b"", {**PROTOBUF, "Content-Length": "many"}, 411),
         ("/v1/traces", b"", {**PROTOBUF, "Content-Length": "99999999999"}, 413),
     ],
-)
-def test_refused(path: str, body: bytes, headers: dict[str, str], status: int) -> None:
-    with receiving() as (receiver, messages, told):
+    ids=[
+        "no protobuf", "no JSON", "no gzip", "gzip cut short", "too large when decompressed", "unknown encoding",
+        "unknown content type", "unknown path", "invalid length", "too large",
+    ],
+)  # fmt: skip
+def test_requests_that_are_refused(path: str, body: bytes, headers: dict[str, str], status: int) -> None:
+    with receiving() as (receiver, messages, errors):
         found, kind, answer = post(receiver.url, path, body, headers)
-        assert post(receiver.url, "/v1/traces", b"", PROTOBUF)[0] == 200  # and it goes on
+        assert post(receiver.url, "/v1/traces", b"", PROTOBUF)[0] == 200  # the receiver continues
     assert found == status
     assert answer
     assert kind in {"application/json", "application/x-protobuf"}
     assert len(messages) == 1
-    assert len(told) == 1
+    assert len(errors) == 1
 
 
-def test_a_failure_of_the_taker_is_told() -> None:
+def test_an_exception_of_the_handler_is_reported() -> None:
     def fail(message: Message) -> None:
         raise RuntimeError("no")
 
-    with receiving(fail) as (receiver, _, told):
+    with receiving(fail) as (receiver, _, errors):
         assert post(receiver.url, "/v1/traces", b"", PROTOBUF)[0] == 500
-    assert told == ["receiving /v1/traces failed: RuntimeError('no')"]
+    assert errors == ["receiving /v1/traces failed: RuntimeError('no')"]
 
 
 class TestForwarding:
-    def test_byte_for_byte(self) -> None:
+    def test_requests_are_forwarded_byte_for_byte(self) -> None:
         body = gzip.compress(samples.traces_protobuf(samples.healthy()))
         headers = {**PROTOBUF, "Content-Encoding": "gzip"}
         warnings: list[str] = []
@@ -121,7 +125,7 @@ class TestForwarding:
         assert (messages[0].raw, dict(messages[0].headers)) == (body, headers)
         assert warnings == []
 
-    def test_nobody_there_is_one_warning(self) -> None:
+    def test_a_missing_collector_causes_one_warning(self) -> None:
         warnings: list[str] = []
         with receiving() as (gone, *_):
             url = gone.url
@@ -133,7 +137,7 @@ class TestForwarding:
         assert "refused" in warning
         assert not [thread for thread in threading.enumerate() if thread.name == "otlp-forwarder"]
 
-    def test_a_collector_that_refuses_is_one_warning(self) -> None:
+    def test_a_collector_that_refuses_causes_one_warning(self) -> None:
         warnings: list[str] = []
 
         def fail(message: Message) -> None:
@@ -146,9 +150,11 @@ class TestForwarding:
         ):
             for _ in range(2):
                 assert post(near.url, "/v1/traces", b"", PROTOBUF)[0] == 200
-        assert warnings == [
-            f"could not forward to {far.url}: it answered 500 Internal Server Error. The rest goes on without it."
-        ]
+        (warning,) = warnings
+        assert warning == (
+            f"cannot forward to {far.url}: it answered 500 Internal Server Error. "
+            "Some telemetry will be missing there, nothing else."
+        )
 
     @pytest.mark.parametrize(
         ("text", "base"),
@@ -158,15 +164,15 @@ class TestForwarding:
             ("https://otlp.example.com/otlp/v1/traces", "https://otlp.example.com/otlp"),
         ],
     )
-    def test_endpoints(self, text: str, base: str) -> None:
-        assert endpoint(text) == base
+    def test_base_urls_of_endpoints(self, text: str, base: str) -> None:
+        assert base_url(text) == base
 
     @pytest.mark.parametrize(
         "text", ["", "localhost:4318", "ftp://x", "http://", "http://x:port", "file:///etc/passwd"]
     )
-    def test_no_endpoints(self, text: str) -> None:
+    def test_texts_that_are_not_endpoints(self, text: str) -> None:
         with pytest.raises(ValueError, match=r"."):
-            endpoint(text)
+            base_url(text)
 
     def test_headers_of_the_environment(self) -> None:
         assert headers_from({"OTEL_EXPORTER_OTLP_HEADERS": "a=b, c=d%20e,bad"}) == {"a": "b", "c": "d e"}

@@ -9,11 +9,11 @@ from tests.support.cli_samples import CUT, delta, healthy, span
 
 from otel_claude_stream.cli.errors import CommandError
 from otel_claude_stream.cli.main import main
-from otel_claude_stream.cli.otlp import record as recording
+from otel_claude_stream.cli.otlp import record
 from otel_claude_stream.cli.otlp.decode import JSON, BadTelemetry
 from otel_claude_stream.cli.otlp.decode import read as read_request
 from otel_claude_stream.cli.otlp.receive import Message
-from otel_claude_stream.cli.otlp.record import Recorder, Unread, read
+from otel_claude_stream.cli.otlp.record import Recorder, UnreadableLine, read
 
 GOOD = samples.traces(healthy())
 BAD = samples.traces(span(CUT, [delta(0.1)], start=3.0, span_id="1" * 16))
@@ -25,20 +25,20 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "120")
 
 
-def kept(name: str, *documents: object, end: str = "\n") -> Path:
+def recording_file(name: str, *documents: object, end: str = "\n") -> Path:
     path = Path(name)
     path.write_text("\n".join(json.dumps(document) for document in documents) + end)
     return path
 
 
-def test_the_picture_and_the_table(capsys: pytest.CaptureFixture[str]) -> None:
-    kept("a.jsonl", GOOD, {"resourceLogs": []})
-    kept("b.jsonl", BAD, GOOD)
+def test_a_report_and_a_table_from_several_recordings(capsys: pytest.CaptureFixture[str]) -> None:
+    recording_file("a.jsonl", GOOD, {"resourceLogs": []})
+    recording_file("b.jsonl", BAD, GOOD)
     assert main(["report", "a.jsonl", "b.jsonl", "--output", "out.html"]) == 0
-    shown, said = capsys.readouterr()
-    assert said == ""
+    shown, errors = capsys.readouterr()
+    assert errors == ""
     assert "2 streams: 1 completed, 1 failed. HTTP requests: 2." in shown
-    assert shown.splitlines()[-1] == "The picture: out.html"
+    assert shown.splitlines()[-1] == "Report: out.html"
     text = Path("out.html").read_text(encoding="utf-8")
     assert "Claude streams: a.jsonl, b.jsonl" in text
     assert text.count('<th scope="row"') == 2
@@ -52,51 +52,51 @@ def test_a_document_over_many_lines(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_file_that_is_still_being_written(capsys: pytest.CaptureFixture[str]) -> None:
-    kept("a.jsonl", GOOD, end='\n\n{"resourceSpans": [{"scop')
+    recording_file("a.jsonl", GOOD, end='\n\n{"resourceSpans": [{"scop')
     assert main(["report", "a.jsonl"]) == 0
-    assert capsys.readouterr().err.startswith("warning: a.jsonl: 1 line left out; line 3: it is no JSON: ")
+    assert capsys.readouterr().err.startswith("warning: a.jsonl: 1 line left out; line 3: it is not JSON: ")
 
 
 def test_without_a_stream(capsys: pytest.CaptureFixture[str]) -> None:
-    kept("a.jsonl", samples.traces(healthy(), scope="somebody.else"))
+    recording_file("a.jsonl", samples.traces(healthy(), scope="another.library"))
     assert main(["report", "a.jsonl"]) == 0
-    assert "There is no stream of the Anthropic SDK in it." in capsys.readouterr().out
+    assert "The recordings contain no stream of the Anthropic SDK." in capsys.readouterr().out
     assert "No stream was seen" in Path("claude-streams.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
-    ("content", "why"),
+    ("content", "reason"),
     [
         ("", ""),
-        ("hello\n", "line 1: it is no JSON"),
-        ("[1]\n", "line 1: it is no JSON object"),
+        ("hello\n", "line 1: it is not JSON"),
+        ("[1]\n", "line 1: it is not a JSON object"),
         ('{"a": 1}\n', "line 1: it has none of resourceSpans, resourceMetrics, resourceLogs"),
         ('{"resourceSpans": 7}\n', "line 1: not an OTLP traces request in JSON"),
         ('{"resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": "xyz"}]}]}]}\n', "an id is not in hex"),
-        ("[" * 100_000 + "\n", "line 1: it is no JSON"),
-        ("\xff\xfe", "it is no JSON"),
+        ("[" * 100_000 + "\n", "line 1: it is not JSON"),
+        ("\xff\xfe", "it is not JSON"),
     ],
 )
-def test_files_that_are_something_else(content: str, why: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_that_are_not_recordings(content: str, reason: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("a.jsonl").write_bytes(content.encode("latin-1"))
-    assert main(["report", "a.jsonl"]) == (1 if why else 0)
-    assert why in capsys.readouterr().err
+    assert main(["report", "a.jsonl"]) == (1 if reason else 0)
+    assert reason in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["none.jsonl"], 1, "cannot read none.jsonl: No such file"),
         (["."], 1, "cannot read .: Is a directory"),
-        (["a.jsonl", "-o", "a.jsonl"], 1, "would replace the recording itself"),
-        (["a.jsonl", "-o", "no/out.html"], 2, "there is no folder no"),
+        (["a.jsonl", "-o", "a.jsonl"], 1, "would replace a recording"),
+        (["a.jsonl", "-o", "no/out.html"], 2, "the folder no does not exist"),
         ([], 2, "FILE"),
     ],
 )
-def test_wrong_usage(arguments: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    kept("a.jsonl", GOOD)
+def test_wrong_usage(arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    recording_file("a.jsonl", GOOD)
     assert main(["report", *arguments]) == code
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert json.loads(Path("a.jsonl").read_text()) == GOOD
 
 
@@ -104,34 +104,36 @@ def message(document: dict[str, object]) -> Message:
     return Message("traces", "/v1/traces", {}, b"", document)
 
 
-def test_what_is_written_can_be_read() -> None:
+def test_a_recording_can_be_read_back() -> None:
     warnings: list[str] = []
     document = read_request("traces", json.dumps(GOOD).encode(), JSON)
     with Recorder(Path("a.jsonl"), warnings.append) as recorder:
         recorder.write(message(document))
         recorder.write(message({"resourceSpans": [{"resource": {}, "note": "Grüße\u2028\n"}]}))
-        assert Path("a.jsonl").read_bytes().count(b"\n") == 2, "each line is there at once"
+        assert Path("a.jsonl").read_bytes().count(b"\n") == 2, "each line is written at once"
     first, second = read(Path("a.jsonl"))
     assert first == ("traces", document)
-    assert not isinstance(second, Unread)
+    assert not isinstance(second, UnreadableLine)
     assert warnings == []
 
 
-def test_a_disk_that_is_full() -> None:
+def test_a_full_disk_ends_the_recording() -> None:
     warnings: list[str] = []
     with Recorder(Path("/dev/full"), warnings.append) as recorder:
         recorder.write(message(GOOD))
         recorder.write(message(GOOD))
-    assert warnings == ["cannot write /dev/full: No space left on device. The rest goes on without it."]
+    assert warnings == [
+        "cannot write /dev/full: No space left on device. The recording ends here; everything else continues."
+    ]
 
 
-def test_lines_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recording, "MAX_LINE", 100)
-    path = kept("a.jsonl", {"resourceSpans": [], "x": "y" * 250}, {"resourceSpans": []})
-    assert [isinstance(found, Unread) for found in read(path)] == [True, True, True, False]
+def test_lines_that_are_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, "MAX_LINE", 100)
+    path = recording_file("a.jsonl", {"resourceSpans": [], "x": "y" * 250}, {"resourceSpans": []})
+    assert [isinstance(found, UnreadableLine) for found in read(path)] == [True, True, True, False]
 
 
-def test_a_folder_that_is_not_there() -> None:
+def test_a_folder_that_does_not_exist() -> None:
     with pytest.raises(CommandError, match="cannot write"), Recorder(Path("no/a.jsonl"), pytest.fail):
         pass
     with pytest.raises(BadTelemetry):

@@ -7,46 +7,46 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.cli.test_process import runs, wait_until
+from tests.support.process_table import is_running, wait_until
 
-from otel_claude_stream.cli.run import application as run_app
+from otel_claude_stream.cli.run import application
 from otel_claude_stream.cli.run.application import Application, CannotRun, Signals, check_command
 
 STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); open({!r}, 'w').close(); time.sleep(60)"
 
 
-# Signals are raised in this very thread: others of the test run, started before, would take those of the process.
+# Signals are raised in this thread, since other threads of the test run would receive those of the process.
 
 
 @pytest.mark.parametrize("exact", [True, False])
-def test_signals_to_send_on(exact: bool) -> None:
+def test_signals_are_forwarded(exact: bool) -> None:
     before = signal.getsignal(signal.SIGUSR1), signal.pthread_sigmask(signal.SIG_BLOCK, [])
     with Signals(exact=exact) as signals:
         assert signals.wait(0.01) is None
         signal.raise_signal(signal.SIGUSR1)
         assert signals.wait(1.0) == signal.SIGUSR1
-        signal.raise_signal(signal.SIGUSR1)  # meant for an application that has ended
+        signal.raise_signal(signal.SIGUSR1)  # pending when the application has ended
     assert (signal.getsignal(signal.SIGUSR1), signal.pthread_sigmask(signal.SIG_BLOCK, [])) == before
 
 
-def test_ctrl_c_where_senders_are_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_app, "_in_foreground", lambda: True)
+def test_ctrl_c_is_not_forwarded_in_the_foreground(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(application, "_in_foreground", lambda: True)
     with Signals(exact=False) as signals:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGTERM)
         assert signals.wait(1.0) == signal.SIGTERM
 
 
-def test_ctrl_z_tells_the_view_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    with Signals(exact=True, on_stop=lambda: told.append("view")) as signals:
+def test_ctrl_z_pauses_the_view_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    with Signals(exact=True, on_stop=lambda: calls.append("view")) as signals:
         signal.raise_signal(signal.SIGTSTP)
-        monkeypatch.setattr(os, "kill", lambda pid, number: told.append(signal.Signals(number).name))
+        monkeypatch.setattr(os, "kill", lambda pid, number: calls.append(signal.Signals(number).name))
         assert signals.wait(1.0) is None
-    assert told == ["view", "SIGSTOP"]
+    assert calls == ["view", "SIGSTOP"]
 
 
-def test_threads_within_leave_signals_alone() -> None:
+def test_threads_within_do_not_receive_signals() -> None:
     masks: list[set[int]] = []
     with Signals(exact=True):
         thread = threading.Thread(target=lambda: masks.append(set(signal.pthread_sigmask(signal.SIG_BLOCK, []))))
@@ -56,16 +56,16 @@ def test_threads_within_leave_signals_alone() -> None:
 
 
 @pytest.mark.slow
-def test_leaving_by_an_exception_ends_it(tmp_path: Path) -> None:
-    there = tmp_path / "there"
-    app = Application([sys.executable, "-c", STUBBORN.format(str(there))], os.environ, set())
-    with pytest.raises(KeyError), app:  # noqa: PT012 - it must run before it can be left
-        wait_until(there.exists)
+def test_an_exception_ends_the_application(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    app = Application([sys.executable, "-c", STUBBORN.format(str(started))], os.environ, set())
+    with pytest.raises(KeyError), app:  # noqa: PT012 - it must have started
+        wait_until(started.exists)
         raise KeyError
-    wait_until(lambda: not runs(app.pid))
+    wait_until(lambda: not is_running(app.pid))
 
 
-def test_it_gets_the_mask_and_the_signals_that_python_ignores() -> None:
+def test_the_application_has_the_mask_and_default_handlers() -> None:
     code = (
         "import signal, sys; left = signal.pthread_sigmask(signal.SIG_BLOCK, []);"
         "sys.exit(bool(left) or open('/proc/self/status').read().count('SigIgn:\\t0000000001000000'))"
@@ -75,15 +75,17 @@ def test_it_gets_the_mask_and_the_signals_that_python_ignores() -> None:
     assert app.poll() == 0
 
 
-def test_what_is_not_there() -> None:
+def test_a_command_that_does_not_exist() -> None:
     check_command([sys.executable])
     with pytest.raises(CannotRun, match="command not found") as raised:
         check_command(["python"], path="/nowhere")
     assert raised.value.code == 127
 
 
-def test_what_starts_it_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_app, "instrumented", lambda command: ["/no/such/opentelemetry-instrument", *command])
+def test_a_launcher_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        application, "auto_instrumented", lambda command: ["/no/such/opentelemetry-instrument", *command]
+    )
     with pytest.raises(CannotRun, match="cannot run /no/such") as raised, Application(["x"], {}, set()):
         pass
     assert raised.value.code == 127

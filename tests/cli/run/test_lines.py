@@ -6,9 +6,9 @@ import pytest
 from tests.support import cli_samples as samples
 from tests.support.cli_samples import CUT, delta, healthy, span
 
-from otel_claude_stream.cli.run.lines import Lines, Quiet, stream_line
+from otel_claude_stream.cli.run.lines import LineView, QuietView, stream_line
 from otel_claude_stream.cli.run.panel import Panel, panel_lines, panel_rows
-from otel_claude_stream.cli.view.model import summarise
+from otel_claude_stream.cli.view.summary import summarise
 from otel_claude_stream.cli.view.terminal import Progress
 
 VIEWS = samples.views(healthy(), span(CUT, [delta(0.1), delta(0.2)], start=1.0, seconds=2.2, span_id="1" * 16))
@@ -25,7 +25,7 @@ def progress(elapsed: float = 1.5, **more) -> Progress:
 
 def test_a_line_for_each_stream() -> None:
     out = io.StringIO()
-    lines = Lines(out)
+    lines = LineView(out)
     for _ in range(2):
         lines.update(progress())
     lines.finish(VIEWS, summarise(VIEWS))
@@ -37,11 +37,11 @@ def test_a_line_for_each_stream() -> None:
 
 
 def test_a_line_waits_for_the_tokens() -> None:
-    """Where the SDK's own tracing has them, its span may come in the next export; or never."""
+    """If the SDK's tracing owns the chat span, the tokens may come in the next export, or never."""
     none = samples.views(span({name: x for name, x in samples.HEALTHY.items() if not name.startswith("gen_ai.usage")}))
     for then, shown, elapsed in ((samples.views(span(samples.HEALTHY)), "tok/s", 1.6), (none, "silence", 2.1)):
         out = io.StringIO()
-        lines = Lines(out)
+        lines = LineView(out)
         lines.update(Progress(none, None, 0, 1.5, running=True))
         assert out.getvalue() == ""
         lines.update(Progress(then, None, 0, elapsed, running=True))
@@ -50,9 +50,9 @@ def test_a_line_waits_for_the_tokens() -> None:
         assert shown in out.getvalue()
 
 
-def test_streams_that_are_open_for_long_are_told_now_and_then() -> None:
+def test_a_line_every_ten_seconds_while_streams_are_open_for_long() -> None:
     out = io.StringIO()
-    lines = Lines(out)
+    lines = LineView(out)
     for elapsed in (5.0, 11.0, 12.0, 21.0, 22.0):
         lines.update(Progress((), None, 2, elapsed, running=True, oldest=elapsed - 1))
     lines.update(Progress((), None, 2, 40.0, running=True, oldest=3.0))
@@ -62,13 +62,13 @@ def test_streams_that_are_open_for_long_are_told_now_and_then() -> None:
     ]
 
 
-def test_quiet() -> None:
+def test_the_quiet_view_prints_messages_only() -> None:
     out = io.StringIO()
-    view = Quiet(out)
+    view = QuietView(out)
     view.update(progress())
     view.finish(VIEWS, summarise(VIEWS))
     assert out.getvalue() == ""
-    view.say("warning: x\nand y")
+    view.print("warning: x\nand y")
     assert out.getvalue() == "[claude] warning: x\n[claude] and y\n"
 
 
@@ -80,7 +80,7 @@ def test_colours() -> None:
 @pytest.mark.parametrize("colours", [True, False])
 @pytest.mark.parametrize("width", [20, 80, 200])
 @pytest.mark.parametrize("rows", [5, 10])
-def test_a_panel_is_of_its_size(width: int, rows: int, *, colours: bool) -> None:
+def test_a_panel_has_the_size_of_its_lines(width: int, rows: int, *, colours: bool) -> None:
     for views in ((), VIEWS, VIEWS * 20):
         lines = panel_lines(Progress(views, None, 1, 3.0, running=True, oldest=2.0), width, rows, colours=colours)
         assert len(lines) == rows
@@ -88,6 +88,6 @@ def test_a_panel_is_of_its_size(width: int, rows: int, *, colours: bool) -> None
     assert "40 streams ended · 1 open, the oldest for 2.00 s" in lines[0] or width == 20
 
 
-def test_a_panel_takes_a_third_at_most() -> None:
+def test_a_panel_takes_at_most_a_third_of_the_terminal() -> None:
     assert [panel_rows(height) for height in (15, 24, 100)] == [5, 8, 10]
     assert not Panel.fits(io.StringIO())

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 from tests.support import cli_samples as samples
 from tests.support.cli_samples import CUT, HEALTHY, delta, healthy, span
 
-from otel_claude_stream.cli.view.model import Tokens, line, percentile, streams, summarise
+from otel_claude_stream.cli.view.attribute_values import line
+from otel_claude_stream.cli.view.model import Tokens, streams
+from otel_claude_stream.cli.view.summary import percentile, summarise
 from otel_claude_stream.cli.view.timeline import Attempt
 
 
@@ -20,10 +22,10 @@ def test_a_healthy_stream() -> None:
     assert len(view.marks) == 33
 
 
-def test_only_our_spans_are_streams() -> None:
-    ours, attempt = healthy(), span(name="claude.stream.attempt", span_id="1" * 16, parent="00f067aa0ba902b7")
-    theirs = span({"gen_ai.request.model": "x"}, name="chat x", span_id="2" * 16)
-    spans = [*samples.decoded(ours, attempt), *samples.decoded(theirs, scope="somebody.else")]
+def test_only_stream_spans_of_this_package_are_streams() -> None:
+    stream, attempt = healthy(), span(name="claude.stream.attempt", span_id="1" * 16, parent="00f067aa0ba902b7")
+    foreign = span({"gen_ai.request.model": "x"}, name="chat x", span_id="2" * 16)
+    spans = [*samples.decoded(stream, attempt), *samples.decoded(foreign, scope="another.library")]
     assert [view.model for view in streams(spans)] == ["claude-sonnet-5"]
 
 
@@ -31,21 +33,21 @@ def test_a_span_that_came_twice_counts_once() -> None:
     assert len(samples.views(healthy(), healthy())) == 1
 
 
-def test_nothing_is_known() -> None:
+def test_a_span_without_attributes() -> None:
     view = samples.view(span(name="", seconds=0.0))
     assert (view.model, view.outcome, view.reason, view.ttft) == ("unknown", "unknown", "", None)
     assert (view.duration, view.retries, view.tokens) == (0.0, 0, Tokens(None, None))
     assert (view.marks, view.gaps, view.attempts) == ((), (), ())
 
 
-def test_the_clock_went_back() -> None:
+def test_a_clock_that_went_back() -> None:
     view = samples.view(span(HEALTHY, [delta(1.0), delta(-3.0)], seconds=-5.0))
     assert view.duration == 0.0
     assert [mark.at for mark in view.marks] == [0.0, 0.0]
 
 
 def test_values_of_other_types_and_sizes() -> None:
-    odd = {
+    attributes = {
         "claude.stream.outcome": "exploded",
         "claude.stream.time_to_first_token": "soon",
         "claude.stream.longest_silence": float("inf"),
@@ -56,7 +58,7 @@ def test_values_of_other_types_and_sizes() -> None:
         "gen_ai.usage.input_tokens": float("nan"),
     }
     event = (samples.DELTA, 0.5, {"claude.stream.event.coalesced": -2, "claude.stream.event.gap": "x"})
-    view = samples.view(span(odd, [event, ("claude.stream.never_seen", 0.6, {}), ("theirs", 0.7, {})]))
+    view = samples.view(span(attributes, [event, ("claude.stream.never_seen", 0.6, {}), ("theirs", 0.7, {})]))
     assert (view.outcome, view.ttft, view.longest_silence, view.requests) == ("exploded", None, None, 1)
     assert (view.suspects, view.reason, view.model) == (("nginx",), "7", "a, b")
     assert view.tokens == Tokens(None, None)
@@ -70,17 +72,17 @@ def test_ten_thousand_events() -> None:
 
 
 @pytest.mark.parametrize("owner", ["child", "parent"])
-def test_usage_of_who_owns_the_chat_span(owner: str) -> None:
-    own = {name: found for name, found in HEALTHY.items() if not name.startswith("gen_ai.usage")}
-    ours, theirs = "1" * 16, "2" * 16
-    stream = span(own, name="claude.stream x", span_id=ours, parent=theirs if owner == "parent" else "")
-    chat = span({"gen_ai.usage.input_tokens": 7, "gen_ai.usage.output_tokens": 8}, span_id=theirs)
-    chat["parentSpanId"] = ours if owner == "child" else ""
+def test_the_usage_comes_from_the_owner_of_the_chat_span(owner: str) -> None:
+    without_usage = {name: found for name, found in HEALTHY.items() if not name.startswith("gen_ai.usage")}
+    stream_id, chat_id = "1" * 16, "2" * 16
+    stream = span(without_usage, name="claude.stream x", span_id=stream_id, parent=chat_id if owner == "parent" else "")
+    chat = span({"gen_ai.usage.input_tokens": 7, "gen_ai.usage.output_tokens": 8}, span_id=chat_id)
+    chat["parentSpanId"] = stream_id if owner == "child" else ""
     spans = [*samples.decoded(stream), *samples.decoded(chat, scope="com.anthropic.sdk.python")]
     assert [view.tokens for view in streams(spans)] == [Tokens(7, 8)]
 
 
-def test_output_tokens_of_a_stream_that_broke_are_not_known() -> None:
+def test_output_tokens_of_a_broken_stream_are_not_known() -> None:
     assert samples.view(span(CUT)).tokens == Tokens(412, None)
 
 
@@ -100,7 +102,7 @@ class TestGaps:
         (gap,) = samples.view(span(attrs, [delta(0.1), *pings, delta(2.9)], seconds=3.0)).gaps
         assert (gap.kind, gap.pings) == ("pings", 5)
 
-    def test_pings_told_in_one_event_before_the_gap(self) -> None:
+    def test_pings_in_one_event_before_the_gap(self) -> None:
         pings = ("claude.stream.ping", 0.05, {"claude.stream.event.coalesced": 8, "claude.stream.event.duration": 2.7})
         (gap,) = samples.view(span(HEALTHY, [pings, delta(0.1), delta(2.9)], seconds=3.0)).gaps
         assert gap.kind == "pings"
@@ -111,7 +113,7 @@ class TestGaps:
         (gap,) = samples.view(span(attrs, [delta(0.1), late], seconds=3.0)).gaps
         assert gap.kind == "caller"
 
-    def test_none_where_events_were_left_out(self) -> None:
+    def test_none_if_events_were_dropped(self) -> None:
         view = samples.view(span({**HEALTHY, "claude.stream.event.dropped": 5}, [delta(0.1), delta(1.9)]))
         assert (view.gaps, view.marks_dropped) == ((), 5)
 
@@ -120,7 +122,7 @@ class TestGaps:
 
 
 class TestAttempts:
-    def test_by_their_spans(self) -> None:
+    def test_from_their_spans(self) -> None:
         failed = {
             "claude.stream.attempt.number": 1,
             "http.response.status_code": 529,
@@ -138,7 +140,7 @@ class TestAttempts:
         assert view.attempts[0] == Attempt(1, 0.0, 0.1, 529, "overloaded", "req_1", 0.5, None)
         assert (view.attempts[1].number, view.attempts[1].start, view.attempts[1].end) == (2, 0.6, 2.0)
 
-    def test_by_retry_events_alone(self) -> None:
+    def test_from_retry_events_alone(self) -> None:
         retry = {
             "http.response.status_code": 429,
             "claude.stream.retry.delay": 1.0,
@@ -160,7 +162,7 @@ def test_summary() -> None:
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1), st.floats(0, 1))
-def test_percentiles_lie_within(values: list[float], share: float) -> None:
+def test_percentiles_lie_within_the_values(values: list[float], share: float) -> None:
     found = percentile(values, share)
     assert found is not None
     assert min(values) <= found <= max(values) * 1.000001

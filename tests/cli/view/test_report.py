@@ -10,16 +10,16 @@ import pytest
 from tests.support import cli_samples as samples
 from tests.support.cli_samples import CUT, HEALTHY, delta, healthy, span
 
-from otel_claude_stream.cli.view.lanes import Axis, axis_labels, axis_over, in_words
-from otel_claude_stream.cli.view.model import summarise
-from otel_claude_stream.cli.view.report import PAINTED, Known, page
+from otel_claude_stream.cli.view.lanes import Axis, axis_labels, axis_over, text_alternative
+from otel_claude_stream.cli.view.report import MOST_LANES, Totals, page
+from otel_claude_stream.cli.view.summary import summarise
 
 EVIL = "<script>alert('x')</script>\"'&{{script}}"
 VOID = {"meta", "br", "link", "input", "img", "hr"}
 
 
 class Structure(HTMLParser):
-    """Checks that elements are nested properly, and collects what matters."""
+    """Checks that elements are nested properly, and collects their tags."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,10 +53,7 @@ def test_the_whole_page() -> None:
     labels = [attrs["aria-label"] for tag, attrs in tags if tag == "summary" and "aria-label" in attrs]
     assert labels == [
         "claude-sonnet-5: completed, first token after 400 ms; 2.00 s in all.",
-        (
-            "claude-sonnet-5: failed (connection closed), first token after 400 ms, nothing came for 2.00 s; "
-            "2.20 s in all."
-        ),
+        ("claude-sonnet-5: failed (connection closed), first token after 400 ms, silence for 2.00 s; 2.20 s in all."),
     ]
     assert "Raise the idle limit." in text
     assert "idle:2s (nginx, AWS ALB)" in text
@@ -94,8 +91,8 @@ def test_everything_from_telemetry_is_escaped() -> None:
         [healthy(start=-1e9)],
     ],
 )
-def test_odd_data(spans) -> None:
-    assert parsed(page(samples.views(*spans), title="Odd"))
+def test_unusual_data(spans) -> None:
+    assert parsed(page(samples.views(*spans), title="Unusual"))
 
 
 def test_ten_thousand_events_stay_small() -> None:
@@ -104,16 +101,16 @@ def test_ten_thousand_events_stay_small() -> None:
     assert len(text) < 800_000
 
 
-def test_more_streams_than_can_be_painted() -> None:
-    views = samples.views(*(span(HEALTHY, span_id=f"{n + 1:016x}") for n in range(PAINTED + 1)))
+def test_the_number_of_lanes_is_limited() -> None:
+    views = samples.views(*(span(HEALTHY, span_id=f"{n + 1:016x}") for n in range(MOST_LANES + 1)))
     text = page(views, title="Many")
-    assert text.count('<li><details><summary aria-label="') == PAINTED
-    assert text.count('<th scope="row"') == PAINTED + 1
-    assert f"last {PAINTED} of {PAINTED + 1} streams" in text
+    assert text.count('<li><details><summary aria-label="') == MOST_LANES
+    assert text.count('<th scope="row"') == MOST_LANES + 1
+    assert f"last {MOST_LANES} of {MOST_LANES + 1} streams" in text
 
 
-def test_what_went_wrong_in_our_own_house_is_said() -> None:
-    assert "counted 2 failures of its own" in page((), title="Odd", known=Known(summarise(()), internal_errors=2))
+def test_internal_errors_are_reported() -> None:
+    assert "counted 2 internal errors" in page((), title="Unusual", totals=Totals(summarise(()), internal_errors=2))
 
 
 @pytest.mark.parametrize("length", [0.001, 0.3, 1.0, 7.3, 59.0, 3600.0, 1e6])
@@ -123,10 +120,10 @@ def test_axis(length: float) -> None:
     assert all(0 <= at <= length * 1.001 for at, _ in labels)
 
 
-def test_attempts_and_gaps_are_told_in_words() -> None:
+def test_attempts_and_gaps_as_text() -> None:
     retry = ("claude.stream.retry", 0.2, {"http.response.status_code": 529, "claude.stream.retry.delay": 0.5})
     view = samples.view(span({**HEALTHY, "claude.stream.attempt.count": 2}, [retry, delta(1.8)]))
-    assert in_words(view) == (
+    assert text_alternative(view) == (
         "claude-sonnet-5: completed, 2 HTTP requests, first token after 400 ms, "
         "waiting for the first token for 1.75 s; 2.00 s in all."
     )
@@ -135,8 +132,8 @@ def test_attempts_and_gaps_are_told_in_words() -> None:
     assert axis_over([view]).length == 2.0
 
 
-def test_the_marker_stands_behind_a_request_that_failed_at_once() -> None:
-    """Not on its box, which is wider than the few milliseconds that it took."""
+def test_the_end_marker_is_behind_the_box_of_a_failed_request() -> None:
+    """The box is wider than the few milliseconds that the request took."""
     early = span({**CUT, "http.response.status_code": 529}, seconds=0.01)
     text = page(samples.views(early, healthy(span_id="1" * 16)), title="Refused")
     assert 'class="end failed behind" style="left:max(0.5000%,0.0000% + 27px)"' in text

@@ -1,4 +1,4 @@
-"""``otel-claude-stream autoload``: one guarded line in this environment, so that a variable alone switches on."""
+"""``otel-claude-stream autoload``: a line in this environment by which a variable alone instruments Python."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from otel_claude_stream.cli.errors import FAILED, OK, CommandError
 NAME: Final = "otel-claude-stream"
 MODULE: Final = "_otel_claude_stream_autoload"
 START_FILES: Final = (3, 15)
-"""The first Python that knows `.start` files (PEP 829); lines of code in `.pth` files are on their way out there."""
+"""The first Python with `.start` files (PEP 829), where code in `.pth` files is deprecated."""
 
 GUARD: Final = 'os.environ.get("OTEL_CLAUDE_STREAM_AUTO", "").strip().lower() in ("true", "1", "yes", "on")'
 
 ABOUT: Final = """\
 examples:
   otel-claude-stream autoload install              in an image, after pip install
-  OTEL_CLAUDE_STREAM_AUTO=true python app.py       from then on the variable is enough
-  otel-claude-stream autoload status               is it there?
+  OTEL_CLAUDE_STREAM_AUTO=true python app.py       from then on, the variable is enough
+  otel-claude-stream autoload status               whether it is installed
   otel-claude-stream autoload remove               before pip uninstall
 
-The line runs in every Python of this environment and does nothing unless the variable is true.
-exit codes: 0 done (status: it is there), 1 failed (status: it is not, or it is another version's), 2 wrong usage
+The line runs in every Python process of this environment and does nothing unless the variable is true.
+exit codes: 0 done (status: installed), 1 failed (status: not installed, or by another version), 2 wrong usage
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What is asked of the environment: its folder of packages, its version, whether something else manages it."""
+    """A Python environment, with its folder of packages, its version, and the marker of a package manager if any."""
 
     packages: Path
     version: tuple[int, ...]
@@ -46,12 +46,14 @@ class Environment:
 
     @staticmethod
     def current() -> Environment:
-        """That of this interpreter. Raises ``CommandError`` if it has no folder whose `.pth` files are read."""
+        """Return that of this interpreter. Raises ``CommandError`` if Python reads no `.pth` files in its folder."""
         packages = Path(sysconfig.get_path("purelib"))
         folders = [*_folders(), *([site.getusersitepackages()] if site.ENABLE_USER_SITE else [])]
         read = {Path(folder).resolve() for folder in folders}
         if sys.flags.no_site or packages.resolve() not in read or not packages.is_dir():
-            raise CommandError(f"{packages}: {sys.executable} reads no .pth files there at its start")
+            raise CommandError(
+                f"{sys.executable} reads no .pth files in {packages}, so autoload cannot be used in this environment"
+            )
         marker = Path(sysconfig.get_path("stdlib")) / "EXTERNALLY-MANAGED"
         managed = sys.prefix == sys.base_prefix and marker.exists()
         return Environment(packages, sys.version_info[:2], marker if managed else None)
@@ -62,17 +64,15 @@ def _folders() -> Sequence[str]:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """The three actions, and how far to go."""
+    """Declare the arguments."""
     parser.epilog = ABOUT
     parser.add_argument("action", choices=("install", "remove", "status"))
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
-    parser.add_argument(
-        "--force", action="store_true", help="install even where a package manager has this Python to itself"
-    )
+    parser.add_argument("--dry-run", action="store_true", help="print the changes without making them")
+    parser.add_argument("--force", action="store_true", help="install even if a package manager owns this Python")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it; returns the exit code."""
+    """Carry out the action; return the exit code."""
     environment = Environment.current()
     match args.action:
         case "install":
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def files(environment: Environment) -> dict[Path, str]:
-    """What is to be written, by path. The second and third are for Pythons with `.start` files only."""
+    """Return the contents of the files to write, by path: a `.pth` file, or a `.start` file and its module."""
     where = _location(environment.packages)
     if environment.version < START_FILES:
         line = f'import os; {GUARD} and __import__("sys").path.insert(0, os.path.join(sitedir, {where!r}))\n'
@@ -109,7 +109,7 @@ def files(environment: Environment) -> dict[Path, str]:
 
 
 def _location(packages: Path) -> str:
-    """Our folder, relative to the packages where it is inside of them: an environment may be copied elsewhere."""
+    """Return the folder relative to the packages if it is inside, since an environment may be copied elsewhere."""
     with suppress(ValueError):
         return FOLDER.relative_to(packages.resolve()).as_posix()
     return str(FOLDER)
@@ -129,15 +129,15 @@ def _current(path: Path) -> str | None:
 
 
 def install(environment: Environment, *, dry_run: bool, force: bool) -> int:
-    """Write what is not there yet. Raises ``CommandError`` if that may not be, or cannot be."""
+    """Write the files that are missing or differ. Raises ``CommandError`` if that is not allowed or fails."""
     if environment.managed_by is not None and not force:
         raise CommandError(
-            f"this Python belongs to a package manager ({environment.managed_by}); use a virtual environment, "
-            "or --force if nothing else will use this Python, as in an image"
+            f"a package manager owns this Python ({environment.managed_by}); use a virtual environment, "
+            "or --force if nothing else uses this Python, as in an image"
         )
     wanted = {path: text for path, text in files(environment).items() if _current(path) != text}
     if not wanted:
-        print(f"already installed: {_last(environment)}")
+        print(f"already installed: {_start_file(environment)}")
         return OK
     for path, text in wanted.items():
         if dry_run:
@@ -146,12 +146,12 @@ def install(environment: Environment, *, dry_run: bool, force: bool) -> int:
             _write(path, text)
             print(f"wrote {path}")
     if not dry_run:
-        print("it does nothing unless OTEL_CLAUDE_STREAM_AUTO=true")
+        print("it has no effect unless OTEL_CLAUDE_STREAM_AUTO=true")
     return OK
 
 
 def remove(environment: Environment, *, dry_run: bool) -> int:
-    """Delete what is there. Raises ``CommandError`` if that cannot be."""
+    """Delete the files. Raises ``CommandError`` if that fails."""
     there = [path for path in _all(environment) if path.exists()]
     if not there:
         print("nothing to remove")
@@ -168,26 +168,26 @@ def remove(environment: Environment, *, dry_run: bool) -> int:
 
 
 def status(environment: Environment) -> int:
-    """Say whether it is installed."""
+    """Print whether it is installed; return the exit code."""
     found = {path: _current(path) for path in files(environment)}
     if all(text is None for text in found.values()):
         print(f"not installed in {environment.packages}")
         return FAILED
     if found != files(environment):
-        print(f"installed by another version: {_last(environment)}; run: {NAME} autoload install")
+        print(f"installed by another version: {_start_file(environment)}; run: {NAME} autoload install")
         return FAILED
     switch = os.environ.get("OTEL_CLAUDE_STREAM_AUTO", "")
-    print(f"installed: {_last(environment)}; OTEL_CLAUDE_STREAM_AUTO is {switch or 'not set'} here")
+    print(f"installed: {_start_file(environment)}; OTEL_CLAUDE_STREAM_AUTO is {switch or 'not set'} here")
     return OK
 
 
-def _last(environment: Environment) -> Path:
-    """The file that the interpreter reads."""
+def _start_file(environment: Environment) -> Path:
+    """Return the file that the interpreter reads."""
     return list(files(environment))[-1]
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file as a whole or not at all: half a line would break every start of this Python."""
+    """Write a file atomically, since half a line would break every start of this Python."""
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{NAME}-")
         try:

@@ -1,4 +1,4 @@
-"""``otel-claude-stream path``: the folder that starts the instrumentation of every Python that has it on its path."""
+"""``otel-claude-stream path``: the folder that, on PYTHONPATH, instruments every Python process."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ example:
   PYTHONPATH=$(otel-claude-stream path) python app.py
   PYTHONPATH=$(otel-claude-stream path)${PYTHONPATH:+:$PYTHONPATH} gunicorn app:app
 
-Children inherit it. Where exporter variables are set, OpenTelemetry configures itself from them and instruments what
-it finds; an application that sets up its own telemetry is only joined. OTEL_CLAUDE_STREAM_AUTO=false switches it off.
+Child processes inherit it. If exporter variables are set, OpenTelemetry configures itself from them and instruments
+all supported libraries. An application that configures OpenTelemetry itself keeps its providers, and only the
+Anthropic SDK is instrumented. OTEL_CLAUDE_STREAM_AUTO=false switches it off.
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """No arguments, an example."""
+    """Add examples to the help; there are no arguments."""
     parser.epilog = ABOUT
 
 
 def run(_: argparse.Namespace) -> int:
-    """Print the folder. Fails where a path list could not hold it."""
+    """Print the folder. Raises ``CommandError`` if a list of paths cannot contain it."""
     if os.pathsep in str(FOLDER):
-        raise CommandError(f"{FOLDER} contains {os.pathsep!r}, which separates the folders of PYTHONPATH")
+        raise CommandError(f"{FOLDER} contains {os.pathsep!r}, the separator of PYTHONPATH; install it elsewhere")
     print(FOLDER)
     return OK

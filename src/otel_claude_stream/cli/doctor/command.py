@@ -1,4 +1,4 @@
-"""``otel-claude-stream doctor``: whether it works here, and if not, why."""
+"""``otel-claude-stream doctor``: whether the instrumentation works in this environment, and if not, why."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from otel_claude_stream.cli.doctor.policy import policy
 from otel_claude_stream.cli.doctor.probe import Probe, probe
 from otel_claude_stream.cli.doctor.settings import POLICY, settings
 from otel_claude_stream.cli.doctor.stream import test_stream
-from otel_claude_stream.cli.run.lines import colourful
 from otel_claude_stream.cli.view.formatting import plural
+from otel_claude_stream.cli.view.terminal import use_colours
 from otel_claude_stream.version import __version__
 
 EXIT: Final = {Level.OK: 0, Level.NOTE: 0, Level.WARNING: 1, Level.ERROR: 2}
@@ -30,33 +30,33 @@ EXAMPLES: Final = """\
 examples:
   otel-claude-stream doctor                                  with the variables of this shell
   kubectl exec deploy/chat -- python -m otel_claude_stream doctor
-                                                             with those of a container
+                                                             with the variables of a container
   otel-claude-stream doctor --json | jq .level               for a script
-  otel-claude-stream doctor --offline                        without asking the endpoints of your exporters
-  otel-claude-stream doctor --policy retry.yaml              a retry policy alone: all that is wrong with it, what holds
-                                                             and who said so, what one call can cost
+  otel-claude-stream doctor --offline                        without a request to the endpoints of your exporters
+  otel-claude-stream doctor --policy retry.yaml              a retry policy alone: its problems, its values and their
+                                                             sources, and the worst-case cost of a call
 
-Endpoints get an empty request, your headers with it. The test stream never leaves the machine: its API is a fake one
-on the loopback interface, and so is the collector that it is exported to.
+Each endpoint receives an empty request with your headers. The test stream does not leave the machine: its API and the
+collector to which it is exported are both on the loopback interface.
 
-exit codes: 0 all is well, 1 there are warnings, 2 there are errors (or the arguments are wrong)"""
+exit codes: 0 no problems, 1 warnings, 2 errors (or wrong usage)"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = EXAMPLES
-    parser.add_argument("--json", action="store_true", help="the findings as JSON")
-    parser.add_argument("--offline", action="store_true", help="do not ask the endpoints of exporters")
-    parser.add_argument("--policy", metavar="FILE", help="look at this retry policy, and at nothing else")
-    parser.add_argument("--no-stream", action="store_true", help="no test stream: half the time")
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    parser.add_argument("--offline", action="store_true", help="send nothing to the endpoints of exporters")
+    parser.add_argument("--policy", metavar="FILE", help="check this retry policy and nothing else")
+    parser.add_argument("--no-stream", action="store_true", help="skip the test stream, which takes half of the time")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Look at everything, or at a policy alone; returns the exit code."""
+    """Check everything, or a policy alone; return the exit code."""
     if args.policy is not None:
         sections = [policy(os.environ, args.policy)]
     else:
-        plain, section = probe(os.environ), section_of(os.environ)
+        plain, section = probe(os.environ), file_section(os.environ)
         sections = [
             versions(),
             activation(os.environ, plain),
@@ -71,30 +71,30 @@ def run(args: argparse.Namespace) -> int:
         found = {"version": __version__, "level": level.name.lower(), "exit_code": EXIT[level]}
         print(json.dumps({**found, "sections": as_json(sections)}, indent=2, ensure_ascii=False))
     else:
-        print(text(sections, colours=colourful(sys.stdout, os.environ)))
+        print(text(sections, colours=use_colours(sys.stdout, os.environ)))
     return EXIT[level]
 
 
-def section_of(environ: Mapping[str, str]) -> Mapping[str, object]:
-    """Our section of the declarative configuration file; empty if there is none."""
+def file_section(environ: Mapping[str, str]) -> Mapping[str, object]:
+    """Return the section of the declarative configuration file for this package; empty without one."""
     path = environ.get(declared.VARIABLE, "").strip()
     return declared.section(path) if path else {}
 
 
 def providers(plain: Probe) -> Section:
-    """What a Python that is started here has for providers."""
+    """Report the providers of a Python process in this environment."""
     if not plain.tracer_provider:
         return Section("Providers", (note("not known"),))
-    named = f"tracer provider {plain.tracer_provider}, meter provider {plain.meter_provider}"
+    names = f"tracer provider {plain.tracer_provider}, meter provider {plain.meter_provider}"
     exporting = ", ".join(plain.exporters) or "none"
-    found = [note(f"in a plain Python here: {named}; exporters of spans: {exporting}")]
-    if plain.told_once:
-        found.append(note("of exports that fail, its log has one line in ten minutes", f"for each: {ALL}"))
+    found = [note(f"in a plain Python process: {names}; exporters of spans: {exporting}")]
+    if plain.export_failures_once:
+        found.append(note("failed exports are logged at most once in ten minutes", f"to log each of them: {ALL}"))
     return Section("Providers", tuple(found))
 
 
 def text(sections: Sequence[Section], *, colours: bool) -> str:
-    """The findings for people, and the sum of them."""
+    """Return the findings as text, with the number of problems."""
     lines = [f"otel-claude-stream {__version__}"]
     for section in sections:
         lines += ["", f"\x1b[1m{section.title}\x1b[0m" if colours else section.title]
@@ -105,5 +105,9 @@ def text(sections: Sequence[Section], *, colours: bool) -> str:
             lines += [f"    {line}" for line in rest]
             lines += [f"    → {finding.hint}"] if finding.hint else []
     warnings, errors = count(sections, Level.WARNING), count(sections, Level.ERROR)
-    total = ", ".join([plural(errors, "error"), plural(warnings, "warning")]) if errors or warnings else "All is well."
+    total = (
+        ", ".join([plural(errors, "error"), plural(warnings, "warning")])
+        if errors or warnings
+        else "No problems found."
+    )
     return "\n".join([*lines, "", total])

@@ -1,4 +1,4 @@
-"""What the doctor says: findings of four levels, in sections."""
+"""Findings of the doctor: four levels, in sections."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Level(IntEnum):
-    """How bad it is; the worst one decides the exit code."""
+    """The severity of a finding; the highest one determines the exit code."""
 
     OK = 0
     NOTE = 1
@@ -19,7 +19,7 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One sentence, and what to do about it if there is something to do."""
+    """One sentence, and the remedy if there is one."""
 
     level: Level
     text: str
@@ -35,37 +35,37 @@ class Section:
 
 
 def ok(text: str) -> Finding:
-    """It is as it should be."""
+    """Return a finding without a problem."""
     return Finding(Level.OK, text)
 
 
 def note(text: str, hint: str = "") -> Finding:
-    """Worth knowing, and neither good nor bad."""
+    """Return a finding for information."""
     return Finding(Level.NOTE, text, hint)
 
 
 def warning(text: str, hint: str = "") -> Finding:
-    """It works, though perhaps not as it was meant."""
+    """Return a finding that works, but perhaps not as intended."""
     return Finding(Level.WARNING, text, hint)
 
 
 def error(text: str, hint: str = "") -> Finding:
-    """Telemetry is lost, or something the user asked for is not done."""
+    """Return a finding by which telemetry is lost, or a setting has no effect."""
     return Finding(Level.ERROR, text, hint)
 
 
 def worst(sections: Iterable[Section]) -> Level:
-    """The worst level found."""
+    """Return the highest level."""
     return max((finding.level for section in sections for finding in section.findings), default=Level.OK)
 
 
 def count(sections: Iterable[Section], level: Level) -> int:
-    """How many findings of a level there are."""
+    """Return the number of findings of a level."""
     return sum(finding.level is level for section in sections for finding in section.findings)
 
 
 def as_json(sections: Iterable[Section]) -> list[dict[str, Any]]:
-    """The sections as plain data."""
+    """Return the sections as plain data."""
     return [
         {
             "title": section.title,

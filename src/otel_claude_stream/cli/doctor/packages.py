@@ -1,4 +1,4 @@
-"""The doctor's look at what is installed: versions, what does not fit together, other instrumentations."""
+"""Check the installed packages: versions, conflicts, and other instrumentations."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ SHOWN: Final = (
     "httpx",
 )
 NEEDED: Final = {
-    "opentelemetry-sdk": "without it nothing is recorded",
-    "opentelemetry-distro": "opentelemetry-instrument configures nothing without it",
+    "opentelemetry-sdk": "it is needed to record telemetry",
+    "opentelemetry-distro": "it is needed by opentelemetry-instrument to configure exporters",
 }
 OTHERS: Final = {
     "opentelemetry-instrumentation-anthropic": "OpenLLMetry",
@@ -39,11 +39,11 @@ OTHERS: Final = {
     "openinference-instrumentation-anthropic": "OpenInference",
     "logfire": "Logfire, once its instrument_anthropic() is called",
 }
-"""Distributions that may have the chat span; ours nests in theirs then, and says no usage a second time."""
+"""Distributions that may own the chat span. The stream's span is then a child of it, without the usage."""
 
 
 def version_of(name: str) -> str | None:
-    """The installed version of a distribution, None if it is not there."""
+    """Return the installed version of a distribution, None if it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -51,7 +51,7 @@ def version_of(name: str) -> str | None:
 
 
 def requires_of(name: str) -> Sequence[str]:
-    """The requirements of a distribution, none if it is not there."""
+    """Return the requirements of a distribution, none if it is not installed."""
     try:
         return metadata.requires(name) or ()
     except metadata.PackageNotFoundError:
@@ -59,7 +59,7 @@ def requires_of(name: str) -> Sequence[str]:
 
 
 def versions(version: Version = version_of, requires: Requires = requires_of) -> Section:
-    """What is installed, and whether it fits."""
+    """Report installed versions and conflicts between them."""
     python = f"{platform.python_implementation()} {platform.python_version()} ({sys.executable})"
     found = [ok(python), ok(f"otel-claude-stream {version('otel-claude-stream') or 'not installed as a package'}")]
     found.append(anthropic(version("anthropic")))
@@ -72,17 +72,20 @@ def versions(version: Version = version_of, requires: Requires = requires_of) ->
 
 
 def anthropic(found: str | None) -> Finding:
-    """Whether the SDK is there and supported."""
+    """Report whether the SDK is installed in a supported version."""
     (supported,) = (Requirement(text) for text in INSTRUMENTS)
     if found is None:
-        return error("anthropic is not installed: there is nothing to observe", f"pip install '{supported}'")
+        return error("anthropic is not installed, so there are no streams to record", f"pip install '{supported}'")
     if not SpecifierSet(str(supported.specifier)).contains(found, prereleases=True):
-        return error(f"anthropic {found} is not supported: {supported.specifier}", f"pip install '{supported}'")
+        return error(
+            f"anthropic {found} is not supported, and would not be instrumented; supported: {supported.specifier}",
+            f"pip install '{supported}'",
+        )
     return ok(f"anthropic {found} (supported: {', '.join(sorted(map(str, supported.specifier), reverse=True))})")
 
 
 def conflicts(version: Version = version_of, requires: Requires = requires_of) -> Iterator[Finding]:
-    """Packages of OpenTelemetry, and ours, that need other versions of each other than those that are there."""
+    """Yield packages of OpenTelemetry, and this one, whose requirements do not match the installed versions."""
     for name in ("otel-claude-stream", *_opentelemetry()):
         for text in requires(name):
             try:
@@ -93,19 +96,19 @@ def conflicts(version: Version = version_of, requires: Requires = requires_of) -
                 continue
             found = version(needed.name)
             if found is None:
-                yield error(f"{name} needs {needed.name}, which is not installed", f"pip install '{_plain(needed)}'")
+                yield error(f"{name} requires {needed.name}, which is not installed", f"pip install '{_plain(needed)}'")
             elif not needed.specifier.contains(found, prereleases=True):
                 yield error(
-                    f"{name} needs {_plain(needed)}, and {found} is installed", f"pip install '{_plain(needed)}'"
+                    f"{name} requires {_plain(needed)}, but {found} is installed", f"pip install '{_plain(needed)}'"
                 )
 
 
 def others(version: Version = version_of) -> Iterator[Finding]:
-    """Other instrumentations of the same calls."""
-    for name, called in OTHERS.items():
+    """Yield other installed instrumentations of the same calls."""
+    for name, product in OTHERS.items():
         if at := version(name):
             yield note(
-                f"{name} {at} is installed ({called}): where it has the chat span, ours is a claude.stream in it"
+                f"{name} {at} is installed ({product}); if it owns the chat span, claude.stream is a span within it"
             )
 
 

@@ -1,4 +1,4 @@
-"""The doctor's look at the retry policy: everything wrong with it, what holds and who said so, and what it may cost."""
+"""Check the retry policy, and report its problems, its values and their sources, and the worst case of a call."""
 
 from __future__ import annotations
 
@@ -16,40 +16,42 @@ from otel_claude_stream.cli.doctor.findings import Finding, Section, error, note
 from otel_claude_stream.cli.view.formatting import plural
 
 SDK_RETRIES: Final = 2
-"""`max_retries` of a client that says nothing."""
+"""The default of `max_retries` of a client."""
 MANY_REQUESTS: Final = 6
-"""More than these for one call are worth a word: two layers that each try three times make nine."""
+"""Requests of one call above which there is a note. Two layers with three attempts each make nine."""
 
 
 def policy(environ: Mapping[str, str], path: str | None = None, declared: object = None) -> Section:
-    """The policy of a process with this environment; ``path`` stands for the file that is named there.
+    """Check the policy of a process with this environment; ``path`` replaces the file that is named there.
 
-    Code may still say otherwise (`instrument(retry_policy=...)`), which nobody can see from here.
+    A policy in code (`instrument(retry_policy=...)`) wins and is not visible to the doctor.
     """
-    given = {**environ, FILE: path} if path is not None else environ
-    found = load(given, declared=declared)
+    env = {**environ, FILE: path} if path is not None else environ
+    found = load(env, declared=declared)
     switch = environ.get(kill_switch.VARIABLE, "")
-    findings = [*(_told(problem) for problem in found.problems), *_switch(switch)]
+    findings = [*(_finding(problem) for problem in found.problems), *_switch(switch)]
     if found.errors:
-        return Section("Retry policy", (*findings, note("so it is not used: streams are observed, nothing is retried")))
+        return Section(
+            "Retry policy", (*findings, note("the policy is not used: streams are observed, and nothing is retried"))
+        )
     killed = kill_switch.said(switch)
     killed = found.policy.kill_switch if killed is None else killed
-    if not asked_for(given, declared):
-        findings.append(ok("nothing is said of it: streams are observed, nothing is retried"))
+    if not asked_for(env, declared):
+        findings.append(ok("no policy is configured: streams are observed, and nothing is retried"))
     else:
         findings += _values(found)
-    return Section("Retry policy", (*findings, *_switched_on(found, killed=killed), *_costs(found.policy)))
+    return Section("Retry policy", (*findings, *_effects(found, killed=killed), *_costs(found.policy)))
 
 
 def worst_case(policy: RetryPolicy, sdk_retries: int = SDK_RETRIES) -> int:
-    """How many HTTP requests one call can cost, with a client that has this ``max_retries``."""
-    of_the_sdk = 1 + (sdk_retries if policy.mode is Mode.OBSERVE or policy.sdk_retries is SdkRetries.KEEP else 0)
+    """Return the highest number of HTTP requests of one call, with a client that has this ``max_retries``."""
+    per_attempt = 1 + (sdk_retries if policy.mode is Mode.OBSERVE or policy.sdk_retries is SdkRetries.KEEP else 0)
     if policy.mode is Mode.OBSERVE:
-        return of_the_sdk
-    return min(of_the_sdk * policy.limits.max_attempts, policy.limits.max_requests)
+        return per_attempt
+    return min(per_attempt * policy.limits.max_attempts, policy.limits.max_requests)
 
 
-def _told(problem: Problem) -> Finding:
+def _finding(problem: Problem) -> Finding:
     return warning(str(problem)) if problem.severity is Severity.WARNING else error(str(problem))
 
 
@@ -60,7 +62,7 @@ def _switch(word: str) -> Iterator[Finding]:
 
 # --- The policy in force --------------------------------------------------------------------------------------------
 def _values(found: Loaded) -> Iterator[Finding]:
-    """Every value that somebody said, and who; the defaults together."""
+    """Yield each configured value with its source, and the defaults together."""
     defaults = []
     for key in KEYS:
         value = _shown(found.policy, key)
@@ -72,21 +74,21 @@ def _values(found: Loaded) -> Iterator[Finding]:
     for number, rule in enumerate(found.policy.rules):
         path = ("rules", number)
         reasons = ", ".join(sorted(reason.value for reason in rule.reasons))
-        yield ok(f"rules[{number}] is for {reasons} ({found.origin(path).where(path)})")
+        yield ok(f"rules[{number}] applies to {reasons} ({found.origin(path).where(path)})")
     for pattern, _ in found.policy.models:
-        said = [
-            (path, layer) for layer in found.layers for path in _said_of(layer.said.get("models", {}).get(pattern, {}))
+        sources = [
+            (path, layer) for layer in found.layers for path in _keys_of(layer.said.get("models", {}).get(pattern, {}))
         ]
-        differs = ", ".join(dotted(path) for path, _ in said) or "nothing"
-        where = said[-1][1].where(("models", pattern)) if said else "default"
-        yield ok(f"models like {pattern} differ in {differs} ({where})")
-    yield ok(f"defaults: {', '.join(defaults)}" if defaults else "no value is left at its default")
+        differs = ", ".join(dotted(path) for path, _ in sources) or "nothing"
+        where = sources[-1][1].where(("models", pattern)) if sources else "default"
+        yield ok(f"models that match {pattern} differ in {differs} ({where})")
+    yield ok(f"defaults: {', '.join(defaults)}" if defaults else "no value has its default")
 
 
-def _said_of(part: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+def _keys_of(part: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     for name, value in part.items():
         if isinstance(value, Mapping):
-            yield from ((name, *path) for path in _said_of(value))
+            yield from ((name, *path) for path in _keys_of(value))
         else:
             yield (name,)
 
@@ -101,77 +103,79 @@ def _shown(policy: RetryPolicy, key: Key) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else f"{value}"
 
 
-# --- What it does ---------------------------------------------------------------------------------------------------
-def _switched_on(found: Loaded, *, killed: bool) -> Iterator[Finding]:
-    """What is on, and by what."""
+# --- Its effects ----------------------------------------------------------------------------------------------------
+def _effects(found: Loaded, *, killed: bool) -> Iterator[Finding]:
+    """Yield the effects of the policy, each with the setting that causes it."""
     policy = found.policy
-    by = f"by mode {policy.mode.value} ({_who(found, 'mode')})"
+    by = f"by mode {policy.mode.value} ({_source(found, 'mode')})"
     if policy.mode is Mode.OBSERVE:
-        if asked_for_more(policy):
+        if acts_for_some_models(policy):
             yield note(f"retries and resumes: off for most models, {by}")
         else:
-            yield ok(f"retries and resumes: off, {by}; what would be done is recorded as a dry run")
+            yield ok(f"retries and resumes: off, {by}; decisions are recorded as a dry run")
     else:
         yield ok(f"retries before the first content: on, {by}")
         resumes = policy.mode is Mode.RESUME and policy.limits.max_resumes > 0
         why = (
             by
             if policy.mode is Mode.RETRY or resumes
-            else f"by limits.max_resumes 0 ({_who(found, 'limits.max_resumes')})"
+            else f"by limits.max_resumes 0 ({_source(found, 'limits.max_resumes')})"
         )
-        yield ok(f"resumes of a text that broke: {'on' if resumes else 'off'}, {why}")
-        who = "the SDK" if policy.sdk_retries is SdkRetries.KEEP else "the policy"
+        yield ok(f"resumes of a broken text: {'on' if resumes else 'off'}, {why}")
+        layer = "the SDK" if policy.sdk_retries is SdkRetries.KEEP else "the policy"
         yield ok(
-            f"retries before the response headers: by {who}, by sdk_retries {policy.sdk_retries.value} "
-            f"({_who(found, 'sdk_retries')}); retry-after at most {written(policy.retry_after.max)}"
+            f"retries before the response headers: by {layer}, by sdk_retries {policy.sdk_retries.value} "
+            f"({_source(found, 'sdk_retries')}); retry-after at most {written(policy.retry_after.max)}"
         )
-    reports = ", and only reports in mode observe" if policy.mode is Mode.OBSERVE else ""
+    observes = ", but only recorded in mode observe" if policy.mode is Mode.OBSERVE else ""
     clocks = [name for name in ("first_event", "silence", "no_progress") if getattr(policy.watchdog, name) is not None]
     for name in clocks:
         at = f"watchdog.{name}"
-        yield ok(f"{at}: on, by {written(getattr(policy.watchdog, name))} ({_who(found, at)}){reports}")
+        yield ok(f"{at}: on, by {written(getattr(policy.watchdog, name))} ({_source(found, at)}){observes}")
     if not clocks:
-        yield ok("watchdog: off, no clock is set")
+        yield ok("watchdog: off, no limit is set")
     if policy.raise_on_truncation and policy.mode is not Mode.OBSERVE:
         yield ok(
-            f"an error for a body that ends early: on, by raise_on_truncation ({_who(found, 'raise_on_truncation')})"
+            f"an exception for a truncated body: on, by raise_on_truncation ({_source(found, 'raise_on_truncation')})"
         )
     if killed:
-        yield warning("the kill switch is on: everything above is off", f"{KILL_SWITCH.variable}=false")
+        yield warning("the kill switch is on, so all of the above is off", f"{KILL_SWITCH.variable}=false")
 
 
-def asked_for_more(policy: RetryPolicy) -> bool:
-    """Whether it does more than observe for some models."""
+def acts_for_some_models(policy: RetryPolicy) -> bool:
+    """Whether the policy does more than observe for some models."""
     return any(other.mode is not Mode.OBSERVE for _, other in policy.models)
 
 
-def _who(found: Loaded, name: str) -> str:
+def _source(found: Loaded, name: str) -> str:
     path = tuple(name.split("."))
     return found.origin(path).where(path)
 
 
-# --- What it may cost -----------------------------------------------------------------------------------------------
+# --- Its worst case -------------------------------------------------------------------------------------------------
 def _costs(policy: RetryPolicy) -> Iterator[Finding]:
-    """The worst case of one call, for all models and for those that differ in it."""
+    """Yield the worst case of one call, and that of models that differ in it."""
     yield _cost(policy, "")
     for pattern, other in policy.models:
         if worst_case(other) != worst_case(policy):
-            yield _cost(other, f" of models like {pattern}")
+            yield _cost(other, f" of a model that matches {pattern}")
 
 
-def _cost(policy: RetryPolicy, of: str) -> Finding:
+def _cost(policy: RetryPolicy, models: str) -> Finding:
     most = worst_case(policy)
-    text = f"one call{of} can cost {plural(most, 'HTTP request')} at worst"
+    text = f"one call{models} makes at most {plural(most, 'HTTP request')}"
     if policy.mode is Mode.OBSERVE:
-        return ok(f"{text}: the SDK's own, with its default max_retries {SDK_RETRIES}")
+        return ok(f"{text} with the SDK's default max_retries {SDK_RETRIES}")
     attempts = plural(policy.limits.max_attempts, "attempt")
     if policy.sdk_retries is SdkRetries.KEEP:
         product = (SDK_RETRIES + 1) * policy.limits.max_attempts
-        how = f"{attempts} of {SDK_RETRIES + 1} requests each, as the SDK's max_retries is {SDK_RETRIES} by default"
+        why = f"{attempts} of {SDK_RETRIES + 1} requests each"
+        default = f" The SDK's default max_retries is {SDK_RETRIES}."
     else:
         product = policy.limits.max_attempts
-        how = f"{attempts}, as the SDK's own retries are off"
+        why = f"{attempts}, since the SDK's retries are off"
+        default = ""
     if most < product:
-        how += f", would be {product}: limits.max_requests holds"
+        why += f", cut from {product} by limits.max_requests"
     finding = note if most > MANY_REQUESTS else ok
-    return finding(f"{text}: {how}; each attempt that was answered is billed")
+    return finding(f"{text}: {why}.{default} Each attempt with a response is billed.")

@@ -1,7 +1,7 @@
-"""The doctor's test subject: a program that says how it finds itself instrumented, and makes the test streams.
+"""The probe of the doctor, a program that reports how it is instrumented and makes the test streams.
 
-Run as ``python -m otel_claude_stream.cli.doctor.probe RESULT [URL...]``: writes a ``Probe`` as JSON to the file RESULT
-after one stream from each URL. Standard output stays free for exporters that print.
+``python -m otel_claude_stream.cli.doctor.probe RESULT [URL...]`` reads one stream from each URL. Then it writes a
+``Probe`` as JSON to the file RESULT. Standard output is left to exporters that print.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any, Final
 
 MODULE: Final = "otel_claude_stream.cli.doctor.probe"
-SECONDS: Final = 40.0  # importing the SDK takes more than one on a slow machine; an exporter may wait for its time-out
-SAID: Final = 3  # last lines of a probe that failed
+SECONDS: Final = 40.0  # the import of the SDK is slow, and an exporter may wait for its timeout
+STDERR_LINES: Final = 3  # last lines of standard error that are kept
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What the program has found. ``failure`` is empty if it ran."""
+    """The result of the program. ``failure`` is empty if it ran to its end."""
 
     failure: str = ""
     active: bool = False
@@ -34,21 +34,21 @@ class Probe:
     meter_provider: str = ""
     exporters: tuple[str, ...] = ()
     hooks: int = 0
-    unplaced: tuple[str, ...] = ()
-    said: str = ""
-    told_once: bool = False
-    """Whether failed exports are one log line in a while."""
+    missing_hooks: tuple[str, ...] = ()
+    stderr: str = ""
+    export_failures_once: bool = False
+    """Whether failed exports are logged at most once in ten minutes."""
 
 
 def probe(
     environ: Mapping[str, str], urls: Sequence[str] = (), launcher: Sequence[str] = (), seconds: float = SECONDS
 ) -> Probe:
-    """Run the program with ``environ``, by ``launcher`` if there is one. Never raises."""
+    """Run the program with ``environ``, under ``launcher`` if given. Never raises."""
     with tempfile.TemporaryDirectory(prefix="otel-claude-stream-") as folder:
         result = Path(folder) / "probe.json"
         command = [*launcher, sys.executable, "-m", MODULE, str(result), *urls]
         try:
-            done = subprocess.run(  # noqa: S603 - our own program
+            done = subprocess.run(  # noqa: S603 - a program of this package
                 command,
                 env=dict(environ),
                 stdin=subprocess.DEVNULL,
@@ -61,17 +61,17 @@ def probe(
             return Probe(failure=f"it did not end within {seconds:.0f} s")
         except OSError as error:
             return Probe(failure=f"it cannot be started: {error.strerror}")
-        said = "\n".join(done.stderr.decode(errors="replace").strip().splitlines()[-SAID:])
+        stderr = "\n".join(done.stderr.decode(errors="replace").strip().splitlines()[-STDERR_LINES:])
         try:
             found = json.loads(result.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return Probe(failure=f"it ended with exit code {done.returncode}\n{said}".strip())
+            return Probe(failure=f"it ended with exit code {done.returncode}\n{stderr}".strip())
         fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in found.items()}
-        return Probe(**{**fields, "said": said})
+        return Probe(**{**fields, "stderr": stderr})
 
 
 def main(result: str, urls: Sequence[str]) -> None:
-    """Look, make the streams, write down what was found."""
+    """Make the streams and write the result."""
     warnings.simplefilter("ignore")
     from opentelemetry import metrics, trace
 
@@ -84,9 +84,9 @@ def main(result: str, urls: Sequence[str]) -> None:
         anthropic = import_module("anthropic")
         for url in urls:
             _stream(anthropic, url)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is what the doctor is asked for
+    except Exception as error:  # noqa: BLE001 - any failure is a finding
         failure = f"{type(error).__name__}: {error}"
-    placed, unplaced = _hooks() if anthropic is not None else (0, [])
+    installed, missing = _hooks() if anthropic is not None else (0, [])
     tracer_provider, meter_provider = trace.get_tracer_provider(), metrics.get_meter_provider()
     found = Probe(
         failure=failure,
@@ -94,42 +94,42 @@ def main(result: str, urls: Sequence[str]) -> None:
         tracer_provider=_name(tracer_provider),
         meter_provider=_name(meter_provider),
         exporters=tuple(_exporters(tracer_provider)),
-        hooks=placed,
-        unplaced=tuple(unplaced),
-        told_once=export_log.is_told_once(),
+        hooks=installed,
+        missing_hooks=tuple(missing),
+        export_failures_once=export_log.is_told_once(),
     )
     Path(result).write_text(json.dumps(asdict(found)), encoding="utf-8")
     if not urls:
         sys.stderr.flush()
-        os._exit(0)  # nothing was recorded; nobody's collector shall hear of a look
+        os._exit(0)  # without an export to the user's collector, as nothing was recorded
 
 
 def _stream(anthropic: Any, url: str) -> None:
-    """One stream; how it ends is for the telemetry to tell."""
+    """Read one stream; how it ends is in its telemetry."""
     client = anthropic.Anthropic(api_key="none", base_url=url, max_retries=0, timeout=10.0)
-    asked = [{"role": "user", "content": "How do you do?"}]
+    messages = [{"role": "user", "content": "How do you do?"}]
     with (
-        contextlib.suppress(Exception),  # cut on purpose, one of them
-        client.messages.stream(model="claude-doctor", max_tokens=64, messages=asked) as stream,
+        contextlib.suppress(Exception),  # one of them is cut on purpose
+        client.messages.stream(model="claude-doctor", max_tokens=64, messages=messages) as stream,
     ):
         for _ in stream.text_stream:
             pass
 
 
 def _hooks() -> tuple[int, list[str]]:
-    """How many hooks are in place, and the names of the others."""
+    """Return the number of installed hooks, and the names of the others."""
     from otel_claude_stream._sdk.attach.hooks import HOOKS
 
-    unplaced = []
+    missing = []
     for hook in HOOKS:
         owner = getattr(sys.modules.get(hook.module), hook.owner, None)
         if not hasattr(vars(owner).get(hook.attribute) if owner is not None else None, "__wrapped__"):
-            unplaced.append(f"{hook.owner}.{hook.attribute}")
-    return len(HOOKS) - len(unplaced), unplaced
+            missing.append(f"{hook.owner}.{hook.attribute}")
+    return len(HOOKS) - len(missing), missing
 
 
 def _exporters(provider: Any) -> list[str]:
-    """Exporters of spans, with their endpoints; as far as the SDK's inside shows them, which no API does."""
+    """Return the exporters of spans with their endpoints, from private attributes of the SDK, as no API has them."""
     processors = getattr(getattr(provider, "_active_span_processor", None), "_span_processors", ())
     found = []
     for processor in processors:

@@ -1,4 +1,4 @@
-"""One stream explained: what came when, where it stalled, how it ended, why we think so, what to change. Plain data."""
+"""The explanation of one stream as plain data: its timeline, its ending, the evidence for the reason, and advice."""
 
 from __future__ import annotations
 
@@ -11,34 +11,35 @@ from otel_claude_stream._core.diagnosis.limits import AMBIGUOUS, NO_MATCH
 from otel_claude_stream._core.stream.message_state import DELTA
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
-from otel_claude_stream.cli.explain._replay import REQUEST_ID
 from otel_claude_stream.cli.explain.inputs import Input, Kind
-from otel_claude_stream.cli.view import formatting as words
-from otel_claude_stream.cli.view.decisions import decided_words, seam_words
-from otel_claude_stream.cli.view.model import StreamView, texts
+from otel_claude_stream.cli.explain.playback import SCRIPTED_REQUEST_ID
+from otel_claude_stream.cli.view import formatting
+from otel_claude_stream.cli.view.attribute_values import texts
+from otel_claude_stream.cli.view.decisions import decision_text, seam_text
+from otel_claude_stream.cli.view.model import StreamView
 from otel_claude_stream.cli.view.timeline import LABELLED_GAP, Attempt, Gap, Mark
 
 BY_ID: Final = {rule.id: rule for rule in RULES}
-MOST_MARKS: Final = 40
-"""Lines of a timeline; what is between the first and the last of more is told as a number."""
+MOST_MOMENTS: Final = 40
+"""Lines of a timeline. The middle of a longer one is left out, with a line that gives the number."""
 
 ORIGINS: Final = {
     "anthropic": "the API",
     "intermediary": "something between the application and the API",
     "network": "the network",
-    "client": "the client's own clock",
+    "client": "a timeout of the client",
     "caller": "the application itself",
 }
 GAPS: Final = {
-    "first": "no content yet",
-    "silent": "not a byte",
+    "first": "before the first token",
+    "silent": "no bytes at all",
     "pings": "pings only",
-    "caller": "the application was busy with what it had",
-    "seam": "no seam yet",
+    "caller": "the application was busy with earlier events",
+    "seam": "until the seam was found",
 }
 NOTHING: Final = {
-    Outcome.COMPLETED.value: "Nothing: the message is complete.",
-    Outcome.CLOSED.value: "Nothing: the application ended the stream itself.",
+    Outcome.COMPLETED.value: "Nothing to change: the message is complete.",
+    Outcome.CLOSED.value: "Nothing to change: the application ended the stream itself.",
 }
 
 
@@ -57,21 +58,21 @@ COUNTS: Final = (
     ("bytes", a.READ_BYTES),
     ("errno", a.ABORT_ERRNO),
 )
-SAID: Final = (
+TEXTS: Final = (
     ("exception", a.ABORT_EXCEPTION),
     ("error type", a.ERROR_TYPE),
-    ("said in", a.ERROR_SOURCE),
+    ("error reported in", a.ERROR_SOURCE),
     ("error body", a.ERROR_BODY),
     ("status", a.STATUS_CODE),
-    ("who answered", a.INTERMEDIARY),
+    ("intermediary", a.INTERMEDIARY),
     ("request id", a.REQUEST_ID),
 )
-"""Evidence: what it is called, and the attribute that holds it."""
+"""The evidence: labels and the attributes that hold the values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Something of the timeline: ``at`` seconds after the start of the call; ``kind`` is event, stall or end."""
+    """A line of the timeline, ``at`` seconds after the start of the call; ``kind`` is event, stall or end."""
 
     at: float
     what: str
@@ -80,7 +81,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """All that is told of one stream. ``timed``: whether the times mean anything. Texts are empty where unknown."""
+    """One stream explained. ``timed`` is false for a recording, which has no times. Unknown texts are empty."""
 
     source: str
     name: str
@@ -102,18 +103,18 @@ class Explanation:
     advice: str
 
 
-def explain(given: Input) -> tuple[Explanation, ...]:
-    """Each stream of an input."""
-    return tuple(explanation(view, given) for view in given.views)
+def explain(found: Input) -> tuple[Explanation, ...]:
+    """Explain each stream of an input."""
+    return tuple(explanation(view, found) for view in found.views)
 
 
-def explanation(view: StreamView, given: Input) -> Explanation:
-    """One stream."""
+def explanation(view: StreamView, found: Input) -> Explanation:
+    """Explain one stream of an input."""
     rule = _rule(view)
-    timed = given.kind != "recording"
+    timed = found.kind != "recording"
     return Explanation(
-        source=given.source,
-        name=view.title or (view.key if given.kind == "spans" else ""),
+        source=found.source,
+        name=view.title or (view.key if found.kind == "spans" else ""),
         model=view.model,
         timed=timed,
         outcome=view.outcome,
@@ -121,64 +122,67 @@ def explanation(view: StreamView, given: Input) -> Explanation:
         phase=view.phase,
         origin=view.origin,
         duration=view.duration,
-        timeline=_shortened(tuple(_timeline(view, given.kind))),
+        timeline=_shortened(tuple(_timeline(view, found.kind))),
         rule=rule,
         because=BY_ID[rule].says if rule in BY_ID else "",
-        evidence=tuple(_evidence(view, given.kind)),
+        evidence=tuple(_evidence(view, found.kind)),
         also_possible=texts(view.attributes, a.ALSO_POSSIBLE),
         limit_match=view.limit_match,
         suspects=view.suspects,
-        consistent=consistent(view.limit_match, view.suspects) if timed and _compared(view, rule) else "",
+        consistent=consistent_with(view.limit_match, view.suspects) if timed and _compared(view, rule) else "",
         advice=view.advice or NOTHING.get(view.outcome, ""),
     )
 
 
-def consistent(match: str, suspects: tuple[str, ...]) -> str:
-    """What the times fit, and whose limit that is: never more than "consistent with"."""
-    whose = ", ".join(suspects) or "no product that we know by default"
+def consistent_with(match: str, suspects: tuple[str, ...]) -> str:
+    """Name the limits that the times fit, and the products that have them. A fit is no proof."""
+    products = ", ".join(suspects) or "no known product by default"
     if match == AMBIGUOUS:
-        return f"Consistent with an idle limit and with a limit on the whole response alike: {whose}."
+        return f"Consistent with an idle limit as well as with a limit on the whole response: {products}."
     kind, _, seconds = match.partition(":")
     if seconds:
-        what = "an idle limit" if kind == "idle" else "a limit on the whole response"
-        return f"Consistent with {what} of {seconds.removesuffix('s')} s: {whose}."
+        limit = "an idle limit" if kind == "idle" else "a limit on the whole response"
+        return f"Consistent with {limit} of {seconds.removesuffix('s')} s: {products}."
     if match == NO_MATCH and suspects:
         return f"Consistent with no known time limit. The response names {', '.join(suspects)}."
     return "Consistent with no known time limit." if match == NO_MATCH else ""
 
 
 def _compared(view: StreamView, rule: str) -> bool:
-    """Whether the ending's times were compared with limits: not those of the caller, nor what the API itself said."""
+    """Whether the times of the ending were compared with limits: not if the caller or the API ended the stream."""
     if view.outcome != Outcome.FAILED.value:
         return False
     return rule not in BY_ID or BY_ID[rule].clock is not Clock.NONE
 
 
 def _rule(view: StreamView) -> str:
-    """The rule that decided. Spans of complete streams do not carry it: two rules make a stream complete."""
+    """The rule that gave the verdict. Spans of complete streams do not carry it; two rules can complete a stream."""
     if view.outcome == Outcome.COMPLETED.value:
         return "only_stop_missing" if view.attributes.get(a.MISSING_MESSAGE_STOP.name) is True else "message_stop"
     return view.text(a.RULE)
+
+
+# --- The timeline -----------------------------------------------------------------------------------------------------
 
 
 def _timeline(view: StreamView, kind: Kind) -> Iterator[Moment]:
     moments = [Moment(0.0, "request sent")] if kind != "recording" else []
     moments += [Moment(attempt.end, _attempt(attempt)) for attempt in view.attempts[:-1]]
     if view.headers_at is not None and kind != "recording":
-        moments.append(Moment(view.headers_at, _head(view)))
+        moments.append(Moment(view.headers_at, _response(view)))
     gaps = [gap for gap in view.gaps if gap.labelled]
     moments += [Moment(mark.at, _mark(mark)) for mark in joined(view.marks) if mark.kind != "stall"]
     moments += [Moment(gap.start, _gap(gap), "stall") for gap in gaps]
-    moments += [Moment(mark.at, _stall(mark), "stall") for mark in view.marks if _is_told(mark, gaps)]
-    moments += [Moment(decided.at, decided_words(decided)) for decided in view.decisions]
-    moments += [Moment(seam.at, seam_words(seam)) for seam in view.seams]
-    moments.sort(key=lambda moment: moment.at)  # stable: what is told first came first
+    moments += [Moment(mark.at, _stall(mark), "stall") for mark in view.marks if _is_lone_stall(mark, gaps)]
+    moments += [Moment(decision.at, decision_text(decision)) for decision in view.decisions]
+    moments += [Moment(seam.at, seam_text(seam)) for seam in view.seams]
+    moments.sort(key=lambda moment: moment.at)  # stable: of the same time, in the order above
     yield from moments
     yield Moment(view.duration, _end(view), "end")
 
 
 def joined(marks: Sequence[Mark]) -> list[Mark]:
-    """Marks of one kind and block that follow each other without a gap as one; pings whatever is between them."""
+    """Join marks of the same kind and block that follow each other without a gap. Pings are joined across others."""
     found: list[Mark] = []
     for mark in marks:
         last = found[-1] if found else None
@@ -201,81 +205,82 @@ def _continues(last: Mark, mark: Mark) -> bool:
     return alike and (mark.kind == "ping" or (mark.name == DELTA and mark.at - last.until < LABELLED_GAP))
 
 
-def _is_told(mark: Mark, gaps: Sequence[Gap]) -> bool:
-    """Whether a stall was told that no gap shows: one between deltas that came as one mark."""
+def _is_lone_stall(mark: Mark, gaps: Sequence[Gap]) -> bool:
+    """Whether a stall was recorded that no gap shows, since it lies between deltas that are one mark."""
     return mark.kind == "stall" and not any(gap.start <= mark.at <= gap.end for gap in gaps)
 
 
 def _stall(mark: Mark) -> str:
-    return f"stall: no content for {words.seconds(mark.gap)} so far"
+    return f"stall: no content for {formatting.seconds(mark.gap)} so far"
 
 
 def _attempt(attempt: Attempt) -> str:
     status = f", status {attempt.status}" if attempt.status is not None else ""
-    delay = f"; next attempt after {words.seconds(attempt.delay)}" if attempt.delay is not None else ""
-    return f"attempt {attempt.number} failed: {words.words(attempt.reason)}{status}{delay}"
+    delay = f"; next attempt after {formatting.seconds(attempt.delay)}" if attempt.delay is not None else ""
+    return f"attempt {attempt.number} failed: {formatting.readable(attempt.reason)}{status}{delay}"
 
 
-def _head(view: StreamView) -> str:
+def _response(view: StreamView) -> str:
     found = [f"response {view.status}" if view.status is not None else "response"]
-    found += [f"from {spoken}" for spoken in [view.text(a.INTERMEDIARY)] if spoken]
+    found += [f"from {intermediary}" for intermediary in [view.text(a.INTERMEDIARY)] if intermediary]
     return ", ".join(found)
 
 
 def _mark(mark: Mark) -> str:
     name = mark.name if mark.block is None else f"{mark.name} [{mark.block}]"
-    kind = f" {words.words(mark.kind)}" if mark.kind in ("text", "thinking", "tool_use") else ""
+    kind = f" {formatting.readable(mark.kind)}" if mark.kind in ("text", "thinking", "tool_use") else ""
     size = f", {mark.characters} characters" if mark.characters else ""
     times = f" x{mark.count}" if mark.count > 1 else ""
-    span = f", over {words.seconds(mark.span)}" if mark.span else ""
-    gap = f", longest wait {words.seconds(mark.gap)}" if mark.gap and mark.count > 1 else ""
+    span = f", over {formatting.seconds(mark.span)}" if mark.span else ""
+    gap = f", longest gap {formatting.seconds(mark.gap)}" if mark.gap and mark.count > 1 else ""
     return f"{name}{kind}{times}{size}{span}{gap}"
 
 
 def _gap(gap: Gap) -> str:
     pings = f" ({gap.pings} pings)" if gap.kind == "pings" and gap.pings else ""
-    return f"nothing for {words.seconds(gap.seconds)}: {GAPS[gap.kind]}{pings}"
+    return f"no content for {formatting.seconds(gap.seconds)}: {GAPS[gap.kind]}{pings}"
 
 
 def _end(view: StreamView) -> str:
+    exception = view.text(a.ABORT_EXCEPTION)
     if view.outcome == Outcome.COMPLETED.value:
         stop = f", stop reason {view.stop_reason}" if view.stop_reason else ""
         if view.attributes.get(a.FAULT_AFTER_STOP.name) is True:
-            raised = view.text(a.ABORT_EXCEPTION) or "an exception"
-            return f"end: completed{stop}; {raised} came after message_stop, and nothing was lost"
+            return f"end: completed{stop}; {exception or 'an exception'} came after message_stop, and nothing was lost"
         if view.attributes.get(a.MISSING_MESSAGE_STOP.name) is True:
             return f"end: completed{stop}; only message_stop was missing, and nothing was lost"
         return f"end: completed{stop}"
-    raised = view.text(a.ABORT_EXCEPTION)
-    return f"end: {words.words(view.reason)}" + (
-        f", the application got {raised}" if raised else ", nothing was raised"
-    )
-
-
-def _evidence(view: StreamView, kind: Kind) -> Iterator[tuple[str, str]]:
-    """The figures that the classifier went by; what a recording or a Script does not say is left out."""
-    for label, attribute in CLOCKS if kind != "recording" else ():
-        value = view.number(attribute)
-        if value:
-            yield label, words.seconds(value)
-    for label, attribute in COUNTS:
-        value = view.number(attribute)
-        if value is not None:
-            yield label, words.count(int(value))
-    for label, attribute in SAID if kind != "recording" else SAID[:1]:
-        text = view.text(attribute)
-        if text and text not in (view.reason, REQUEST_ID):
-            yield label, text
-    if view.retries:
-        yield "HTTP requests", words.count(view.requests)
+    raised = f"the SDK raised {exception}" if exception else "no exception was raised"
+    return f"end: {formatting.readable(view.reason)}, {raised}"
 
 
 def _shortened(moments: tuple[Moment, ...]) -> tuple[Moment, ...]:
-    """The first and the last moments of a long timeline, and all of its stalls."""
-    if len(moments) <= MOST_MARKS:
+    """Leave out the middle of a long timeline, except for its stalls."""
+    if len(moments) <= MOST_MOMENTS:
         return moments
-    half = MOST_MARKS // 2
+    half = MOST_MOMENTS // 2
     middle = moments[half:-half]
     stalls = [moment for moment in middle if moment.kind == "stall"]
     left_out = Moment(middle[0].at, f"... {len(middle) - len(stalls)} more ...")
     return (*moments[:half], left_out, *stalls, *moments[-half:])
+
+
+# --- The evidence -----------------------------------------------------------------------------------------------------
+
+
+def _evidence(view: StreamView, kind: Kind) -> Iterator[tuple[str, str]]:
+    """Yield the values that the classifier used, without those that a recording or a script does not have."""
+    for label, attribute in CLOCKS if kind != "recording" else ():
+        value = view.number(attribute)
+        if value:
+            yield label, formatting.seconds(value)
+    for label, attribute in COUNTS:
+        value = view.number(attribute)
+        if value is not None:
+            yield label, formatting.count(int(value))
+    for label, attribute in TEXTS if kind != "recording" else TEXTS[:1]:
+        text = view.text(attribute)
+        if text and text not in (view.reason, SCRIPTED_REQUEST_ID):
+            yield label, text
+    if view.retries:
+        yield "HTTP requests", formatting.count(view.requests)

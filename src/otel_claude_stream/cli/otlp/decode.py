@@ -1,4 +1,4 @@
-"""OTLP requests to plain data: protobuf or JSON in, frozen spans and metric points out."""
+"""Decode OTLP requests, in protobuf or JSON, to spans and metric points as plain data."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ Scalar: TypeAlias = str | bool | int | float
 Value: TypeAlias = "Scalar | tuple[Value, ...] | None"
 Attributes = Mapping[str, Value]
 Document = dict[str, Any]
-"""An OTLP request in its JSON form: ids in hex, integers of 64 bits as strings, enums as numbers."""
+"""An OTLP request in its JSON form, with IDs in hex, 64-bit integers as strings, and enums as numbers."""
 
 SIGNALS: Final[tuple[Signal, ...]] = ("traces", "metrics", "logs")
 PROTOBUF: Final = "application/x-protobuf"
 JSON: Final = "application/json"
-ID_KEYS: Final = frozenset(
-    {"traceId", "spanId", "parentSpanId"}
-)  # bytes that OTLP writes in hex where protobuf has base64
+ID_KEYS: Final = frozenset({"traceId", "spanId", "parentSpanId"})
+"""Bytes that OTLP/JSON encodes in hex, where the JSON format of protobuf has base64."""
 PROCESS: Final = ("service.name", "service.instance.id", "process.pid")
-"""Resource attributes that tell processes apart; which of them are there depends on the version of the SDK."""
-MAX_DEPTH: Final = 100  # of nested JSON; what an SDK sends stays below ten
+"""Resource attributes that identify a process. Which of them exist depends on the version of the SDK."""
+MAX_DEPTH: Final = 100  # levels of nested JSON; the requests of an SDK stay below ten
 
 REQUESTS: Final[Mapping[Signal, tuple[str, str]]] = {
     "traces": ("opentelemetry.proto.collector.trace.v1.trace_service_pb2", "ExportTraceServiceRequest"),
@@ -35,7 +34,7 @@ REQUESTS: Final[Mapping[Signal, tuple[str, str]]] = {
 
 
 class BadTelemetry(ValueError):
-    """A body that is no OTLP request of the announced signal and encoding."""
+    """A body that is not an OTLP request of the announced signal and encoding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ class SpanData:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One point of a metric that is a single number (sums and gauges); ``process`` tells sources apart, if known."""
+    """One point of a sum or a gauge; ``process`` identifies its source, as far as known."""
 
     name: str
     value: float
@@ -76,7 +75,7 @@ class Point:
 
 
 def read(signal: Signal, body: bytes, content_type: str) -> Document:
-    """The request as a document. Raises ``BadTelemetry`` if it is none; ``body`` is not compressed any more."""
+    """Decode a request whose ``body`` is not compressed. Raises ``BadTelemetry`` if it is not OTLP."""
     request, json_format = _message(signal), _json_format()
     errors: tuple[type[Exception], ...] = (ValueError, RecursionError, _decode_error(), json_format.ParseError)
     try:
@@ -93,7 +92,7 @@ def read(signal: Signal, body: bytes, content_type: str) -> Document:
 
 
 def spans(document: Document) -> Iterator[SpanData]:
-    """The spans of a traces document, in its order."""
+    """Yield the spans of a traces document, in its order."""
     for resource_spans in document.get("resourceSpans", ()):
         service = attributes(resource_spans.get("resource", {}).get("attributes", ())).get("service.name")
         for scope_spans in resource_spans.get("scopeSpans", ()):
@@ -103,7 +102,7 @@ def spans(document: Document) -> Iterator[SpanData]:
 
 
 def points(document: Document) -> Iterator[Point]:
-    """The points of all sums and gauges of a metrics document."""
+    """Yield the points of all sums and gauges of a metrics document."""
     for resource_metrics in document.get("resourceMetrics", ()):
         resource = attributes(resource_metrics.get("resource", {}).get("attributes", ()))
         process = " ".join(str(resource.get(name, "")) for name in PROCESS)
@@ -116,7 +115,7 @@ def points(document: Document) -> Iterator[Point]:
 
 
 def attributes(pairs: Sequence[Mapping[str, Any]]) -> Attributes:
-    """Key-value pairs as a mapping; of a key that comes twice the last value."""
+    """Return key-value pairs as a mapping; the last value of a repeated key counts."""
     return {pair.get("key", ""): _value(pair.get("value", {})) for pair in pairs}
 
 
@@ -167,16 +166,16 @@ def _value(value: Mapping[str, Any]) -> Value:
     return None
 
 
-def _ids(value: Any, change: Any, depth: int = 0) -> Any:
-    """The same JSON with every trace and span id changed."""
+def _ids(value: Any, convert: Any, depth: int = 0) -> Any:
+    """Return the same JSON with every trace and span ID converted."""
     if depth > MAX_DEPTH:
-        raise BadTelemetry(f"nested deeper than {MAX_DEPTH}")
+        raise BadTelemetry(f"nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, dict):
         return {
-            key: change(item) if key in ID_KEYS and isinstance(item, str) else _ids(item, change, depth + 1)
+            key: convert(item) if key in ID_KEYS and isinstance(item, str) else _ids(item, convert, depth + 1)
             for key, item in value.items()
         }
-    return [_ids(item, change, depth + 1) for item in value] if isinstance(value, list) else value
+    return [_ids(item, convert, depth + 1) for item in value] if isinstance(value, list) else value
 
 
 def _to_base64(hexadecimal: str) -> str:
@@ -189,7 +188,7 @@ def _to_base64(hexadecimal: str) -> str:
 def _to_hex(base64_text: str) -> str:
     try:
         return base64.b64decode(base64_text, validate=True).hex()
-    except binascii.Error as error:  # unreachable for what protobuf wrote itself
+    except binascii.Error as error:  # unreachable for the output of protobuf
         raise BadTelemetry("an id is not in base64") from error
 
 
@@ -199,7 +198,7 @@ def _message(signal: Signal) -> Any:
 
 
 def _json_format() -> Any:
-    """Imported by name: protobuf ships no types."""
+    """Import by name, since protobuf has no type annotations."""
     return import_module("google.protobuf.json_format")
 
 

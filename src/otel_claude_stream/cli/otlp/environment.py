@@ -1,4 +1,4 @@
-"""The environment of an application that `run` starts: the user's own, with telemetry coming to us."""
+"""The environment of an application whose telemetry goes to the receiver: the user's, with changes to export."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Final
 
-from otel_claude_stream.cli.otlp.forward import endpoint
+from otel_claude_stream.cli.otlp.forward import base_url
 
 DEFAULTS: Final = {
     "OTEL_PYTHON_DISTRO": "distro",
@@ -15,22 +15,22 @@ DEFAULTS: Final = {
     "OTEL_BSP_SCHEDULE_DELAY": "200",
     "OTEL_METRIC_EXPORT_INTERVAL": "500",
 }
-"""Set unless the user did. The last two, in milliseconds: often enough to follow."""
+"""Set unless the user has set them. The intervals, in milliseconds, are short enough to follow a stream."""
 DETAIL: Final = {
     "OTEL_CLAUDE_STREAM_DELTAS": "all",
     "OTEL_CLAUDE_STREAM_EVENT_BUDGET": "1000",
     "OTEL_SPAN_EVENT_COUNT_LIMIT": "1024",
 }
-"""For a picture with each delta in it; set unless the user set one of them."""
+"""For a chart with each delta; set unless the user has set one of them."""
 SWITCHES: Final = {
     "OTEL_SDK_DISABLED": ("true",),
     "OTEL_CLAUDE_STREAM_ENABLED": ("false", "0", "no", "off"),
 }
-"""Variables that would switch off what `run` is for, by these values."""
+"""Variables that switch the instrumentation off, and the values that do so."""
 CONFIG_FILES: Final = ("OTEL_CONFIG_FILE", "OTEL_EXPERIMENTAL_CONFIG_FILE")
 EXPORTER: Final = "OTEL_EXPORTER_OTLP_"
-TAKEN: Final = ("ENDPOINT", "PROTOCOL", "HEADERS", "COMPRESSION", "INSECURE")
-"""Ends of the exporter's variables that describe the way to the user's collector: ours to go, not the application's."""
+REMOVED: Final = ("ENDPOINT", "PROTOCOL", "HEADERS", "COMPRESSION", "INSECURE")
+"""Suffixes of exporter variables for the user's collector. The command forwards to it, not the application."""
 DISABLED: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 LOOPBACK: Final = ("127.0.0.1", "localhost")
 PROXIES: Final = ("HTTP_PROXY", "ALL_PROXY")
@@ -38,17 +38,17 @@ PROXIES: Final = ("HTTP_PROXY", "ALL_PROXY")
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """The variables, and in words what of the user's was set aside."""
+    """The variables, and notices about the user's settings that were ignored."""
 
     variables: dict[str, str]
     notices: tuple[str, ...]
 
 
 def environment(environ: Mapping[str, str], url: str, command: Sequence[str], *, detail: bool) -> Environment:
-    """``environ`` with its telemetry to ``url``, the receiver; ``detail`` for a report with each delta in it."""
+    """Return ``environ`` with an exporter to ``url``, the receiver; ``detail`` records each delta for a report."""
     found = dict(environ)
     notices = _conflicts(found)
-    for name in [name for name in found if name.startswith(EXPORTER) and name.endswith(TAKEN)]:
+    for name in [name for name in found if name.startswith(EXPORTER) and name.endswith(REMOVED)]:
         del found[name]
     if detail and not any(found.get(name) for name in DETAIL):
         found |= DETAIL
@@ -64,36 +64,36 @@ def environment(environ: Mapping[str, str], url: str, command: Sequence[str], *,
     found["OTEL_LOGS_EXPORTER"] = logs if logs == "none" else _with_otlp(logs)
     if not found.get("OTEL_SERVICE_NAME") and "service.name=" not in found.get("OTEL_RESOURCE_ATTRIBUTES", ""):
         found["OTEL_SERVICE_NAME"] = service_name(command)
-    _no_proxy_to_us(found)
+    _bypass_proxies(found)
     return Environment(found, tuple(notices))
 
 
-def forward_target(environ: Mapping[str, str], given: str | None) -> tuple[str | None, str]:
-    """Where everything goes as well, and a notice if the user's own endpoint cannot be that place.
+def forward_target(environ: Mapping[str, str], option: str | None) -> tuple[str | None, str]:
+    """Return the endpoint to forward to, and a notice if the user's endpoint cannot be used for that.
 
-    ``given`` is what ``--otlp`` said, ``none`` for nowhere; without it the user's own endpoint. Raises ``ValueError``
-    for a ``given`` that is no URL.
+    ``option`` is the value of ``--otlp``, ``none`` for no forwarding. Without it, the endpoint is that of the
+    environment. Raises ``ValueError`` for an ``option`` that is not a URL.
     """
-    if given is not None:
-        return (None if given == "none" else endpoint(given)), ""
+    if option is not None:
+        return (None if option == "none" else base_url(option)), ""
     text = environ.get(EXPORTER + "ENDPOINT", "").strip()
     if not text:
         single = [name for name in sorted(environ) if name.startswith(EXPORTER) and name.endswith("_ENDPOINT")]
         named = [name for name in single if environ[name].strip()]
-        return None, f"not sent on, since only {named[0]} says where; --otlp URL would" if named else ""
-    grpc = "not sent on to {}, which is for gRPC; --otlp URL of its OTLP/HTTP endpoint (port 4318) would"
+        return None, f"not forwarded: {named[0]} is for one signal only; use --otlp URL" if named else ""
+    grpc = "not forwarded to {}, a gRPC endpoint; use --otlp with its OTLP/HTTP endpoint (port 4318)"
     protocol = environ.get(EXPORTER + "PROTOCOL", "").strip()
     try:
-        base = endpoint(text)
+        base = base_url(text)
     except ValueError as error:
-        return None, f"not sent on: {EXPORTER}ENDPOINT: {error}"
+        return None, f"not forwarded: {EXPORTER}ENDPOINT: {error}"
     if protocol == "grpc" or (not protocol and base.endswith(":4317")):
         return None, grpc.format(text)
     return base, ""
 
 
 def service_name(command: Sequence[str]) -> str:
-    """A name for an application without one: its script or module, else its program."""
+    """Return a service name for a command: its script or module, else its program."""
     program = PurePath(command[0]).stem
     if not program.startswith("python"):
         return program
@@ -111,35 +111,35 @@ def service_name(command: Sequence[str]) -> str:
 
 
 def _conflicts(found: dict[str, str]) -> list[str]:
-    """Takes out what would leave us without anything to show; says so."""
+    """Remove settings under which no telemetry would arrive, and return notices about them."""
     notices = []
     for name, values in SWITCHES.items():
         if found.get(name, "").strip().lower() in values:
-            notices.append(f"{name}={found.pop(name)} is set aside: nothing would be seen")
+            notices.append(f"{name}={found.pop(name)} is ignored: no stream would be recorded")
     notices += [
-        f"{name}={found.pop(name)} is set aside: it would send the telemetry elsewhere"
+        f"{name}={found.pop(name)} is ignored: the telemetry would go elsewhere"
         for name in CONFIG_FILES
         if found.get(name)
     ]
     disabled = [name.strip() for name in found.get(DISABLED, "").split(",")]
     if "claude_stream" in disabled:
         found[DISABLED] = ",".join(name for name in disabled if name != "claude_stream")
-        notices.append(f"claude_stream in {DISABLED} is set aside: nothing would be seen")
+        notices.append(f"claude_stream in {DISABLED} is ignored: no stream would be recorded")
     if "*" in disabled:
-        notices.append(f"{DISABLED}=* switches everything off: nothing will be seen")
+        notices.append(f"{DISABLED}=* switches all instrumentations off: no stream will be recorded")
     if (sampler := found.get("OTEL_TRACES_SAMPLER", "")) and sampler not in ("always_on", "parentbased_always_on"):
-        notices.append(f"OTEL_TRACES_SAMPLER={sampler}: streams that it drops are not seen here either")
+        notices.append(f"OTEL_TRACES_SAMPLER={sampler}: streams that it drops are not shown")
     return notices
 
 
 def _with_otlp(exporters: str) -> str:
-    """The exporters in ``exporters``, with OTLP among them in whatever protocol we set."""
+    """Return ``exporters`` with one OTLP exporter among them, whose protocol is set separately."""
     names = [name.strip() for name in exporters.split(",")]
     return ",".join([*(name for name in names if name and name != "none" and not name.startswith("otlp")), "otlp"])
 
 
-def _no_proxy_to_us(found: dict[str, str]) -> None:
-    """Where a proxy is configured, ours is not asked for through it."""
+def _bypass_proxies(found: dict[str, str]) -> None:
+    """Exempt the receiver from a configured proxy."""
     if not any(name.upper() in PROXIES for name in found):
         return
     for name in ("NO_PROXY", "no_proxy"):

@@ -1,4 +1,4 @@
-"""A loopback OTLP/HTTP receiver: protobuf or JSON, plain or gzip, for traces, metrics and logs."""
+"""A receiver of OTLP/HTTP on the loopback interface: traces, metrics and logs in protobuf or JSON, plain or gzip."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_claude_stream.cli.otlp import decode as otlp
+from otel_claude_stream.cli.otlp import decode
 from otel_claude_stream.cli.otlp.decode import BadTelemetry, Document, Signal
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-HOST: Final = "127.0.0.1"  # never another: nobody else's telemetry is wanted
-PATHS: Final[Mapping[str, Signal]] = {f"/v1/{signal}": signal for signal in otlp.SIGNALS}
-MAX_BODY: Final = 64 * 1024 * 1024  # bytes, packed and unpacked; an SDK's batch of 512 spans stays far below
-GZIP_WINDOW: Final = 31  # zlib's largest window (15) plus 16, its sign for a gzip header
-SOCKET_SECONDS: Final = 10.0  # for the bytes of one request, so that a client that hangs does not hold its thread
+HOST: Final = "127.0.0.1"  # never another interface: only local processes may send telemetry
+PATHS: Final[Mapping[str, Signal]] = {f"/v1/{signal}": signal for signal in decode.SIGNALS}
+MAX_BODY: Final = 64 * 1024 * 1024  # bytes, compressed or not; an SDK's batch of 512 spans stays far below
+GZIP_WINDOW: Final = 31  # zlib's largest window (15) plus 16, which stands for a gzip header
+SOCKET_SECONDS: Final = 10.0  # for the bytes of one request, so that a client that hangs does not occupy its thread
 INVALID_ARGUMENT: Final = 3  # google.rpc.Code
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One request as it came: ``raw`` still compressed, ``headers`` as needed to send it on byte for byte."""
+    """One request. ``raw`` is its body, still compressed; ``headers`` are those that forwarding needs."""
 
     signal: Signal
     path: str
@@ -38,31 +38,29 @@ class Message:
     document: Document
 
 
-class Refused(Exception):
-    """The request gets an error status; ``str()`` says why, in words for whoever sent it."""
+class RequestRefused(Exception):
+    """A request that is answered with an error status; the message is the reason."""
 
-    def __init__(self, status: HTTPStatus, why: str) -> None:
-        super().__init__(why)
+    def __init__(self, status: HTTPStatus, reason: str) -> None:
+        super().__init__(reason)
         self.status = status
 
 
 class Receiver:
-    """Listens on a free loopback port and hands each message to ``on_message``, in the thread of its connection.
+    """Listens on a free loopback port and passes each message to ``on_message``, in the thread of its connection.
 
-    A context manager. What ``on_message`` raises becomes a status 500 and is told to ``on_error``: never lost.
+    A context manager. An exception of ``on_message`` is reported to ``on_error`` and answered with status 500.
     """
 
     def __init__(self, on_message: Callable[[Message], None], on_error: Callable[[str], None]) -> None:
-        self._server = _Server((HOST, 0), _Handler)
-        self._server.on_message = on_message
-        self._server.on_error = on_error
+        self._server = _Server(on_message, on_error)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), name="otlp-receiver", daemon=True
         )
 
     @property
     def url(self) -> str:
-        """The endpoint for an exporter, without the path of a signal."""
+        """The base endpoint for an exporter, without the path of a signal."""
         return f"http://{HOST}:{self._server.server_port}"
 
     def __enter__(self) -> Self:
@@ -80,11 +78,14 @@ class Receiver:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
-    on_message: Callable[[Message], None]
-    on_error: Callable[[str], None]
+
+    def __init__(self, on_message: Callable[[Message], None], on_error: Callable[[str], None]) -> None:
+        super().__init__((HOST, 0), _Handler)
+        self.on_message = on_message
+        self.on_error = on_error
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A connection broke: the exporter's affair, which tries again."""
+        """Ignore a broken connection, since the exporter tries again."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -93,51 +94,51 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_POST(self) -> None:
-        """One export."""
+        """Handle one export."""
         content_type = self.headers.get_content_type()
         try:
             message = self._message(content_type)
             self.server.on_message(message)
-        except Refused as refused:
+        except RequestRefused as refused:
             self.server.on_error(f"refused {self.path}: {refused}")
             self._answer(refused.status, content_type, str(refused))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the exporter gets an answer and the owner a word
+        except Exception as error:  # noqa: BLE001 - the exporter must get an answer, and the error must be reported
             self.server.on_error(f"receiving {self.path} failed: {error!r}")
             self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, content_type, "the receiver failed")
         else:
             self._answer(HTTPStatus.OK, content_type)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the signature of the base class
-        """Say nothing: the terminal belongs to the views."""
+        """Log nothing: the terminal belongs to the views."""
 
     def _message(self, content_type: str) -> Message:
         signal = PATHS.get(self.path.partition("?")[0])
         if signal is None:
-            raise Refused(HTTPStatus.NOT_FOUND, f"there is no {self.path} here; known: {', '.join(PATHS)}")
-        if content_type not in (otlp.PROTOBUF, otlp.JSON):
-            why = f"content type {content_type} is not OTLP/HTTP; known: {otlp.PROTOBUF}, {otlp.JSON}"
-            raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, why)
+            raise RequestRefused(HTTPStatus.NOT_FOUND, f"{self.path} does not exist; known paths: {', '.join(PATHS)}")
+        if content_type not in (decode.PROTOBUF, decode.JSON):
+            reason = f"content type {content_type} is not OTLP/HTTP; known: {decode.PROTOBUF}, {decode.JSON}"
+            raise RequestRefused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, reason)
         raw = self._body()
         try:
-            document = otlp.read(signal, unpacked(raw, self.headers.get("content-encoding", "")), content_type)
+            document = decode.read(signal, decompressed(raw, self.headers.get("content-encoding", "")), content_type)
         except BadTelemetry as error:
-            raise Refused(HTTPStatus.BAD_REQUEST, str(error)) from error
+            raise RequestRefused(HTTPStatus.BAD_REQUEST, str(error)) from error
         kept = {name: value for name in ("Content-Type", "Content-Encoding") if (value := self.headers.get(name))}
         return Message(signal, self.path, kept, raw, document)
 
     def _body(self) -> bytes:
         length = self.headers.get("content-length", "")
         if not length.isdecimal():
-            self.close_connection = True  # the body, however long, is not read
-            raise Refused(HTTPStatus.LENGTH_REQUIRED, "a content-length is needed")
+            self.close_connection = True  # the body is not read
+            raise RequestRefused(HTTPStatus.LENGTH_REQUIRED, "the header content-length is missing")
         if int(length) > MAX_BODY:
             self.close_connection = True
-            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {MAX_BODY} bytes")
+            raise RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {MAX_BODY} bytes")
         return self.rfile.read(int(length))
 
-    def _answer(self, status: HTTPStatus, content_type: str, why: str = "") -> None:
-        encoded = content_type if content_type in (otlp.PROTOBUF, otlp.JSON) else otlp.JSON
-        body = _status(encoded, why) if why else (b"{}" if encoded == otlp.JSON else b"")
+    def _answer(self, status: HTTPStatus, content_type: str, reason: str = "") -> None:
+        encoded = content_type if content_type in (decode.PROTOBUF, decode.JSON) else decode.JSON
+        body = _status(encoded, reason) if reason else (b"{}" if encoded == decode.JSON else b"")
         self.send_response(status)
         self.send_header("Content-Type", encoded)
         self.send_header("Content-Length", str(len(body)))
@@ -145,18 +146,21 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-def to_all(takers: Sequence[Callable[[Message], None]]) -> Callable[[Message], None]:
-    """What hands each message to all of ``takers``, in their order."""
+def fan_out(handlers: Sequence[Callable[[Message], None]]) -> Callable[[Message], None]:
+    """Return a function that passes each message to all of ``handlers``, in their order."""
 
     def on_message(message: Message) -> None:
-        for take in takers:
-            take(message)
+        for handle in handlers:
+            handle(message)
 
     return on_message
 
 
-def unpacked(raw: bytes, encoding: str) -> bytes:
-    """The body without its content encoding. Raises ``Refused`` for unknown ones, damage, and more than 64 MiB."""
+def decompressed(raw: bytes, encoding: str) -> bytes:
+    """Return the body without its content encoding.
+
+    Raises ``RequestRefused`` for an unknown encoding, a damaged body, and one of more than 64 MiB.
+    """
     match encoding.strip().lower():
         case "" | "identity":
             return raw
@@ -165,19 +169,23 @@ def unpacked(raw: bytes, encoding: str) -> bytes:
             try:
                 body = gzip.decompress(raw, MAX_BODY + 1)
             except zlib.error as error:
-                raise Refused(HTTPStatus.BAD_REQUEST, f"the body is not gzip: {error}") from error
+                raise RequestRefused(HTTPStatus.BAD_REQUEST, f"the body is not gzip: {error}") from error
             if len(body) > MAX_BODY:
-                raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"an unpacked body has at most {MAX_BODY} bytes")
+                raise RequestRefused(
+                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the decompressed body is larger than {MAX_BODY} bytes"
+                )
             if not gzip.eof:
-                raise Refused(HTTPStatus.BAD_REQUEST, "the gzip body is cut short")
+                raise RequestRefused(HTTPStatus.BAD_REQUEST, "the gzip body is cut short")
             return body
         case other:
-            raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"content encoding {other!r} is not known; gzip is")
+            raise RequestRefused(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"content encoding {other!r} is not supported; gzip is"
+            )
 
 
-def _status(content_type: str, why: str) -> bytes:
-    """OTLP's error body, a ``google.rpc.Status`` in the encoding of the request."""
-    if content_type == otlp.JSON:
-        return json.dumps({"code": INVALID_ARGUMENT, "message": why}).encode()
-    status: Any = import_module("google.rpc.status_pb2").Status(code=INVALID_ARGUMENT, message=why)
+def _status(content_type: str, reason: str) -> bytes:
+    """Return OTLP's error body, a ``google.rpc.Status`` in the encoding of the request."""
+    if content_type == decode.JSON:
+        return json.dumps({"code": INVALID_ARGUMENT, "message": reason}).encode()
+    status: Any = import_module("google.rpc.status_pb2").Status(code=INVALID_ARGUMENT, message=reason)
     return bytes(status.SerializeToString())

@@ -1,4 +1,4 @@
-"""Telemetry in a file: OTLP JSON, one request a line, as the Collector's file exporter writes it."""
+"""Telemetry in a file of OTLP JSON lines, one request each, as the Collector's file exporter writes them."""
 
 from __future__ import annotations
 
@@ -11,21 +11,25 @@ from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from otel_claude_stream.cli.errors import CommandError
-from otel_claude_stream.cli.otlp import decode as otlp
+from otel_claude_stream.cli.otlp import decode
 from otel_claude_stream.cli.otlp.decode import BadTelemetry, Document, Signal
 from otel_claude_stream.cli.otlp.receive import Message
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-KINDS: Final[dict[str, Signal]] = {"resourceSpans": "traces", "resourceMetrics": "metrics", "resourceLogs": "logs"}
-MAX_LINE: Final = 64 * 1024 * 1024  # bytes; as for a request of the receiver
+SIGNAL_KEYS: Final[dict[str, Signal]] = {
+    "resourceSpans": "traces",
+    "resourceMetrics": "metrics",
+    "resourceLogs": "logs",
+}
+MAX_LINE: Final = 64 * 1024 * 1024  # bytes, as for a request to the receiver
 
 
 class Recorder:
-    """Writes messages to ``path``, which is replaced. A context manager; raises ``CommandError`` on entry.
+    """Writes messages to ``path``, which it replaces. A context manager that raises ``CommandError`` on entry.
 
-    A file that cannot be written any more is told to ``warn`` once; whoever calls ``write`` notices nothing.
+    If the file can no longer be written, ``warn`` is called once; ``write`` never raises.
     """
 
     def __init__(self, path: Path, warn: Callable[[str], None]) -> None:
@@ -48,7 +52,7 @@ class Recorder:
             self._close()
 
     def write(self, message: Message) -> None:
-        """One line: at once, so that a recording can be read while it grows, and whatever ends us."""
+        """Write one line, unbuffered, so that the recording can be read at any time and survives a crash."""
         line = memoryview(json.dumps(message.document, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
         with self._lock:
             if self._file is None:
@@ -58,7 +62,9 @@ class Recorder:
                     line = line[self._file.write(line) :]
             except OSError as error:
                 self._close()
-                self._warn(f"cannot write {self._path}: {error.strerror}. The rest goes on without it.")
+                self._warn(
+                    f"cannot write {self._path}: {error.strerror}. The recording ends here; everything else continues."
+                )
 
     def _close(self) -> None:
         if self._file is not None:
@@ -67,17 +73,17 @@ class Recorder:
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
-    """A line that holds no OTLP request, and why."""
+class UnreadableLine:
+    """A line that is not an OTLP request."""
 
     line: int
-    why: str
+    reason: str
 
 
-def read(path: Path) -> Iterator[tuple[Signal, Document] | Unread]:
-    """The requests of a recording, one after the other. Raises ``CommandError`` if the file cannot be read.
+def read(path: Path) -> Iterator[tuple[Signal, Document] | UnreadableLine]:
+    """Yield the requests of a recording. Raises ``CommandError`` if the file cannot be read.
 
-    A file that is one JSON document over many lines is read as well.
+    The file may also be one JSON document over many lines.
     """
     try:
         with path.open("rb") as file:
@@ -94,22 +100,22 @@ def read(path: Path) -> Iterator[tuple[Signal, Document] | Unread]:
 
 
 def _indented(file: BinaryIO) -> bool:
-    """Whether the first line is the beginning of a longer document."""
+    """Whether the file is one document over many lines."""
     first = file.readline(MAX_LINE).strip()
     file.seek(0)
     return first in (b"{", b"[")
 
 
-def _request(line: bytes, number: int) -> tuple[Signal, Document] | Unread:
+def _request(line: bytes, number: int) -> tuple[Signal, Document] | UnreadableLine:
     try:
         document = json.loads(line)
         if not isinstance(document, dict):
-            return Unread(number, "it is no JSON object")
-        signal = next((signal for key, signal in KINDS.items() if key in document), None)
+            return UnreadableLine(number, "it is not a JSON object")
+        signal = next((signal for key, signal in SIGNAL_KEYS.items() if key in document), None)
         if signal is None:
-            return Unread(number, f"it has none of {', '.join(KINDS)}")
-        return signal, otlp.read(signal, line, otlp.JSON)
+            return UnreadableLine(number, f"it has none of {', '.join(SIGNAL_KEYS)}")
+        return signal, decode.read(signal, line, decode.JSON)
     except BadTelemetry as error:
-        return Unread(number, str(error))
+        return UnreadableLine(number, str(error))
     except (ValueError, RecursionError) as error:
-        return Unread(number, f"it is no JSON: {getattr(error, 'msg', error)}")
+        return UnreadableLine(number, f"it is not JSON: {getattr(error, 'msg', error)}")

@@ -1,4 +1,4 @@
-"""``otel-claude-stream report``: the picture from telemetry that was kept."""
+"""``otel-claude-stream report``: a report from recorded telemetry."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from pathlib import Path
 from typing import Final
 
 from otel_claude_stream.cli.errors import OK, CommandError, check_installed
-from otel_claude_stream.cli.otlp.record import Unread, read
-from otel_claude_stream.cli.view import formatting as words
-from otel_claude_stream.cli.view import report_file
+from otel_claude_stream.cli.otlp.record import UnreadableLine, read
+from otel_claude_stream.cli.view import formatting
+from otel_claude_stream.cli.view.report import DEFAULT_FILE, checked_path, write_report
 from otel_claude_stream.cli.view.telemetry import Telemetry
-from otel_claude_stream.cli.view.terminal import plain, summary_lines, table, width_of
+from otel_claude_stream.cli.view.terminal import as_text, summary_lines, table, width_of
 
 NEEDED: Final = (("opentelemetry.proto", "otlp"),)
-TABLED: Final = 40  # streams in the table; the report has more
+MOST_ROWS: Final = 40  # streams in the printed table; the report has more
 
 EXAMPLES: Final = f"""\
 examples:
-  otel-claude-stream report streams.jsonl                          what 'run --save' kept, into {report_file.DEFAULT}
-  otel-claude-stream report monday.json tuesday.json -o week.html  several recordings, one picture
-  otel-claude-stream report /var/lib/otelcol/traces.json --open    what the Collector's file exporter wrote
+  otel-claude-stream report streams.jsonl                          a file of 'run --save', into {DEFAULT_FILE}
+  otel-claude-stream report monday.json tuesday.json -o week.html  several recordings in one report
+  otel-claude-stream report /var/lib/otelcol/traces.json --open    a file of the Collector's file exporter
 
-Each line of a file is one OTLP request in JSON: spans, metrics or logs. A line that is none, such as the last one of
-a file that is still being written, is left out, and that is told."""
+Each line of a file is one OTLP request in JSON: spans, metrics or logs. Other lines, such as the last one of a file
+that is still being written, are left out with a warning."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,51 +37,51 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--output",
         "-o",
         metavar="FILE",
-        default=report_file.DEFAULT,
-        help="where the picture goes (default: %(default)s)",
+        default=DEFAULT_FILE,
+        help="the file to write (default: %(default)s)",
     )
-    parser.add_argument("--open", action="store_true", help="open the picture in the browser")
+    parser.add_argument("--open", action="store_true", help="open the report in the browser")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the report; returns the exit code. Raises ``CommandError`` if there is nothing to make one of."""
-    output = report_file.checked(args.output, "--output")
+    """Write the report and return the exit code. Raises ``CommandError`` if a file contains no telemetry."""
+    output = checked_path(args.output, "--output")
     check_installed(NEEDED)
     telemetry = Telemetry()
     files = [Path(name) for name in args.files]
     if output in files:
-        raise CommandError(f"--output {output} would replace the recording itself")
+        raise CommandError(f"--output {output} would replace a recording; name another file")
     for path in files:
-        _take(path, telemetry)
+        _read(path, telemetry)
     found = telemetry.snapshot()
     if found.views:
-        print(plain(table(found.views[-TABLED:], width_of(sys.stdout))) + "\n")
+        print(as_text(table(found.views[-MOST_ROWS:], width_of(sys.stdout))) + "\n")
         for line in summary_lines(found.summary):
             print(line)
     else:
-        print("There is no stream of the Anthropic SDK in it.")
-    report_file.write(output, found, f"Claude streams: {', '.join(path.name for path in files)}")
-    print(f"The picture: {output}")
+        print("The recordings contain no stream of the Anthropic SDK.")
+    write_report(output, found, f"Claude streams: {', '.join(path.name for path in files)}")
+    print(f"Report: {output}")
     if args.open:
         webbrowser.open(output.resolve().as_uri())
     return OK
 
 
-def _take(path: Path, telemetry: Telemetry) -> None:
-    """All of a file. Raises ``CommandError`` if none of it can be read."""
+def _read(path: Path, telemetry: Telemetry) -> None:
+    """Add the requests of a file. Raises ``CommandError`` if none of its lines can be read."""
     good, bad = 0, []
     for found in read(path):
-        if isinstance(found, Unread):
+        if isinstance(found, UnreadableLine):
             bad.append(found)
             continue
-        telemetry.take(*found)
+        telemetry.add(*found)
         good += 1
     if bad and not good:
-        raise CommandError(f"{path} is no telemetry in OTLP JSON, a request a line: {_first(bad)}")
+        raise CommandError(f"{path} does not contain OTLP JSON lines: {_first(bad)}")
     if bad:
-        print(f"warning: {path}: {words.plural(len(bad), 'line')} left out; {_first(bad)}", file=sys.stderr)
+        print(f"warning: {path}: {formatting.plural(len(bad), 'line')} left out; {_first(bad)}", file=sys.stderr)
 
 
-def _first(bad: Iterable[Unread]) -> str:
+def _first(bad: Iterable[UnreadableLine]) -> str:
     first = next(iter(bad))
-    return f"line {first.line}: {first.why}"
+    return f"line {first.line}: {first.reason}"

@@ -1,4 +1,4 @@
-"""The user's application as a process: our terminal, standard streams and process group, and the signals sent to us."""
+"""The application as a process with this terminal, these standard streams and signals, in this process group."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_claude_stream.cli.errors import CommandError
-from otel_claude_stream.cli.process import POSIX, TERMINATE_SECONDS, instrumented
+from otel_claude_stream.cli.process import POSIX, TERMINATE_SECONDS, auto_instrumented
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -24,45 +24,47 @@ if TYPE_CHECKING:
 NOT_FOUND: Final = 127
 NOT_EXECUTABLE: Final = 126
 FORWARDED: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
-"""What people and supervisors send to a process: to ours, which stands where the application's would."""
+"""Signals that people and supervisors send to this process and mean for the application."""
 SI_KERNEL: Final = 0x80
-"""Linux: the kernel sent it, here for a key or a terminal that is gone; so the whole process group got it."""
-SNIFFED: Final = 512  # bytes of a file, enough to tell a program from a text
+"""The kernel sent the signal (Linux), for a key or a closed terminal, so the whole process group received it."""
+SNIFFED: Final = 512  # bytes of a file, enough to distinguish a program from a text
 
 
 class CannotRun(CommandError):
-    """The command cannot be started; ``code`` is what a shell would return."""
+    """The command cannot be started; ``code`` is the exit code of a shell in this case."""
 
-    def __init__(self, why: str, code: int) -> None:
-        super().__init__(why)
+    def __init__(self, reason: str, code: int) -> None:
+        super().__init__(reason)
         self.code = code
 
 
 def check_command(command: Sequence[str], path: str | None = None) -> None:
-    """Raise ``CannotRun`` for what a shell would not run either, saying what to type instead."""
+    """Raise ``CannotRun``, with a command that may work, if a shell could not run the command either."""
     name = command[0]
     if found := shutil.which(name, path=path):
         if _is_text(Path(found)):
-            raise CannotRun(f"{found} is a text without a #! line; perhaps: -- {_with_python(command)}", NOT_EXECUTABLE)
+            raise CannotRun(
+                f"{found} is a text file without a #! line; try: -- {_with_python(command)}", NOT_EXECUTABLE
+            )
         return
     here = Path(name)
     if here.is_dir():
         raise CannotRun(f"{name} is a folder", NOT_EXECUTABLE)
     if here.suffix == ".py" and here.is_file():
-        raise CannotRun(f"{name} cannot be run by itself; perhaps: -- {_with_python(command)}", NOT_EXECUTABLE)
-    if here.is_file() and os.path.dirname(name):  # noqa: PTH120 - a Path forgets the ./ that matters here
-        raise CannotRun(f"{name} is not executable; perhaps: chmod +x {name}", NOT_EXECUTABLE)
-    hint = f"; there is a file of that name here: ./{name}" if here.is_file() else ""
+        raise CannotRun(f"{name} is not executable; try: -- {_with_python(command)}", NOT_EXECUTABLE)
+    if here.is_file() and os.path.dirname(name):  # noqa: PTH120 - a Path drops the ./ that matters here
+        raise CannotRun(f"{name} is not executable; try: chmod +x {name}", NOT_EXECUTABLE)
+    hint = f"; a file of that name is in this folder: ./{name}" if here.is_file() else ""
     raise CannotRun(f"{name}: command not found{hint}", NOT_FOUND)
 
 
 class Signals:
-    """The signals that are sent to us and meant for the application. A context manager for the main thread.
+    """Receives the signals that are meant for the application. A context manager for the main thread.
 
-    Threads that are started within do not get them, and the application is to be started with ``mask``. On Linux it
-    is known who sent a signal, so a Ctrl-C, which the application gets from the terminal too, is not sent twice.
-    Elsewhere one of the keyboard is told by our being in the foreground of a terminal. ``on_stop`` is called when
-    Ctrl-Z is about to stop us (on Linux).
+    Threads that start within it do not receive them. The application must be started with ``mask``. The terminal
+    sends a Ctrl-C to the application too, so it must not be forwarded. On Linux the sender of a signal is known.
+    Elsewhere, SIGINT and SIGQUIT count as the terminal's while this process is in its foreground. On Linux,
+    ``on_stop`` is called before Ctrl-Z stops this process.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class Signals:
         self._on_stop = on_stop
         names = (*FORWARDED, "SIGTSTP") if exact and on_stop else FORWARDED
         self._numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-        self._came: deque[int] = deque()
+        self._pending: deque[int] = deque()
         self._handlers: dict[int, Any] = {}
         self.mask: set[int] = set()
 
@@ -89,14 +91,14 @@ class Signals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         while self._exact and signal.sigtimedwait(self._numbers, 0) is not None:
-            pass  # meant for an application that has ended
+            pass  # the application has ended
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         if POSIX:
             signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
 
     def wait(self, timeout: float) -> int | None:
-        """Wait for the next signal that must be sent on; None if none came within ``timeout`` seconds."""
+        """Return the next signal to forward, None if none arrived within ``timeout`` seconds."""
         if self._exact:
             found = signal.sigtimedwait(self._numbers, timeout)
             if found is not None and found.si_signo == signal.SIGTSTP and self._on_stop is not None:
@@ -104,24 +106,24 @@ class Signals:
                 os.kill(os.getpid(), signal.SIGSTOP)
                 return None
             return None if found is None or found.si_code == SI_KERNEL else found.si_signo
-        if not self._came:
+        if not self._pending:
             time.sleep(timeout)
-        return self._came.popleft() if self._came else None
+        return self._pending.popleft() if self._pending else None
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         if not (number in (signal.SIGINT, getattr(signal, "SIGQUIT", None)) and _in_foreground()):
-            self._came.append(number)
+            self._pending.append(number)
 
 
 class Application:
-    """Runs ``command`` under auto-instrumentation with our standard streams; a context manager.
+    """Runs ``command`` under auto-instrumentation with these standard streams; a context manager.
 
-    It is in our process group, so keys and job control of the terminal reach it as if we were not there. Leaving
-    early, by an exception, ends it: it is asked, and killed after 3 s.
+    It is in the same process group, so keys and job control of the terminal reach it directly. Leaving early, by an
+    exception, ends it with SIGTERM, and after 3 s with SIGKILL.
     """
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str], mask: set[int]) -> None:
-        self._command = instrumented(command)
+        self._command = auto_instrumented(command)
         self._env = dict(env)
         self._mask = mask
         self._code: int | None = None
@@ -134,7 +136,7 @@ class Application:
                     self._command[0], self._command, self._env, setsigmask=self._mask, setsigdef=python_ignores
                 )
             else:
-                self._process = subprocess.Popen(self._command, env=self._env)  # noqa: S603 - what the user typed
+                self._process = subprocess.Popen(self._command, env=self._env)  # noqa: S603 - the user's command
                 self.pid = self._process.pid
         except OSError as error:
             code = NOT_FOUND if error.errno == errno.ENOENT else NOT_EXECUTABLE
@@ -152,7 +154,7 @@ class Application:
             self.send(getattr(signal, "SIGKILL", signal.SIGTERM))
 
     def poll(self) -> int | None:
-        """The exit code (negative: the signal that ended it), None while it runs."""
+        """Return the exit code (negative: the number of the signal), None while it runs."""
         if self._code is None and not POSIX:
             self._code = self._process.poll()
         elif self._code is None:
@@ -161,14 +163,14 @@ class Application:
         return self._code
 
     def send(self, number: int) -> None:
-        """Send it a signal; nothing if it has ended."""
+        """Send a signal to the application, unless it has ended."""
         if self.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
 
 def _in_foreground() -> bool:
-    """Whether the keyboard's signals come to our process group."""
+    """Whether this process group receives the signals of the keyboard."""
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
     except OSError:
@@ -182,12 +184,12 @@ def _in_foreground() -> bool:
 
 
 def _is_text(path: Path) -> bool:
-    """Whether an executable file is a text that no kernel runs: no ``#!`` and no byte of a program."""
+    """Whether an executable file is a text that the kernel cannot run: without ``#!`` and without binary bytes."""
     try:
         with path.open("rb") as file:
             first = file.read(SNIFFED)
     except OSError:
-        return False  # executable and not readable: the kernel will tell
+        return False  # executable and not readable; starting it shows whether it works
     return POSIX and not first.startswith(b"#!") and bool(first) and all(byte >= 9 for byte in first)
 
 

@@ -1,4 +1,4 @@
-"""The live view of `run`: a table in the last lines of the terminal, below whatever the application prints."""
+"""The live view of `run`, a table in the last lines of the terminal, below the output of the application."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import os
 from collections.abc import Sequence
 from typing import Final, TextIO
 
-from otel_claude_stream.cli.run.lines import COLOURS, Lines, colourful
-from otel_claude_stream.cli.view.model import StreamView, Summary
-from otel_claude_stream.cli.view.terminal import Progress, plain, status_line, summary_lines, table
+from otel_claude_stream.cli.run.lines import COLOURS, LineView
+from otel_claude_stream.cli.view.model import StreamView
+from otel_claude_stream.cli.view.summary import Summary
+from otel_claude_stream.cli.view.terminal import Progress, as_text, status_line, summary_lines, table, use_colours
 
 MOST_ROWS: Final = 10  # lines of the panel, a third of the terminal at most
-LEAST_HEIGHT: Final = 15  # lines of a terminal that can spare some
-REDRAW: Final = 0.25  # seconds
-TABLED: Final = 40  # streams in the table at the end; a report has them all
+LEAST_HEIGHT: Final = 15  # lines of a terminal that has room for the panel
+REDRAW: Final = 0.25  # seconds between two drawings
+MOST_ROWS_AT_END: Final = 40  # streams in the table at the end; a report has them all
 
 SAVE: Final = "\x1b7"
 RESTORE: Final = "\x1b8"
@@ -22,23 +23,23 @@ BELOW: Final = "\x1b[J"
 PLAIN: Final = "\x1b[0m"
 
 
-class Panel(Lines):
-    """Keeps the last lines out of what scrolls, as apt does, and draws there; the rest is the application's.
+class Panel(LineView):
+    """Draws in the last lines of the terminal, which it excludes from scrolling, as apt does.
 
-    Each change is one write that leaves the cursor where it was, so the application may print what it likes, unless
-    it draws full screens itself.
+    Each update is one write that restores the cursor, so the application may print at any time, unless it draws full
+    screens itself.
     """
 
     def __init__(self, out: TextIO) -> None:
         super().__init__(out)
         self._size: os.terminal_size | None = None
-        self._colours = colourful(out, os.environ)
+        self._colours = use_colours(out, os.environ)
         self._drawn = -REDRAW
         self._closed = False
 
     @staticmethod
     def fits(out: TextIO) -> bool:
-        """Whether ``out`` is a terminal that is high enough and knows how."""
+        """Whether ``out`` is a capable terminal with enough lines."""
         try:
             return (
                 out.isatty()
@@ -49,7 +50,7 @@ class Panel(Lines):
             return False
 
     def update(self, progress: Progress) -> None:
-        """Draw, four times a second."""
+        """Draw the panel, at most four times a second."""
         if progress.running and progress.elapsed - self._drawn < REDRAW:
             return
         self._drawn = progress.elapsed
@@ -67,45 +68,45 @@ class Panel(Lines):
             self._write(f"{begin}{SAVE}{PLAIN}{drawn}{RESTORE}")
 
     def finish(self, views: Sequence[StreamView], summary: Summary) -> None:
-        """The table and the figures, where the panel was."""
+        """Print the table and the figures in place of the panel."""
         self.close()
         if not views:
             return
         width = os.get_terminal_size(self._out.fileno()).columns
-        self._write("\n" + plain(table(views[-TABLED:], width)) + "\n\n")
+        self._write("\n" + as_text(table(views[-MOST_ROWS_AT_END:], width)) + "\n\n")
         for line in summary_lines(summary):
-            self.say(line)
+            self.print(line)
 
     def pause(self) -> None:
-        """Give the lines back until the next update."""
+        """Return the lines to the application until the next update."""
         with self._lock:
             if not self._closed and self._size is not None:
                 self._write(f"{SAVE}{WHOLE}{RESTORE}{BELOW}")
             self._size = None
 
     def close(self) -> None:
-        """Give the lines back for good."""
+        """Return the lines to the application for good."""
         self.pause()
         self._closed = True
 
     def _reserve(self, size: os.terminal_size, rows: int) -> str:
-        """Room at the bottom: what stands there scrolls up, then it does not scroll any more."""
+        """Scroll the last lines up and exclude them from scrolling."""
         whole = f"{SAVE}{WHOLE}{RESTORE}" if self._size else ""
         return f"{whole}{chr(10) * rows}\x1b[{rows}A{SAVE}\x1b[1;{size.lines - rows}r{RESTORE}"
 
 
 def panel_rows(height: int) -> int:
-    """Lines of the panel in a terminal of ``height`` lines."""
+    """Return the number of lines of the panel in a terminal of ``height`` lines."""
     return min(MOST_ROWS, height // 3)
 
 
 def panel_lines(progress: Progress, width: int, rows: int, *, colours: bool) -> list[str]:
-    """Exactly ``rows`` lines: a rule with the state of things, and the streams that ended last."""
+    """Return exactly ``rows`` lines: a rule with the progress, and the streams that ended last."""
     rule = f"── claude streams: {status_line(progress)} "
     lines = [f"\x1b[2m{rule[:width]:─<{width}}" if colours else f"{rule[:width]:─<{width}}"]
     latest = sorted(progress.views, key=lambda view: view.end)[-(rows - 2) :]
     if latest:
-        head, _, *cells = plain(table(latest, width)).splitlines()
+        head, _, *cells = as_text(table(latest, width)).splitlines()
         lines.append(f"\x1b[1m{head[:width]}" if colours else head[:width])
         for view, text in zip(latest, cells, strict=True):
             colour = COLOURS.get(view.outcome, "33")

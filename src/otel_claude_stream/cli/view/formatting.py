@@ -1,18 +1,18 @@
-"""Figures and names as people read them; shared by the terminal and the report."""
+"""Numbers and names formatted for people; shared by the terminal and the report."""
 
 from __future__ import annotations
 
 import math
 from typing import Final
 
-NONE: Final = "–"  # noqa: RUF001 - an en dash, as tables have it for "none"
-CUT: Final = "…"
+DASH: Final = "–"  # noqa: RUF001 - an en dash, the usual sign in a table for no value
+ELLIPSIS: Final = "…"
 
 
 def seconds(value: float | None) -> str:
-    """A duration given in seconds: ``42 ms``, ``1.23 s``, ``63.2 s``, ``12 min 03 s``, ``5 h 33 min``; a dash: none."""
+    """Format a duration, such as ``42 ms``, ``1.23 s``, ``12 min 03 s`` or ``5 h 33 min``; None as a dash."""
     if value is None or not math.isfinite(value):
-        return NONE
+        return DASH
     if value < 0.9995:
         return f"{value * 1000:.0f} ms"
     if value < 9.995:
@@ -24,30 +24,30 @@ def seconds(value: float | None) -> str:
 
 
 def count(value: int | None) -> str:
-    """A whole number with thin groups: ``12 345``; a dash for none."""
-    return NONE if value is None else f"{value:,}".replace(",", "\u202f")
+    """Format an integer in groups of three digits, ``12 345``; None as a dash."""
+    return DASH if value is None else f"{value:,}".replace(",", "\u202f")
 
 
-def plural(number: int, name: str, many: str = "") -> str:
-    """A number and what it counts: ``1 stream``, ``2 streams``; ``many`` where an s is not enough."""
-    return f"{number} {name}" if number == 1 else f"{number} {many or name + 's'}"
+def plural(number: int, singular: str, plural_form: str = "") -> str:
+    """Format a number with its noun, such as ``2 streams``; ``plural_form`` is for nouns that need more than an s."""
+    return f"{number} {singular}" if number == 1 else f"{number} {plural_form or singular + 's'}"
 
 
 def size(value: int | None) -> str:
-    """A number of bytes: ``812 B``, ``34.5 kB``; a dash for none."""
+    """Format a number of bytes, ``812 B`` or ``34.5 kB``; None as a dash."""
     if value is None:
-        return NONE
+        return DASH
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if value >= scale:
             return f"{value / scale:.1f} {unit}"
     return f"{value} B"
 
 
-def words(value: str | None) -> str:
-    """A name of the closed sets in words: ``awaiting_first_token`` is ``awaiting first token``; a dash for none."""
-    return value.replace("_", " ") if value else NONE
+def readable(value: str | None) -> str:
+    """Format a value of an enumeration, ``awaiting_first_token`` as ``awaiting first token``; empty as a dash."""
+    return value.replace("_", " ") if value else DASH
 
 
-def shortened(text: str, width: int) -> str:
-    """At most ``width`` characters, the cut shown."""
-    return text if len(text) <= width else text[: max(0, width - 1)].rstrip() + CUT
+def truncate(text: str, width: int) -> str:
+    """Cut a text to at most ``width`` characters; an ellipsis marks the cut."""
+    return text if len(text) <= width else text[: max(0, width - 1)].rstrip() + ELLIPSIS

@@ -1,4 +1,4 @@
-"""The picture: each stream a lane on a time axis. Pure functions from views to HTML; every text is escaped here."""
+"""The chart of the report, in which each stream is a lane on a time axis. All text is escaped."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from html import escape
 from typing import Final
 
 from otel_claude_stream._core.vocabulary import Outcome
-from otel_claude_stream.cli.view import formatting as words
-from otel_claude_stream.cli.view.decisions import recovery, seam_words
+from otel_claude_stream.cli.view import formatting
+from otel_claude_stream.cli.view.decisions import policy_summary, seam_text
 from otel_claude_stream.cli.view.model import StreamView
-from otel_claude_stream.cli.view.timeline import Attempt, Gap, Mark, MarkKind, Seam, nearest, within
+from otel_claude_stream.cli.view.timeline import ERROR_STATUS, Attempt, Gap, Mark, MarkKind, Seam, sample, within
 
-UNITS: Final = 10_000  # width of the drawing, whatever it is on the screen
+UNITS: Final = 10_000  # width of the drawing, which is scaled to the screen
 HEIGHT: Final = 32
 TICKS: Final[dict[MarkKind, tuple[float, float]]] = {
     "structure": (10, 22),
@@ -27,21 +27,20 @@ TICKS: Final[dict[MarkKind, tuple[float, float]]] = {
     "ping": (26.5, 31),
     "error": (4, 28),
 }
-"""From where to where a tick goes: kinds differ in place as well as in colour. Drawn in this order."""
-LABEL_ROOM: Final = 0.82  # share of the axis after which there is no room for the reason behind the end
-FAR_APART: Final = 20  # times the longest stream: on one axis it would be less than 5 % of the width
-BOX: Final = 27  # pixels that the box of an attempt is wide at least, as report.css has it
-EDGE: Final = 0.95  # share of the axis after which such a box would stick out
-TIP_MARKS: Final = 1500  # marks of one lane that can be pointed at
+"""Top and bottom of a tick, in drawing order. Kinds differ in position as well as in colour."""
+LABEL_ROOM: Final = 0.82  # share of the axis beyond which the reason does not fit behind the end marker
+FAR_APART: Final = 20  # times the longest stream, which would be less than 5 % of a shared axis
+BOX: Final = 27  # minimum width of an attempt's box in pixels, as in report.css
+EDGE: Final = 0.95  # share of the axis beyond which such a box would not fit
+TIP_MARKS: Final = 1500  # marks of one lane that have a tooltip
 STEPS: Final = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
-GAP_WORDS: Final = {
+GAP_TEXTS: Final = {
     "first": "waiting for the first token",
-    "silent": "nothing came",
-    "pings": "nothing but pings",
+    "silent": "silence",
+    "pings": "pings only",
     "caller": "the caller was busy",
     "seam": "waiting for the seam",
 }
-ERROR_STATUS: Final = 400
 SIGNS: Final = {
     Outcome.COMPLETED.value: '<circle cx="8" cy="8" r="7"/><path d="M4.6 8.3l2.4 2.4 4.4-5"/>',
     Outcome.FAILED.value: '<path class="f" d="M8 .6L15.4 8 8 15.4.6 8z"/><path d="M5.7 5.7l4.6 4.6m0-4.6l-4.6 4.6"/>',
@@ -52,32 +51,32 @@ UNKNOWN_SIGN: Final = '<circle cx="8" cy="8" r="7"/><path d="M8 8v.1"/>'
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """The time that is shown, in seconds: from ``start``, for ``length``. ``own``: each stream begins at zero."""
+    """The time axis in seconds, from ``start`` for ``length``. With ``relative``, each stream begins at zero."""
 
     start: float
     length: float
-    own: bool = False
+    relative: bool = False
 
     def share(self, at: float) -> float:
-        """Where on the axis a time is, 0 to 1."""
+        """Return the position of a time on the axis, from 0 to 1."""
         return min(1.0, max(0.0, (at - self.start) / self.length)) if self.length > 0 else 0.0
 
     def place(self, start: float, end: float) -> str:
-        """CSS: the part of the axis between two times."""
+        """Return CSS for the part of the axis between two times."""
         left = self.share(start)
         return f"left:{left:.4%};width:{max(0.0, self.share(end) - left):.4%}"
 
 
 def axis_over(views: Sequence[StreamView]) -> Axis:
-    """One axis for all streams: seconds since the first began; where they would be mere dots, since each one's own."""
+    """Return an axis from the start of the first stream; streams that lie far apart each begin at zero."""
     first, last = min((view.start for view in views), default=0), max((view.end for view in views), default=0)
     longest = max((view.duration for view in views), default=0.0)
-    over = max(0.001, (last - first) / 1e9)
-    return Axis(0.0, max(0.001, longest), own=True) if over > FAR_APART * longest else Axis(0.0, over)
+    span = max(0.001, (last - first) / 1e9)
+    return Axis(0.0, max(0.001, longest), relative=True) if span > FAR_APART * longest else Axis(0.0, span)
 
 
 def axis_labels(axis: Axis) -> list[tuple[float, str]]:
-    """Where the axis has its lines, and what stands there; five to twelve of them."""
+    """Return positions and labels of the axis lines; there are five to twelve."""
     step = next(
         (step for step in STEPS if axis.length / step <= 12), STEPS[-1] * math.ceil(axis.length / STEPS[-1] / 12)
     )
@@ -86,66 +85,70 @@ def axis_labels(axis: Axis) -> list[tuple[float, str]]:
 
 
 def axis_html(axis: Axis) -> str:
-    """The scale above the lanes."""
+    """Return the scale above the lanes."""
     marks = "".join(f'<span style="left:{axis.share(at):.4%}">{escape(text)}</span>' for at, text in axis_labels(axis))
     return f'<div class="axis" aria-hidden="true">{marks}</div>'
 
 
 def track(view: StreamView, axis: Axis, begin: float) -> str:
-    """The lane of one stream that begins at ``begin`` on ``axis``."""
+    """Return the lane of one stream that begins at ``begin`` on ``axis``."""
     parts = [_grid(axis), *_bands(view, axis, begin), *_before(view, axis, begin)]
     parts += [_gap(gap, axis, begin) for gap in view.gaps]
     parts.append(_drawing(view.marks, axis, begin))
     parts += [_seam(seam, axis, begin) for seam in view.seams]
     parts.append(_ending(view, axis, begin))
-    tips = escape(json.dumps([[round(mark.at, 4), mark_words(mark)] for mark in nearest(view.marks, TIP_MARKS)]))
+    tips = escape(json.dumps([[round(mark.at, 4), mark_text(mark)] for mark in sample(view.marks, TIP_MARKS)]))
     place = f'data-begin="{begin:.6f}" data-from="{axis.start:.6f}" data-length="{axis.length:.6f}"'
     return f'<div class="track" {place} data-tips="{tips}">{"".join(parts)}</div>'
 
 
-def in_words(view: StreamView) -> str:
-    """What the lane shows, as a sentence: the text alternative of the picture."""
+def text_alternative(view: StreamView) -> str:
+    """Describe a lane in a sentence, for readers who do not see the chart."""
     parts = [f"{view.name}: {view.outcome}"]
-    parts[0] += f" ({words.words(view.reason)})" if view.reason else ""
+    parts[0] += f" ({formatting.readable(view.reason)})" if view.reason else ""
     if view.retries:
         parts.append(f"{view.requests} HTTP requests")
-    if did := recovery(view):
-        parts.append(did)
+    if policy := policy_summary(view):
+        parts.append(policy)
     if view.ttft is not None:
-        parts.append(f"first token after {words.seconds(view.ttft)}")
-    parts += [f"{GAP_WORDS[gap.kind]} for {words.seconds(gap.seconds)}" for gap in view.gaps if gap.labelled]
-    return f"{', '.join(parts)}; {words.seconds(view.duration)} in all."
+        parts.append(f"first token after {formatting.seconds(view.ttft)}")
+    parts += [f"{GAP_TEXTS[gap.kind]} for {formatting.seconds(gap.seconds)}" for gap in view.gaps if gap.labelled]
+    return f"{', '.join(parts)}; {formatting.seconds(view.duration)} in all."
 
 
 def sign(outcome: str) -> str:
-    """The marker of an outcome."""
+    """Return the marker of an outcome."""
     drawn = SIGNS.get(outcome, UNKNOWN_SIGN)
     return f'<svg class="sign {_class(outcome)}" viewBox="0 0 16 16" aria-hidden="true">{drawn}</svg>'
 
 
-def mark_words(mark: Mark) -> str:
-    """One mark in words."""
+def mark_text(mark: Mark) -> str:
+    """Describe one mark."""
     many = f"{mark.count} times " if mark.count > 1 else ""
-    kind = f"{words.words(mark.kind)} delta" if mark.name == "content_block_delta" else words.words(mark.name)
+    kind = (
+        f"{formatting.readable(mark.kind)} delta"
+        if mark.name == "content_block_delta"
+        else formatting.readable(mark.name)
+    )
     parts = [many + kind]
     if mark.characters:
-        parts.append(f"{words.count(mark.characters)} characters")
+        parts.append(f"{formatting.count(mark.characters)} characters")
     if mark.span:
-        parts.append(f"within {words.seconds(mark.span)}")
+        parts.append(f"within {formatting.seconds(mark.span)}")
     if mark.gap is not None:
-        parts.append(f"after {words.seconds(mark.gap)}")
+        parts.append(f"after {formatting.seconds(mark.gap)}")
     return ", ".join(parts)
 
 
-def attempt_words(attempt: Attempt) -> str:
-    """One attempt in words."""
+def attempt_text(attempt: Attempt) -> str:
+    """Describe one attempt."""
     parts = [f"request {attempt.number}: {attempt.status or 'no response'}"]
-    parts += [words.words(attempt.reason)] if attempt.reason else []
-    parts.append(words.seconds(attempt.end - attempt.start))
+    parts += [formatting.readable(attempt.reason)] if attempt.reason else []
+    parts.append(formatting.seconds(attempt.end - attempt.start))
     if attempt.retry_after is not None:
-        parts.append(f"retry-after {words.seconds(attempt.retry_after)}")
+        parts.append(f"retry-after {formatting.seconds(attempt.retry_after)}")
     if attempt.delay:
-        parts.append(f"then {words.seconds(attempt.delay)} of back-off")
+        parts.append(f"then {formatting.seconds(attempt.delay)} of backoff")
     return ", ".join(parts)
 
 
@@ -159,26 +162,26 @@ def _grid(axis: Axis) -> str:
 
 
 def _before(view: StreamView, axis: Axis, begin: float) -> Iterator[str]:
-    """What precedes the answer: failed requests, back-off, the wait for the response."""
+    """Yield the failed requests, the backoffs, and the wait for the response."""
     for this, following in zip(view.attempts, view.attempts[1:], strict=False):
         if this.streamed and within(view.marks, this):
-            yield from _asked_again(view, this, axis, begin)
+            yield from _wait_of_later_attempt(view, this, axis, begin)
             yield _broken(this, axis, begin)
         else:
             yield _attempt(this, axis, begin)
         place = axis.place(begin + this.end, begin + following.start)
-        wait = words.seconds(following.start - this.end)
-        yield f'<div class="backoff" style="{place}" title="back-off of {escape(wait)}"></div>'
+        wait = formatting.seconds(following.start - this.end)
+        yield f'<div class="backoff" style="{place}" title="backoff of {escape(wait)}"></div>'
     if refused := _refused(view):
         yield _attempt(refused, axis, begin)
         return
     last = _last_attempt(view)
     if view.headers_at is not None and last.start > view.headers_at:
-        yield from _asked_again(view, last, axis, begin)
+        yield from _wait_of_later_attempt(view, last, axis, begin)
         return
     answered = min(view.headers_at, view.duration) if view.headers_at is not None else view.duration
     if answered > last.start:
-        place, wait = axis.place(begin + last.start, begin + answered), words.seconds(answered - last.start)
+        place, wait = axis.place(begin + last.start, begin + answered), formatting.seconds(answered - last.start)
         yield f'<div class="asked" style="{place}" title="{escape(wait)} without a response"></div>'
 
 
@@ -187,45 +190,45 @@ def _last_attempt(view: StreamView) -> Attempt:
 
 
 def _refused(view: StreamView) -> Attempt | None:
-    """The last request, if the answer to it was an error and the stream never began."""
+    """Return the last request, if its response was an error and the stream never began."""
     last = _last_attempt(view)
     status = last.status or view.status
     return replace(last, status=status) if status is not None and status >= ERROR_STATUS else None
 
 
 def _attempt(attempt: Attempt, axis: Axis, begin: float) -> str:
-    text = str(attempt.status or words.NONE)
+    text = str(attempt.status or formatting.DASH)
     place = axis.place(begin + attempt.start, begin + max(attempt.end, attempt.start))
     end = axis.share(begin + attempt.end)
-    if end > EDGE:  # its box, which is as wide as its text at least, grows to the left there
+    if end > EDGE:  # the box, at least as wide as its text, grows to the left there
         place = f"right:{1 - end:.4%};{place.partition(';')[2]}"
-    return f'<div class="attempt" style="{place}" title="{escape(attempt_words(attempt))}"><b>{text}</b></div>'
+    return f'<div class="attempt" style="{place}" title="{escape(attempt_text(attempt))}"><b>{text}</b></div>'
 
 
-def _asked_again(view: StreamView, attempt: Attempt, axis: Axis, begin: float) -> Iterator[str]:
-    """The wait for what a later attempt brings; when its response came nobody has told."""
+def _wait_of_later_attempt(view: StreamView, attempt: Attempt, axis: Axis, begin: float) -> Iterator[str]:
+    """Yield the wait for the first mark of a later attempt, whose time to the response is not recorded."""
     if view.headers_at is None or attempt.start <= view.headers_at:
         return
     first = next((mark.at for mark in within(view.marks, attempt)), attempt.end)
-    place, wait = axis.place(begin + attempt.start, begin + first), words.seconds(first - attempt.start)
-    told = f"{wait} until request {attempt.number} brought something"
-    yield f'<div class="asked" style="{place}" title="{escape(told)}"></div>'
+    place, wait = axis.place(begin + attempt.start, begin + first), formatting.seconds(first - attempt.start)
+    title = f"{wait} until the first event of request {attempt.number}"
+    yield f'<div class="asked" style="{place}" title="{escape(title)}"></div>'
 
 
 def _broken(attempt: Attempt, axis: Axis, begin: float) -> str:
-    """Where an attempt broke of which the application has a part."""
+    """Return the marker at which an attempt broke after a part of its text was delivered."""
     left = f"{axis.share(begin + attempt.end):.4%}"
-    return f'<div class="broken" style="left:{left}" title="{escape(attempt_words(attempt))}"></div>'
+    return f'<div class="broken" style="left:{left}" title="{escape(attempt_text(attempt))}"></div>'
 
 
 def _seam(seam: Seam, axis: Axis, begin: float) -> str:
-    """Where a continuation met the text."""
+    """Return the marker of a seam."""
     left, kind = f"{axis.share(begin + seam.at):.4%}", "fits" if seam.fits else "misfits"
-    return f'<div class="joint {kind}" style="left:{left}" title="{escape(seam_words(seam))}"></div>'
+    return f'<div class="joint {kind}" style="left:{left}" title="{escape(seam_text(seam))}"></div>'
 
 
 def _bands(view: StreamView, axis: Axis, begin: float) -> Iterator[str]:
-    """The times in which an answer was open: one for each attempt that brought something."""
+    """Yield a band for each attempt with content, from its first content to its end."""
     spans = [(attempt.number, within(view.marks, attempt), attempt.end) for attempt in view.attempts]
     for number, marks, end in spans or [(1, list(view.marks), view.duration)]:
         content = [mark.at for mark in marks if mark.kind not in ("ping", "stall")]
@@ -235,16 +238,16 @@ def _bands(view: StreamView, axis: Axis, begin: float) -> Iterator[str]:
 
 
 def _gap(gap: Gap, axis: Axis, begin: float) -> str:
-    text = f"{GAP_WORDS[gap.kind]} for {words.seconds(gap.seconds)}"
-    shown = f"<i>{escape(words.seconds(gap.seconds))}</i>" if gap.labelled else ""
+    text = f"{GAP_TEXTS[gap.kind]} for {formatting.seconds(gap.seconds)}"
+    shown = f"<i>{escape(formatting.seconds(gap.seconds))}</i>" if gap.labelled else ""
     place = axis.place(begin + gap.start, begin + gap.end)
     return f'<div class="gap {gap.kind}" style="{place}" title="{escape(text)}">{shown}</div>'
 
 
 def _drawing(marks: Iterable[Mark], axis: Axis, begin: float) -> str:
-    """All ticks: a path for each kind; two on the same spot are one."""
+    """Draw all ticks, in one path for each kind; ticks at the same position are one."""
     spots: dict[MarkKind, dict[int, None]] = {}
-    runs: dict[MarkKind, list[str]] = {}
+    ranges: dict[MarkKind, list[str]] = {}
     for mark in marks:
         if mark.kind not in TICKS:
             continue
@@ -253,8 +256,8 @@ def _drawing(marks: Iterable[Mark], axis: Axis, begin: float) -> str:
         if mark.span and mark.count > 1:
             top, bottom = TICKS[mark.kind]
             end = round(axis.share(begin + mark.until) * UNITS)
-            runs.setdefault(mark.kind, []).append(f"M{at} {top}H{end}V{bottom}H{at}z")
-    paths = [f'<path class="run {kind}" d="{"".join(found)}"/>' for kind, found in runs.items()]
+            ranges.setdefault(mark.kind, []).append(f"M{at} {top}H{end}V{bottom}H{at}z")
+    paths = [f'<path class="run {kind}" d="{"".join(found)}"/>' for kind, found in ranges.items()]
     for kind, (top, bottom) in TICKS.items():
         if kind in spots:
             lines = "".join(f"M{at} {top}V{bottom}" for at in spots[kind])
@@ -263,17 +266,17 @@ def _drawing(marks: Iterable[Mark], axis: Axis, begin: float) -> str:
 
 
 def _ending(view: StreamView, axis: Axis, begin: float) -> str:
-    """The marker, and behind it the reason, unless the column of results, which says it too, is as near."""
+    """Return the end marker, with the reason behind it unless the column of results, which has it too, is near."""
     at = axis.share(begin + view.duration)
-    why = f"<em>{escape(words.words(view.reason))}</em>" if view.reason and at <= LABEL_ROOM else ""
+    why = f"<em>{escape(formatting.readable(view.reason))}</em>" if view.reason and at <= LABEL_ROOM else ""
     left, behind = f"{at:.4%}", ""
-    if refused := _refused(view):  # the marker stands behind the box of that request, not on it
+    if refused := _refused(view):  # the marker is placed behind the box of that request, not on it
         left, behind = f"{at:.4%}" if at > EDGE else f"max({at:.4%},{_box_end(refused, axis, begin)})", " behind"
     return f'<div class="end {_class(view.outcome)}{behind}" style="left:{left}">{sign(view.outcome)}{why}</div>'
 
 
 def _box_end(attempt: Attempt, axis: Axis, begin: float) -> str:
-    """CSS: where the box of an attempt ends at the least."""
+    """Return CSS for the least position at which the box of an attempt ends."""
     return f"{axis.share(begin + attempt.start):.4%} + {BOX}px"
 
 

@@ -1,48 +1,45 @@
-"""What the views show of a stream: plain frozen data made from its span, the attempt spans below it and its relatives.
+"""The model of a stream that all views show: plain data from its span, its attempts' spans, and related spans.
 
-All times of a view are seconds from the start of its span, except ``start`` and ``end`` (nanoseconds, epoch).
+All times of a view are seconds from the start of its span. Only ``start`` and ``end`` are nanoseconds since the epoch.
 """
 
 from __future__ import annotations
 
-import math
-from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from otel_claude_stream._core.retry.context import Action
-from otel_claude_stream._core.vocabulary import CALLER_REASONS, Outcome
+from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
 from otel_claude_stream._telemetry.spec import Attribute
 from otel_claude_stream.cli.otlp.decode import Attributes, SpanData
+from otel_claude_stream.cli.view.attribute_values import integer, integers, line, number, text, texts
 from otel_claude_stream.cli.view.timeline import (
     ERROR_STATUS,
     Attempt,
     Clocks,
-    Decided,
+    Decision,
     Gap,
     Mark,
     Seam,
     attempts_from,
     decisions_from,
-    gaps_over,
+    gaps_of_attempts,
     marks_from,
     seams_from,
 )
 
 SCOPE = "otel_claude_stream"
 UNKNOWN = "unknown"
-LATEST = 10_000  # first tokens that percentiles are taken of: a run may last for weeks
-LINE = 400  # characters of one value that are shown
 NANO = 1e9
 RECOVERED = {Action.RETRY.value: "retried", Action.RESUME.value: "continued"}
-SHORTEST_WRITING = 0.05  # seconds; of an answer that came in one piece a rate says nothing
+SHORTEST_WRITING = 0.05  # seconds; a rate means nothing for an answer that arrived in one piece
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Tokens of a call; ``output`` is None where the stream broke before the usage came."""
+    """Tokens of a call; ``output`` is None if the stream broke before the usage came."""
 
     input: int | None
     output: int | None
@@ -50,7 +47,7 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class StreamView:
-    """One stream. ``title`` and ``note`` are empty unless somebody who knows the stream gave them."""
+    """One stream. ``title`` and ``note`` are empty unless the command knows the stream, as the demo does."""
 
     key: str
     title: str
@@ -81,7 +78,7 @@ class StreamView:
     marks: tuple[Mark, ...]
     gaps: tuple[Gap, ...]
     attempts: tuple[Attempt, ...]
-    decisions: tuple[Decided, ...]
+    decisions: tuple[Decision, ...]
     seams: tuple[Seam, ...]
     marks_dropped: int
     attributes: Attributes
@@ -98,9 +95,9 @@ class StreamView:
 
     @property
     def rate(self) -> float | None:
-        """Output tokens a second from the first token to the end, the caller's time left out; None if not known.
+        """Output tokens per second from the first token to the end, without the caller's time; None if not known.
 
-        None of a text that was continued as well: its time has a back-off in it, its usage is that of the last request.
+        A resumed text has no rate: its time includes a backoff, and its usage is that of the last request.
         """
         if not self.tokens.output or self.ttft is None or self.seams:
             return None
@@ -108,9 +105,12 @@ class StreamView:
         return self.tokens.output / writing if writing >= SHORTEST_WRITING else None
 
     @property
-    def handled(self) -> str:
-        """What a retry policy did: ``retried``, ``continued`` or ``given up``; empty if nothing, or if it observed."""
-        if all(decided.dry_run for decided in self.decisions):
+    def policy_result(self) -> str:
+        """The result of the retry policy: ``retried``, ``continued``, ``given up`` or ``caller left``.
+
+        Empty if the policy did nothing, or only observed.
+        """
+        if all(decision.dry_run for decision in self.decisions):
             return ""
         if self.outcome == Outcome.FAILED.value:
             return "given up"
@@ -118,42 +118,26 @@ class StreamView:
         return recovered if self.outcome == Outcome.COMPLETED.value or self.retries else "caller left"
 
     @property
-    def stalls(self) -> int:
-        """Silences after the first token that were long enough to be worth a word."""
+    def long_gaps(self) -> int:
+        """The number of gaps after the first token that are long enough to be labelled."""
         return sum(1 for gap in self.gaps if gap.labelled and gap.kind not in ("first", "seam"))
 
     @property
     def name(self) -> str:
-        """What the stream is called: its title, else its model."""
+        """The title of the stream, else its model."""
         return self.title or self.model
 
     def number(self, attribute: Attribute) -> float | None:
-        """The value of a numeric attribute, None if absent or no finite number."""
+        """Return a numeric attribute, None if it is absent or no finite number."""
         return number(self.attributes, attribute)
 
     def text(self, attribute: Attribute) -> str:
-        """The value of an attribute as one line, lists joined by commas; empty if absent."""
+        """Return an attribute as one line of text, lists joined by commas; empty if it is absent."""
         return text(self.attributes, attribute)
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """Figures over many streams. ``reasons`` is ordered, most frequent first; so is what a policy ``handled``."""
-
-    streams: int
-    outcomes: Mapping[str, int]
-    reasons: tuple[tuple[str, int], ...]
-    ttft_p50: float | None
-    ttft_p95: float | None
-    longest_silence: float | None
-    requests: int
-    start: int
-    end: int
-    handled: tuple[tuple[str, int], ...] = ()
-
-
 def streams(spans: Iterable[SpanData]) -> tuple[StreamView, ...]:
-    """The views of all streams among ``spans``, by start. A span that came twice counts once."""
+    """Return the views of all streams among ``spans``, by start. A span that came twice counts once."""
     unique = {(span.trace_id, span.span_id): span for span in spans}
     families: dict[tuple[str, str], list[SpanData]] = {}
     for span in unique.values():
@@ -167,23 +151,27 @@ def streams(spans: Iterable[SpanData]) -> tuple[StreamView, ...]:
 
 
 def is_stream(span: SpanData) -> bool:
-    """Whether the span is one of ours, and of a stream rather than of one of its attempts."""
+    """Whether this package recorded the span, and for a stream rather than for one of its attempts."""
     return span.scope == SCOPE and span.name != schema.ATTEMPT_SPAN.name
 
 
 def stream_view(span: SpanData, children: Collection[SpanData] = (), parent: SpanData | None = None) -> StreamView:
-    """The view of one stream span; ``children`` hold its attempts and, like ``parent``, perhaps the usage."""
+    """Return the view of one stream span.
+
+    ``children`` may hold its attempts. They and ``parent`` may hold the usage, if another instrumentation owns the
+    chat span.
+    """
     attrs, duration = span.attributes, max(0, span.end - span.start) / NANO
     marks = marks_from(span, duration)
     attempts = attempts_from(span, [child for child in children if child.name == schema.ATTEMPT_SPAN.name], duration)
     seams = seams_from(span, duration)
     headers_at = number(attrs, a.TIME_TO_HEADERS)
-    dropped = whole(attrs, a.EVENT_DROPPED) or 0
+    dropped = integer(attrs, a.EVENT_DROPPED) or 0
     opened = headers_at if headers_at is not None else (attempts[-1].start if attempts else 0.0)
-    status = whole(attrs, a.STATUS_CODE)
+    status = integer(attrs, a.STATUS_CODE)
     silence = _silence(attrs)
     clocks = Clocks(silence, number(attrs, a.CALLER_TIME))
-    told = not dropped and (status is None or status < ERROR_STATUS) and headers_at is not None
+    complete = not dropped and (status is None or status < ERROR_STATUS) and headers_at is not None
     return StreamView(
         key=f"{span.trace_id}/{span.span_id}",
         title="",
@@ -206,14 +194,14 @@ def stream_view(span: SpanData, children: Collection[SpanData] = (), parent: Spa
         longest_gap=number(attrs, a.CHUNK_LONGEST_GAP),
         headers_at=headers_at,
         status=status,
-        requests=whole(attrs, a.ATTEMPT_COUNT) or 1 + (whole(attrs, a.RESEND_COUNT) or 0),
+        requests=integer(attrs, a.ATTEMPT_COUNT) or 1 + (integer(attrs, a.RESEND_COUNT) or 0),
         tokens=_tokens([span, *children, *([parent] if parent else [])]),
         stop_reason=text(attrs, a.STOP_REASON),
         server=text(attrs, a.SERVER_ADDRESS),
-        port=whole(attrs, a.SERVER_PORT),
+        port=integer(attrs, a.SERVER_PORT),
         marks=marks,
-        gaps=gaps_over(marks, attempts, opened, duration, seams=seams, clocks=clocks)
-        if told or (marks and not dropped)
+        gaps=gaps_of_attempts(marks, attempts, opened, duration, seams=seams, clocks=clocks)
+        if complete or (marks and not dropped)
         else (),
         attempts=attempts,
         decisions=decisions_from(span, duration),
@@ -223,146 +211,23 @@ def stream_view(span: SpanData, children: Collection[SpanData] = (), parent: Spa
     )
 
 
-class Tally:
-    """Figures over streams, one after the other. The percentiles are those of the last 10 000 first tokens."""
-
-    def __init__(self) -> None:
-        self.streams: int = 0
-        self._outcomes = {outcome.value: 0 for outcome in Outcome}
-        self._reasons: dict[str, int] = {}
-        self._handled: dict[str, int] = {}
-        self._ttfts: deque[float] = deque(maxlen=LATEST)
-        self._silence: float | None = None
-        self._requests = 0
-        self._start: int | None = None
-        self._end = 0
-
-    def add(self, view: StreamView) -> None:
-        """One more stream."""
-        self.streams += 1
-        self._outcomes[view.outcome] = self._outcomes.get(view.outcome, 0) + 1
-        if view.reason:
-            self._reasons[view.reason] = self._reasons.get(view.reason, 0) + 1
-        if view.handled:
-            self._handled[view.handled] = self._handled.get(view.handled, 0) + 1
-        if view.ttft is not None:
-            self._ttfts.append(view.ttft)
-        self._silence = max(self._silence or 0.0, view.longest_silence or 0.0)
-        self._requests += view.requests
-        self._start = view.start if self._start is None else min(self._start, view.start)
-        self._end = max(self._end, view.end)
-
-    def summary(self) -> Summary:
-        """The figures so far; the known outcomes are always there, with zero if need be."""
-        return Summary(
-            streams=self.streams,
-            outcomes=dict(self._outcomes),
-            reasons=_most_first(self._reasons),
-            handled=_most_first(self._handled),
-            ttft_p50=percentile(self._ttfts, 0.5),
-            ttft_p95=percentile(self._ttfts, 0.95),
-            longest_silence=self._silence,
-            requests=self._requests,
-            start=self._start or 0,
-            end=self._end,
-        )
-
-
-def summarise(views: Iterable[StreamView]) -> Summary:
-    """Figures over ``views``."""
-    tally = Tally()
-    for view in views:
-        tally.add(view)
-    return tally.summary()
-
-
-def _most_first(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
-    return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-
-
-def percentile(values: Collection[float], share: float) -> float | None:
-    """The value below which ``share`` (0 to 1) of ``values`` lie, between two of them linearly; None for none."""
-    if not values:
-        return None
-    ordered = sorted(values)
-    at = share * (len(ordered) - 1)
-    low = math.floor(at)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (at - low)
-
-
-def by_caller(reason: str) -> bool:
-    """Whether a reason is the caller's own doing."""
-    return reason in {known.value for known in CALLER_REASONS}
-
-
-def number(attrs: Attributes, attribute: Attribute) -> float | None:
-    """A numeric attribute, None if absent, of another type, or not finite."""
-    value = attrs.get(attribute.name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        return None
-    return float(value)
-
-
-def whole(attrs: Attributes, attribute: Attribute) -> int | None:
-    """A numeric attribute as a whole number, None if absent."""
-    value = number(attrs, attribute)
-    return None if value is None else int(value)
-
-
-def text(attrs: Attributes, attribute: Attribute) -> str:
-    """An attribute as one line of text, lists joined by commas; empty if absent."""
-    return line(attrs.get(attribute.name))
-
-
-def texts(attrs: Attributes, attribute: Attribute) -> tuple[str, ...]:
-    """An attribute that is a list of strings; a single string is a list of one."""
-    value = attrs.get(attribute.name)
-    if value is None:
-        return ()
-    return tuple(line(item) for item in value) if isinstance(value, tuple) else (line(value),)
-
-
-def line(value: object) -> str:
-    """A value as one line of printable text: control characters become blanks, what is longer than 400 is cut."""
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "yes" if value else "no"
-        case float():
-            return f"{value:.6g}"
-        case tuple():
-            return line(", ".join(line(item) for item in value))
-        case _:
-            shown = "".join(char if char.isprintable() else " " for char in str(value)[: LINE + 1]).strip()
-            return shown if len(shown) <= LINE else shown[: LINE - 1] + "…"
-
-
 def _silence(attrs: Attributes) -> float | None:
-    """The longest time without a byte, that before the end included."""
+    """Return the longest time without a byte, the time before the end included."""
     found = [value for value in (number(attrs, a.LONGEST_SILENCE), number(attrs, a.ABORT_IDLE)) if value is not None]
     return max(found, default=None)
 
 
 def _tokens(family: Sequence[SpanData]) -> Tokens:
-    """The usage, from the first span of the family that has it: which one does depends on who owns the chat span.
+    """Return the usage from the first span of the family that has it, which depends on the owner of the chat span.
 
-    Of a stream that the policy recovered, that of the request that served: spans of the SDK's own know only theirs.
+    A stream with several attempts counts the one that served: spans of the SDK's tracing know only their request.
     """
-    inputs, outputs = (_counts(family[0].attributes, key) for key in (a.ATTEMPT_INPUT_TOKENS, a.ATTEMPT_OUTPUT_TOKENS))
+    inputs, outputs = (integers(family[0].attributes, key) for key in (a.ATTEMPT_INPUT_TOKENS, a.ATTEMPT_OUTPUT_TOKENS))
     if inputs and outputs:
-        return Tokens(next((said for said in reversed(inputs) if said), None), outputs[-1] or None)
+        return Tokens(next((known for known in reversed(inputs) if known), None), outputs[-1] or None)
     for span in family:
-        used = whole(span.attributes, a.INPUT_TOKENS), whole(span.attributes, a.OUTPUT_TOKENS)
+        used = integer(span.attributes, a.INPUT_TOKENS), integer(span.attributes, a.OUTPUT_TOKENS)
         if used != (None, None):
             complete = family[0].attributes.get(a.USAGE_COMPLETE.name) is not False
             return Tokens(used[0], used[1] if complete else None)
     return Tokens(None, None)
-
-
-def _counts(attrs: Attributes, attribute: Attribute) -> list[int]:
-    """An attribute that is a list of counts; empty if it is absent or holds anything else."""
-    value = attrs.get(attribute.name)
-    found = [item for item in value if isinstance(item, int)] if isinstance(value, tuple) else []
-    return found if isinstance(value, tuple) and len(found) == len(value) else []

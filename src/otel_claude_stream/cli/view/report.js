@@ -1,5 +1,5 @@
 "use strict";
-// Sorting: a click on a heading; a second click turns the order round. Empty cells stay last.
+// Sort by a click on a heading; a second click reverses the order. Empty cells stay last.
 for (const heading of document.querySelectorAll("thead th")) {
   heading.querySelector("button").addEventListener("click", () => {
     const down = heading.getAttribute("aria-sort") === "ascending";
@@ -16,7 +16,7 @@ for (const heading of document.querySelectorAll("thead th")) {
     body.append(...[...body.rows].sort(order));
   });
 }
-// Pointing at a lane: the event nearest to the pointer, else the area it is in, else the time.
+// The tooltip of a lane shows the event nearest to the pointer, else the area under it, else the time.
 const tip = document.getElementById("tip");
 const NEAR = 5; // pixels
 const tips = new WeakMap();
@@ -39,7 +39,7 @@ const told = (track, x, target) => {
   return at >= 0 ? `${at.toFixed(2)} s after the start of the call` : "";
 };
 for (const track of document.querySelectorAll(".track")) {
-  // The browser's own tooltips would come on top of ours.
+  // The tooltips of the browser would cover this one.
   for (const area of track.querySelectorAll("[title]")) {
     area.dataset.title = area.title;
     area.removeAttribute("title");

@@ -1,4 +1,4 @@
-"""What has been received so far: thread-safe, bounded, and as views on request."""
+"""The telemetry received so far: thread-safe, bounded, and available as views."""
 
 from __future__ import annotations
 
@@ -9,27 +9,28 @@ from dataclasses import dataclass
 from typing import Final
 
 from otel_claude_stream._telemetry import schema
-from otel_claude_stream.cli.otlp import decode as otlp
+from otel_claude_stream.cli.otlp import decode
 from otel_claude_stream.cli.otlp.decode import Document, Point, Signal
 from otel_claude_stream.cli.otlp.receive import Message
-from otel_claude_stream.cli.view.model import StreamView, Summary
-from otel_claude_stream.cli.view.stream_store import Streams
+from otel_claude_stream.cli.view.model import StreamView
+from otel_claude_stream.cli.view.stream_store import StreamStore
+from otel_claude_stream.cli.view.summary import Summary
 
 STALE: Final = 90.0
-"""Seconds after which an open stream that no export has told again is not believed: its process is gone. Longer than
-the minute that is OpenTelemetry's own interval for metrics."""
-WANTED: Final = frozenset({schema.ACTIVE.name, schema.OLDEST_AGE.name, schema.INTERNAL_ERRORS.name})
+"""Seconds until an open stream no longer counts unless an export repeats it, as its process may be gone. Metrics are
+exported every 60 s by default."""
+METRICS: Final = frozenset({schema.ACTIVE.name, schema.OLDEST_AGE.name, schema.INTERNAL_ERRORS.name})
 
 Series = tuple[str, str, frozenset[tuple[str, str]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What was known at one moment.
+    """The state at one moment.
 
-    ``open`` streams, and the age in seconds of the ``oldest`` of them, are None until a metric said it;
-    ``internal_errors`` are our own. ``summary`` is over all streams that came; ``left_out`` of them have no view any
-    more, and ``without_marks`` have one without its events.
+    ``open`` is the number of open streams, ``oldest`` the age of the oldest in seconds. Both are None until a metric
+    has arrived. ``summary`` covers all streams, also the ``dropped`` ones, which have no view. Views ``without_marks``
+    have lost their events. ``internal_errors`` counts failures of the instrumentation.
     """
 
     views: tuple[StreamView, ...]
@@ -37,46 +38,46 @@ class Snapshot:
     open: int | None
     oldest: float | None
     internal_errors: int
-    left_out: int = 0
+    dropped: int = 0
     without_marks: int = 0
 
 
 class Telemetry:
-    """Collects what came. ``label`` gives a view its title, for those who know the streams."""
+    """Collects telemetry. ``label`` adds a title to a view, for a command that knows the streams."""
 
     def __init__(
         self,
         label: Callable[[StreamView], StreamView] = lambda view: view,
         *,
-        streams: Streams | None = None,
+        streams: StreamStore | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lock = threading.Lock()
-        self._streams = streams or Streams(label)
+        self._streams = streams or StreamStore(label)
         self._values: dict[Series, tuple[float, float]] = {}
         self._clock = clock
         self._signals: set[Signal] = set()
 
-    def add(self, message: Message) -> None:
-        """Take in one message of a receiver."""
-        self.take(message.signal, message.document)
+    def add_message(self, message: Message) -> None:
+        """Add a message of a receiver."""
+        self.add(message.signal, message.document)
 
-    def take(self, signal: Signal, document: Document) -> None:
-        """Take in one document. Raises ``ValueError`` and the like for one that is no OTLP; nothing is taken then."""
+    def add(self, signal: Signal, document: Document) -> None:
+        """Add a document. Raises ``ValueError`` and the like for one that is not OTLP, without adding any of it."""
         match signal:
             case "traces":
-                spans = list(otlp.spans(document))
+                spans = list(decode.spans(document))
                 with self._lock:
                     self._streams.add(spans)
             case "metrics":
-                self._add_points([point for point in otlp.points(document) if point.name in WANTED])
+                self._add_points([point for point in decode.points(document) if point.name in METRICS])
             case "logs":
                 pass
         with self._lock:
             self._signals.add(signal)
 
     def snapshot(self) -> Snapshot:
-        """What is known now."""
+        """Return the current state."""
         with self._lock:
             now = self._clock()
             active = self._fresh(schema.ACTIVE.name, now)
@@ -88,18 +89,18 @@ class Telemetry:
                 open=round(sum(active)) if active else None,
                 oldest=max(ages, default=None),
                 internal_errors=round(sum(errors)),
-                left_out=self._streams.left_out,
+                dropped=self._streams.dropped,
                 without_marks=self._streams.without_marks,
             )
 
     def ended(self) -> int:
-        """How many stream spans have come."""
+        """Return the number of stream spans received."""
         with self._lock:
-            return self._streams.came
+            return self._streams.received
 
     @property
-    def silent(self) -> bool:
-        """Whether nothing at all has come."""
+    def empty(self) -> bool:
+        """Whether no telemetry has arrived at all."""
         with self._lock:
             return not self._signals
 

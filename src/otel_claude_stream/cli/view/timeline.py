@@ -1,4 +1,4 @@
-"""The course of one stream: marks (what came when), gaps (when nothing came), and HTTP attempts before it."""
+"""The timeline of one stream: marks (arrived events), gaps between them, HTTP attempts, decisions and seams."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ MarkKind = Literal["text", "thinking", "tool_use", "other", "structure", "ping",
 GapKind = Literal["first", "silent", "pings", "caller", "seam"]
 
 SHOWN_GAP: Final = 0.4
-"""Seconds without anything that are drawn as a gap: well above the rhythm of a slow model."""
+"""Seconds without content that are drawn as a gap, well above the pace of a slow model."""
 LABELLED_GAP: Final = 1.0
-"""Seconds from which a gap is told in figures, counted, and part of the text alternative."""
+"""Seconds from which on a gap is labelled with its length, counted, and part of the text alternative."""
 
 SAME: Final = 0.9
-"""Share of a gap that the longest silence must cover to be that gap: the two clocks start a little apart."""
+"""Share of a gap that the longest silence must cover to be that gap, since the two clocks start a little apart."""
 
 BLOCK_KINDS: Final[dict[str, MarkKind]] = {"text": "text", "thinking": "thinking", "tool_use": "tool_use"}
 STRUCTURE: Final[dict[SpanEvent, MarkKind]] = {
@@ -43,12 +43,12 @@ NANO: Final = 1e9
 GIVE_UP: Final = Action.GIVE_UP.value
 ERROR_STATUS: Final = 400  # HTTP statuses from here on answer with an error instead of a stream
 FITTING: Final = frozenset({"anchor", "overlap", "exact", "preamble"})
-"""Seams at which the text goes on."""
+"""Seams at which the text continues."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What came: ``count`` events of one kind, from ``at`` on for ``span`` seconds, after ``gap`` of waiting."""
+    """``count`` events of one kind that arrived from ``at`` on for ``span`` seconds, after a wait of ``gap``."""
 
     at: float
     kind: MarkKind
@@ -61,15 +61,15 @@ class Mark:
 
     @property
     def until(self) -> float:
-        """When the last of its events came."""
+        """When the last of its events arrived."""
         return self.at + self.span
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A time without content: before the first token, without any byte, with pings only, or the caller was busy.
+    """A time without content: before the first token, without any byte, with pings only, or while the caller was busy.
 
-    ``seam``: a continuation was asked for, and what it brought was held until it was known where it goes on.
+    The kind ``seam`` is the time in which the text of a resumed attempt was buffered until its seam was found.
     """
 
     start: float
@@ -79,18 +79,18 @@ class Gap:
 
     @property
     def seconds(self) -> float:
-        """How long it was."""
+        """Its length."""
         return self.end - self.start
 
     @property
     def labelled(self) -> bool:
-        """Whether it is long enough to be told in figures."""
+        """Whether it is long enough to be labelled with its length."""
         return self.seconds >= LABELLED_GAP
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One HTTP request of several; ``delay`` seconds of back-off follow it."""
+    """One HTTP request of several; a backoff of ``delay`` seconds follows it."""
 
     number: int
     start: float
@@ -103,15 +103,15 @@ class Attempt:
 
     @property
     def streamed(self) -> bool:
-        """Whether it was answered by a stream."""
+        """Whether its response was a stream."""
         return self.status is not None and self.status < ERROR_STATUS
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
-    """What the retry policy decided at ``at`` about an attempt that had failed, and what it knew of it.
+class Decision:
+    """A decision of the retry policy, ``at`` seconds after the start, about an attempt that had failed.
 
-    ``dry_run``: it would have. ``budget_left`` is None where nothing is drawn on a budget.
+    In a dry run it was recorded and not carried out. ``budget_left`` is None if the policy has no budget.
     """
 
     at: float
@@ -128,7 +128,7 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class Seam:
-    """Where a continuation met the text, of which the caller held so many ``characters``."""
+    """Where a resumed text met the text before it, after ``characters`` that had been delivered."""
 
     at: float
     attempt: int
@@ -138,29 +138,26 @@ class Seam:
 
     @property
     def fits(self) -> bool:
-        """Whether the text could go on."""
+        """Whether the text could be continued."""
         return self.result in FITTING
 
 
 def marks_from(span: SpanData, duration: float) -> tuple[Mark, ...]:
-    """The marks of a stream span by time, none before its start or after its end; events of others are left out."""
+    """Return the marks of a stream span by time, moved into its duration. Events of other libraries are left out."""
     marks = [_mark(event, span.start, duration) for event in span.events if _is_mark(event)]
     return tuple(sorted(marks, key=lambda mark: mark.at))
 
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """What is known of a stream's waits as a whole, in seconds; None means not known.
-
-    ``silence`` is its longest time without a byte, ``caller`` all the time that the caller spent in its own loop.
-    """
+    """A stream's longest ``silence`` and the total time in the ``caller``'s loop, in seconds; None if not known."""
 
     silence: float | None = None
     caller: float | None = None
 
 
 def gaps_between(marks: Sequence[Mark], opened: float, end: float, clocks: Clocks = Clocks()) -> tuple[Gap, ...]:
-    """The times without content between ``opened`` (the response was there) and ``end``, each with its kind."""
+    """Return the gaps between ``opened``, when the response arrived, and ``end``, each with its kind."""
     gaps: list[Gap] = []
     last, pings, content = opened, 0, False
     for mark in [*(mark for mark in marks if mark.kind not in NOT_FROM_THE_WIRE), None]:
@@ -168,7 +165,7 @@ def gaps_between(marks: Sequence[Mark], opened: float, end: float, clocks: Clock
             pings += mark.count
             continue
         if mark is not None and mark.kind == "structure" and not content:
-            continue  # a message that has begun still owes its first token
+            continue  # the message has begun, but its first token has not arrived
         at = end if mark is None else mark.at
         if at - last >= SHOWN_GAP:
             gaps.append(Gap(last, at, _gap_kind(at - last, mark, content, pings, clocks), pings))
@@ -177,7 +174,7 @@ def gaps_between(marks: Sequence[Mark], opened: float, end: float, clocks: Clock
     return tuple(gaps)
 
 
-def gaps_over(
+def gaps_of_attempts(
     marks: Sequence[Mark],
     attempts: Sequence[Attempt],
     opened: float,
@@ -186,7 +183,7 @@ def gaps_over(
     seams: Sequence[Seam] = (),
     clocks: Clocks = Clocks(),
 ) -> tuple[Gap, ...]:
-    """As `gaps_between`, and of a stream that was recovered for each of its attempts: a back-off is no gap."""
+    """Return the gaps of each attempt that streamed, so that a backoff is no gap."""
     if not any(attempt.streamed for attempt in attempts[:-1]):
         return gaps_between(marks, opened, end, clocks)
     gaps: list[Gap] = []
@@ -194,40 +191,40 @@ def gaps_over(
         here = within(marks, attempt)
         if not here and (attempt is not attempts[-1] or not attempt.streamed):
             continue
-        told = [mark.until for mark in marks if mark.at < attempt.start]  # of a block told as one, across the break
-        found = gaps_between(here, max([opened, attempt.start, *told]), attempt.end, clocks)
+        earlier = [mark.until for mark in marks if mark.at < attempt.start]  # a mark may span the break
+        found = gaps_between(here, max([opened, attempt.start, *earlier]), attempt.end, clocks)
         joined = any(attempt.start <= seam.at <= attempt.end for seam in seams)
         gaps += [replace(gap, kind="seam") if joined and gap.kind == "first" else gap for gap in found]
     return tuple(gaps)
 
 
 def within(marks: Sequence[Mark], attempt: Attempt) -> list[Mark]:
-    """What came while an attempt was under way."""
+    """Return the marks that arrived during an attempt."""
     return [mark for mark in marks if attempt.start <= mark.at <= attempt.end]
 
 
 def _gap_kind(seconds: float, after: Mark | None, content: bool, pings: int, clocks: Clocks) -> GapKind:
-    """Why nothing came for ``seconds`` before ``after``: by the clocks where they are known, else by the pings seen."""
+    """Return why no content arrived for ``seconds`` before ``after``: by the clocks if known, else by the pings."""
     waited = after.gap or 0.0 if after is not None else seconds
     if waited < seconds / 2 and clocks.caller is not None and clocks.caller >= seconds / 2:
         return "caller"
     if not content:
         return "first"
-    if clocks.silence is not None:  # pings may be told all in one, long before
+    if clocks.silence is not None:  # pings may be joined in one mark, long before
         return "silent" if clocks.silence >= seconds * SAME else "pings"
     return "pings" if pings else "silent"
 
 
 def attempts_from(span: SpanData, spans: Sequence[SpanData], duration: float) -> tuple[Attempt, ...]:
-    """The attempts by their own spans, else by the retry events of the stream span; none if one request was enough."""
+    """Return the attempts from their spans, else from retry events; none if there was a single request."""
     if spans:
         found = [_attempt(one.attributes, one.start - span.start, one.end - span.start, duration) for one in spans]
         return tuple(sorted(found, key=lambda attempt: (attempt.number, attempt.start)))
     return tuple(_attempts_from_events(span, duration))
 
 
-def nearest(marks: Sequence[Mark], limit: int) -> tuple[Mark, ...]:
-    """At most ``limit`` marks, evenly chosen, the first and the last among them."""
+def sample(marks: Sequence[Mark], limit: int) -> tuple[Mark, ...]:
+    """Return at most ``limit`` marks, evenly chosen, the first and the last among them."""
     if len(marks) <= limit:
         return tuple(marks)
     step = (len(marks) - 1) / (limit - 1)
@@ -246,14 +243,14 @@ def _attempts_from_events(span: SpanData, duration: float) -> Iterator[Attempt]:
 
 
 def _is_followed(attrs: Attributes) -> bool:
-    """Whether another attempt followed: what was only thought of, or refused, is none."""
+    """Whether another attempt followed, rather than a dry run or a refusal."""
     return attrs.get(a.RETRY_DECISION.name) != GIVE_UP and attrs.get(a.RETRY_DRY_RUN.name) is not True
 
 
-def decisions_from(span: SpanData, duration: float) -> tuple[Decided, ...]:
-    """What the retry policy decided, or would have decided."""
+def decisions_from(span: SpanData, duration: float) -> tuple[Decision, ...]:
+    """Return the decisions of the retry policy, dry runs included."""
     return tuple(
-        Decided(
+        Decision(
             at=_clamp((event.time - span.start) / NANO, duration),
             attempt=int(_number(event.attributes, a.ATTEMPT_NUMBER)) or 1,
             reason=str(event.attributes.get(a.RETRY_REASON.name, "")),
@@ -273,7 +270,7 @@ def decisions_from(span: SpanData, duration: float) -> tuple[Decided, ...]:
 
 
 def seams_from(span: SpanData, duration: float) -> tuple[Seam, ...]:
-    """Where continuations met the text."""
+    """Return the seams at which resumed texts met the text before them."""
     return tuple(
         Seam(
             at=_clamp((event.time - span.start) / NANO, duration),
@@ -329,7 +326,7 @@ def _kind(event: EventData) -> MarkKind:
 
 
 def _number(attrs: Attributes, attribute: Attribute) -> float:
-    """A numeric attribute, zero or more; zero if absent or odd."""
+    """Return a numeric attribute if it is positive and finite, else zero."""
     value = attrs.get(attribute.name)
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) and value > 0 else 0.0
 
