@@ -47,13 +47,16 @@ class RequestRefused(Exception):
 
 
 class Receiver:
-    """Listens on a free loopback port and passes each message to ``on_message``, in the thread of its connection.
+    """Listens on a loopback port and passes each message to ``on_message``, in the thread of its connection.
 
-    A context manager. An exception of ``on_message`` is reported to ``on_error`` and answered with status 500.
+    A context manager. ``port`` 0 is any free port. An exception of ``on_message`` is reported to ``on_error`` and
+    answered with status 500.
     """
 
-    def __init__(self, on_message: Callable[[Message], None], on_error: Callable[[str], None]) -> None:
-        self._server = _Server(on_message, on_error)
+    def __init__(
+        self, on_message: Callable[[Message], None], on_error: Callable[[str], None], *, port: int = 0
+    ) -> None:
+        self._server = _Server(port, on_message, on_error)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), name="otlp-receiver", daemon=True
         )
@@ -79,8 +82,8 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, on_message: Callable[[Message], None], on_error: Callable[[str], None]) -> None:
-        super().__init__((HOST, 0), _Handler)
+    def __init__(self, port: int, on_message: Callable[[Message], None], on_error: Callable[[str], None]) -> None:
+        super().__init__((HOST, port), _Handler)
         self.on_message = on_message
         self.on_error = on_error
 
