@@ -33,8 +33,9 @@ examples:
   otel-claude-stream explain broken.json --known-limits idle:2s=nginx,duration:29s=gateway
 
 The Anthropic SDK reads a recording or a script from memory, instrumented as in production, in simulated time. It
-makes one attempt, with its default read timeout. Nothing is sent or written. Spans carry the verdict of the time
-when they were recorded, so --known-limits does not change it.
+makes one attempt, with its default read timeout. Nothing is sent or written. Recordings and scripts need
+otel-claude-stream[instruments,otlp], spans need otel-claude-stream[otlp].
+Spans carry the verdict of the time when they were recorded, so --known-limits does not change it.
 One stream is at best consistent with a limit. Many streams with the same figure prove it.
 
 exit codes: 0 explained, whatever the outcome of the streams; 1 a file could not be read or understood, or a package is

@@ -42,7 +42,7 @@ SETTINGS: Final[Mapping[str, Any]] = {
 """Every event is recorded, so that each wait between two deltas is visible. Stalls need no thread for that reason: it
 would read a clock that jumps."""
 SPAN_EVENTS: Final = 10_100  # above the budget, as the SDK of OpenTelemetry keeps the last events only
-JITTER: Final = 0.5  # of the backoff that a retry policy would choose, so that each run gives the same
+JITTER: Final = 0.5  # for the backoff of a retry policy, the same in each run
 NOT_INHERITED: Final = ("OTEL_", "ANTHROPIC_")
 """Prefixes of the variables that the process of the playback does not get."""
 SECONDS: Final = 120.0  # for all streams of one command; a large recording takes less than one

@@ -61,13 +61,11 @@ class StreamView:
     phase: str
     reason: str
     origin: str
-    error_type: str
     limit_match: str
     suspects: tuple[str, ...]
     advice: str
     ttft: float | None
     longest_silence: float | None
-    longest_gap: float | None
     headers_at: float | None
     status: int | None
     requests: int
@@ -185,13 +183,11 @@ def stream_view(span: SpanData, children: Collection[SpanData] = (), parent: Spa
         phase=text(attrs, a.PHASE),
         reason=text(attrs, a.REASON),
         origin=text(attrs, a.ORIGIN),
-        error_type=text(attrs, a.ERROR_TYPE),
         limit_match=text(attrs, a.LIMIT_MATCH),
         suspects=texts(attrs, a.SUSPECTS),
         advice=text(attrs, a.ADVICE),
         ttft=number(attrs, a.TIME_TO_FIRST_TOKEN),
         longest_silence=silence,
-        longest_gap=number(attrs, a.CHUNK_LONGEST_GAP),
         headers_at=headers_at,
         status=status,
         requests=integer(attrs, a.ATTEMPT_COUNT) or 1 + (integer(attrs, a.RESEND_COUNT) or 0),
