@@ -62,7 +62,7 @@ BLOCKED = {
     "observing only": (replace(POLICY, mode=Mode.OBSERVE), broke(), Blocker.KILL_SWITCH),
     "the switch comes before the caller": (POLICY, broke(killed=True, caller_gone=True), Blocker.KILL_SWITCH),
     "the caller is gone": (POLICY, broke(caller_gone=True), Blocker.CALLER),
-    **{f"the reason is the caller's: {r.value}": (POLICY, broke(r), Blocker.CALLER) for r in CALLER_REASONS},
+    **{f"the reason is the caller's: {r.value}": (POLICY, broke(r), Blocker.CALLER) for r in sorted(CALLER_REASONS)},
     "the caller comes before the never-list": (
         POLICY, broke(R.REQUEST_REJECTED, caller_gone=True), Blocker.CALLER,
     ),
