@@ -1,4 +1,4 @@
-"""The proxies between SDK and fake API: nginx, HAProxy, and a relay that limits whole responses.
+"""The proxies between the SDK and the fake API, and a relay that limits whole responses.
 
 Each instance has its own folder, configuration, port and process, on loopback, and is always reaped.
 """
