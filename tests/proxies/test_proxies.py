@@ -44,7 +44,9 @@ class Result:
     @property
     def clocks(self):
         """The times that are compared with limits, for the message of a failed test."""
-        return {name: self.attribute(name) for name in ("time_to_headers", "abort.idle", "abort.elapsed", "events")}
+        return {
+            name: self.attribute(name) for name in ("time_to_headers", "abort.idle", "abort.elapsed", "event.count")
+        }
 
     def found_and_expected(self, case):
         """Return the attributes of the span and the expected ones."""

@@ -32,7 +32,7 @@ class SdkRetries(str, Enum):
 
     KEEP = "keep"
     """The SDK, as its client is configured. The caps of the policy apply to it as well."""
-    OWN = "own"
+    REPLACE = "replace"
     """The policy. The SDK's retry loop is switched off for the call."""
 
 
@@ -146,7 +146,7 @@ class Watchdog:
 class Rule:
     """Settings for some abort reasons only. None keeps the built-in value."""
 
-    on: frozenset[AbortReason]
+    reasons: frozenset[AbortReason]
     retry: bool | None = None
     """Whether the reason is retried from the start."""
     resume: bool | None = None

@@ -199,7 +199,7 @@ def effective_rule(policy: RetryPolicy, reason: R) -> EffectiveRule:
     policy. If a row sets base and cap of the backoff, type and multiplier are those of the policy.
     """
     row = BUILTIN_RULES[reason]
-    rule = next((rule for rule in policy.rules if reason in rule.on), None)
+    rule = next((rule for rule in policy.rules if reason in rule.reasons), None)
     retry, resume, veto, max_attempts = row.retry, row.resume, row.veto, row.max_attempts
     require_retry_after = row.require_retry_after
     backoff = policy.backoff
