@@ -12,14 +12,16 @@ from otel_claude_stream._core.stream import sse
 from otel_claude_stream.testing import CutMidChunk, End, Error, Event, FakeAPI, Ping, Reset, Script, Send
 
 TEXT = "Streams carry an answer."
-WHOLE = Script.message(TEXT, deltas=4, thinking="Hm, let me think.", tool=("look", {"at": "it"}), cache_read=7)
+WHOLE = Script.message(
+    TEXT, deltas=4, thinking="Hm, let me think.", tool=("look", {"at": "it"}), cache_read_input_tokens=7
+)
 
 
 def deflated(script: Script, wbits: int) -> Script:
     """The script's body compressed, with or without zlib's header."""
     packer = zlib.compressobj(wbits=wbits)
     body = packer.compress(script.body()) + packer.flush()
-    return replace(script, steps=(Send.of(body),), headers=(("content-encoding", "deflate"),), chunking=50)
+    return replace(script, steps=(Send.from_bytes(body),), headers=(("content-encoding", "deflate"),), chunking=50)
 
 
 BODIES = {
@@ -105,7 +107,7 @@ ENDS = {
         "overloaded",
     ),
     "nothing": (Script(), "failed", "truncated"),
-    "a login page": (Script.page(200, "<html>Log in</html>"), "failed", "bad_response"),
+    "a login page": (Script.plain_response(200, "<html>Log in</html>"), "failed", "bad_response"),
 }
 
 
@@ -152,7 +154,7 @@ def events_of_script(script: Script) -> int:
     [
         replace(WHOLE, headers=(("content-encoding", "br"),)),
         replace(WHOLE, headers=(("content-encoding", "gzip"),)),
-        WHOLE.on_aws(),
+        WHOLE.for_bedrock(),
     ],
     ids=["br", "no gzip after all", "frames of AWS"],
 )
@@ -184,7 +186,7 @@ def test_leaving_a_body_half_read_is_the_callers_end(mode, seen_by_us):
     async def body():
         async with mode.entered(mode.client(api.url)) as client:
             await streaming_response(first_only)(mode, client.messages, Seen())
-            api.wait_until(lambda requests: requests[0].client_left)
+            api.wait_until(lambda requests: requests[0].client_disconnected)
 
     with FakeAPI(script) as api:
         mode.run(body)

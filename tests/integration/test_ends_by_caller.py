@@ -39,7 +39,7 @@ async def opened(mode, client):
 async def left(mode, api):
     """Wait until the caller's side has closed the connection; an event loop may have to turn for that."""
     deadline = time.monotonic() + WAIT
-    while not api.requests[0].client_left:
+    while not api.requests[0].client_disconnected:
         gc.collect()
         assert time.monotonic() < deadline, "the connection was not released"
         await mode.do(mode.pause())
@@ -237,7 +237,7 @@ CASES = [
 @pytest.mark.parametrize(("mode", "leave", "reason"), CASES)
 def test_each_way_to_leave_a_stream_has_its_reason(mode, leave, reason, seen_by_us):
     """Closed by the caller, by one span that ends once; the connection is released, and nothing counts as an error."""
-    script = LONG if leave is not cancel_the_request else Script(steps=(Pause(30),), before_headers=30)
+    script = LONG if leave is not cancel_the_request else Script(steps=(Pause(30),), header_delay=30)
 
     async def body():
         async with mode.entered(mode.client(api.url)) as client:
@@ -278,9 +278,9 @@ def test_a_dropped_stream_needs_no_garbage_collection(mode, seen_by_us):
             try:
                 del stream
                 deadline = time.monotonic() + WAIT
-                while not api.requests[0].client_left and time.monotonic() < deadline:
+                while not api.requests[0].client_disconnected and time.monotonic() < deadline:
                     await mode.do(mode.pause())
-                assert api.requests[0].client_left
+                assert api.requests[0].client_disconnected
             finally:
                 gc.enable()
 

@@ -15,7 +15,7 @@ AWS_KEYS = {"aws_access_key": "a", "aws_secret_key": "s", "aws_region": "eu-west
 
 # The provider is what the SDK itself says of the client, in its own tracing.
 PLATFORMS = {
-    "AnthropicBedrock": (AWS_KEYS, "aws.bedrock", WHOLE.on_aws()),
+    "AnthropicBedrock": (AWS_KEYS, "aws.bedrock", WHOLE.for_bedrock()),
     "AnthropicBedrockMantle": (AWS_KEYS, "aws.bedrock", WHOLE),
     "AnthropicAWS": ({**AWS_KEYS, "workspace_id": "w"}, "anthropic", WHOLE),
     "AnthropicVertex": ({"region": "global", "project_id": "p", "access_token": "t"}, "gcp.vertex_ai", WHOLE),
@@ -104,7 +104,7 @@ def test_what_goes_wrong_on_bedrock_reaches_the_caller_as_before(mode, script, r
     got = []
     for instrumented in (False, True):
         seen = Seen()
-        with FakeAPI({"it": script.on_aws()}) as api, observed() if instrumented else nullcontext() as telemetry:
+        with FakeAPI({"it": script.for_bedrock()}) as api, observed() if instrumented else nullcontext() as telemetry:
             mode.run(body)
         got.append(([(type(event), event.type) for event in seen.events], type(seen.error), str(seen.error)))
     assert got[0] == got[1]

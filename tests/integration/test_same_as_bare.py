@@ -14,7 +14,7 @@ from tests.support.ways import BETA_WAYS, WAYS, Seen
 
 from otel_claude_stream.testing import FakeAPI, Script
 
-AFTERWARDS = Script.page(200, '{"data": []}', [("content-type", "application/json")])
+AFTERWARDS = Script.plain_response(200, '{"data": []}', [("content-type", "application/json")])
 BY_NAME = {way.name: way for way in (*WAYS, *BETA_WAYS)}
 
 
@@ -73,7 +73,9 @@ def portrait(mode, fault, way):
     else:
         with FakeAPI({"it": [*fault.scripts, AFTERWARDS]}) as api:
             mode.run(body, api.url_for("it"))
-            api.wait_until(lambda requests: all(request.done or request.client_left for request in requests))
+            api.wait_until(
+                lambda requests: all(request.completed or request.client_disconnected for request in requests)
+            )
             # From 1.14 the SDK sends the current span along, whoever made it: that header is not ours.
             result.attempts = [
                 (request.path, request.body, sorted({*request.headers} - {"traceparent"})) for request in api.requests

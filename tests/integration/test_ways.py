@@ -16,7 +16,7 @@ from otel_claude_stream import ClaudeStreamInstrumentor
 from otel_claude_stream.testing import FakeAPI, Script
 
 TEXT = "Streams carry an answer piece by piece."
-WHOLE = Script.message(TEXT, deltas=6, pings=2, cache_read=100, cache_creation=10)
+WHOLE = Script.message(TEXT, deltas=6, pings=2, cache_read_input_tokens=100, cache_creation_input_tokens=10)
 EVENTS = Counter(
     message_start=1,
     content_block_start=1,
@@ -211,7 +211,7 @@ def test_a_stream_made_by_hand_is_left_alone(mode, seen_by_us):
 @pytest.mark.parametrize("what", ["a whole message", "a count of tokens", "a list of models"])
 def test_calls_that_do_not_stream_are_left_alone(mode, what, seen_by_us):
     """No span, no metric: those calls are somebody else's to instrument."""
-    page = Script.page(200, "{}", [("content-type", "application/json")])
+    page = Script.plain_response(200, "{}", [("content-type", "application/json")])
 
     async def body():
         async with mode.entered(mode.client(api.url)) as client:
@@ -237,11 +237,13 @@ def test_the_results_of_a_batch_are_left_alone(mode, seen_by_us):
             lines = await mode.do(client.messages.batches.results("b"))
             assert [line.custom_id async for line in mode.each(lines)] == ["a"]
 
-    lines = Script.page(
+    lines = Script.plain_response(
         200, '{"custom_id": "a", "result": {"type": "canceled"}}\n', [("content-type", "application/jsonl")]
     )
     with FakeAPI(lines) as api:
         batch = {"id": "b", "type": "message_batch", "processing_status": "ended", "results_url": f"{api.url}/results"}
-        api.play("default", [Script.page(200, json.dumps(batch), [("content-type", "application/json")]), lines])
+        api.set_route(
+            "default", [Script.plain_response(200, json.dumps(batch), [("content-type", "application/json")]), lines]
+        )
         mode.run(body)
     seen_by_us.told_once(streams=0)

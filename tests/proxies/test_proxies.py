@@ -98,7 +98,7 @@ class Lab:
     def disturbed(self, case, pool):
         """Through a proxy of its own, which gets a signal once all streams are open."""
         route = f"{case.id}-{next(self.numbers)}"
-        self.api.play(route, SCRIPTS[case.script])
+        self.api.set_route(route, SCRIPTS[case.script])
         with self.proxy(case.proxy, route) as proxy:
             found = start(pool, case, f"{proxy.url}/{case.location}/s/{route}")
             self.api.wait_until(lambda requests: opened(requests, route) == len(calls.MODES), OPEN_SECONDS)
@@ -122,7 +122,7 @@ def seen(found: dict[str, Future[str]]) -> dict[str, str]:
 
 def warm_up(api):
     """The first call of each kind builds models and imports: seconds at times, which no limit is to blame for."""
-    url = api.play("warm-up", SCRIPTS["healthy"])
+    url = api.set_route("warm-up", SCRIPTS["healthy"])
     for mode in calls.MODES:
         assert calls.play(mode, url, "warm-up") == "END"
 

@@ -101,7 +101,7 @@ def test_closed_by_another_thread_in_the_backoff(broken):
 @pytest.mark.parametrize("broken", BROKEN)
 def test_closed_by_another_thread_while_a_further_request_is_made(broken):
     """The answer comes to nobody: its response is closed, not read."""
-    slow = Script(steps=(*told(STORY[AT - 48 :]).steps[:4], Hang(20.0)), before_headers=0.4)
+    slow = Script(steps=(*told(STORY[AT - 48 :]).steps[:4], Hang(20.0)), header_delay=0.4)
     with FakeAPI([BROKEN[broken], slow]) as api, observed(retry_policy=POLICY) as telemetry:
         stream = sync_client(api).messages.create(**ASK, stream=True)
         thread, raised = reader(stream)
@@ -109,7 +109,7 @@ def test_closed_by_another_thread_while_a_further_request_is_made(broken):
         stream.close()
         thread.join(AT_ONCE)
         assert not thread.is_alive()
-        api.wait_until(lambda requests: requests[1].client_left)
+        api.wait_until(lambda requests: requests[1].client_disconnected)
     assert "incomplete chunked read" in str(raised[0])
     assert telemetry.ending() == ("closed", "caller_closed")
 

@@ -99,7 +99,7 @@ def test_a_time_out_of_ours_is_one_of_the_http_library(mode):
 
 def test_the_headers_may_take_their_time(mode):
     """The limit is that of the body's reads: a response may be long in coming."""
-    slow = replace(WHOLE, before_headers=3 * LIMIT)
+    slow = replace(WHOLE, header_delay=3 * LIMIT)
     policy = replace(POLICY, watchdog=Watchdog(silence=LIMIT, first_event=2 * LIMIT))
     seen = Seen()
     with FakeAPI(slow) as api, observed(retry_policy=policy):
@@ -132,7 +132,7 @@ def test_the_callers_own_limit_stays(mode):
 @pytest.mark.parametrize("at", [0, 2, 6])
 def test_nothing_is_given_up_unasked(mode, policy, at):
     """Neither without a watchdog, nor where it only observes."""
-    quiet = WHOLE.insert_pause(at, 0.5, pings_every=0.2 if at == 6 else None)
+    quiet = WHOLE.insert_pause(at, 0.5, ping_interval=0.2 if at == 6 else None)
     seen = Seen()
     with FakeAPI(quiet) as api, observed(retry_policy=policy) as telemetry:
         read(mode, api, seen)

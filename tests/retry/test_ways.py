@@ -167,7 +167,7 @@ def test_other_platforms_get_the_whole_answer(mode, platform, course):
     """The frames of AWS, in the old decoder's form too; addresses and signatures are made anew for each request."""
     scripts = (WHOLE.cut_after(2, Reset()), WHOLE) if course not in COURSES else COURSES[course]
     if platform == "AnthropicBedrock":
-        scripts = tuple(script.on_aws() for script in scripts)
+        scripts = tuple(script.for_bedrock() for script in scripts)
     seen = Seen()
 
     async def body():

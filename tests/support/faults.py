@@ -10,7 +10,7 @@ from otel_claude_stream.testing import CutMidChunk, End, Error, Event, Hang, Pau
 
 QUICK = (("retry-after-ms", "1"),)
 BUSY = Script.http_error(529, headers=QUICK)
-WHOLE = Script.message("Streams carry an answer.", deltas=6, thinking="Hm, well.", cache_read=7)
+WHOLE = Script.message("Streams carry an answer.", deltas=6, thinking="Hm, well.", cache_read_input_tokens=7)
 AT = 8
 """Events before most faults: the answer has begun, and is not finished."""
 REFUSED = "refused"
@@ -115,7 +115,7 @@ def many_blocks(count: int) -> Script:
             event("content_block_stop", index=index),
         ]
     body = replace(WHOLE, steps=(*steps, *WHOLE.steps[-2:])).body()
-    return replace(WHOLE, steps=(Send.of(body),))
+    return replace(WHOLE, steps=(Send.from_bytes(body),))
 
 
 CREATE, LINES = "create, iterated", "streaming response, iter_lines()"
@@ -158,8 +158,8 @@ FAULTS = (
                ways=(CREATE, "stream, iterated")),
     # What comes instead of a stream.
     Fault("an empty answer", (Script(),), failed("truncated"), ways=EVERY),
-    Fault("a login page", (Script.page(200, "<html>Log in</html>"),), failed("bad_response")),
-    Fault("JSON", (Script.page(200, "{}", [("content-type", "application/json")]),), failed("bad_response")),
+    Fault("a login page", (Script.plain_response(200, "<html>Log in</html>"),), failed("bad_response")),
+    Fault("JSON", (Script.plain_response(200, "{}", [("content-type", "application/json")]),), failed("bad_response")),
     Fault("529, then success", (BUSY, BUSY, WHOLE), COMPLETED, client={"max_retries": 2}, attempts=3),
     Fault("529 again and again", (BUSY, BUSY, BUSY), failed("overloaded"), client={"max_retries": 2}, attempts=3,
           ways=EVERY),
@@ -167,17 +167,17 @@ FAULTS = (
           client={"max_retries": 1}, attempts=2),
     Fault("429 and no retry", (Script.http_error(429, headers=(("retry-after", "7"),)),), failed("rate_limited")),
     Fault("400", (Script.http_error(400),), failed("request_rejected"), client={"max_retries": 2}),
-    Fault("nginx's 504", (Script.nginx(504),), failed("gateway_error")),
-    Fault("closed before the headers", (Script.refuse_head("fin"),), failed("connection_closed")),
-    Fault("reset before the headers", (Script.refuse_head("rst"),), failed("connection_reset")),
-    Fault("reset before the headers, then success", (Script.refuse_head("rst"), WHOLE), COMPLETED,
+    Fault("nginx's 504", (Script.nginx_error(504),), failed("gateway_error")),
+    Fault("closed before the headers", (Script.no_response("fin"),), failed("connection_closed")),
+    Fault("reset before the headers", (Script.no_response("rst"),), failed("connection_reset")),
+    Fault("reset before the headers, then success", (Script.no_response("rst"), WHOLE), COMPLETED,
           client={"max_retries": 1}, attempts=2, ways=(CREATE,)),
-    Fault("silence before the headers", (replace(WHOLE, before_headers=5),), failed("response_timeout"), client=SHORT),
+    Fault("silence before the headers", (replace(WHOLE, header_delay=5),), failed("response_timeout"), client=SHORT),
     Fault(REFUSED, (), failed("connect_failed")),
     # What no SDK expects in the stream.
     with_steps("JSON that is none", Event("content_block_delta", "{not JSON"), ending=failed("decode_error"),
                as_bytes=COMPLETED),
-    with_steps("text that is no UTF-8", Send.of(b'event: content_block_delta\ndata: {"type": "\xff\xfe"}\n\n'),
+    with_steps("text that is no UTF-8", Send.from_bytes(b'event: content_block_delta\ndata: {"type": "\xff\xfe"}\n\n'),
                ending=failed("decode_error"), as_bytes=COMPLETED),
     with_steps("an event of an unknown type", event("future", n=1)),
     with_steps("an unknown event with the type of another", Event("future", {"type": "message_stop"})),
