@@ -12,9 +12,8 @@ from tests.support.activation.harness import app, collecting, instrument, one_st
 from tests.support.activation.together import Together
 
 from otel_claude_stream import ClaudeStreamInstrumentor, StreamConfig
-from otel_claude_stream._config import Declared
-from otel_claude_stream._config import otel_file as declared
-from otel_claude_stream._instrumentor import _settings
+from otel_claude_stream._config import Declared, otel_file
+from otel_claude_stream._instrumentor import _load_settings
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("opentelemetry.configuration") is None,
@@ -139,20 +138,20 @@ def test_code_wins_over_the_file_and_the_file_over_the_environment(monkeypatch, 
     monkeypatch.setenv(
         "OTEL_CONFIG_FILE", written(tmp_path, "http://127.0.0.1:1", "claude_stream: {events: log, deltas: all}")
     )
-    assert _settings(None, None, {"deltas": "coalesce"}) == (StreamConfig(events="log", max_models=7), ())
+    assert _load_settings(None, None, {"deltas": "coalesce"}) == (StreamConfig(events="log", max_models=7), ())
 
 
 def test_a_config_in_code_leaves_the_file_alone(monkeypatch, tmp_path):
     monkeypatch.setenv("OTEL_CONFIG_FILE", written(tmp_path, "http://127.0.0.1:1", "claude_stream: {events: log}"))
-    assert _settings(StreamConfig(deltas="all"), None, {}) == (StreamConfig(deltas="all"), ())
+    assert _load_settings(StreamConfig(deltas="all"), None, {}) == (StreamConfig(deltas="all"), ())
 
 
 @pytest.mark.parametrize("text", ["", "[]", "file_format: '9.0'", "instrumentation/development: 3", "\0"])
 def test_a_bad_file_is_no_section(tmp_path, text):
     path = tmp_path / "otel.yaml"
     path.write_text(text, encoding="utf-8")
-    assert declared.section(str(path)) == {}
-    assert declared.section(str(tmp_path / "absent.yaml")) == {}
+    assert otel_file.section(str(path)) == {}
+    assert otel_file.section(str(tmp_path / "absent.yaml")) == {}
 
 
 running, test_declared = together.test()

@@ -213,9 +213,9 @@ def simulate(name: str, incident: Incident, policy: RetryPolicy, *, max_retries:
     """How an incident goes under a policy. ``name`` is that of the API's host: budgets of others are not touched."""
     loop = VirtualLoop()
     simulation = Simulation(incident, loop, seed)
-    before = _instrumentor.CLOCK, _instrumentor.CHANCE, random.getstate()
+    before = _instrumentor.CLOCK, _instrumentor.RANDOM, random.getstate()
     chance = random.Random(seed)
-    _instrumentor.CLOCK, _instrumentor.CHANCE = loop.now_ns, chance.random
+    _instrumentor.CLOCK, _instrumentor.RANDOM = loop.now_ns, chance.random
     random.seed(seed)  # the jitter of the SDK's own back-off
     instrumentor = ClaudeStreamInstrumentor()
     instrumentor.instrument(
@@ -233,7 +233,7 @@ def simulate(name: str, incident: Incident, policy: RetryPolicy, *, max_retries:
         return course
     finally:
         instrumentor.uninstrument()
-        _instrumentor.CLOCK, _instrumentor.CHANCE = before[:2]
+        _instrumentor.CLOCK, _instrumentor.RANDOM = before[:2]
         random.setstate(before[2])
         loop.run_until_complete(client.close())
         loop.close()

@@ -242,7 +242,7 @@ def by(clock: ManualClock, monkeypatch: Any) -> Iterator[None]:
         patch.setattr(_base_client, "time", SimpleNamespace(**{**vars(time), "sleep": clock.advance}))
         patch.setattr(_base_client, "random", lambda: 0.0)  # its back-off is not scattered
         patch.setattr(anyio, "sleep", sleep)
-        patch.setattr(_instrumentor, "CHANCE", lambda: 0.5)
+        patch.setattr(_instrumentor, "RANDOM", lambda: 0.5)
         patch.setattr(sync_driver, "sleep", wait)
         patch.setattr(async_driver, "sleep", await_)
         # Its thread goes by real time: it would look, or not, just when a script moves the clock.
