@@ -182,7 +182,7 @@ def _limit_export_failure_logs(config: StreamConfig, *, automatic: bool) -> None
 
 
 def _check_limits(text: str) -> object:
-    """Parse the setting `limits`. Raises `ValueError` if it is invalid."""
+    """Parse the setting `known_limits`. Raises `ValueError` if it is invalid."""
     from otel_claude_stream._core.diagnosis.limits import parse_limits
 
     return parse_limits(text)
