@@ -171,7 +171,7 @@ for server in COLLECTORS:
 for start in (by_autoload, by_a_configuration_file, without_anything_to_instrument):
     cases.add(f"collector_unreachable_{start.__name__}", one_log_line(unreachable, start))
 cases.add(
-    "collector_unreachable_in_code_that_asks",
+    "collector_unreachable_in_code_with_once",
     one_log_line(unreachable, in_code, OTEL_CLAUDE_STREAM_EXPORT_FAILURES="once"),
 )
 
