@@ -155,7 +155,7 @@ def installation_lock() -> Iterator[None]:
 
 @contextmanager
 def daemons_not_started() -> Iterator[None]:
-    """Prevent that a Debian package starts its daemon when it is installed."""
+    """Keep Debian packages from starting their daemons on installation, as tests start them."""
     policy = Path("/usr/sbin/policy-rc.d")
     if policy.exists():
         yield

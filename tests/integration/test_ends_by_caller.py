@@ -22,7 +22,7 @@ from otel_claude_stream.testing import FakeAPI, Pause, Script
 
 WHOLE = Script.message("Streams carry an answer.", deltas=6)
 LONG = WHOLE.insert_pause(7, 30)
-"""Seven events, then a silence that only the caller ends. The tests read the first four events."""
+"""Seven events (one is a ping), then a silence that only the caller ends. The tests read four of them."""
 WAIT = 5.0
 
 

@@ -76,7 +76,8 @@ class Script:
         header_delay: Seconds before the status line and the headers are sent.
         close_before_headers: Close the connection without a response, with a ``"fin"`` or an ``"rst"`` packet.
         chunking: The unit of one write: a step (``"event"``), everything up to the next pause (``"whole"``), one byte
-            (``"bytes"``), or at most so many bytes. No bytes wait over a pause; see ``buffered`` for that.
+            (``"bytes"``), or a maximum number of bytes. All bytes before a pause are sent before it; compare
+            ``buffered``.
         newline: The line end within server-sent events.
     """
 
