@@ -15,7 +15,7 @@ import pytest
 from tests.support.process_table import descendants, is_running, wait_until
 
 from otel_claude_stream._core.retry.policy import Mode, Resume
-from otel_claude_stream._core.retry.resume.partial_text import anchor_of
+from otel_claude_stream._core.retry.resume.seam import anchor_of
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream.cli.demo import command as demo
 from otel_claude_stream.cli.demo.command import Options, environment, observe

@@ -61,9 +61,9 @@ Diagnosis
     events 6; deltas 3; pings 1; bytes 958; exception httpx2.RemoteProtocolError; status 200.
 
 Advice
-  Consistent with an idle limit of 60 s: raise it (nginx: proxy_read_timeout, AWS ALB:
-  idle_timeout.timeout_seconds, Kong: read_timeout), or let pings through: forward them and switch
-  buffering off (X-Accel-Buffering: no, proxy_buffering off).
+  Consistent with an idle limit of 60 s, which cuts streams that are silent for longer. Raise it
+  (nginx: proxy_read_timeout, AWS ALB: idle_timeout.timeout_seconds, Kong: read_timeout), or keep
+  bytes flowing: forward pings and disable buffering (X-Accel-Buffering: no, proxy_buffering off).
 """.replace("httpx2", HTTP)
     )
 
@@ -89,14 +89,14 @@ Ending
   Failed, streaming: truncated; the evidence does not show the cause.
 
 Diagnosis
-  The body ended cleanly in the middle of the message: cut at the source, or a cut that a hop made
-  clean. (rule truncated)
+  The body ended cleanly in the middle of the message. It was cut at the source, or a proxy hid the
+  cut. (rule truncated)
   The same evidence fits: connection closed.
   Evidence: events 6; deltas 3; pings 1; bytes 958.
 
 Advice
-  The answer is incomplete though nothing was raised: treat it as failed, and let the proxy on the
-  way speak HTTP/1.1 upstream.
+  The answer is incomplete although no exception was raised. Treat it as failed, and let the proxy
+  in between use HTTP/1.1 for its upstream.
 """
     )
 

@@ -13,7 +13,7 @@ BROKEN = {
     "": "it is empty; expected a recorded stream",
     "\n\n<html>": "line 3: '<html>' is not the beginning of a recorded stream",
     "[1, 2]": "line 1: JSON, but list where an object was expected",
-    '{"steps": [{"do": "dance"}], "version": 1}': "not a script: steps[0].do: 'dance' is not usable here",
+    '{"steps": [{"do": "dance"}], "version": 1}': "not a script: steps[0].do: 'dance' is not valid",
     '{"version": 1,\n "steps": [}': "not JSON: Expecting value at line 2, column 12",
     '{"a": 1, "b": 2}': "line 1: a JSON object with the keys a, b; expected",
     '{"resourceSpans": []}': "it has no span of otel-claude-stream (found: no spans at all)",

@@ -43,7 +43,7 @@ ENDS: dict[str, tuple[Script, str, str]] = {
     "end": (ANSWER, "completed", "message_stop"),
     "end without message_stop": (replace(ANSWER, steps=DONE[:-1]), "completed", "only_stop_missing"),
     "end in the middle": (ANSWER.cut_after(HALF, End()), "truncated", "truncated"),
-    "end before anything": (Script(), "truncated", "nothing_came"),
+    "end before anything": (Script(), "truncated", "no_events"),
     "cut in a chunk": (ANSWER.cut_after(HALF, CutMidChunk("event: cont")), "connection_closed", "closed"),
     "cut short of the length": (
         replace(ANSWER.cut_after(HALF, CutMidChunk()), framing="length"),
@@ -58,13 +58,13 @@ ENDS: dict[str, tuple[Script, str, str]] = {
     "unknown error event": (ANSWER.cut_after(HALF, Event("error", "no JSON")), "stream_error", "sse_error"),
     "api error": (Script.http_error(529), "overloaded", "http_error"),
     "api error 429": (Script.http_error(429), "rate_limited", "http_error"),
-    "gateway page": (Script.nginx(502), "gateway_error", "gateway_5xx"),
-    "gateway refusal": (Script.page(403, "<html>no</html>"), "gateway_error", "gateway_4xx"),
-    "gateway page without a body": (Script.page(502, ""), "gateway_error", "gateway_5xx"),
-    "redirection to nowhere": (Script.page(302, "<html>elsewhere</html>"), "gateway_error", "gateway_4xx"),
-    "portal": (Script.page(200, "<html>Sign in</html>"), "bad_response", "wrong_content_type"),
-    "no response": (Script.refuse_head("fin"), "connection_closed", "closed_before_head"),
-    "no response, reset": (Script.refuse_head("rst"), "connection_reset", "reset_before_head"),
+    "gateway page": (Script.nginx_error(502), "gateway_error", "gateway_5xx"),
+    "gateway refusal": (Script.plain_response(403, "<html>no</html>"), "gateway_error", "gateway_4xx"),
+    "gateway page without a body": (Script.plain_response(502, ""), "gateway_error", "gateway_5xx"),
+    "redirection to nowhere": (Script.plain_response(302, "<html>elsewhere</html>"), "gateway_error", "gateway_4xx"),
+    "portal": (Script.plain_response(200, "<html>Sign in</html>"), "bad_response", "wrong_content_type"),
+    "no response": (Script.no_response("fin"), "connection_closed", "closed_before_headers"),
+    "no response, reset": (Script.no_response("rst"), "connection_reset", "reset_before_headers"),
     "no JSON": (ANSWER.cut_after(HALF, End()), "decode_error", "undecodable"),
     "no UTF-8": (ANSWER.cut_after(HALF, End()), "decode_error", "undecodable"),
     "unknown event, comment, no name": (
@@ -73,14 +73,14 @@ ENDS: dict[str, tuple[Script, str, str]] = {
         "message_stop",
     ),
     "error page cut": (
-        replace(Script.nginx(502), steps=(Send("<html>"), CutMidChunk())),
+        replace(Script.nginx_error(502), steps=(Send("<html>"), CutMidChunk())),
         "gateway_error",
         "error_body_cut",
     ),
 }
 for name, damage in (("no JSON", b"event: content_block_delta\ndata: {oops\n\n"), ("no UTF-8", b"data: \xff\xfe\n\n")):
     script, reason, rule = ENDS[name]
-    ENDS[name] = (replace(script, steps=(*script.steps[:-1], Send.of(damage))), reason, rule)
+    ENDS[name] = (replace(script, steps=(*script.steps[:-1], Send.from_bytes(damage))), reason, rule)
 
 
 @pytest.mark.parametrize("name", ENDS)
@@ -88,7 +88,7 @@ def test_every_kind_of_ending(name: str) -> None:
     script, reason, rule = ENDS[name]
     found = explained(script)
     assert (found.reason or found.outcome, found.rule) == (reason, rule)
-    assert found.because == next(known.says for known in RULES if known.id == rule)
+    assert found.because == next(known.description for known in RULES if known.id == rule)
     assert found.timeline[-1].kind == "end"
     assert found.advice
 
@@ -154,14 +154,14 @@ def test_the_read_timeout_of_the_client_runs_out() -> None:
     quiet = explained(ANSWER.cut_after(HALF, Hang(9999.0)))
     assert (quiet.reason, quiet.origin, quiet.limit_match) == ("silent", "client", "idle:600s")
     assert quiet.duration == pytest.approx(READ_TIMEOUT + 0.2)
-    unanswered = explained(replace(ANSWER, before_headers=9999.0))
+    unanswered = explained(replace(ANSWER, header_delay=9999.0))
     assert (unanswered.reason, unanswered.phase) == ("response_timeout", "awaiting_response")
     assert unanswered.duration == READ_TIMEOUT
 
 
 def test_long_gaps_have_their_kind() -> None:
     silent = explained(ANSWER.insert_pause(HALF, 45.0))
-    pings = explained(ANSWER.insert_pause(HALF, 45.0, pings_every=10.0))
+    pings = explained(ANSWER.insert_pause(HALF, 45.0, ping_interval=10.0))
     late = explained(replace(ANSWER, steps=(DONE[0], Pause(30.0), *DONE[1:])))
     assert [m.what for m in silent.timeline if m.kind == "stall"] == ["no content for 45.1 s: no bytes at all"]
     assert [m.what for m in pings.timeline if m.kind == "stall"] == ["no content for 45.1 s: pings only (4 pings)"]
@@ -169,7 +169,7 @@ def test_long_gaps_have_their_kind() -> None:
 
 
 def test_pings_begin_a_new_silence() -> None:
-    pinged = explained(ANSWER.cut_after(HALF, End()).insert_pause(HALF, 50.0, pings_every=20.0))
+    pinged = explained(ANSWER.cut_after(HALF, End()).insert_pause(HALF, 50.0, ping_interval=20.0))
     assert dict(pinged.evidence)["silence before the end"] == "10.0 s"
 
 
@@ -193,9 +193,9 @@ def test_a_long_timeline_keeps_its_ends_and_its_stalls() -> None:
 
 
 def test_a_playback_leaves_no_instrumentation_behind() -> None:
-    before = _instrumentor.CLOCK, _instrumentor.CHANCE
+    before = _instrumentor.CLOCK, _instrumentor.RANDOM
     play([ANSWER], "")
-    assert before == (_instrumentor.CLOCK, _instrumentor.CHANCE)
+    assert before == (_instrumentor.CLOCK, _instrumentor.RANDOM)
     assert not ClaudeStreamInstrumentor().is_instrumented_by_opentelemetry
 
 

@@ -131,8 +131,8 @@ def _instrumented(tracer_provider: Any, clock: ManualClock, limits: str) -> Iter
 
     from otel_claude_stream import ClaudeStreamInstrumentor, StreamConfig, _instrumentor
 
-    before = _instrumentor.CLOCK, _instrumentor.CHANCE
-    _instrumentor.CLOCK, _instrumentor.CHANCE = clock.monotonic_ns, lambda: JITTER
+    before = _instrumentor.CLOCK, _instrumentor.RANDOM
+    _instrumentor.CLOCK, _instrumentor.RANDOM = clock.monotonic_ns, lambda: JITTER
     instrumentor = ClaudeStreamInstrumentor()
     try:
         instrumentor.instrument(
@@ -143,7 +143,7 @@ def _instrumented(tracer_provider: Any, clock: ManualClock, limits: str) -> Iter
         )
         yield
     finally:
-        _instrumentor.CLOCK, _instrumentor.CHANCE = before
+        _instrumentor.CLOCK, _instrumentor.RANDOM = before
         instrumentor.uninstrument()
 
 
@@ -186,16 +186,16 @@ class ScriptedResponse:
         self._script = script
         self._clock = clock
         self._http = http
-        self._request_id = script.request_id_or(SCRIPTED_REQUEST_ID)
+        self._request_id = script.resolve_request_id(SCRIPTED_REQUEST_ID)
         self._ending = script.steps[-1] if script.steps and _ends(script.steps[-1]) else End()
 
     def answer(self, request: Any) -> Any:
         """Return the response to ``request``, or raise what the library raises without one."""
         script, http = self._script, self._http
-        self._wait(script.before_headers, request)
-        if script.refuse == "rst":
+        self._wait(script.header_delay, request)
+        if script.close_before_headers == "rst":
             raise self._reset(request)
-        if script.refuse == "fin":
+        if script.close_before_headers == "fin":
             raise http.RemoteProtocolError(NO_RESPONSE, request=request)
         return http.Response(script.status, headers=self._headers(), content=self._reads(request), request=request)
 
