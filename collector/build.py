@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Find or build the Collector that ``builder.yaml`` describes, and print its path.
 
-What OTELCOL_BIN names is taken, then what is on PATH, if it has every component of the manifest in a release that is
-not older. Else the official builder compiles one, once: it is kept in the user's cache under a key made of the
-manifest, the Go version and the platform. Only the standard library is needed, and Go for a build.
+The script first tries the binary that OTELCOL_BIN names, then Collectors on PATH. A Collector is used if it has every
+component of the manifest, each in the same release or a later one. Otherwise the official builder compiles one. The
+result is kept in the user's cache, under a key made of the manifest, the Go version and the platform. The script needs
+the standard library only, and Go for a build.
 """
 
 from __future__ import annotations
@@ -29,88 +30,99 @@ ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "-trimpath -buildvcs=false"}
 COMPONENT = re.compile(r"^\s*- gomod: (\S+) v(\S+)$", re.MULTILINE)
 LISTED = re.compile(r"^\s*module: (\S+) v(\S+)$", re.MULTILINE)
 PROVIDERS = "go.opentelemetry.io/collector/confmap/provider/"
-"""Every Collector has the ones we need, and `components` tells them by scheme."""
+"""Modules that are not compared: every Collector has these, and `components` lists them by scheme."""
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
+"""Receives one line about the progress."""
 
 
-class NoCollector(Exception):
-    """There is no Collector and none can be built; ``str()`` says why."""
+class CollectorUnavailable(Exception):
+    """No Collector was found, and none can be built. The message names the reason."""
 
 
 def modules(manifest: str) -> dict[str, str]:
-    """The Go modules that the manifest names, and their versions."""
+    """Return the Go modules that the manifest names, with their versions."""
     return dict(COMPONENT.findall(manifest))
 
 
 def release(version: str) -> tuple[int, ...]:
-    """``0.158.0`` as numbers that can be compared."""
+    """Convert ``0.158.0`` to numbers that can be compared."""
     return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
-def lacks(listing: str, wanted: Mapping[str, str]) -> list[str]:
-    """Which wanted modules a Collector, by what its ``components`` said, has not, or only older."""
-    there = dict(LISTED.findall(listing))
+def missing_modules(listing: str, wanted: Mapping[str, str]) -> list[str]:
+    """Return the wanted modules that a Collector lacks, or has in an older release only.
+
+    Args:
+        listing: The output of the Collector's ``components``.
+        wanted: Modules and their versions.
+    """
+    present = dict(LISTED.findall(listing))
     return [
         f"{module} {version}"
         for module, version in wanted.items()
-        if not module.startswith(PROVIDERS) and (module not in there or release(there[module]) < release(version))
+        if not module.startswith(PROVIDERS) and (module not in present or release(present[module]) < release(version))
     ]
 
 
 def components(binary: Path) -> str:
-    """What the binary says of its components."""
+    """Return the output of the binary's ``components``. Raises ``CollectorUnavailable`` if it fails."""
     try:
         return subprocess.run([binary, "components"], capture_output=True, text=True, check=True, timeout=60).stdout
     except (OSError, subprocess.SubprocessError) as error:
-        raise NoCollector(f"{binary} is no Collector: {error}") from error
+        raise CollectorUnavailable(f"{binary} is not a Collector: {error}") from error
 
 
-def installed(wanted: Mapping[str, str], say: Say) -> Path | None:
-    """A Collector of the machine's own: one that is named must suffice, one that is merely found may not."""
+def find_installed(wanted: Mapping[str, str], report: Report) -> Path | None:
+    """Return an installed Collector that has all wanted modules, or None.
+
+    Raises ``CollectorUnavailable`` if the binary that OTELCOL_BIN names lacks some. One on PATH is passed over.
+    """
     if named := os.environ.get("OTELCOL_BIN"):
-        if missing := lacks(components(Path(named)), wanted):
-            raise NoCollector(f"OTELCOL_BIN={named} lacks {', '.join(missing)}")
+        if missing := missing_modules(components(Path(named)), wanted):
+            raise CollectorUnavailable(f"OTELCOL_BIN={named} lacks {', '.join(missing)}")
         return Path(named)
     for name in ON_PATH:
         if found := shutil.which(name):
-            missing = lacks(components(Path(found)), wanted)
+            missing = missing_modules(components(Path(found)), wanted)
             if not missing:
                 return Path(found)
-            say(f"{found} is left aside: it lacks {', '.join(missing)}")
+            report(f"{found} is not used: it lacks {', '.join(missing)}")
     return None
 
 
-def go() -> str:
-    """The Go tool; the official archive's place is not on everyone's path."""
+def find_go() -> str:
+    """Return the path of the Go tool, on PATH or in the folder of the official archive."""
     found = shutil.which("go", path=os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/local/go/bin")))
     if found is None:
-        raise NoCollector("there is neither a Collector nor Go to build one: install Go, or set OTELCOL_BIN")
+        raise CollectorUnavailable(
+            "no Collector was found, and there is no Go to build one: install Go, or set OTELCOL_BIN"
+        )
     return found
 
 
-def cache() -> Path:
-    """Where builds are kept."""
+def cache_folder() -> Path:
+    """Return the folder in which builds are kept."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "otel-claude-stream" / "collector"
 
 
-def key(manifest: str, tool: str) -> str:
-    """What a build depends on."""
+def cache_key(manifest: str, tool: str) -> str:
+    """Return a hash of everything that a build depends on."""
     asked = [tool, "env", "GOVERSION", "GOOS", "GOARCH"]
     platform = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60).stdout
     return hashlib.sha256("\0".join((manifest, platform, *ENVIRONMENT.values())).encode()).hexdigest()[:32]
 
 
 @contextmanager
-def alone(lock: Path) -> Iterator[None]:
-    """One build of one key at a time; whoever waits finds it done."""
-    with lock.open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+def exclusive(lock: Path) -> Iterator[None]:
+    """Hold a lock between processes. A second build of the same key waits for the first, and finds its result."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def run(command: list[str], folder: Path, environment: Mapping[str, str]) -> None:
-    """One step, its output as progress. Raises ``NoCollector`` with the end of it."""
+    """Run one step and pass its output on to stderr. Raises ``CollectorUnavailable`` with the last lines."""
     lines: deque[str] = deque(maxlen=8)
     with subprocess.Popen(
         command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -119,11 +131,11 @@ def run(command: list[str], folder: Path, environment: Mapping[str, str]) -> Non
             sys.stderr.write(line)
             lines.append(line)
     if process.returncode != 0:
-        raise NoCollector(f"{' '.join(command[:2])} failed: {''.join(lines).strip()}")
+        raise CollectorUnavailable(f"{' '.join(command[:2])} failed: {''.join(lines).strip()}")
 
 
-def distributions(tool: str, manifest: str, folder: Path, environment: Mapping[str, str]) -> dict[str, object]:
-    """What the sources of each component say of it: its id, the id it had, the stock distributions that have it."""
+def component_facts(tool: str, manifest: str, folder: Path, environment: Mapping[str, str]) -> dict[str, object]:
+    """Return what the sources of each component state: its id, its former id, and the distributions that have it."""
     found: dict[str, object] = {}
     for module in modules(manifest):
         if module.startswith(PROVIDERS):
@@ -133,12 +145,12 @@ def distributions(tool: str, manifest: str, folder: Path, environment: Mapping[s
             command, cwd=folder, env=environment, capture_output=True, text=True, check=True, timeout=60
         )
         text = (Path(listed.stdout.strip()) / "metadata.yaml").read_text(encoding="utf-8")
-        found[module] = metadata(text)
+        found[module] = parse_metadata(text)
     return found
 
 
-def metadata(text: str) -> dict[str, object]:
-    """The three facts of a component's ``metadata.yaml``: no YAML library is at hand here."""
+def parse_metadata(text: str) -> dict[str, object]:
+    """Return the three facts from a component's ``metadata.yaml``, without a YAML library."""
 
     def scalar(name: str) -> str | None:
         match = re.search(rf"^{name}: *(\S+)$", text, re.MULTILINE)
@@ -151,58 +163,58 @@ def metadata(text: str) -> dict[str, object]:
     return {"type": scalar("type"), "deprecated_type": scalar("deprecated_type"), "distributions": names}
 
 
-def compile_it(manifest: str, tool: str, folder: Path) -> None:
-    """The binary and what its components say of themselves, into ``folder``."""
+def compile_collector(manifest: str, tool: str, folder: Path) -> None:
+    """Build the binary into ``folder``, and write ``components.json`` beside it."""
     environment = {**os.environ, **ENVIRONMENT, "GOBIN": str(folder)}
     version = re.search(r"^  version: (\S+)$", manifest, re.MULTILINE)
     if version is None:
-        raise NoCollector(f"{MANIFEST.name} names no version")
+        raise CollectorUnavailable(f"{MANIFEST.name} names no version")
     (folder / MANIFEST.name).write_text(manifest, encoding="utf-8")
     run([tool, "install", f"{BUILDER}@v{version[1]}"], folder, environment)
     run([str(folder / "builder"), "--config", MANIFEST.name], folder, environment)
     (built,) = (path for path in (folder / "build").iterdir() if os.access(path, os.X_OK) and path.is_file())
-    about = distributions(tool, manifest, folder / "build", environment)
+    facts = component_facts(tool, manifest, folder / "build", environment)
     built.rename(folder / "otelcol")
-    (folder / "components.json").write_text(json.dumps(about, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / "components.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     (folder / "builder").unlink()
     shutil.rmtree(folder / "build")
 
 
-def build(manifest: str, say: Say) -> Path:
-    """The Collector of the manifest, from the cache if it is there."""
-    tool, home = go(), cache()
+def build(manifest: str, report: Report) -> Path:
+    """Return the Collector of the manifest: from the cache, else newly built."""
+    tool, home = find_go(), cache_folder()
     home.mkdir(parents=True, exist_ok=True)
-    kept = home / key(manifest, tool)
-    binary = kept / "otelcol"
-    with alone(kept.with_suffix(".lock")):
+    cached = home / cache_key(manifest, tool)
+    binary = cached / "otelcol"
+    with exclusive(cached.with_suffix(".lock")):
         if not binary.exists():
-            say(f"building the Collector into {kept}: some minutes, once")
+            report(f"building the Collector into {cached}: this takes some minutes, once")
             folder = Path(tempfile.mkdtemp(prefix="unfinished-", dir=home))
             try:
-                compile_it(manifest, tool, folder)
-                folder.rename(kept)
+                compile_collector(manifest, tool, folder)
+                folder.rename(cached)
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
     return binary
 
 
-def tell(line: str) -> None:
-    """Beside the result, which alone goes to the standard output."""
+def report_progress(line: str) -> None:
+    """Write to stderr, since stdout receives nothing but the path of the binary."""
     sys.stderr.write(f"{line}\n")
 
 
-def collector(say: Say = tell) -> Path:
-    """The Collector to use. Raises ``NoCollector``."""
+def collector(report: Report = report_progress) -> Path:
+    """Return the Collector to use. Raises ``CollectorUnavailable``."""
     manifest = MANIFEST.read_text(encoding="utf-8")
-    return installed(modules(manifest), say) or build(manifest, say)
+    return find_installed(modules(manifest), report) or build(manifest, report)
 
 
 def main() -> int:
-    """Print the path; returns the exit code."""
+    """Print the path, and return the exit code."""
     try:
         found = collector()
-    except NoCollector as error:
-        tell(f"build.py: {error}")
+    except CollectorUnavailable as error:
+        report_progress(f"build.py: {error}")
         return 1
     sys.stdout.write(f"{found}\n")
     return 0
