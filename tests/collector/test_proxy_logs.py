@@ -80,7 +80,7 @@ def test_spans_and_proxy_logs_meet_by_request_id(start, backend, require_tool, l
             OTELCOL_NGINX_ERROR_LOG=str(folders["nginx"] / "error.log"),
             OTELCOL_HAPROXY_LOG=str(folders["haproxy"] / "output.log"),
         )
-        app = stack.enter_context(application(collector.url, StreamConfig(limits=LIMITS)))
+        app = stack.enter_context(application(collector.url, StreamConfig(known_limits=LIMITS)))
         calls = [(proxy, script) for proxy, scripts in CASES.items() for script in scripts]
         play(app, [(f"{proxies[proxy].url}/plain/s/{script}", f"{proxy} {script}") for proxy, script in calls])
         app.stream(f"{proxies['nginx'].url}/down/s/healthy", "nginx down")

@@ -19,7 +19,7 @@ KEEP_NO_HEALTHY = {**QUICK, "OTELCOL_HEALTHY_PERCENT": "0"}
 
 LONG_WAITS = {"OTELCOL_DECISION_WAIT": "60s", "OTELCOL_DECISION_WAIT_AFTER_ROOT": "60s"}
 
-STREAM = {"gen_ai.request.model": "claude", "claude.stream.outcome": "completed", "claude.stream.attempts": 1}
+STREAM = {"gen_ai.request.model": "claude", "claude.stream.outcome": "completed", "claude.stream.attempt.count": 1}
 
 KEPT = {
     "aborted": [
@@ -27,9 +27,13 @@ KEPT = {
         {"claude.stream.outcome": "closed", "claude.stream.abort.reason": "caller_closed"},
         {"claude.stream.fault_after_stop": True},
     ],
-    "retried": [{"claude.stream.attempts": 2}, {"http.request.resend_count": 1}, {"claude.stream.attempt": 1}],
-    "resumed": [{"claude.stream.resumed": True, "claude.stream.attempts": 2}],
-    "stalled": [{"claude.stream.longest_gap": 12.5}, {"claude.stream.longest_silence": 31.0}],
+    "retried": [
+        {"claude.stream.attempt.count": 2},
+        {"http.request.resend_count": 1},
+        {"claude.stream.attempt.number": 1},
+    ],
+    "resumed": [{"claude.stream.resumed": True, "claude.stream.attempt.count": 2}],
+    "stalled": [{"claude.stream.chunk.longest_gap": 12.5}, {"claude.stream.longest_silence": 31.0}],
     "slow": [{"claude.stream.time_to_first_token": 10.5}, {"gen_ai.response.time_to_first_chunk": 11.0}],
 }
 """Attributes for which a stream is kept, by the verdict."""
@@ -37,9 +41,9 @@ KEPT = {
 HEALTHY = (
     {},
     {"claude.stream.time_to_first_token": 9.9, "gen_ai.response.time_to_first_chunk": 9.9},
-    {"claude.stream.longest_gap": 9.9, "claude.stream.longest_silence": 9.9},
+    {"claude.stream.chunk.longest_gap": 9.9, "claude.stream.longest_silence": 9.9},
     {"claude.stream.resumed": False, "http.request.resend_count": 0},
-    {"claude.stream.time_to_first_token": "a text", "claude.stream.attempts": "2"},
+    {"claude.stream.time_to_first_token": "a text", "claude.stream.attempt.count": "2"},
     {"sampling.keep": "aborted"},  # a sender does not decide
 )
 

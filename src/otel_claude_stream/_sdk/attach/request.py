@@ -146,7 +146,7 @@ def _helper(options: object) -> str:
 
 
 def _owner(client: object, options: object, setting: str) -> str:
-    if setting == "own":
+    if setting == "always":
         return "self"
     current = otel_context.get_current()
     if any(current.get(key) for key in _OTHER_OWNER_KEYS) or _called_by_another():

@@ -68,11 +68,11 @@ class Recovery:
     # --- Failing ---------------------------------------------------------------------------------------------------
     def requests(self) -> Steps:
         """The first request, and the ones that follow while there is no response, if those are ours to make."""
-        own = self.policy.sdk_retries is SdkRetries.OWN
-        call = self._resend.first(0 if own else max(0, self.policy.limits.max_requests - 1)) or self._resend.call
+        replaced = self.policy.sdk_retries is SdkRetries.REPLACE
+        call = self._resend.first(0 if replaced else max(0, self.policy.limits.max_requests - 1)) or self._resend.call
         while True:
             result = yield Send(call)
-            if not own or not isinstance(result, Exception):
+            if not replaced or not isinstance(result, Exception):
                 return result
             decision = self._decide(Failure(error=result), before_response=True)
             if decision.action is not Action.RETRY:
@@ -140,7 +140,7 @@ class Recovery:
 
     def _sdk_retries(self) -> int:
         """Retries that the SDK may make of the request that is about to be sent, which is counted already."""
-        return 0 if self.policy.sdk_retries is SdkRetries.OWN else max(0, self._left())
+        return 0 if self.policy.sdk_retries is SdkRetries.REPLACE else max(0, self._left())
 
     def _prepare_replay(self) -> Any:
         splice, kept = None, self.kept
