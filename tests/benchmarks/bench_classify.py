@@ -20,7 +20,7 @@ ROUNDS, CALLS = 15, 2000
 _CUT = Facts(
     Stop.RAISED,
     Phase.STREAMING,
-    chains.CUT,
+    chains.CHUNKED_BODY_CUT,
     status=200,
     content_type="text/event-stream",
     has_request_id=True,
@@ -28,7 +28,7 @@ _CUT = Facts(
     events=200,
     bytes=40_000,
     elapsed=95.0,
-    head=0.4,
+    time_to_headers=0.4,
     silence=60.0,
 )
 CASES = {
@@ -37,7 +37,12 @@ CASES = {
     "cut after 60 s of silence": _CUT,
     "reset, async chain": Facts(Stop.RAISED, Phase.STREAMING, chains.RESET_ASYNC, status=200, events=9, bytes=99),
     "gateway page": Facts(
-        Stop.RAISED, Phase.AWAITING_RESPONSE, chains.STATUS, status=504, head=60.0, wording="<html>" + "x" * 1900
+        Stop.RAISED,
+        Phase.AWAITING_RESPONSE,
+        chains.STATUS_ERROR,
+        status=504,
+        time_to_headers=60.0,
+        wording="<html>" + "x" * 1900,
     ),
     "last rule": Facts(Stop.RAISED, Phase.STREAMING, chains.fault("xyz.Odd"), status=200, events=9),
 }

@@ -79,9 +79,9 @@ Why we think so
     events 6; deltas 3; pings 1; bytes 958; exception httpx2.RemoteProtocolError; status 200.
 
 What to change
-  Consistent with an idle limit of 60 s: raise it (nginx: proxy_read_timeout, AWS ALB:
-  idle_timeout.timeout_seconds, Kong: read_timeout), or let pings through: forward them and switch
-  buffering off (X-Accel-Buffering: no, proxy_buffering off).
+  Consistent with an idle limit of 60 s, which cuts streams that are silent for longer. Raise it
+  (nginx: proxy_read_timeout, AWS ALB: idle_timeout.timeout_seconds, Kong: read_timeout), or keep
+  bytes flowing: forward pings and disable buffering (X-Accel-Buffering: no, proxy_buffering off).
 """
     )
 
@@ -108,14 +108,14 @@ How it ended
   Failed, streaming: truncated; the evidence does not tell who caused it.
 
 Why we think so
-  The body ended cleanly in the middle of the message: cut at the source, or a cut that a hop made
-  clean. (rule truncated)
+  The body ended cleanly in the middle of the message. It was cut at the source, or a proxy hid the
+  cut. (rule truncated)
   The same evidence fits: connection closed.
   Evidence: events 6; deltas 3; pings 1; bytes 958.
 
 What to change
-  The answer is incomplete though nothing was raised: treat it as failed, and let the proxy on the
-  way speak HTTP/1.1 upstream.
+  The answer is incomplete although no exception was raised. Treat it as failed, and let the proxy
+  in between use HTTP/1.1 for its upstream.
 """
     )
 
@@ -183,7 +183,7 @@ ENDS: dict[str, tuple[Script, str, str]] = {
     "end": (ANSWER, "completed", "message_stop"),
     "end without message_stop": (replace(ANSWER, steps=DONE[:-1]), "completed", "only_stop_missing"),
     "end in the middle": (ANSWER.cut_after(HALF, End()), "truncated", "truncated"),
-    "end before anything": (Script(), "truncated", "nothing_came"),
+    "end before anything": (Script(), "truncated", "no_events"),
     "cut in a chunk": (ANSWER.cut_after(HALF, CutMidChunk("event: cont")), "connection_closed", "closed"),
     "cut short of the length": (
         replace(ANSWER.cut_after(HALF, CutMidChunk()), framing="length"),
@@ -203,8 +203,8 @@ ENDS: dict[str, tuple[Script, str, str]] = {
     "gateway page without a body": (Script.page(502, ""), "gateway_error", "gateway_5xx"),
     "redirection to nowhere": (Script.page(302, "<html>elsewhere</html>"), "gateway_error", "gateway_4xx"),
     "portal": (Script.page(200, "<html>Sign in</html>"), "bad_response", "wrong_content_type"),
-    "no response": (Script.refuse_head("fin"), "connection_closed", "closed_before_head"),
-    "no response, reset": (Script.refuse_head("rst"), "connection_reset", "reset_before_head"),
+    "no response": (Script.refuse_head("fin"), "connection_closed", "closed_before_headers"),
+    "no response, reset": (Script.refuse_head("rst"), "connection_reset", "reset_before_headers"),
     "no JSON": (ANSWER.cut_after(HALF, End()), "decode_error", "undecodable"),
     "no UTF-8": (ANSWER.cut_after(HALF, End()), "decode_error", "undecodable"),
     "unknown event, comment, no name": (
@@ -228,7 +228,7 @@ def test_every_kind_of_ending(name: str) -> None:
     script, reason, rule = ENDS[name]
     found = one(script)
     assert (found.reason or found.outcome, found.rule) == (reason, rule)
-    assert found.because == next(known.says for known in RULES if known.id == rule)
+    assert found.because == next(known.description for known in RULES if known.id == rule)
     assert found.timeline[-1].kind == "end"
     assert found.advice
 
