@@ -1,4 +1,4 @@
-"""What one classification costs, in microseconds: once per stream, so it must stay below 50.
+"""The cost of one classification, which runs once for each stream and should take less than 50 microseconds.
 
 Run: python -m tests.benchmarks.bench_classify
 """
@@ -49,7 +49,7 @@ CASES = {
 
 
 def measure(facts: Facts) -> list[float]:
-    """Microseconds per classification, one figure per round."""
+    """Return the microseconds for one classification, in each round."""
     timer = timeit.Timer(lambda: classify(facts))
     return [seconds / CALLS * 1e6 for seconds in timer.repeat(ROUNDS, CALLS)]
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 from tests.support.proxies.calls import MODES
 from tests.support.proxies.namespaces import SERVER, NotAllowed, network
 

@@ -102,7 +102,7 @@ class Lab:
     def run_signalled(self, case, pool):
         """Play a case through a separate proxy, which gets a signal once all streams are open."""
         route = f"{case.id}-{next(self.numbers)}"
-        self.api.play(route, SCRIPTS[case.script])
+        self.api.set_route(route, SCRIPTS[case.script])
         with self.proxy(case.proxy, route) as proxy:
             found = start(pool, case, f"{proxy.url}/{case.location}/s/{route}")
             self.api.wait_until(lambda requests: count_requests(requests, route) == len(calls.MODES), OPEN_SECONDS)
@@ -126,7 +126,7 @@ def codes_of(found: dict[str, Future[str]]) -> dict[str, str]:
 
 def warm_up(api):
     """Play each mode once, since the first call imports and builds models for up to seconds."""
-    url = api.play("warm-up", SCRIPTS["healthy"])
+    url = api.set_route("warm-up", SCRIPTS["healthy"])
     for mode in calls.MODES:
         assert calls.play(mode, url, "warm-up") == "END"
 
