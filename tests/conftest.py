@@ -47,6 +47,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[LEFT] = []
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests that may install a program, and let a worker of pytest-xdist begin with the slow files."""
+    for item in items:
+        if "require_tool" in getattr(item, "fixturenames", ()):
+            item.add_marker("system")
+    if hasattr(config, "workerinput"):
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Collect what a worker of pytest-xdist reports."""

@@ -79,6 +79,7 @@ console.log(JSON.stringify(found));
 """
 
 
+@pytest.mark.system
 def test_a_real_python_3_15_starts_it_if_the_variable_says_so():
     """Its own `site` reads the `.start` file. Otherwise that one module is all of ours that it imports."""
     written = autoload.files(Environment(Path("/packages"), (3, 15), None))

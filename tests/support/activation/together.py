@@ -48,6 +48,7 @@ class Together:
                     if name in chosen
                 }
 
+        @pytest.mark.slow
         @pytest.mark.parametrize("case", list(cases))
         def test(case: str, running: dict[str, Future[None]]) -> None:
             running[case].result()
