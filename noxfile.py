@@ -49,7 +49,7 @@ nox.options.error_on_missing_interpreters = False
 nox.options.tags = TEST
 
 
-# uv does not read pip's variables. Whoever set those up for pip gets the same from uv.
+# uv does not read pip's variables, so they are copied to those of uv.
 for theirs, ours in (
     ("PIP_INDEX_URL", "UV_DEFAULT_INDEX"),
     ("PIP_EXTRA_INDEX_URL", "UV_INDEX"),
@@ -101,7 +101,7 @@ def install_wheel(session: nox.Session, *groups: str, pins: list[str]) -> None:
     session.install(
         "--upgrade", "-c", str(constraints), f"otel-claude-stream[all,instruments] @ {wheel.as_uri()}", *tools
     )
-    # An environment that is reused already has this version, but not necessarily this build of it.
+    # A reused environment has this version, but not necessarily this build of it.
     session.install("--no-deps", "--force-reinstall", str(wheel))
 
 
@@ -137,7 +137,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(tags=TEST)
 def imports(session: nox.Session) -> None:
-    """Who may import whom."""
+    """The layers of the package."""
     session.install("--upgrade", *group("imports"), *run_time())
     session.run("lint-imports", "--no-cache", env={"PYTHONPATH": "src"})
 
@@ -155,7 +155,7 @@ def build(session: nox.Session) -> None:
 
 @nox.session(tags=TEST, requires=["build"])
 def types(session: nox.Session) -> None:
-    """The sources by mypy, the typed use of the public API by two checkers; and whether that API is fully typed."""
+    """Types of the sources, of the public API's use by two checkers, and whether that API is fully typed."""
     install_wheel(session, "types", pins=[])
     session.run("mypy", "src", "tests/typing")
     # Which environment it looks into is decided by PATH, hence by the session.
@@ -180,7 +180,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(tags=TEST, requires=["build"])
 def core(session: nox.Session) -> None:
-    """The core by its own tests alone: every branch."""
+    """Every branch of the core, covered by tests/core alone."""
     install_wheel(session, "test", pins=[])
     session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()).resolve() / "coverage")
     session.run("coverage", "erase")
@@ -213,9 +213,9 @@ def system(session: nox.Session) -> None:
 
 @nox.session(tags=REST, requires=["build"])
 def collector(session: nox.Session) -> None:
-    """The Collector's configuration, by a real Collector: found, or built once, which takes some minutes."""
+    """The Collector's configuration, with a real Collector. Compiling it takes some minutes, once."""
     install_wheel(session, "test", "collector", pins=[])
-    session.run("python", "collector/build.py", success_codes=[0, 1])  # where there is none, the tests say so
+    session.run("python", "collector/build.py", success_codes=[0, 1])  # without a Collector the tests skip or fail
     pytest(session, "collector", COLLECTOR)
 
 
@@ -236,7 +236,7 @@ def pythons(session: nox.Session) -> None:
 
 @nox.session(requires=["build"])
 def coverage(session: nox.Session) -> None:
-    """What the whole suite executes of the whole package."""
+    """Branch coverage of the whole package by the whole suite."""
     install_wheel(session, "test", pins=[])
     session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()).resolve() / "coverage")
     pytest(session, "coverage", *APART, runner=("coverage", "run", "--source=otel_claude_stream", "-m"))
@@ -245,14 +245,14 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session(requires=["build"])
 def bench(session: nox.Session) -> None:
-    """What the instrumentation costs per event and per stream."""
+    """The overhead of the instrumentation per event and per stream."""
     install_wheel(session, "test", pins=[])
     session.run("python", "-m", "tests.benchmarks", *session.posargs)
 
 
 @nox.session(name="bench-collector", requires=["build"])
 def bench_collector(session: nox.Session) -> None:
-    """What the gateway carries: spans per second, with and without tail sampling, and how fast a queue empties."""
+    """Throughput of the gateway in spans per second, with and without tail sampling, and how fast a queue empties."""
     install_wheel(session, "test", pins=[])
     session.run("python", "-m", "tests.collector.bench", *session.posargs)
 
@@ -266,9 +266,9 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(tags=REST, requires=["build"])
 def dashboards(session: nox.Session) -> None:
-    """The dashboards and the rules, against a real Prometheus."""
+    """The dashboards and the rules, with a real Prometheus."""
     install_wheel(session, "dashboards", pins=[])
-    # A current Prometheus, compiled once where Go is at hand; where it is not, the tests of it skip and say so.
+    # Go compiles a current Prometheus once. Without Go the tests that need it skip.
     session.run("python", "-m", "tests.dashboards.build_prometheus", success_codes=[0, 1])
     pytest(session, "dashboards", DASHBOARDS)
 

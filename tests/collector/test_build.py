@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from tests.support.collector.running import FILES
@@ -154,6 +157,26 @@ def test_two_at_once_build_once_and_a_third_not_at_all(build, alone):
     assert about["example.org/exporter/fileexporter"] == facts
 
 
+def test_a_long_step_reports_that_it_runs_and_what_it_does(build, alone, monkeypatch):
+    """A build takes minutes in which Go prints nothing."""
+    monkeypatch.setattr(build, "HEARTBEAT", 0.05)
+    said = []
+    command = [sys.executable, "-c", "import subprocess; subprocess.run(['sleep', '0.5'])"]
+    build.run(command, alone, {**os.environ, "PATH": "/usr/bin:/bin"}, "step 1 of 1, sleeping", said.append)
+    assert said[0] == "step 1 of 1, sleeping"
+    does = ", sleep 0.5" if Path("/proc/self/cmdline").exists() else ""
+    assert any(re.fullmatch(rf"step 1 of 1, sleeping: \d+ min \d\d s so far{does}", line) for line in said)
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="commands are read from /proc")
+def test_the_package_that_go_compiles_is_named(build):
+    command = ["/go/pkg/tool/compile", "-c", "read line", "-p", "example.org/module"]
+    with subprocess.Popen(command, executable="/bin/sh", stdin=subprocess.PIPE) as process:
+        assert build.activity(process.pid) == "compiling example.org/module"
+        process.stdin.close()
+    assert build.activity(process.pid) == ""
+
+
 def test_another_manifest_is_another_build(build, alone):
     fake_go(alone)
     assert build.build(MANIFEST, print) != build.build(MANIFEST.replace("0.158", "0.159"), print)
@@ -165,6 +188,28 @@ def test_a_build_that_fails_leaves_nothing_and_says_why(build, alone):
         build.build(MANIFEST, print)
     kept = [path for path in build.cache().iterdir() if path.suffix != ".lock"]
     assert kept == []
+
+
+def test_a_build_removes_what_one_that_was_killed_left(build, alone):
+    fake_go(alone)
+    tool = build.go()
+    left = build.cache() / f"unfinished-{build.key(MANIFEST, tool)[:8]}-abc"
+    left.mkdir(parents=True)
+    build.build(MANIFEST, print)
+    assert not left.exists()
+
+
+def test_waiting_for_another_build_is_reported(build, alone):
+    said = []
+    with (alone / "lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+
+        def say(line):
+            said.append(line)
+            fcntl.flock(held, fcntl.LOCK_UN)
+
+        with build.alone(alone / "lock", say):
+            assert said == [f"waiting for the process that holds {alone / 'lock'}"]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ GRACE = 5.0
 """Seconds that a process has to end after the last test."""
 PROC = Path("/proc")
 LISTENING = {"tcp": (3, "0A"), "tcp6": (3, "0A"), "unix": (3, "00010000")}
-"""For each table in /proc/net: the column that marks a listening socket, and its value."""
+"""The column that marks a listening socket and its value, by table of /proc/net."""
 INODE = {"tcp": 9, "tcp6": 9, "unix": 6}
 ON_DEMAND = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 """Processes that `multiprocessing` starts and that end with the process that needed them."""
