@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from tests.support.collector.running import FILES
@@ -160,6 +163,27 @@ def test_concurrent_builds_compile_once_and_later_ones_use_the_cache(build, bare
     assert facts["example.org/exporter/fileexporter"] == wanted
 
 
+def test_a_long_step_reports_that_it_runs_and_what_it_does(build, bare_machine, monkeypatch):
+    """A build takes minutes in which Go prints nothing."""
+    monkeypatch.setattr(build, "HEARTBEAT", 0.05)
+    lines = []
+    command = [sys.executable, "-c", "import subprocess; subprocess.run(['sleep', '0.5'])"]
+    environment = {**os.environ, "PATH": "/usr/bin:/bin"}
+    build.run(command, bare_machine, environment, "step 1 of 1, sleeping", lines.append)
+    assert lines[0] == "step 1 of 1, sleeping"
+    does = ", sleep 0.5" if Path("/proc/self/cmdline").exists() else ""
+    assert any(re.fullmatch(rf"step 1 of 1, sleeping: \d+ min \d\d s so far{does}", line) for line in lines)
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="commands are read from /proc")
+def test_the_package_that_go_compiles_is_named(build):
+    command = ["/go/pkg/tool/compile", "-c", "read line", "-p", "example.org/module"]
+    with subprocess.Popen(command, executable="/bin/sh", stdin=subprocess.PIPE) as process:
+        assert build.activity(process.pid) == "compiling example.org/module"
+        process.stdin.close()
+    assert build.activity(process.pid) == ""
+
+
 def test_another_manifest_leads_to_another_build(build, bare_machine):
     fake_go(bare_machine)
     assert build.build(MANIFEST, print) != build.build(MANIFEST.replace("0.158", "0.159"), print)
@@ -171,6 +195,28 @@ def test_a_failed_build_leaves_no_files_and_reports_the_reason(build, bare_machi
         build.build(MANIFEST, print)
     left = [path for path in build.cache_folder().iterdir() if path.suffix != ".lock"]
     assert left == []
+
+
+def test_a_build_removes_what_one_that_was_killed_left(build, bare_machine):
+    fake_go(bare_machine)
+    tool = build.find_go()
+    left = build.cache_folder() / f"unfinished-{build.cache_key(MANIFEST, tool)[:8]}-abc"
+    left.mkdir(parents=True)
+    build.build(MANIFEST, print)
+    assert not left.exists()
+
+
+def test_waiting_for_another_build_is_reported(build, bare_machine):
+    lines = []
+    with (bare_machine / "lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+
+        def report(line):
+            lines.append(line)
+            fcntl.flock(held, fcntl.LOCK_UN)
+
+        with build.exclusive(bare_machine / "lock", report):
+            assert lines == [f"waiting for the process that holds {bare_machine / 'lock'}"]
 
 
 @pytest.mark.parametrize(

@@ -35,10 +35,12 @@ def broker_binary(build):
     home = build.cache_folder()
     home.mkdir(parents=True, exist_ok=True)
     cached = home / f"broker-{hashlib.sha256(sources.encode()).hexdigest()[:16]}"
-    with build.exclusive(cached.with_suffix(".lock")):
+    with build.exclusive(cached.with_suffix(".lock"), build.report_progress):
         if not cached.exists():
             unfinished = cached.with_suffix(".unfinished")
-            build.run([tool, "build", "-o", str(unfinished), "."], SOURCES, {**os.environ, **build.ENVIRONMENT})
+            command = [tool, "build", "-o", str(unfinished), "."]
+            environment = {**os.environ, **build.ENVIRONMENT}
+            build.run(command, SOURCES, environment, "compiling the broker", build.report_progress)
             unfinished.rename(cached)
     return cached
 
