@@ -80,6 +80,7 @@ console.log(JSON.stringify(found));
 """
 
 
+@pytest.mark.system
 def test_python_3_15_starts_the_instrumentation_only_if_switched_on():
     """Its `site` module reads the `.start` file, and imports one module of this package if switched off."""
     written = autoload.files(Environment(Path("/packages"), (3, 15), None))
