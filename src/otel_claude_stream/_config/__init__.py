@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from otel_claude_stream._config.config import StreamConfig
-from otel_claude_stream._config.load import load
+from otel_claude_stream._config.loading import load
 from otel_claude_stream._config.otel_file import Declared
 from otel_claude_stream._config.problem import Problem, Severity
 from otel_claude_stream._config.settings import SETTINGS, Setting

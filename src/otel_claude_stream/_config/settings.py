@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from otel_claude_stream._config import durations as _durations
+from otel_claude_stream._core import durations as _durations
 
 PREFIX = "OTEL_CLAUDE_STREAM_"
 """Every setting is also an environment variable: this, and its name in upper case."""

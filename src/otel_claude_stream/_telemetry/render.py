@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from otel_claude_stream._config import SETTINGS, StreamConfig
-from otel_claude_stream._config.durations import written
 from otel_claude_stream._config.policy.keys import KEYS, KILL_SWITCH, LISTS, RULE_KEYS, Key
 from otel_claude_stream._config.policy.presets import PRESETS
 from otel_claude_stream._config.policy.value_types import Duration, Kind
+from otel_claude_stream._core.durations import written
 from otel_claude_stream._core.retry.rules import BUILTIN, Builtin, Veto
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, AbortReason
 from otel_claude_stream._telemetry import schema

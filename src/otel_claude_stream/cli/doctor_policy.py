@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from otel_claude_stream._config import Problem, Severity
-from otel_claude_stream._config.durations import written
 from otel_claude_stream._config.policy import kill_switch
 from otel_claude_stream._config.policy.keys import KEYS, KILL_SWITCH, Key, dotted
 from otel_claude_stream._config.policy.loading import Loaded, asked_for, load
 from otel_claude_stream._config.policy.variables import FILE
+from otel_claude_stream._core.durations import written
 from otel_claude_stream._core.retry.policy import Mode, RetryPolicy, SdkRetries
 from otel_claude_stream.cli.doctor_findings import Finding, Section, error, note, ok, warning
 from otel_claude_stream.cli.words import plural

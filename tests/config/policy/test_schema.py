@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 from hypothesis import given, settings
-from tests.config.policy.test_load import EXAMPLE, policies
+from tests.config.policy.test_loading import EXAMPLE, policies
 from tests.config.policy.test_problems import DOUBTFUL, RIGHT, WRONG
 
 from otel_claude_stream._config.policy.keys import HEAD, KEYS, KILL_SWITCH, RULE_KEYS

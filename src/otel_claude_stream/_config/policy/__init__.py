@@ -7,6 +7,6 @@ nor pydantic.
 from __future__ import annotations
 
 from otel_claude_stream._config.policy.kill_switch import kill_switched, lifted
-from otel_claude_stream._config.policy.source import PolicySource, policy_source
+from otel_claude_stream._config.policy.process import PolicySource, policy_source
 
 __all__ = ["PolicySource", "kill_switched", "lifted", "policy_source"]

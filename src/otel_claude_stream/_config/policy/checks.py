@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from otel_claude_stream._config.durations import written
 from otel_claude_stream._config.policy.keys import Path
 from otel_claude_stream._config.problem import Severity
+from otel_claude_stream._core.durations import written
 from otel_claude_stream._core.retry.policy import Backoff, Mode, RetryLimits, RetryPolicy, SdkRetries, Strategy
 from otel_claude_stream._core.retry.resume.capabilities import known_to_refuse
 from otel_claude_stream._core.retry.rules import CLOSED_TO_RULES

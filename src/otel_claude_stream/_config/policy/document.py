@@ -6,9 +6,9 @@ from dataclasses import fields
 from enum import Enum
 from typing import Any
 
-from otel_claude_stream._config import durations
 from otel_claude_stream._config.policy.keys import KEYS, KILL_SWITCH, Key
 from otel_claude_stream._config.policy.value_types import Duration
+from otel_claude_stream._core import durations
 from otel_claude_stream._core.retry.policy import Backoff, RetryPolicy, Rule
 
 _BACKOFF = {key.path[1]: key for key in KEYS if key.path[0] == "backoff"}

@@ -14,10 +14,10 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Final
 
-from otel_claude_stream._config import durations
 from otel_claude_stream._config.policy.presets import PRESETS
 from otel_claude_stream._config.policy.value_types import Boolean, Choice, Duration, Integer, Kind, Number, Text, words
 from otel_claude_stream._config.settings import PREFIX
+from otel_claude_stream._core import durations
 from otel_claude_stream._core.retry.policy import (
     Jitter,
     Mode,

@@ -13,9 +13,9 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, create_model
 from pydantic_core import PydanticCustomError
 
-from otel_claude_stream._config import durations
 from otel_claude_stream._config.policy.keys import HEAD, KEYS, KILL_SWITCH, LISTS, RULE_KEYS, SECTIONS, Key
 from otel_claude_stream._config.policy.value_types import Boolean, Choice, Duration, Integer, Kind, Number, Text
+from otel_claude_stream._core import durations
 from otel_claude_stream._core.vocabulary import AbortReason
 
 BARE_NUMBER: Final = "bare_number"

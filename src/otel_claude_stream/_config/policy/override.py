@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from otel_claude_stream._config.policy.source import PolicySource
+from otel_claude_stream._config.policy.process import PolicySource
 from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
 
 if TYPE_CHECKING:

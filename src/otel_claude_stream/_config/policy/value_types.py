@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 
-from otel_claude_stream._config import durations
 from otel_claude_stream._config.settings import boolean
+from otel_claude_stream._core import durations
 
 NOTHING = frozenset({"null", "none", "~"})
 """Words for nothing, where nothing is allowed."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_claude_stream._config.durations import seconds, written
+from otel_claude_stream._core.durations import seconds, written
 
 PAIRS = [
     ("500ms", 0.5), ("30s", 30.0), ("5m", 300.0), ("2h", 7200.0), ("1.5s", 1.5), ("0s", 0.0), ("3ms", 0.003),
