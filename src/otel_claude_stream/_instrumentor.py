@@ -132,7 +132,7 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
                 Plan(merged, source, _streams, clock, chance, tracer_provider, meter_provider, logger_provider)
             )
 
-        override.use(source)
+        override.set_process_policy(source)
         _streams.forget_labels()
         _streams.tell_stalls(merged.stall_thresholds)
         _hooks.install(cast("SdkHooks", LazyHooks(watch)), _import_the_rest)
@@ -140,7 +140,7 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
     def _uninstrument(self, **_: Any) -> None:
         try:
             _hooks.remove()
-            override.use(None)
+            override.set_process_policy(None)
             _streams.tell_stalls(())
             export_log.tell_all()
         except Exception as error:  # noqa: BLE001 - as above

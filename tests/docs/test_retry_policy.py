@@ -9,8 +9,8 @@ import pytest
 
 from otel_claude_stream import RetryPolicy
 from otel_claude_stream._config.policy.keys import KEYS, KILL_SWITCH
+from otel_claude_stream._config.policy.layer import leaves
 from otel_claude_stream._config.policy.loading import load
-from otel_claude_stream._config.policy.resolve import leaves
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "retry-policy.md"
@@ -42,7 +42,7 @@ def test_the_whole_example_says_every_key_and_its_default(loaded):
     _, example = EXAMPLE.findall(REFERENCE.read_text(encoding="utf-8"))
     found = loaded(example)
     assert found.policy == RetryPolicy()
-    said = [".".join(map(str, path)) for path in leaves(found.checked[0].said)]
+    said = [".".join(map(str, path)) for path in leaves(found.checked[0].values)]
     assert sorted(said) == sorted(["version", "rules", *(key.name for key in (*KEYS, KILL_SWITCH))])
 
 

@@ -8,9 +8,9 @@ from typing import Any, Final
 from otel_claude_stream._config import Problem, Severity
 from otel_claude_stream._config.policy import kill_switch
 from otel_claude_stream._config.policy.keys import KEYS, KILL_SWITCH, Key, dotted
-from otel_claude_stream._config.policy.loading import Loaded, asked_for, load
-from otel_claude_stream._config.policy.variables import FILE
-from otel_claude_stream._core.durations import written
+from otel_claude_stream._config.policy.loading import Loaded, is_configured, load
+from otel_claude_stream._config.policy.sources import FILE_VARIABLE
+from otel_claude_stream._core.durations import format_duration
 from otel_claude_stream._core.retry.policy import Mode, RetryPolicy, SdkRetries
 from otel_claude_stream.cli.doctor_findings import Finding, Section, error, note, ok, warning
 from otel_claude_stream.cli.words import plural
@@ -26,15 +26,15 @@ def policy(environ: Mapping[str, str], path: str | None = None, declared: object
 
     Code may still say otherwise (`instrument(retry_policy=...)`), which nobody can see from here.
     """
-    given = {**environ, FILE: path} if path is not None else environ
+    given = {**environ, FILE_VARIABLE: path} if path is not None else environ
     found = load(given, declared=declared)
     switch = environ.get(kill_switch.VARIABLE, "")
     findings = [*(_told(problem) for problem in found.problems), *_switch(switch)]
     if found.errors:
         return Section("Retry policy", (*findings, note("so it is not used: streams are observed, nothing is retried")))
-    killed = kill_switch.said(switch)
+    killed = kill_switch.parse(switch)
     killed = found.policy.kill_switch if killed is None else killed
-    if not asked_for(given, declared):
+    if not is_configured(given, declared):
         findings.append(ok("nothing is said of it: streams are observed, nothing is retried"))
     else:
         findings += _values(found)
@@ -54,7 +54,7 @@ def _told(problem: Problem) -> Finding:
 
 
 def _switch(word: str) -> Iterator[Finding]:
-    if word.strip() and kill_switch.said(word) is None:
+    if word.strip() and kill_switch.parse(word) is None:
         yield error(str(kill_switch.problem(word)), f"{kill_switch.VARIABLE}=true")
 
 
@@ -68,17 +68,19 @@ def _values(found: Loaded) -> Iterator[Finding]:
         if layer.name == "default":
             defaults.append(f"{key.name} {value}")
         else:
-            yield ok(f"{key.name} = {value} ({layer.where(key.path)})")
+            yield ok(f"{key.name} = {value} ({layer.location(key.path)})")
     for number, rule in enumerate(found.policy.rules):
         path = ("rules", number)
         reasons = ", ".join(sorted(reason.value for reason in rule.reasons))
-        yield ok(f"rules[{number}] is for {reasons} ({found.origin(path).where(path)})")
+        yield ok(f"rules[{number}] is for {reasons} ({found.origin(path).location(path)})")
     for pattern, _ in found.policy.models:
         said = [
-            (path, layer) for layer in found.layers for path in _said_of(layer.said.get("models", {}).get(pattern, {}))
+            (path, layer)
+            for layer in found.layers
+            for path in _said_of(layer.values.get("models", {}).get(pattern, {}))
         ]
         differs = ", ".join(dotted(path) for path, _ in said) or "nothing"
-        where = said[-1][1].where(("models", pattern)) if said else "default"
+        where = said[-1][1].location(("models", pattern)) if said else "default"
         yield ok(f"models like {pattern} differ in {differs} ({where})")
     yield ok(f"defaults: {', '.join(defaults)}" if defaults else "no value is left at its default")
 
@@ -96,8 +98,8 @@ def _shown(policy: RetryPolicy, key: Key) -> str:
     for name in key.path:
         value = getattr(value, name)
     value = getattr(value, "value", value)
-    if isinstance(value, float) and not isinstance(key.default_written, float):
-        return written(value)
+    if isinstance(value, float) and not isinstance(key.default_text, float):
+        return format_duration(value)
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else f"{value}"
 
 
@@ -123,13 +125,13 @@ def _switched_on(found: Loaded, *, killed: bool) -> Iterator[Finding]:
         who = "the SDK" if policy.sdk_retries is SdkRetries.KEEP else "the policy"
         yield ok(
             f"retries before the response headers: by {who}, by sdk_retries {policy.sdk_retries.value} "
-            f"({_who(found, 'sdk_retries')}); retry-after at most {written(policy.retry_after.max)}"
+            f"({_who(found, 'sdk_retries')}); retry-after at most {format_duration(policy.retry_after.max)}"
         )
     reports = ", and only reports in mode observe" if policy.mode is Mode.OBSERVE else ""
     clocks = [name for name in ("first_event", "silence", "no_progress") if getattr(policy.watchdog, name) is not None]
     for name in clocks:
         at = f"watchdog.{name}"
-        yield ok(f"{at}: on, by {written(getattr(policy.watchdog, name))} ({_who(found, at)}){reports}")
+        yield ok(f"{at}: on, by {format_duration(getattr(policy.watchdog, name))} ({_who(found, at)}){reports}")
     if not clocks:
         yield ok("watchdog: off, no clock is set")
     if policy.raise_on_truncation and policy.mode is not Mode.OBSERVE:
@@ -147,7 +149,7 @@ def asked_for_more(policy: RetryPolicy) -> bool:
 
 def _who(found: Loaded, name: str) -> str:
     path = tuple(name.split("."))
-    return found.origin(path).where(path)
+    return found.origin(path).location(path)
 
 
 # --- What it may cost -----------------------------------------------------------------------------------------------
