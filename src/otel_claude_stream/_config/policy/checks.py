@@ -11,7 +11,7 @@ from otel_claude_stream._config.problem import Severity
 from otel_claude_stream._core.durations import format_duration
 from otel_claude_stream._core.retry.policy import Backoff, Mode, RetryLimits, RetryPolicy, SdkRetries, Strategy
 from otel_claude_stream._core.retry.resume.capabilities import known_to_refuse
-from otel_claude_stream._core.retry.rules import CLOSED_TO_RULES
+from otel_claude_stream._core.retry.rules import NOT_RETRYABLE_BY_RULE
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, AbortReason
 
 PING_INTERVAL: Final = 30.0
@@ -259,7 +259,7 @@ def rules_can_match(checked: CheckedPolicy) -> Iterator[Finding]:
         taken = {reason: earlier[reason] for reason in rule.reasons if reason in earlier}
         if rule.reasons <= CALLER_REASONS:
             yield Finding(path, "the rule never applies: a stream that the caller ended is never retried")
-        elif rule.reasons <= CLOSED_TO_RULES and (rule.retry or rule.resume):
+        elif rule.reasons <= NOT_RETRYABLE_BY_RULE and (rule.retry or rule.resume):
             yield Finding(path, "a rule cannot allow retries for these reasons: the same request is rejected again")
         elif rule.reasons and len(taken) == len(rule.reasons):
             names = ", ".join(f"rules[{index}]" for index in sorted(set(taken.values())))

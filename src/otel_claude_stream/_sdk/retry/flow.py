@@ -145,7 +145,7 @@ class Recovery:
     def _prepare_replay(self) -> Any:
         splice, kept = None, self.kept
         if kept is not None and kept.delivered.started:
-            splice = Splice.replay(
+            splice = Splice.for_retry(
                 started=True,
                 message_id=kept.message_id,
                 next_index=kept.next_index,
@@ -165,7 +165,7 @@ class Recovery:
         self._strategy = strategy or strategy_for(resume, str(body.get("model")), traits)
         text = kept.text
         seam = SeamFinder(text, resume, self._strategy)
-        splice = Splice.resumed(
+        splice = Splice.for_resume(
             seam, next_index=kept.next_index, open_index=kept.open_text_index, message_id=kept.message_id
         )
         self.gate.continues(splice, seam, self._strategy)
