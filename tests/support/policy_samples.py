@@ -139,6 +139,15 @@ WARNED = [
      "a rule cannot allow retries for these reasons: the same request is rejected again"),
     ("models: {'claude-opus-5*': {resume: {strategy: prefill}}}", "models.claude-opus-5*.resume.strategy='prefill'",
      "claude-opus-5* refuses a prefill, which wastes a request each time; use auto"),
+    ("models: {haiku: {limits: {max_attempts: 1}}}", "models.haiku='{limits: ...}'",
+     ("this pattern matches no Claude model, because it must match the whole name of the model; "
+     "use '*haiku*' instead")),
+    ("models: {'Haiku-*': {limits: {max_attempts: 1}}}", "models.Haiku-*='{limits: ...}'",
+     ("this pattern matches no Claude model, because it must match the whole name of the model; "
+     "use '*haiku-*' instead")),
+    ("models: {claude-haiku: {limits: {max_attempts: 1}}}", "models.claude-haiku='{limits: ...}'",
+     ("this pattern matches no Claude model, because it must match the whole name of the model; "
+     "use 'claude-haiku*' instead")),
     ("resume: {anchor_chars: 100}", "resume.anchor_chars='100'",
      "anchor_chars (100) is longer than the shortest text that is resumed (min_partial_chars, 64)"),
     ("resume: {min_overlap: 50}", "resume.min_overlap='50'",
@@ -164,6 +173,12 @@ VALID = [
     "models: {'claude-haiku-4-5*': {resume: {strategy: prefill}}}",
     "rules: [{reasons: [request_rejected], max_attempts: 2}]",
     "limits: {max_resumes: 0}",
+    "models: {claude-haiku-4-5: {limits: {max_attempts: 1}}}",
+    "models: {claude-haiku-4-5@20251001: {limits: {max_attempts: 1}}}",
+    "models: {'us.anthropic.claude-haiku-4-5-20251001-v1:0': {limits: {max_attempts: 1}}}",
+    "models: {'arn:aws:bedrock:us-east-1:1:application-inference-profile/x': {limits: {max_attempts: 1}}}",
+    "models: {'*haiku*': {limits: {max_attempts: 1}}, 'us.*': {mode: observe}, 'claude-[hs]*': {mode: observe}}",
+    "models: {'anthropic/claude-haiku-*': {limits: {max_attempts: 1}}}",
     "limits: {deadline: null}\nretry_after: {max: 2h}",
 ]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from otel_claude_stream._config.policy.keys import Path
+from otel_claude_stream._config.policy.patterns import may_match, suggestion
 from otel_claude_stream._config.problem import Severity
 from otel_claude_stream._core.durations import format_duration
 from otel_claude_stream._core.retry.policy import Backoff, Mode, RetryLimits, RetryPolicy, SdkRetries, Strategy
@@ -270,6 +271,17 @@ def rules_can_match(checked: CheckedPolicy) -> Iterator[Finding]:
         earlier |= {reason: number for reason in rule.reasons if reason not in earlier}
 
 
+# --- Patterns of models ---------------------------------------------------------------------------------------------
+def pattern_matches_models(checked: CheckedPolicy) -> Iterator[Finding]:
+    """A pattern must match the whole name of a model, which `haiku` and `haiku-*` do not."""
+    if checked.models and not may_match(checked.models):
+        yield Finding(
+            (),
+            "this pattern matches no Claude model, because it must match the whole name of the model; "
+            f"use {suggestion(checked.models)!r} instead",
+        )
+
+
 # --- Resumes --------------------------------------------------------------------------------------------------------
 def prompt_contains_anchor(checked: CheckedPolicy) -> Iterator[Finding]:
     """Without the anchor the model does not know where to continue."""
@@ -327,6 +339,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     switched_off,
     retry_after_is_honoured,
     rules_can_match,
+    pattern_matches_models,
     prompt_contains_anchor,
     anchor_fits,
     prefill_is_accepted,

@@ -217,10 +217,10 @@ def _setters(layers: Sequence[Values]) -> dict[Path, int]:
 def _origin(layers: Sequence[Layer], path: Path, pattern: str) -> tuple[Layer, Path]:
     """Return the last layer that sets a value, or the list that holds it, and the path of the value in that layer."""
     for layer in reversed(layers):
-        part = layer.values.get("models", {}).get(pattern, {}) if pattern else {}
-        if _contains(part, path):
+        parts = layer.values.get("models", {})
+        if pattern in parts and _contains(parts[pattern], path):
             return layer, ("models", pattern, *path)
-        if _contains(layer.values, path):
+        if path and _contains(layer.values, path):
             return layer, path
     return _DEFAULTS, path
 
