@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
-from otel_claude_stream._config.policy.validate import unusable
+from otel_claude_stream._config.policy.validate import pydantic_problem
 from otel_claude_stream.cli.errors import OK, CommandError
 
 ABOUT: Final = """\
@@ -28,9 +28,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(_: argparse.Namespace) -> int:
     """Print the schema. Raises ``CommandError`` with the pip command if pydantic is missing."""
-    if why := unusable():
+    if why := pydantic_problem():
         raise CommandError(why)
-    from otel_claude_stream._config.policy.schema import text
+    from otel_claude_stream._config.policy.models import schema_text
 
-    print(text(), end="")
+    print(schema_text(), end="")
     return OK

@@ -153,7 +153,7 @@ def test_the_kill_switch_of_a_file_is_lifted_by_the_environment(tmp_path):
     path = policy_file(tmp_path, "version: 1\nmode: retry\nkill_switch: true\n")
     warned = [text for level, text in findings(policy({}, path)) if level is Level.WARNING]
     assert [text.removeprefix(path) for text in warned] == [
-        ":3: kill_switch='true': it holds back everything that mode retry would do",
+        ":3: kill_switch='true': it disables mode retry; streams are only observed",
         "the kill switch is on, so all of the above is off",
     ]
     lifted = policy({f"{PREFIX}KILL_SWITCH": "false"}, path)

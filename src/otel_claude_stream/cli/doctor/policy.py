@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from otel_claude_stream._config import Problem, Severity
-from otel_claude_stream._config.durations import written
 from otel_claude_stream._config.policy import kill_switch
 from otel_claude_stream._config.policy.keys import KEYS, KILL_SWITCH, Key, dotted
-from otel_claude_stream._config.policy.loading import Loaded, asked_for, load
-from otel_claude_stream._config.policy.variables import FILE
+from otel_claude_stream._config.policy.loading import Loaded, is_configured, load
+from otel_claude_stream._config.policy.sources import FILE_VARIABLE
+from otel_claude_stream._core.durations import format_duration
 from otel_claude_stream._core.retry.policy import Mode, RetryPolicy, SdkRetries
 from otel_claude_stream.cli.doctor.findings import Finding, Section, error, note, ok, warning
 from otel_claude_stream.cli.view.formatting import plural
@@ -26,7 +26,7 @@ def policy(environ: Mapping[str, str], path: str | None = None, declared: object
 
     A policy in code (`instrument(retry_policy=...)`) wins and is not visible to the doctor.
     """
-    env = {**environ, FILE: path} if path is not None else environ
+    env = {**environ, FILE_VARIABLE: path} if path is not None else environ
     found = load(env, declared=declared)
     switch = environ.get(kill_switch.VARIABLE, "")
     findings = [*(_finding(problem) for problem in found.problems), *_switch(switch)]
@@ -34,9 +34,9 @@ def policy(environ: Mapping[str, str], path: str | None = None, declared: object
         return Section(
             "Retry policy", (*findings, note("the policy is not used: streams are observed, and nothing is retried"))
         )
-    killed = kill_switch.said(switch)
+    killed = kill_switch.parse(switch)
     killed = found.policy.kill_switch if killed is None else killed
-    if not asked_for(env, declared):
+    if not is_configured(env, declared):
         findings.append(ok("no policy is configured: streams are observed, and nothing is retried"))
     else:
         findings += _values(found)
@@ -56,7 +56,7 @@ def _finding(problem: Problem) -> Finding:
 
 
 def _switch(word: str) -> Iterator[Finding]:
-    if word.strip() and kill_switch.said(word) is None:
+    if word.strip() and kill_switch.parse(word) is None:
         yield error(str(kill_switch.problem(word)), f"{kill_switch.VARIABLE}=true")
 
 
@@ -70,17 +70,19 @@ def _values(found: Loaded) -> Iterator[Finding]:
         if layer.name == "default":
             defaults.append(f"{key.name} {value}")
         else:
-            yield ok(f"{key.name} = {value} ({layer.where(key.path)})")
+            yield ok(f"{key.name} = {value} ({layer.location(key.path)})")
     for number, rule in enumerate(found.policy.rules):
         path = ("rules", number)
         reasons = ", ".join(sorted(reason.value for reason in rule.reasons))
-        yield ok(f"rules[{number}] applies to {reasons} ({found.origin(path).where(path)})")
+        yield ok(f"rules[{number}] applies to {reasons} ({found.origin(path).location(path)})")
     for pattern, _ in found.policy.models:
         sources = [
-            (path, layer) for layer in found.layers for path in _keys_of(layer.said.get("models", {}).get(pattern, {}))
+            (path, layer)
+            for layer in found.layers
+            for path in _keys_of(layer.values.get("models", {}).get(pattern, {}))
         ]
         differs = ", ".join(dotted(path) for path, _ in sources) or "nothing"
-        where = sources[-1][1].where(("models", pattern)) if sources else "default"
+        where = sources[-1][1].location(("models", pattern)) if sources else "default"
         yield ok(f"models that match {pattern} differ in {differs} ({where})")
     yield ok(f"defaults: {', '.join(defaults)}" if defaults else "no value has its default")
 
@@ -98,8 +100,8 @@ def _shown(policy: RetryPolicy, key: Key) -> str:
     for name in key.path:
         value = getattr(value, name)
     value = getattr(value, "value", value)
-    if isinstance(value, float) and not isinstance(key.default_written, float):
-        return written(value)
+    if isinstance(value, float) and not isinstance(key.default_text, float):
+        return format_duration(value)
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else f"{value}"
 
 
@@ -125,13 +127,13 @@ def _effects(found: Loaded, *, killed: bool) -> Iterator[Finding]:
         layer = "the SDK" if policy.sdk_retries is SdkRetries.KEEP else "the policy"
         yield ok(
             f"retries before the response headers: by {layer}, by sdk_retries {policy.sdk_retries.value} "
-            f"({_source(found, 'sdk_retries')}); retry-after at most {written(policy.retry_after.max)}"
+            f"({_source(found, 'sdk_retries')}); retry-after at most {format_duration(policy.retry_after.max)}"
         )
     observes = ", but only recorded in mode observe" if policy.mode is Mode.OBSERVE else ""
     clocks = [name for name in ("first_event", "silence", "no_progress") if getattr(policy.watchdog, name) is not None]
     for name in clocks:
         at = f"watchdog.{name}"
-        yield ok(f"{at}: on, by {written(getattr(policy.watchdog, name))} ({_source(found, at)}){observes}")
+        yield ok(f"{at}: on, by {format_duration(getattr(policy.watchdog, name))} ({_source(found, at)}){observes}")
     if not clocks:
         yield ok("watchdog: off, no limit is set")
     if policy.raise_on_truncation and policy.mode is not Mode.OBSERVE:
@@ -149,7 +151,7 @@ def acts_for_some_models(policy: RetryPolicy) -> bool:
 
 def _source(found: Loaded, name: str) -> str:
     path = tuple(name.split("."))
-    return found.origin(path).where(path)
+    return found.origin(path).location(path)
 
 
 # --- Its worst case -------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What is configured is done: by the environment, by code, for a block, and by the kill switch at any time."""
+"""A configured policy takes effect on real streams, and so does the kill switch."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ PREFIX = "OTEL_CLAUDE_STREAM_"
 SWITCH = f"{PREFIX}KILL_SWITCH"
 WHOLE = Script.message("Hello there.")
 REFUSED = WHOLE.cut_after(0, ending=Error())
-"""A 200 whose first event says that the API is overloaded."""
-AGAIN, FAILED = "Hello there.", "overloaded_error"
+"""A response with status 200 whose first event is an `overloaded_error`."""
+RETRIED, FAILED = "Hello there.", "overloaded_error"
 QUICK = {"mode": "retry", "rules": [{"reasons": ["overloaded"], "backoff": {"base": "1ms", "cap": "1ms"}}]}
 
 
 @pytest.fixture
 def ask(monkeypatch):
-    """Instrument, and ask an API that refuses the first request of each call."""
+    """Instrument the SDK, and return a function that calls an API that refuses the first request of each call."""
     instrumentor = ClaudeStreamInstrumentor()
 
-    def asking(given=None, **variables):
+    def instrument(policy=None, **variables):
         for name, value in variables.items():
             monkeypatch.setenv(PREFIX + name, value)
-        instrumentor.instrument(**capture.providers, retry_policy=given)
-        return calling
+        instrumentor.instrument(**capture.providers, retry_policy=policy)
+        return call
 
-    def calling():
+    def call():
         with FakeAPI([REFUSED, WHOLE]) as api:
             client = anthropic.Anthropic(api_key="none", base_url=api.url, max_retries=0)
             asked = [{"role": "user", "content": "Hello?"}]
@@ -39,54 +39,54 @@ def ask(monkeypatch):
             except anthropic.APIStatusError as error:
                 return error.body["error"]["type"]
 
-    policies._budgets.reset()  # one for the process: other tests have drawn on it
+    policies._budgets.reset()  # shared by the process, so other tests have drawn on it
     with Capture() as capture:
-        yield asking
+        yield instrument
         instrumentor.uninstrument()
 
 
 @pytest.mark.parametrize(
-    ("given", "variables", "outcome"),
+    ("policy", "variables", "outcome"),
     [
         (None, {}, FAILED),
-        (None, {"MODE": "retry"}, AGAIN),
-        (None, {"PRESET": "interactive"}, AGAIN),
+        (None, {"MODE": "retry"}, RETRIED),
+        (None, {"PRESET": "interactive"}, RETRIED),
         (None, {"MODE": "retry", "LIMITS__MAX_ATTEMPTS": "1"}, FAILED),
         (None, {"MODE": "retry", "KILL_SWITCH": "true"}, FAILED),
-        (QUICK, {"MODE": "observe"}, AGAIN),
+        (QUICK, {"MODE": "observe"}, RETRIED),
         ({**QUICK, "kill_switch": True}, {}, FAILED),
-        ({**QUICK, "kill_switch": True}, {"KILL_SWITCH": "false"}, AGAIN),
-        ({"mode": "observe", "models": {"claude-sonnet-*": QUICK}}, {}, AGAIN),
+        ({**QUICK, "kill_switch": True}, {"KILL_SWITCH": "false"}, RETRIED),
+        ({"mode": "observe", "models": {"claude-sonnet-*": QUICK}}, {}, RETRIED),
         ({**QUICK, "models": {"claude-sonnet-*": {"mode": "observe"}}}, {}, FAILED),
         (RetryPolicy(), {"MODE": "retry"}, FAILED),
-        ("unattended", {"BACKOFF__BASE": "1ms"}, AGAIN),
+        ("unattended", {"BACKOFF__BASE": "1ms"}, RETRIED),
         ("bach", {"MODE": "retry"}, FAILED),
     ],
 )
-def test_for_a_process(ask, given, variables, outcome):
-    assert ask(given, **variables)() == outcome
+def test_the_policy_of_a_process_takes_effect(ask, policy, variables, outcome):
+    assert ask(policy, **variables)() == outcome
 
 
-def test_for_a_block(ask):
-    calling = ask()
+def test_the_policy_of_a_block_takes_effect(ask):
+    call = ask()
     with retry_policy(QUICK):
-        assert calling() == AGAIN
-    assert calling() == FAILED
+        assert call() == RETRIED
+    assert call() == FAILED
 
 
-def test_for_a_block_that_does_not_retry(ask):
-    calling = ask(QUICK)
+def test_no_retry_takes_effect_in_a_block(ask):
+    call = ask(QUICK)
     with no_retry():
-        assert calling() == FAILED
-    assert calling() == AGAIN
+        assert call() == FAILED
+    assert call() == RETRIED
 
 
-def test_the_kill_switch_is_turned_while_the_process_runs(ask, monkeypatch):
-    calling = ask(QUICK)
-    assert calling() == AGAIN
+def test_the_kill_switch_takes_effect_on_the_next_stream(ask, monkeypatch):
+    call = ask(QUICK)
+    assert call() == RETRIED
     monkeypatch.setenv(SWITCH, "true")
-    assert calling() == FAILED
+    assert call() == FAILED
     with retry_policy(QUICK):
-        assert calling() == FAILED
+        assert call() == FAILED
     monkeypatch.setenv(SWITCH, "false")
-    assert calling() == AGAIN
+    assert call() == RETRIED

@@ -1,4 +1,4 @@
-"""Reading the settings: every one by environment and by argument, and what is said of wrong ones."""
+"""Load the settings from the environment and from arguments, and report invalid ones."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from otel_claude_stream._core.diagnosis.limits import parse_limits
 DEFAULT = StreamConfig()
 PREFIX = "OTEL_CLAUDE_STREAM_"
 
-# Of each setting: what is said in text, what code would say, and what comes of it.
-SAID = {
+# For each setting: the value as text, the value in code, and the loaded value.
+VALUES = {
     "enabled": ("false", False, False),
     "span": ("off", "off", "off"),
     "semconv": ("both", "both", "both"),
@@ -30,8 +30,8 @@ SAID = {
     "max_models": ("5", 5, 5),
     "export_failures": ("once", "once", "once"),
 }
-# Of each setting: what is not valid.
-WRONG = {
+# For each setting: invalid values.
+INVALID = {
     "enabled": ["maybe", "2", "none"],
     "span": ["ever", "", "always,off"],
     "semconv": ["newest", "1.41"],
@@ -45,62 +45,66 @@ WRONG = {
     "max_models": ["0", "1001", "few"],
     "export_failures": ["none", "twice"],
 }
-CASES = [(name, value) for name, values in WRONG.items() for value in values]
+CASES = [(name, value) for name, values in INVALID.items() for value in values]
 
 
-def test_every_setting_is_tried_here():
+def test_a_setting_is_loaded_from_the_environment():
+    assert load({f"{PREFIX}EVENTS": "log"}) == (dataclasses.replace(DEFAULT, events="log"), ())
+
+
+def test_this_file_covers_every_setting():
     names = [setting.name for setting in SETTINGS]
     assert names == [field.name for field in dataclasses.fields(StreamConfig)]
-    assert list(SAID) == list(WRONG) == names
+    assert list(VALUES) == list(INVALID) == names
 
 
-def test_nothing_said_is_the_defaults():
+def test_without_a_source_the_defaults_are_in_effect():
     assert load({}) == (DEFAULT, ())
 
 
-@pytest.mark.parametrize("name", SAID)
-def test_a_setting_is_read_from_the_environment(name):
-    text, _, value = SAID[name]
+@pytest.mark.parametrize("name", VALUES)
+def test_each_setting_is_read_from_the_environment(name):
+    text, _, value = VALUES[name]
     assert value != getattr(DEFAULT, name)
     config, problems = load({PREFIX + name.upper(): f"  {text} "}, check_limits=parse_limits)
     assert (config, problems) == (dataclasses.replace(DEFAULT, **{name: value}), ())
 
 
-@pytest.mark.parametrize("name", SAID)
+@pytest.mark.parametrize("name", VALUES)
 @pytest.mark.parametrize("form", [0, 1])
-def test_a_setting_is_read_from_an_argument(name, form):
-    """As text or as what it is."""
-    value = SAID[name][2]
-    config, problems = load({}, {name: SAID[name][form]}, check_limits=parse_limits)
+def test_each_setting_is_read_from_an_argument(name, form):
+    """The argument may be text or have the type of the setting."""
+    value = VALUES[name][2]
+    config, problems = load({}, {name: VALUES[name][form]}, check_limits=parse_limits)
     assert (config, problems) == (dataclasses.replace(DEFAULT, **{name: value}), ())
 
 
-def test_code_wins_over_the_environment_and_that_over_what_is_given():
+def test_code_overrides_the_environment_which_overrides_the_base():
     base = dataclasses.replace(DEFAULT, span="always", events="none", deltas="none")
     environment = {f"{PREFIX}SPAN": "off", f"{PREFIX}EVENTS": "log"}
     config, problems = load(environment, {"span": "auto", "deltas": None}, base)
     assert (config, problems) == (dataclasses.replace(base, span="auto", events="log"), ())
 
 
-def test_a_wrong_argument_leaves_what_the_environment_says():
+def test_an_invalid_argument_leaves_the_value_of_the_environment():
     config, (problem,) = load({f"{PREFIX}SPAN": "off"}, {"span": "of"})
     assert config.span == "off"
     assert str(problem) == "instrument(): span='of' is not valid: allowed is auto, always or off; did you mean off?"
 
 
-def test_an_empty_variable_is_an_unset_one():
-    """OpenTelemetry says so."""
-    assert load({f"{PREFIX}{name.upper()}": "  " for name in SAID}) == (DEFAULT, ())
+def test_an_empty_variable_counts_as_unset():
+    """The OpenTelemetry specification requires it."""
+    assert load({f"{PREFIX}{name.upper()}": "  " for name in VALUES}) == (DEFAULT, ())
 
 
 @pytest.mark.parametrize("word", ["TRUE", "True", "1", "yes", "On"])
-def test_words_are_read_in_any_case(word):
+def test_words_may_be_in_upper_or_lower_case(word):
     assert load({f"{PREFIX}METRICS": word}, base=dataclasses.replace(DEFAULT, metrics=False)) == (DEFAULT, ())
 
 
 @pytest.mark.parametrize(("name", "value"), [case for case in CASES if case[1].strip()])
-def test_a_wrong_value_is_one_problem_that_says_all(name, value):
-    """Where it was said, what, and what is allowed; the default stays."""
+def test_an_invalid_variable_is_one_problem_with_all_details(name, value):
+    """It has the source, the value and what is allowed; the default stays in effect."""
     variable = PREFIX + name.upper()
     config, problems = load({variable: value}, check_limits=parse_limits)
     (problem,) = problems
@@ -112,7 +116,7 @@ def test_a_wrong_value_is_one_problem_that_says_all(name, value):
 
 
 @pytest.mark.parametrize(("name", "value"), CASES)
-def test_a_wrong_argument_is_one_problem_that_says_all(name, value):
+def test_an_invalid_argument_is_one_problem(name, value):
     config, (problem,) = load({}, {name: value}, check_limits=parse_limits)
     assert config == DEFAULT
     assert (problem.source, problem.setting) == ("instrument()", name)
@@ -127,8 +131,8 @@ def test_a_wrong_argument_is_one_problem_that_says_all(name, value):
         ("stall_thresholds", [float("inf")]), ("max_models", object()), ("known_limits", 7),
     ],
 )  # fmt: skip
-def test_an_argument_of_the_wrong_type_is_a_problem_too(name, value):
-    """`instrument()` is called by code, with anything."""
+def test_an_argument_of_the_wrong_type_is_a_problem(name, value):
+    """Code may pass any object to `instrument()`."""
     config, problems = load({}, {name: value}, check_limits=parse_limits)
     assert config == DEFAULT
     assert [problem.setting for problem in problems] == [name]
@@ -139,7 +143,7 @@ def test_an_argument_of_the_wrong_type_is_a_problem_too(name, value):
     [("span", "of", "off"), ("semconv", "relesed", "released"), ("events", "spn", "span"), ("deltas", "al", "all"),
      ("span", "xyz", "")],
 )  # fmt: skip
-def test_the_nearest_word_is_named(name, value, nearest):
+def test_a_problem_names_the_nearest_word(name, value, nearest):
     _, (problem,) = load({PREFIX + name.upper(): value})
     assert problem.nearest == nearest
     assert str(problem).endswith(f"; did you mean {nearest}?") is bool(nearest)
@@ -154,28 +158,28 @@ def test_the_nearest_word_is_named(name, value, nearest):
         ("OTEL_CLAUDE_STREAM_span", "OTEL_CLAUDE_STREAM_SPAN"),
     ],
 )
-def test_an_unknown_variable_is_named_with_the_nearest(variable, nearest):
+def test_an_unknown_variable_is_a_problem_with_the_nearest_name(variable, nearest):
     config, (problem,) = load({variable: "x"})
     assert config == DEFAULT
     assert str(problem) == f"environment: {variable}='x' is not valid: no such setting; did you mean {nearest}?"
 
 
-def test_an_unknown_argument_is_named_with_the_nearest():
+def test_an_unknown_argument_is_a_problem_with_the_nearest_name():
     config, (problem,) = load({}, {"event": "log"})
     assert config == DEFAULT
     assert str(problem) == "instrument(): event='log' is not valid: no such setting; did you mean events?"
 
 
 @pytest.mark.parametrize("variable", ["STRICT", "AUTO", "CONFIG", "CONFIG__RETRY", "CONFIG__RETRY__ATTEMPTS"])
-def test_variables_of_other_parts_are_no_mistakes(variable):
+def test_variables_of_other_components_are_not_problems(variable):
     assert load({PREFIX + variable: "anything"}) == (DEFAULT, ())
 
 
-def test_other_variables_are_nobodys_business():
+def test_variables_without_the_prefix_are_ignored():
     assert load({"OTEL_SERVICE_NAME": "x", "OTEL_CLAUDE": "x", "HOME": "x", "": ""}) == (DEFAULT, ())
 
 
-def test_several_problems_are_several():
+def test_every_problem_is_reported():
     environment = {f"{PREFIX}SPAN": "x", f"{PREFIX}EVENTS": "y", f"{PREFIX}SPANN": "z", f"{PREFIX}DELTAS": "all"}
     config, problems = load(environment, {"max_models": 0, "max_model": 1})
     assert config == dataclasses.replace(DEFAULT, deltas="all")
@@ -198,7 +202,7 @@ NAMES = st.one_of(
 @example({f"{PREFIX}KNOWN_LIMITS": "x" + "9" * 400})
 @example({f"{PREFIX}EVENT_BUDGET": "\u0663\u0662"})
 def test_no_environment_makes_loading_fail(environment):
-    """It never raises, whatever is there; and each variable gives at most one problem."""
+    """Each variable causes at most one problem."""
     config, problems = load(environment, check_limits=parse_limits)
     assert isinstance(config, StreamConfig)
     assert len({problem.setting for problem in problems}) == len(problems)
@@ -213,28 +217,28 @@ ANYTHING = st.recursive(
 
 
 @settings(max_examples=300)
-@given(st.dictionaries(st.sampled_from(list(SAID)) | st.text(max_size=8), ANYTHING, max_size=4))
+@given(st.dictionaries(st.sampled_from(list(VALUES)) | st.text(max_size=8), ANYTHING, max_size=4))
 def test_no_arguments_make_loading_fail(arguments):
     config, _ = load({}, arguments, check_limits=parse_limits)
     assert isinstance(config, StreamConfig)
 
 
 class Unprintable:
-    """An object of somebody's whose text cannot be had."""
+    """An object whose `__str__` raises."""
 
     def __str__(self) -> str:
         raise RuntimeError("no text")
 
 
-@pytest.mark.parametrize("name", [*SAID, "nothing"])
-def test_an_argument_that_raises_is_a_problem_too(name):
+@pytest.mark.parametrize("name", [*VALUES, "nothing"])
+def test_an_argument_that_raises_is_a_problem(name):
     config, problems = load({}, {name: Unprintable()}, check_limits=parse_limits)
     assert config == DEFAULT
     assert [problem.setting for problem in problems] == [name]
 
 
 @pytest.mark.parametrize(
-    ("environment", "arguments", "said", "new"),
+    ("environment", "arguments", "setting", "new"),
     [
         ({"SPAN": "own"}, {}, "environment: OTEL_CLAUDE_STREAM_SPAN='own'", "always"),
         ({"GAPS": " OWN "}, {}, "environment: OTEL_CLAUDE_STREAM_GAPS=' OWN '", "claude_stream"),
@@ -244,13 +248,13 @@ def test_an_argument_that_raises_is_a_problem_too(name):
         ({}, {"limits": "x2"}, "instrument(): limits='x2'", "known_limits"),
     ],
 )
-def test_a_renamed_setting_is_one_problem_that_names_the_new_name(environment, arguments, said, new):
+def test_a_renamed_setting_is_one_problem_that_names_the_new_name(environment, arguments, setting, new):
     config, (problem,) = load({PREFIX + name: value for name, value in environment.items()}, arguments)
     assert config == DEFAULT
-    assert str(problem) == f"{said} is not valid: it was renamed to {new!r} and has no effect under its old name"
+    assert str(problem) == f"{setting} is not valid: it was renamed to {new!r} and has no effect under its old name"
 
 
-def test_a_value_is_renamed_only_where_it_was_a_value():
+def test_an_old_value_of_another_setting_is_not_a_renamed_one():
     _, (problem,) = load({f"{PREFIX}EVENTS": "own"})
     assert problem.allowed == "allowed is span, log, both or none"
 
@@ -270,12 +274,12 @@ LATEST = "gen_ai_latest_experimental"
         (f"http {LATEST}", "released"),
     ],
 )
-def test_the_opt_in_of_the_conventions_chooses_their_latest_names(listed, semconv):
+def test_the_opt_in_selects_the_latest_names_of_the_conventions(listed, semconv):
     assert load({OPT_IN: listed}) == (dataclasses.replace(DEFAULT, semconv=semconv), ())
 
 
 @pytest.mark.parametrize("semconv", ["released", "both", "latest"])
-def test_the_setting_wins_over_the_opt_in(semconv):
+def test_the_setting_overrides_the_opt_in(semconv):
     in_environment, _ = load({OPT_IN: LATEST, f"{PREFIX}SEMCONV": semconv})
     in_code, _ = load({OPT_IN: LATEST}, {"semconv": semconv})
     assert in_environment == in_code == dataclasses.replace(DEFAULT, semconv=semconv)

@@ -1,4 +1,4 @@
-"""The policy of whole processes: what is loaded when, what is said, and that the application is not affected."""
+"""Policies in processes of their own: when a policy is loaded, what is logged, and that the application still works."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def api() -> Iterator[str]:
         yield running.url
 
 
-def written(tmp: Path, text: str, name: str = "policy.yaml") -> str:
+def write(tmp: Path, text: str, name: str = "policy.yaml") -> str:
     path = tmp / name
     path.write_text(text, encoding="utf-8")
     return str(path)
@@ -29,21 +29,21 @@ def written(tmp: Path, text: str, name: str = "policy.yaml") -> str:
 LOADED = """
 import sys
 from otel_claude_stream import ClaudeStreamInstrumentor
-ClaudeStreamInstrumentor().instrument(skip_dep_check=True{given})
+ClaudeStreamInstrumentor().instrument(skip_dep_check=True{argument})
 print([name for name in ("pydantic", "yaml", "otel_claude_stream._config.policy.loading") if name in sys.modules])
 """
 
 
 @pytest.mark.parametrize(
-    ("given", "variables"),
+    ("argument", "variables"),
     [
         ("", {"OTEL_CLAUDE_STREAM_MODE": "retry", "OTEL_CLAUDE_STREAM_CONFIG": "/no/such/file.yaml"}),
         (", retry_policy={'mode': 'retry'}", {}),
     ],
 )
-def test_nothing_is_loaded_before_the_first_call(api, given, variables):
-    """A process that never streams pays nothing, whatever is configured."""
-    found = run(python("-c", LOADED.format(given=given)), api, export=False, **variables)
+def test_nothing_is_loaded_before_the_first_call(api, argument, variables):
+    """A process that never streams pays nothing for a policy."""
+    found = run(python("-c", LOADED.format(argument=argument)), api, export=False, **variables)
     assert (found.code, found.out, found.err) == (0, "[]\n", "")
 
 
@@ -56,8 +56,8 @@ print("otel_claude_stream._config.policy.loading" in sys.modules, "yaml" in sys.
 """
 
 
-def test_without_a_policy_nothing_is_loaded_at_all(api):
-    """The SDK imports pydantic itself; what reads a policy stays out, and so does PyYAML."""
+def test_without_a_policy_nothing_is_loaded(api):
+    """The SDK imports pydantic itself. Neither the modules that load a policy nor PyYAML are imported."""
     program = STREAMED.format(app=app("chat.py"))
     found = run(python("-c", program), api, export=False, OTEL_CLAUDE_STREAM_KILL_SWITCH="true")
     assert (found.code, found.out, found.err) == (0, "Hello there.\nFalse False\n", "")
@@ -65,8 +65,8 @@ def test_without_a_policy_nothing_is_loaded_at_all(api):
     assert (found.code, found.out, found.err) == (0, "Hello there.\nTrue False\n", "")
 
 
-def test_a_broken_file_is_one_error_log_and_the_application_is_as_it_was(api, tmp_path):
-    path = written(tmp_path, BROKEN)
+def test_an_invalid_file_is_one_error_log_and_the_application_works(api, tmp_path):
+    path = write(tmp_path, BROKEN)
     found = run(instrument(app("chat.py")), api, OTEL_CLAUDE_STREAM_CONFIG=path)
     assert (found.code, found.out) == (0, "Hello there.\n")
     assert found.err.splitlines() == [
@@ -82,7 +82,7 @@ def test_a_broken_file_is_one_error_log_and_the_application_is_as_it_was(api, tm
 
 
 @pytest.mark.parametrize(
-    ("variables", "said"),
+    ("variables", "error"),
     [
         ({"OTEL_CLAUDE_STREAM_CONFIG": "/no/such/file.yaml"},
          "/no/such/file.yaml: the file cannot be read: No such file or directory"),
@@ -91,13 +91,13 @@ def test_a_broken_file_is_one_error_log_and_the_application_is_as_it_was(api, tm
          "did you mean OTEL_CLAUDE_STREAM_LIMITS__MAX_ATTEMPTS?")),
     ],
 )  # fmt: skip
-def test_what_the_environment_says_wrongly_is_one_error_log(api, variables, said):
+def test_an_invalid_variable_is_one_error_log(api, variables, error):
     found = run(instrument(app("chat.py")), api, **variables)
     assert (found.code, found.out) == (0, "Hello there.\n")
-    assert found.err.splitlines() == [f"otel-claude-stream: {said}", NOT_USED]
+    assert found.err.splitlines() == [f"otel-claude-stream: {error}", NOT_USED]
 
 
-def test_a_variable_that_looks_like_none_is_named_at_the_start(api):
+def test_an_unknown_variable_is_logged_at_the_start(api):
     found = run(instrument(app("chat.py")), api, OTEL_CLAUDE_STREAM_MOD="retry")
     assert found.err == (
         "otel-claude-stream: environment: OTEL_CLAUDE_STREAM_MOD='retry' is not valid: no such setting; "
@@ -105,21 +105,21 @@ def test_a_variable_that_looks_like_none_is_named_at_the_start(api):
     )
 
 
-def test_a_right_file_is_not_talked_about(api, tmp_path):
-    path = written(tmp_path, '{"version": 1, "mode": "retry"}', "policy.json")
+def test_a_valid_file_logs_nothing(api, tmp_path):
+    path = write(tmp_path, '{"version": 1, "mode": "retry"}', "policy.json")
     found = run(instrument(app("chat.py")), api, OTEL_CLAUDE_STREAM_CONFIG=path)
     assert (found.code, found.out, found.err) == (0, "Hello there.\n", "")
 
 
-def test_a_doubt_is_a_warning(api, tmp_path):
-    path = written(tmp_path, "version: 1\nmode: retry\nwatchdog: {silence: 20s}\n")
+def test_a_warning_is_one_warning_log(api, tmp_path):
+    path = write(tmp_path, "version: 1\nmode: retry\nwatchdog: {silence: 20s}\n")
     found = run(instrument(app("chat.py")), api, OTEL_CLAUDE_STREAM_CONFIG=path)
     assert (found.code, found.out) == (0, "Hello there.\n")
     (line,) = found.err.splitlines()
     assert line.startswith(f"otel-claude-stream: {path}:3: watchdog.silence='20s': shorter than the interval of pings")
 
 
-def test_a_policy_of_the_wrong_kind_in_code_is_one_error_log(api):
+def test_an_invalid_policy_in_code_is_one_error_log(api):
     program = STREAMED.replace("instrument()", "instrument(retry_policy='bach')").format(app=app("chat.py"))
     found = run(python("-c", program), api, export=False)
     assert (found.code, found.out.splitlines()[0]) == (0, "Hello there.")
