@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Collection, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
 
@@ -125,7 +125,7 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
 
         clock, chance = CLOCK, CHANCE
 
-        def watch() -> SdkHooks:
+        def make_hooks() -> SdkHooks:
             from otel_claude_stream._sdk.attach.assembly import Plan, assemble
 
             return assemble(
@@ -134,14 +134,14 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
 
         override.use(source)
         _streams.forget_labels()
-        _streams.tell_stalls(merged.stall_thresholds)
-        _hooks.install(cast("SdkHooks", LazyHooks(watch)), _import_the_rest)
+        _streams.report_stalls(merged.stall_thresholds)
+        _hooks.install(LazyHooks(make_hooks), _import_the_rest)
 
     def _uninstrument(self, **_: Any) -> None:
         try:
             _hooks.remove()
             override.use(None)
-            _streams.tell_stalls(())
+            _streams.report_stalls(())
             export_log.tell_all()
         except Exception as error:  # noqa: BLE001 - as above
             _guard.report("uninstrument", error)

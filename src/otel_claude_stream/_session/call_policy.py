@@ -8,10 +8,11 @@ from typing import Protocol
 
 from otel_claude_stream._core.diagnosis.classify import Verdict
 from otel_claude_stream._core.diagnosis.facts import Facts
-from otel_claude_stream._core.retry.context import Action, Decision, Delivered, RequestCapabilities, RetryContext
+from otel_claude_stream._core.retry.context import Action, Decision, RetryContext
 from otel_claude_stream._core.retry.decide import decide
 from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
-from otel_claude_stream._core.stream.call import Reply
+from otel_claude_stream._core.stream.call import Reply, RequestCapabilities
+from otel_claude_stream._core.stream.delivered import Delivered
 from otel_claude_stream._core.vocabulary import AbortReason
 
 _CERTIFICATE = "SSLCertVerificationError"
@@ -57,8 +58,13 @@ class CallPolicy:
         self.delay: float | None = None
 
     @property
+    def keeps_text(self) -> bool:
+        """Whether the text that is delivered has to be kept, for a continuation."""
+        return not self.dry_run and self.policy.mode is Mode.RESUME
+
+    @property
     def layer(self) -> str:
-        """Whose request is under way."""
+        """`sdk` or `policy`: which layer sent the current request."""
         return "policy" if self.attempt > 1 else "sdk"
 
     def left(self) -> float | None:

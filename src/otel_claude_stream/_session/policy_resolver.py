@@ -78,7 +78,7 @@ class PolicyResolver:
         policies = (self._policy, *(policy for _, policy in self._policy.models))
         return any(policy.mode is not Mode.OBSERVE for policy in policies)
 
-    def handling(self, call: Call, labels: dict[str, Any]) -> CallPolicy:
+    def call_policy(self, call: Call, labels: dict[str, Any]) -> CallPolicy:
         """What holds for a call that begins now; `labels` are those of its metrics."""
         said = self._override() if self._override is not None else None
         policy = (said or self._policy).for_model(call.model)
@@ -99,10 +99,10 @@ class PolicyResolver:
         """Shared by all calls that are only observed: nothing is counted on it."""
         found = self._observing.get(id(policy))
         if found is None or found[0] is not policy:
-            handling = CallPolicy(policy, tokens=None, random=self._chance)
+            call_policy = CallPolicy(policy, tokens=None, random=self._chance)
             if len(self._observing) > _MAX_OBSERVED:
                 self._observing.clear()
-            found = self._observing[id(policy)] = (policy, handling)
+            found = self._observing[id(policy)] = (policy, call_policy)
         return found[1]
 
     @_guard.guarded("budget", ())

@@ -60,5 +60,5 @@ class StallTicker:
         """Let every open stream tell the thresholds that it has passed. False if none is open."""
         sessions = list(self._sessions())
         for session in sessions:
-            session.look()
+            session.check_stall()
         return bool(sessions)

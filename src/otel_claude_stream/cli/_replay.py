@@ -16,6 +16,7 @@ from otel_claude_stream._config import StreamConfig
 from otel_claude_stream._core.diagnosis.limits import Limit
 from otel_claude_stream._core.retry.policy import RetryPolicy
 from otel_claude_stream._core.stream.call import Call
+from otel_claude_stream._core.stream.hot_path import ReadMode
 from otel_claude_stream._sdk.read.body import TimedBody
 from otel_claude_stream._sdk.read.endings import request_failed
 from otel_claude_stream._sdk.read.responses import reply_of
@@ -124,7 +125,7 @@ class Player:
         session, head = self._session, self._head()
         reply = reply_of(head)
         session.opened(reply)
-        session.decoded = True
+        session.read_as(ReadMode.EVENTS)
         body = TimedBody(_Body(self._reads), session, reply)
         found = sync_frames(transport.frames(iter(body)), session)
         try:

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from otel_claude_stream._core.retry.context import RequestCapabilities
 from otel_claude_stream._core.vocabulary import AbortReason
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCapabilities:
+    """What of a request decides whether its answer can be repeated or continued. No content."""
+
+    thread: bool = False
+    """The server holds a part of the conversation (`thread`): re-sent, it may refuse or answer twice."""
+    structured_output: bool = False
+    forced_tool: bool = False
+    """`tool_choice` is `any` or `tool`."""
+    thinking: bool = False
 
 
 @dataclass(frozen=True, slots=True)

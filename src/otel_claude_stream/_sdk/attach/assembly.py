@@ -69,7 +69,7 @@ def assemble(plan: Plan) -> SdkHooks:
     limits = parse_limits(plan.config.limits) if plan.config.limits else KNOWN_LIMITS
     told = _with_watchdog(plan.config, policy)
     if told is not plan.config:
-        plan.streams.tell_stalls(told.stall_thresholds)
+        plan.streams.report_stalls(told.stall_thresholds)
     return SdkHooks(emitter, told, limits, plan.streams, policies, monotonic=plan.clock)
 
 

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Collection, Mapping
-
-from opentelemetry import context as otel_context
-from opentelemetry import trace
+from collections.abc import Mapping
 
 from otel_claude_stream._core.retry.resume.request import TRAIT_KEYS, traits_of
 from otel_claude_stream._core.stream.call import Call
-from otel_claude_stream._session.call_stack import runs_above
+from otel_claude_stream._sdk.attach.span_owner import owner_of
+from otel_claude_stream._sdk.retry.resend import body_of, is_given
 
 MESSAGES_PATH = "/messages"
 """Where a request that streams a message goes, on every client: Bedrock and Vertex rewrite it later, per attempt."""
 
 _BETA_TYPES = "anthropic.types.beta"
-
-_UTIL_GENAI_KEY = "opentelemetry.genai.client.inference.context"
-_OTHER_OWNER_KEYS = (_UTIL_GENAI_KEY, "suppress_language_model_instrumentation")
-"""Context keys that say that another instrumentation has this call: opentelemetry-util-genai's, OpenLLMetry's."""
 
 _PROVIDER_BY_CLIENT = {
     "AnthropicBedrock": "aws.bedrock",
@@ -27,11 +20,6 @@ _PROVIDER_BY_CLIENT = {
     "AnthropicVertex": "gcp.vertex_ai",
 }
 """For SDKs that do not say it themselves (`_gen_ai_provider_name`, from 1.14)."""
-
-_SILENT_OWNERS = ("opentelemetry.instrumentation.anthropic",)
-"""Modules of instrumentations that make a `chat` span and give no sign of it: OpenLLMetry's."""
-
-_CALLERS_LOOKED_AT = 40
 
 _STAINLESS = "x-stainless-"
 """How the SDK's headers about itself begin."""
@@ -47,25 +35,8 @@ def is_message_stream(options: object, *, stream: bool) -> bool:
     return str(getattr(options, "url", "")).partition("?")[0].rstrip("/").endswith(MESSAGES_PATH)
 
 
-_NOT_GIVEN = frozenset({"NotGiven", "Omit"})
-"""The SDK's classes for arguments that were not given, which it strips when it sends."""
-
 _LOOKED_AT = ("model", "max_tokens", "temperature", "top_p", "top_k", *TRAIT_KEYS)
 """What is told of a request's body, which may have many keys more."""
-
-
-def body_of(options: object, only: Collection[str] | None = None) -> dict[str, object]:
-    """The JSON body of a request, or these keys of it; without what the SDK keeps in it for arguments not given."""
-    body: dict[str, object] = {}
-    for part in ("json_data", "extra_json"):  # the second is `extra_body`, which wins
-        found = getattr(options, part, None)
-        if isinstance(found, Mapping):
-            body.update(found if only is None else {name: found[name] for name in only if name in found})
-    return {name: value for name, value in body.items() if _given(value)}
-
-
-def _given(value: object) -> bool:
-    return type(value).__name__ not in _NOT_GIVEN
 
 
 def call_of(client: object, options: object, cast_to: object, setting: str) -> Call:
@@ -79,7 +50,7 @@ def call_of(client: object, options: object, cast_to: object, setting: str) -> C
         helper=_helper(options),
         server_address=host,
         server_port=port,
-        owner=_owner(client, options, setting),
+        owner=owner_of(client, options, setting),
         max_tokens=_whole(request.get("max_tokens")),
         temperature=_number(request.get("temperature")),
         top_p=_number(request.get("top_p")),
@@ -145,35 +116,9 @@ def _helper(options: object) -> str:
     return "stream" if "x-stainless-stream-helper" in said else "create"
 
 
-def _owner(client: object, options: object, setting: str) -> str:
-    if setting == "own":
-        return "self"
-    current = otel_context.get_current()
-    if any(current.get(key) for key in _OTHER_OWNER_KEYS) or _called_by_another():
-        return "other"
-    if getattr(options, "span_name", None) and _records(getattr(client, "_tracer", None)):
-        return "sdk"
-    return "self"
-
-
-def _called_by_another() -> bool:
-    """Whether an instrumentation that says nothing in the context has wrapped this call."""
-    return any(name in sys.modules and bool(runs_above(name, _CALLERS_LOOKED_AT)) for name in _SILENT_OWNERS)
-
-
-def _records(tracer: object) -> bool:
-    """Whether a tracer of the SDK's own tracing makes spans: one without a provider behind it does not."""
-    if tracer is None or isinstance(tracer, trace.NoOpTracer):
-        return False
-    if isinstance(tracer, trace.ProxyTracer):
-        inner = getattr(tracer, "_tracer", None)  # resolves the provider that was set meanwhile
-        return inner is not None and not isinstance(inner, trace.NoOpTracer)
-    return True
-
-
 def _read_timeout(client: object, options: object) -> float | None:
     timeout = getattr(options, "timeout", None)
-    if timeout is None or not _given(timeout):
+    if timeout is None or not is_given(timeout):
         timeout = getattr(client, "timeout", None)
     seconds = _number(timeout)
     return seconds if seconds is not None else _number(getattr(timeout, "read", None))

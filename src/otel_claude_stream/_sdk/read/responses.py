@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 
 from otel_claude_stream._core.diagnosis.end import End, HttpError
+from otel_claude_stream._core.diagnosis.facts import Fault
 from otel_claude_stream._core.stream.call import Reply
 from otel_claude_stream._core.vocabulary import BodyClass, ErrorSource, Stop
 from otel_claude_stream._sdk.read.errors import fault_of, name_of
@@ -102,9 +103,9 @@ def status_of(error: BaseException) -> int | None:
     return status if isinstance(status, int) else None
 
 
-def end_by(error: BaseException, stop: Stop = Stop.RAISED) -> End:
-    """The end that an exception makes of a stream."""
-    end = End(stop, fault_of(error), name_of(error))
+def end_by(error: BaseException, fault: Fault | None = None) -> End:
+    """Return the end of a stream that an exception ended; `fault` if it is not simply that exception."""
+    end = End(Stop.RAISED, fault or fault_of(error), name_of(error))
     status = status_of(error)
     if status is None:
         return end

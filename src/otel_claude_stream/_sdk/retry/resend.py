@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from otel_claude_stream import _guard
-from otel_claude_stream._sdk.attach.request import body_of
 
 _RAW = "x-stainless-raw-response"
 """The header by which the SDK is asked for the response itself instead of the stream."""
+
+
+_NOT_GIVEN = frozenset({"NotGiven", "Omit"})
+"""The SDK's classes for arguments that were not given, which it strips when it sends."""
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 """Arguments and keywords of the client's `request`."""
@@ -66,3 +69,18 @@ class Resend:
         if len(self._args) > 1:
             return (self._args[0], options, *self._args[2:]), self._kwargs
         return self._args, {**self._kwargs, "options": options}
+
+
+def body_of(options: object, only: Collection[str] | None = None) -> dict[str, object]:
+    """Return the JSON body of a request, or the keys `only` of it, without arguments that were not given."""
+    body: dict[str, object] = {}
+    for part in ("json_data", "extra_json"):  # the second is `extra_body`, which wins
+        found = getattr(options, part, None)
+        if isinstance(found, Mapping):
+            body.update(found if only is None else {name: found[name] for name in only if name in found})
+    return {name: value for name, value in body.items() if is_given(value)}
+
+
+def is_given(value: object) -> bool:
+    """Whether an argument was given: the SDK has classes for those that were not."""
+    return type(value).__name__ not in _NOT_GIVEN

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from fnmatch import fnmatchcase
 
-from otel_claude_stream._core.retry.context import RequestCapabilities
 from otel_claude_stream._core.retry.policy import Resume, Strategy
+from otel_claude_stream._core.stream.call import RequestCapabilities
 
 PREFILL_ACCEPTING = (
     "claude-haiku-4-5",

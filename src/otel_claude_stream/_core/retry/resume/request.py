@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from otel_claude_stream._core.retry.context import RequestCapabilities
 from otel_claude_stream._core.retry.policy import Resume, Strategy
 from otel_claude_stream._core.retry.resume.partial_text import anchor_of, partial_of
+from otel_claude_stream._core.stream.call import RequestCapabilities
 
 PROMPT = (
     "Your previous response was interrupted before it was complete. Continue it from exactly where it stopped. "
