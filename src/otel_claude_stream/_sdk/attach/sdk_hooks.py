@@ -201,7 +201,8 @@ class SdkHooks:
                 self._streams.watch(session, response)
                 extensions[CALL_KEY] = call
             else:
-                extensions[CALL_KEY] = CallContext(session)  # without what retries it, which has the response: a cycle
+                # Read as a part of the first stream. Without what retries it, which has the response: a cycle.
+                extensions[CALL_KEY] = CallContext(session, expects_events=True)
         except Exception:
             session.ended(None)  # nothing of this stream would be seen
             raise

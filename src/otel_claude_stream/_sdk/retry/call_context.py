@@ -22,11 +22,11 @@ class CallContext:
 
     __slots__ = ("expects_events", "retry", "session")
 
-    def __init__(self, session: StreamSession, retry: RetryFlow | None = None) -> None:
+    def __init__(self, session: StreamSession, retry: RetryFlow | None = None, *, expects_events: bool = False) -> None:
         self.session = session
         self.retry = retry
         """What retries the call; None if the policy only observes, and for the responses of later attempts."""
-        self.expects_events = False
+        self.expects_events = expects_events
         """The events of the response will pass through their shell, if the SDK decodes it."""
 
     def expect_events(self) -> None:
