@@ -212,6 +212,7 @@ PASSED_THROUGH: dict[str, str] = {
     "_sdk.retry.call_context:RequestScope.__enter__": DRIVER,
     "_sdk.retry.call_context:RequestScope.__exit__": DRIVER,
     "_sdk.retry.flow:RetryFlow.requests": DRIVER,
+    "_sdk.retry.flow:RetryFlow.wake_by": DRIVER,
     "_sdk.retry.gate:Gate.take": DRIVER,
     "_sdk.retry.gate:Gate.passthrough": DRIVER,
     "_sdk.retry.flow:RetryFlow.emit_final_failure": DRIVER,
