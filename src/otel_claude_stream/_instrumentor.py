@@ -173,7 +173,7 @@ def _tell_export_failures(config: StreamConfig, *, automatic: bool) -> None:
 
 
 def _check_limits(text: str) -> object:
-    """Raises `ValueError` if the setting `limits` does not say any."""
+    """Raises `ValueError` if the setting `known_limits` does not say any."""
     from otel_claude_stream._core.diagnosis.limits import parse_limits
 
     return parse_limits(text)

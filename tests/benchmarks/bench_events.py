@@ -38,7 +38,7 @@ def main() -> None:
         if way.startswith(arguments.only):
             base, added = compare(reader(way, chunks(5000)), rounds=arguments.rounds, times=3, settings=real, unit=5000)
             print(f"{'burst':8}{way:14}{base!s:>26}   {added!s:>34}   +1.0 per event", flush=True)
-    for name, gaps in (("paced", "both"), ("one", "own")):  # each gap in two histograms, or in one
+    for name, gaps in (("paced", "both"), ("one", "claude_stream")):  # each gap in two histograms, or in one
         for way in WAYS:
             if way.startswith(arguments.only):
                 clock = SteppedClock()

@@ -20,8 +20,8 @@ from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
 VARIANTS = (
     ("observe", "the SDK's own retries (max_retries=2), nothing by us", RetryPolicy()),
     ("keep", "mode retry, sdk_retries keep: the SDK's own retries draw on the budget too", RetryPolicy(Mode.RETRY)),
-    ("unlimited", "mode retry, sdk_retries own, without a budget", replace(OWN, budget=NO_BUDGET)),
-    ("own", "mode retry, sdk_retries own, the default budget: 20 % of the calls, and 6 a minute", OWN),
+    ("unlimited", "mode retry, sdk_retries replace, without a budget", replace(OWN, budget=NO_BUDGET)),
+    ("own", "mode retry, sdk_retries replace, the default budget: 20 % of the calls, and 6 a minute", OWN),
 )
 TARGET = 1.2
 

@@ -26,7 +26,7 @@ DELTAS = 12
 OVERLOADED = b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}\n\n'
 REFUSED = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
 
-OWN = RetryPolicy(mode=Mode.RETRY, sdk_retries=SdkRetries.OWN)
+OWN = RetryPolicy(mode=Mode.RETRY, sdk_retries=SdkRetries.REPLACE)
 NO_BUDGET = Budget(ratio=1.0, min_per_window=10_000)
 """As much as a policy may allow, and more than is asked for here."""
 
@@ -219,7 +219,7 @@ def simulate(name: str, incident: Incident, policy: RetryPolicy, *, max_retries:
     random.seed(seed)  # the jitter of the SDK's own back-off
     instrumentor = ClaudeStreamInstrumentor()
     instrumentor.instrument(
-        skip_dep_check=True, retry_policy=policy, meter_provider=simulation.meter_provider, span="own"
+        skip_dep_check=True, retry_policy=policy, meter_provider=simulation.meter_provider, span="always"
     )
     http = HTTP.AsyncClient(transport=HTTP.MockTransport(simulation.answer))
     client = anthropic.AsyncAnthropic(

@@ -126,13 +126,13 @@ CUT_SPAN = samples.span(
         "claude.stream.abort.rule": "closed",
         "claude.stream.abort.elapsed": 4.2,
         "claude.stream.abort.exception": "httpx2.RemoteProtocolError",
-        "claude.stream.events": 5,
+        "claude.stream.event.count": 5,
         "claude.stream.intermediary": "nginx",
     },
     (
-        ("claude.stream.message_start", 0.05, {"claude.stream.event.count": 1}),
-        ("claude.stream.ping", 1.0, {"claude.stream.event.count": 2, "claude.stream.event.span": 0.5}),
-        samples.delta(2.0, **{"claude.stream.event.count": 3, "claude.stream.event.span": 0.2}),
+        ("claude.stream.message_start", 0.05, {"claude.stream.event.coalesced": 1}),
+        ("claude.stream.ping", 1.0, {"claude.stream.event.coalesced": 2, "claude.stream.event.duration": 0.5}),
+        samples.delta(2.0, **{"claude.stream.event.coalesced": 3, "claude.stream.event.duration": 0.2}),
         ("claude.stream.abort", 4.2, {"claude.stream.abort.reason": "connection_closed"}),
     ),
     seconds=4.2,
@@ -247,7 +247,7 @@ def test_it_says_what_the_live_instrumentation_says(name: str, live) -> None:
         "abort.also_possible": found.also_possible,
         "abort.suspects": found.suspects,
         "abort.advice": found.advice if found.outcome == "failed" else "",
-        "events": int(dict(found.evidence)["events"]),
+        "event.count": int(dict(found.evidence)["events"]),
     }
     seen = {key: attributes.get(f"claude.stream.{key}") for key in told}
     empty = {"abort.also_possible": (), "abort.suspects": ()}
@@ -321,7 +321,7 @@ def test_stalls_are_told_with_their_kind() -> None:
 
 def test_a_stall_that_no_gap_shows_is_told_all_the_same() -> None:
     """Spans have one mark for the deltas of a block: the stall between them has a mark of its own."""
-    run = {"claude.stream.event.count": 9, "claude.stream.event.span": 50.0, "claude.stream.event.gap": 45.0}
+    run = {"claude.stream.event.coalesced": 9, "claude.stream.event.duration": 50.0, "claude.stream.event.gap": 45.0}
     stall = ("claude.stream.stall", 12.0, {"claude.stream.event.gap": 10.0})
     (found,) = explain(spans(samples.span(samples.HEALTHY, (samples.delta(1.0, **run), stall), seconds=51.0)))
     told = [(m.at, m.what) for m in found.timeline if m.kind == "stall"]
@@ -382,7 +382,7 @@ def test_a_rule_of_another_version_is_named_and_no_more() -> None:
 def test_attempts_before_the_stream_are_told() -> None:
     retry = {"claude.stream.retry.reason": "overloaded", "claude.stream.retry.delay": 0.5}
     span = samples.span(
-        {**samples.HEALTHY, "claude.stream.attempts": 2, "claude.stream.time_to_headers": 0.8},
+        {**samples.HEALTHY, "claude.stream.attempt.count": 2, "claude.stream.time_to_headers": 0.8},
         (("claude.stream.retry", 0.1, retry), *samples.HEALTHY_EVENTS[1:]),
     )
     (found,) = explain(spans(span))
@@ -522,7 +522,11 @@ def test_a_reader_that_has_seen_enough_is_no_failure(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [([], "FILE"), (["-", "-"], "once only"), (["x", "--limits", "idle:soon"], "--limits: 'idle:soon' is not a limit")],
+    [
+        ([], "FILE"),
+        (["-", "-"], "once only"),
+        (["x", "--known-limits", "idle:soon"], "--known-limits: 'idle:soon' is not a limit"),
+    ],
 )
 def test_wrong_usage(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", *arguments]) == 2
@@ -531,7 +535,7 @@ def test_wrong_usage(arguments: list[str], said: str, capsys: pytest.CaptureFixt
 
 def test_limits_are_not_for_spans(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "t.json").write_text(json.dumps(samples.traces(CUT_SPAN)), encoding="utf-8")
-    assert main(["explain", str(tmp_path / "t.json"), "--limits", "idle:7s"]) == 0
+    assert main(["explain", str(tmp_path / "t.json"), "--known-limits", "idle:7s"]) == 0
     shown = capsys.readouterr()
     assert "idle limit of 2 s" in shown.out
     assert "spans keep their own limits" in shown.err

@@ -183,7 +183,7 @@ def test_reads_of_nothing_are_nothing(monkeypatch):
         with instrumented(monkeypatch, api.clock) as capture:
             read(api)
             (span,) = [shown(span) for span in capture.spans()]
-        assert span["attributes"].pop(".reads") == len(chunks([b"x"])) * 10
-        span["attributes"].pop(".events_per_read")
+        assert span["attributes"].pop(".read.count") == len(chunks([b"x"])) * 10
+        span["attributes"].pop(".read.events")
         spans.append(span)
     assert spans[0] == spans[1]

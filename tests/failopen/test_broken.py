@@ -399,7 +399,7 @@ def test_failures_are_counted_by_place(monkeypatch):
     with broken(target), instrumented(monkeypatch, api.clock) as capture:
         read(api)
         assert capture.metrics()["claude.stream.internal.errors"]["points"] == [
-            {"attributes": {"claude.stream.internal.where": "read_event"}, "value": 1}
+            {"attributes": {"claude.stream.internal.component": "read_event"}, "value": 1}
         ]
         assert [span["attributes"]["claude.stream.outcome"] for span in capture.spans()] == ["completed"]
 

@@ -78,14 +78,20 @@ def test_bytes_tell_what_events_tell(mode, script, read, seen_by_us):
     seen_by_us.told_once(streams=2)
     decoded_span = seen_by_us.streams()[1]
     assert events_of(by_bytes_span) == events_of(decoded_span)
-    assert by_bytes_span["attributes"]["claude.stream.read"] == "bytes"
+    assert by_bytes_span["attributes"]["claude.stream.read.mode"] == "bytes"
     for name in SAME:
         assert by_bytes_span["attributes"].get(name) == decoded_span["attributes"].get(name), name
 
 
 SAME = (
-    *(f"claude.stream.{name}" for name in ("outcome", "abort.reason", "phase", "stop_reason", "events", "deltas")),
-    *(f"claude.stream.{name}" for name in ("pings", "blocks", "characters", "block.type", "usage.complete")),
+    *(
+        f"claude.stream.{name}"
+        for name in ("outcome", "abort.reason", "phase", "stop_reason", "event.count", "delta.count")
+    ),
+    *(
+        f"claude.stream.{name}"
+        for name in ("ping.count", "block.count", "content.characters", "block.type", "usage.complete")
+    ),
     *(f"gen_ai.usage.{name}" for name in ("input_tokens", "output_tokens", "cache_read.input_tokens")),
     *(f"gen_ai.response.{name}" for name in ("id", "model", "finish_reasons")),
 )

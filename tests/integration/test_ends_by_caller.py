@@ -307,7 +307,7 @@ def test_a_stream_that_is_never_read_and_dropped_is_abandoned(mode, seen_by_us):
         gc.collect()
     seen_by_us.told_once()
     assert seen_by_us.ending() == ("closed", "abandoned")
-    assert seen_by_us.of("read", "events", "bytes") == ("none", 0, 0)
+    assert seen_by_us.of("read.mode", "event.count", "read.bytes") == ("none", 0, 0)
 
 
 def test_a_manager_that_is_never_entered_sends_nothing(mode, seen_by_us):
@@ -384,7 +384,7 @@ def test_streams_that_are_read_in_turns_are_told_apart(mode, seen_by_us):
     assert [
         tuple(
             span["attributes"][name]
-            for name in ("gen_ai.response.model", "claude.stream.deltas", "claude.stream.outcome")
+            for name in ("gen_ai.response.model", "claude.stream.delta.count", "claude.stream.outcome")
         )
         for span in seen_by_us.streams()
     ] == [("claude-sonnet-4-5-20250929", 6, "completed"), ("claude-other", 20, "completed")]

@@ -62,7 +62,7 @@ def test_every_platform_is_seen(mode, platform, way, seen_by_us):
         assert len(api.requests) == 1
     seen_by_us.told_once()
     assert seen_by_us.of("gen_ai.provider.name", "helper", "outcome") == (provider, way, "completed")
-    assert seen_by_us.of("gen_ai.request.model", "characters", "usage.complete") == ("claude-test", 24, True)
+    assert seen_by_us.of("gen_ai.request.model", "content.characters", "usage.complete") == ("claude-test", 24, True)
     told = events_of(seen_by_us.stream())
     assert (told["content_block_delta"], told["ping"], sum(told.values())) == (4, 2, 11)
 

@@ -100,6 +100,6 @@ def test_the_caller_sees_what_he_saw_before(mode, fault, way):
         ours, _ = portrait(mode, fault, way)
         telemetry.told_once()
         assert telemetry.ending() == fault.expected(way.read, error)
-        assert telemetry.of("attempts") == (fault.attempts,)
+        assert telemetry.of("attempt.count") == (fault.attempts,)
     assert ours == bare
     assert ours.same_context

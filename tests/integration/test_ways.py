@@ -39,7 +39,7 @@ def test_every_way_to_read_a_stream_is_one_span(mode, way, seen_by_us):
     with FakeAPI(WHOLE) as api:
         mode.run(body)
     seen_by_us.told_once()
-    assert seen_by_us.of("api", "helper", "read", "outcome", "stop_reason", "abort.reason") == (
+    assert seen_by_us.of("api", "helper", "read.mode", "outcome", "stop_reason", "abort.reason") == (
         way.api,
         way.helper,
         way.read,
@@ -47,7 +47,9 @@ def test_every_way_to_read_a_stream_is_one_span(mode, way, seen_by_us):
         "end_turn",
         None,
     )
-    assert seen_by_us.of("events", "deltas", "pings", "blocks", "characters", "block.type") == (
+    assert seen_by_us.of(
+        "event.count", "delta.count", "ping.count", "block.count", "content.characters", "block.type"
+    ) == (
         13,
         6,
         2,
@@ -55,7 +57,7 @@ def test_every_way_to_read_a_stream_is_one_span(mode, way, seen_by_us):
         len(TEXT),
         "text",
     )
-    assert seen_by_us.of("bytes", "http.response.status_code", "attempts") == (len(WHOLE.body()), 200, 1)
+    assert seen_by_us.of("read.bytes", "http.response.status_code", "attempt.count") == (len(WHOLE.body()), 200, 1)
     assert seen_by_us.of("gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens", "usage.complete") == (135, 15, True)
     span = seen_by_us.stream()
     assert events_of(span) == EVENTS
@@ -78,7 +80,7 @@ def test_structured_output_is_one_span(mode, seen_by_us):
     with FakeAPI(Script.message('{"n": 7}', deltas=3)) as api:
         mode.run(body)
     seen_by_us.told_once()
-    assert seen_by_us.of("helper", "outcome", "characters") == ("stream", "completed", 8)
+    assert seen_by_us.of("helper", "outcome", "content.characters") == ("stream", "completed", 8)
     assert seen.message.parsed_output.n == 7
 
 
@@ -168,7 +170,7 @@ def test_many_streams_at_once_are_told_apart(mode, seen_by_us):
                 list(pool.map(lambda n: mode.run(stream, client, n), lengths))
     seen_by_us.told_once(streams=20)
     told = [span["attributes"] for span in seen_by_us.streams()]
-    assert sorted(attributes["claude.stream.deltas"] for attributes in told) == list(lengths)
+    assert sorted(attributes["claude.stream.delta.count"] for attributes in told) == list(lengths)
     assert {attributes["claude.stream.outcome"] for attributes in told} == {"completed"}
     assert len({span["trace_id"] for span in seen_by_us.streams()}) == 20
 
@@ -188,7 +190,7 @@ def test_a_request_made_by_hand_is_seen(mode, seen_by_us):
     with FakeAPI(WHOLE) as api:
         mode.run(body)
     seen_by_us.told_once()
-    assert seen_by_us.of("helper", "api", "outcome", "events") == ("create", "messages", "completed", 13)
+    assert seen_by_us.of("helper", "api", "outcome", "event.count") == ("create", "messages", "completed", 13)
 
 
 def test_a_stream_made_by_hand_is_left_alone(mode, seen_by_us):

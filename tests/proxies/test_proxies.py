@@ -44,7 +44,7 @@ class Result:
     @property
     def clocks(self):
         """The times that are compared with limits, for the message of a test that fails."""
-        return {name: self.of(name) for name in ("time_to_headers", "abort.idle", "abort.elapsed", "events")}
+        return {name: self.of(name) for name in ("time_to_headers", "abort.idle", "abort.elapsed", "event.count")}
 
     def told(self, case):
         """What the span says and what it should say."""

@@ -120,12 +120,12 @@ def test_a_recorded_stream_reaches_the_caller_unchanged_and_is_told_whole(mode, 
         telemetry.told_once()
     assert ours == bare
     recorded = Recorded.of(body)
-    told, dropped = events_of(telemetry.stream()), telemetry.of("events.dropped")[0] or 0
+    told, dropped = events_of(telemetry.stream()), telemetry.of("event.dropped")[0] or 0
     assert told + (recorded.types - told) == recorded.types
     assert (recorded.types - told).total() == dropped
     usage = recorded.usage()
     cached = (usage.get(f"cache_{name}_input_tokens", 0) for name in ("read", "creation"))
-    assert telemetry.of("outcome", "events", "characters", "usage.complete", "stop_reason") == (
+    assert telemetry.of("outcome", "event.count", "content.characters", "usage.complete", "stop_reason") == (
         "completed",
         recorded.types.total(),
         recorded.characters(),

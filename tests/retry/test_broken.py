@@ -49,7 +49,7 @@ THOUGHT = told(STORY, thinking="Let me see")
 RETRY = RetryPolicy(mode=Mode.RETRY)
 RESUME = RetryPolicy(mode=Mode.RESUME)
 PREFILL = RetryPolicy(mode=Mode.RESUME, resume=Resume(strategy=Strategy.PREFILL))
-OWN = RetryPolicy(mode=Mode.RETRY, sdk_retries=SdkRetries.OWN, backoff=Backoff(type=Jitter.DECORRELATED))
+OWN = RetryPolicy(mode=Mode.RETRY, sdk_retries=SdkRetries.REPLACE, backoff=Backoff(type=Jitter.DECORRELATED))
 CAPPED = RetryPolicy(mode=Mode.RETRY, retry_after=RetryAfter(max=1.0, on_exceed=OnExceed.CAP))
 WATCHED = RetryPolicy(
     mode=Mode.RETRY, watchdog=Watchdog(first_event=40.0, silence=30.0, no_progress=60.0), raise_on_truncation=True

@@ -44,7 +44,7 @@ def assert_left(telemetry, reason, attempts=1):
     """One ending, and the caller's."""
     telemetry.told_once()
     assert telemetry.ending() == ("closed", reason)
-    assert telemetry.of("attempts") == (attempts,)
+    assert telemetry.of("attempt.count") == (attempts,)
 
 
 def sync_client(api, **options):
@@ -187,7 +187,7 @@ def test_interrupted_in_the_backoff(way):
         assert time.monotonic() - before < 0.4 + AT_ONCE
         assert len(api.requests) == 1
     telemetry.told_once()
-    assert telemetry.of("outcome", "attempts") == ("closed", 1)
+    assert telemetry.of("outcome", "attempt.count") == ("closed", 1)
 
 
 LEAVES = ("break", "raise", "close")

@@ -89,7 +89,7 @@ def test_every_way_to_read_a_stream_gets_the_whole_answer(mode, way, course):
     assert seen.classes == healthy.classes
     assert len(seen.texts) >= len(healthy.texts)
     telemetry.told_once()
-    assert telemetry.of("outcome", "attempts", "helper") == ("completed", sends(course), way.helper)
+    assert telemetry.of("outcome", "attempt.count", "helper") == ("completed", sends(course), way.helper)
     assert telemetry.of("resumed") == (("resumed" in course) or None,)
 
 
@@ -180,7 +180,7 @@ def test_other_platforms_get_the_whole_answer(mode, platform, course):
         assert len(api.requests) == 2
     assert_whole(replace(seen, events=[event for event in seen.events if event.type != "ping"]))
     telemetry.told_once()
-    assert telemetry.of("outcome", "resumed", "attempts") == ("completed", course == "resumed" or None, 2)
+    assert telemetry.of("outcome", "resumed", "attempt.count") == ("completed", course == "resumed" or None, 2)
 
 
 @has_tracing

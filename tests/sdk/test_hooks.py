@@ -84,7 +84,7 @@ def test_an_attribute_of_another_shape_is_left_alone(mode, hook, odd, monkeypatc
     if not blind:
         assert telemetry.ending() == ("completed", None)
         pings_seen = 1
-        assert telemetry.of("pings", "usage.complete") == (pings_seen, True)
+        assert telemetry.of("ping.count", "usage.complete") == (pings_seen, True)
 
 
 @pytest.mark.parametrize("attribute", ["_iter_events", "__stream__"])

@@ -106,7 +106,7 @@ def test_the_sdks_own_span_is_what_it_was(mode, way, script):
     assert "gen_ai.input.messages" in without[-1]
 
 
-RETRY_AT_ONCE = RetryPolicy(mode=Mode.RETRY, rules=(Rule(on=frozenset(AbortReason), backoff=Backoff(base=0.0)),))
+RETRY_AT_ONCE = RetryPolicy(mode=Mode.RETRY, rules=(Rule(reasons=frozenset(AbortReason), backoff=Backoff(base=0.0)),))
 
 
 @has_tracing
@@ -124,7 +124,7 @@ def test_of_a_stream_that_was_retried_the_sdks_own_spans_are_those_of_its_calls(
         mode.run(body, api.url, telemetry.capture)
         ours = telemetry.stream()
         broke, served = [span for span in telemetry.capture.spans() if span["scope"] == NATIVE]
-    assert ours["attributes"]["claude.stream.recovery.how"] == "retry"
+    assert ours["attributes"]["claude.stream.recovery.action"] == "retry"
     assert (broke["parent_id"], served["parent_id"]) == (ours["span_id"], ours["span_id"])
     assert "gen_ai.usage.output_tokens" not in broke["attributes"]
     found = {name: value for name, value in served["attributes"].items() if name not in TIMES_AND_PLACES}
@@ -145,7 +145,7 @@ def test_where_the_sdk_does_not_trace_the_span_is_ours(mode, options, seen_by_us
 @has_tracing
 def test_the_setting_span_own_makes_it_ours_all_the_same(mode):
     """Who wants both spans gets both, in full."""
-    with observed(span="own") as telemetry, FakeAPI(WHOLE) as api:
+    with observed(span="always") as telemetry, FakeAPI(WHOLE) as api:
         mode.run(one_stream, mode, api.url, **traced(telemetry.capture))
     assert telemetry.of("span_owner", "gen_ai.operation.name", "gen_ai.usage.output_tokens") == ("self", "chat", 15)
     assert native(telemetry.capture)[0] == telemetry.stream()["span_id"]
@@ -258,5 +258,5 @@ def test_each_of_the_sdks_requests_is_a_child_of_ours(mode, seen_by_us):
         tuple(span["attributes"].get(name) for name in ("http.response.status_code", "claude.stream.retry.reason"))
         for span in attempts
     ] == [(529, "overloaded"), (529, "overloaded"), (200, None)]
-    assert seen_by_us.of("attempts", "http.request.resend_count", "outcome") == (3, 2, "completed")
+    assert seen_by_us.of("attempt.count", "http.request.resend_count", "outcome") == (3, 2, "completed")
     assert (seen_by_us.value("claude.stream.retries"), seen_by_us.value("claude.stream.requests")) == (2, 3)

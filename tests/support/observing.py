@@ -65,7 +65,7 @@ def events_of(span: dict[str, Any]) -> Counter[str]:
     for event in span["events"]:
         name = event["name"].removeprefix(PREFIX)
         if name not in OWN:
-            found[name] += event["attributes"].get("claude.stream.event.count", 1)
+            found[name] += event["attributes"].get("claude.stream.event.coalesced", 1)
     return found
 
 

@@ -42,7 +42,7 @@ def retry(instrumentor: ClaudeStreamInstrumentor) -> RetryPolicy:
     policy = RetryPolicy(
         mode=Mode.RETRY,
         limits=RetryLimits(max_attempts=2, deadline=60.0),
-        rules=(Rule(on=frozenset({AbortReason.TRUNCATED}), retry=False),),
+        rules=(Rule(reasons=frozenset({AbortReason.TRUNCATED}), retry=False),),
     )
     RetryPolicy(mode="often")  # type: ignore[arg-type]  # one of a closed set
     instrumentor.instrument(retry_policy=policy)

@@ -45,7 +45,7 @@ def facts_of(state: StreamState, end: End, now: int, reply: Reply | None, *, ope
         silence=silence / _NS,
         no_progress=timing.gap / _NS,
         longest_earlier_silence=timing.longest_read / _NS,
-        largest_ping_gap=message.longest_ping_gap / _NS,
+        longest_ping_gap=message.longest_ping_gap / _NS,
         bytes_last_5s=timing.recent_bytes(now),
         reads=state.hot.reads,
         read_timeout=attempts.read_timeout,

@@ -74,9 +74,14 @@ def attributes() -> str:
     for group in groups:
         found.update({attribute.name: attribute for attribute in group})
     return _table(
-        ("Attribute", "Type", "What it says", "Values"),
+        ("Attribute", "Type, unit", "What it says", "Values"),
         (
-            (f"`{x.name}`", x.type, x.doc, ", ".join(f"`{value}`" for value in x.values))
+            (
+                f"`{x.name}`",
+                x.type + (f", `{x.unit}`" if x.unit else ""),
+                x.doc,
+                ", ".join(f"`{value}`" for value in x.values),
+            )
             for x in sorted(found.values(), key=lambda x: (not x.name.startswith("claude."), x.name))
         ),
     )
@@ -122,7 +127,7 @@ def policy_rules() -> str:
     """The keys of a rule."""
     reasons = ", ".join(f"`{reason.value}`" for reason in AbortReason if reason not in CALLER_REASONS)
     rows = [
-        ("`on`", f"a list of {reasons}", LISTS["rules.on"]),
+        ("`reasons`", f"a list of {reasons}", LISTS["rules.reasons"]),
         *((f"`{key.path[-1]}`", key.kind.allowed, key.doc) for key in RULE_KEYS),
         ("`backoff`", "a mapping with keys of `backoff`", "As `backoff`; what it does not say is as there."),
     ]

@@ -48,13 +48,13 @@ CLOCKS: Final = (
     ("until the response", a.TIME_TO_HEADERS),
     ("until the first token", a.TIME_TO_FIRST_TOKEN),
     ("longest silence", a.LONGEST_SILENCE),
-    ("time in the application's loop", a.CONSUMER_TIME),
+    ("time in the application's loop", a.CALLER_TIME),
 )
 COUNTS: Final = (
-    ("events", a.EVENTS),
-    ("deltas", a.DELTAS),
-    ("pings", a.PINGS),
-    ("bytes", a.BYTES),
+    ("events", a.EVENT_COUNT),
+    ("deltas", a.DELTA_COUNT),
+    ("pings", a.PING_COUNT),
+    ("bytes", a.READ_BYTES),
     ("errno", a.ABORT_ERRNO),
 )
 SAID: Final = (

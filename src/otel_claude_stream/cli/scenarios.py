@@ -22,7 +22,7 @@ INSTRUMENTATION: Final = {
     "OTEL_CLAUDE_STREAM_EVENT_BUDGET": "1000",
     "OTEL_SPAN_EVENT_COUNT_LIMIT": "1024",
     "OTEL_CLAUDE_STREAM_STALL_THRESHOLDS": "1s,3s",
-    "OTEL_CLAUDE_STREAM_LIMITS": "idle:2s=nginx",
+    "OTEL_CLAUDE_STREAM_KNOWN_LIMITS": "idle:2s=nginx",
 }
 """What the demo sets: each delta an event, so that the picture can show it; and seconds where the world has minutes."""
 

@@ -15,7 +15,7 @@ WHOLE = Script.message("Hello there.")
 REFUSED = WHOLE.cut_after(0, how=Error())
 """A 200 whose first event says that the API is overloaded."""
 AGAIN, FAILED = "Hello there.", "overloaded_error"
-QUICK = {"mode": "retry", "rules": [{"on": ["overloaded"], "backoff": {"base": "1ms", "cap": "1ms"}}]}
+QUICK = {"mode": "retry", "rules": [{"reasons": ["overloaded"], "backoff": {"base": "1ms", "cap": "1ms"}}]}
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ from otel_claude_stream._core.retry.policy import (
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, Phase
 from otel_claude_stream._core.vocabulary import AbortReason as R
 
-POLICY = RetryPolicy(mode=Mode.RESUME, sdk_retries=SdkRetries.OWN)
+POLICY = RetryPolicy(mode=Mode.RESUME, sdk_retries=SdkRetries.REPLACE)
 RETRY_ONLY = replace(POLICY, mode=Mode.RETRY)
 KEEP = replace(POLICY, sdk_retries=SdkRetries.KEEP)
 THINKING_HIDDEN = replace(POLICY, commit=Commit(thinking_is_output=False))

@@ -88,7 +88,7 @@ def incident() -> list[Stream]:
     ]
 
 
-POLICY = RetryPolicy(mode=Mode.RETRY, sdk_retries=SdkRetries.OWN)
+POLICY = RetryPolicy(mode=Mode.RETRY, sdk_retries=SdkRetries.REPLACE)
 """The policy as it comes, but that it retries, and before the response headers too. Its budget: a fifth, and six."""
 
 

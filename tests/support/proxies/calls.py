@@ -16,7 +16,7 @@ MESSAGES = [{"role": "user", "content": "Hello?"}]
 
 
 def play(mode, base_url, model, *, timeout=READ_TIMEOUT, http_client=None):
-    """Stream once, to the end; returns what the caller saw, in the codes of ``tests/support/proxies/proxy_signatures.md``."""
+    """Stream once, to the end; returns what the caller saw, in the codes of ``proxy_signatures.md`` beside this."""
     try:
         if mode.startswith("sync"):
             _sync(mode, base_url, model, timeout, http_client)

@@ -79,7 +79,7 @@ class Facts:
     """Time waited since the last event that carries content (pings do not end it)."""
     longest_earlier_silence: float = 0.0
     """The longest silence of this stream before the last one."""
-    largest_ping_gap: float = 0.0
+    longest_ping_gap: float = 0.0
     bytes_last_5s: int = 0
     """Body bytes that came within the last five seconds before the end."""
     reads: int = 0

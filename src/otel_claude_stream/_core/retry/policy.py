@@ -30,7 +30,7 @@ class SdkRetries(str, Enum):
 
     KEEP = "keep"
     """The SDK, as its client says; the policy's caps hold for it too."""
-    OWN = "own"
+    REPLACE = "replace"
     """The policy: the SDK's own loop is switched off for the call."""
 
 
@@ -144,7 +144,7 @@ class Watchdog:
 class Rule:
     """What holds for some reasons only. None: what holds for the others."""
 
-    on: frozenset[AbortReason]
+    reasons: frozenset[AbortReason]
     retry: bool | None = None
     """Whether the reason is retried from the start at all."""
     resume: bool | None = None

@@ -192,7 +192,7 @@ def rule_for(policy: RetryPolicy, reason: R) -> Effective:
     That order holds for each field on its own. Where a row has rates of its own, type and multiplier are the policy's.
     """
     row = BUILTIN[reason]
-    rule = next((rule for rule in policy.rules if reason in rule.on), None)
+    rule = next((rule for rule in policy.rules if reason in rule.reasons), None)
     retry, resume, veto, attempts = row.retry, row.resume, row.veto, row.max_attempts
     require = row.require_retry_after
     backoff = policy.backoff

@@ -20,7 +20,7 @@ _CALLERS_LOOKED_AT = 40
 
 
 def owner_of(client: object, options: object, setting: str) -> str:
-    if setting == "own":
+    if setting == "always":
         return "self"
     current = otel_context.get_current()
     if any(current.get(key) for key in _OTHER_OWNER_KEYS) or _called_by_another():

@@ -58,7 +58,7 @@ class RetryFlow:
         Returns the stream, or the exception that the caller gets.
         """
         self.request = request
-        replaces_sdk = self._policy.sdk_retries is SdkRetries.OWN
+        replaces_sdk = self._policy.sdk_retries is SdkRetries.REPLACE
         limit = 0 if replaces_sdk else max(0, self._policy.limits.max_requests - 1)
         call = self._resend.first(limit) or self._resend.call
         while True:
@@ -129,7 +129,7 @@ class RetryFlow:
 
     def _sdk_retries(self) -> int:
         """Return the retries that the SDK may make of the next request, which is counted already."""
-        return 0 if self._policy.sdk_retries is SdkRetries.OWN else max(0, self._requests_left())
+        return 0 if self._policy.sdk_retries is SdkRetries.REPLACE else max(0, self._requests_left())
 
     def _retried_call(self) -> Any:
         splice, delivered = None, self.session.state.message.ledger
