@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import argparse
 import ast
+import io
 import re
 import sys
+import tokenize
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "otel_claude_stream"
@@ -36,6 +38,12 @@ def synchronous(source: str) -> str:
     return source
 
 
+def _content(source: str) -> tuple[str, list[str]]:
+    """Return what is compared: the code without its layout, and the comments."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return ast.dump(ast.parse(source)), [token.string for token in tokens if token.type == tokenize.COMMENT]
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Write the generated files, or check that they are up to date; 1 if one is not."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -47,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
         path = options.package / name
         made = synchronous((options.package / source).read_text(encoding="utf-8"))
         found = path.read_text(encoding="utf-8") if path.is_file() else ""
-        if found and ast.dump(ast.parse(found)) == ast.dump(ast.parse(made)):
+        if _content(found) == _content(made):
             continue
         outdated += 1
         if options.check:

@@ -1,4 +1,4 @@
-"""The boundary where failures of this package end: none of them ever reaches the caller.
+"""The boundary of this package, which none of its failures passes on the way to the caller.
 
 Every entry from the SDK into this package runs under `guarded` or within `guard`, or catches `Exception` itself and
 passes it to `report`. A report is logged once for each place, counted, and raised again under
@@ -26,7 +26,7 @@ _listener: Callable[[str], None] | None = None
 
 
 def strict() -> bool:
-    """Whether failures of this package are raised instead of hidden: only for its own tests."""
+    """Whether failures of this package are raised instead of hidden, as in its own tests."""
     return os.environ.get("OTEL_CLAUDE_STREAM_STRICT", "").lower() in {"1", "true"}
 
 

@@ -54,9 +54,10 @@ def test_a_file_that_is_missing_or_outdated_fails_the_check_and_is_written(packa
         (package / "driver_sync.py").write_text("x = 1", encoding="utf-8")
 
 
-def test_layout_and_comments_are_not_compared(package):
-    (package / "driver_sync.py").write_text(SYNC.replace("    try:", "    # as it is\n    try:"), encoding="utf-8")
-    assert unasync.main(["--check", "--package", str(package)]) == 0
+@pytest.mark.parametrize(("line", "outdated"), [("\n    try:", 0), ("    # a comment\n    try:", 1)])
+def test_layout_is_not_compared_and_comments_are(package, line, outdated):
+    (package / "driver_sync.py").write_text(SYNC.replace("    try:", line), encoding="utf-8")
+    assert unasync.main(["--check", "--package", str(package)]) == outdated
 
 
 def test_the_driver_of_this_package_is_up_to_date():

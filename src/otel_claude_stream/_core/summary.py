@@ -1,4 +1,4 @@
-"""Everything that is reported of a call at its end, as plain frozen data: the input of the telemetry."""
+"""The summary of a call at its end, as plain frozen data for the telemetry."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from otel_claude_stream._core.stream.message_state import MessageState
 
 
 class RetryOutcome(NamedTuple):
-    """What the policy did about the failures of a call."""
+    """The retries of a call."""
 
     action: str | None = None
     """`retry`, or `resume` (maybe both); None for nothing."""

@@ -1,4 +1,4 @@
-"""The session of one call: the listener of its stream, what the policy makes of its failures, and how it ended."""
+"""The session of one call, which listens to its stream, decides about its failures and reports its end."""
 
 from __future__ import annotations
 

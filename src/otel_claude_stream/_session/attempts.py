@@ -11,7 +11,7 @@ _NS = 1_000_000_000
 
 
 class Totals(NamedTuple):
-    """What a number of attempts brought."""
+    """Sums over a number of attempts."""
 
     bytes: int
     events: int
@@ -51,7 +51,7 @@ class Attempts:
         self._under_way = True
         """There is one that is not in `over` yet."""
         self._unanswered = False
-        """It is a later one of the policy without a response yet: `reply` belongs to the one before."""
+        """It is a later one of the policy without a response yet, and `reply` belongs to the one before."""
         self._before = Totals(0, 0, 0)
 
     # --- The one under way ---------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What the policy makes of one call: how often it has tried, and what it decides about each attempt that failed."""
+"""The policy of one call, with the counts that it limits and its decisions about failed attempts."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _CERTIFICATE = "SSLCertVerificationError"
 
 
 class Tokens(Protocol):
-    """The retry budget that a call draws on."""
+    """The retry budget of a call."""
 
     def take(self) -> bool:
         """Take one retry; False if there is none left."""
 
     def left(self) -> float:
-        """How many there are."""
+        """Return how many there are."""
 
 
 class CallPolicy:
@@ -52,7 +52,7 @@ class CallPolicy:
         self._tokens = tokens
         self._random = random
         self.dry_run = killed or policy.mode is Mode.OBSERVE or policy.kill_switch
-        """Nothing is done about a failure; what would be done is told."""
+        """Nothing is done about a failure; the decision is only reported."""
         self.attempt = 1
         self.resumes = 0
         self.delay: float | None = None
@@ -68,7 +68,7 @@ class CallPolicy:
         return "policy" if self.attempt > 1 else "sdk"
 
     def left(self) -> float | None:
-        """Retries that the budget still allows; None for a dry run."""
+        """Return the retries that the budget still allows; None for a dry run."""
         return self._tokens.left() if self._tokens is not None and not self.dry_run else None
 
     def take(self) -> bool:
@@ -86,9 +86,9 @@ class CallPolicy:
         requests: int,
         before_response: bool,
     ) -> Decision:
-        """What is done about an attempt that failed. Counts it, if another follows."""
+        """Decide what is done about a failed attempt, and count it if another one follows."""
         policy = self.policy
-        if self.dry_run:  # what the mode would do, or the most that could be done where it only observes
+        if self.dry_run:  # as its mode would decide, or as `resume` would if it only observes
             mode = Mode.RESUME if policy.mode is Mode.OBSERVE else policy.mode
             policy = replace(policy, mode=mode, kill_switch=False)
         decision = decide(

@@ -1,4 +1,4 @@
-"""What the shells around the SDK's iterators report, and to whom."""
+"""The interface between the shells around the SDK's iterators and the session."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from otel_claude_stream._core.stream.hot_path import Arrival, HotPath
 
 
 class StreamListener(Protocol):
-    """The listener of one stream: all that the shells know of the session.
+    """The listener of one stream.
 
-    Its methods are called in the order of the stream, in whatever thread or task reads it. Only `ended` may come from
-    elsewhere, and more than once: from a thread that closes the stream, from the garbage collector, at exit. The shells
+    Its methods are called in the order of the stream, in whatever thread or task reads it. Only `ended` may be called
+    elsewhere, and more than once: by a thread that closes the stream, by the garbage collector, or at exit. The shells
     guard each call, so an exception of a listener never reaches the caller.
     """
 
     @property
     def hot(self) -> HotPath:
-        """The fields that the shells write themselves: for a read that did not wait, and for a delta in a burst."""
+        """The fields that the shells write themselves, for a read that did not wait and for a delta in a burst."""
 
     @property
     def is_over(self) -> bool:
-        """Whether the stream has ended for the listener. What is read afterwards changes nothing."""
+        """Whether the stream has ended for the listener. Reading on changes nothing."""
 
     def opened(self, reply: Reply) -> None:
         """Called with the head of each response whose body is the stream: once, and once for each later attempt."""

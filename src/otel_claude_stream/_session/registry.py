@@ -51,8 +51,8 @@ class OpenStreams:
         if self._thresholds:
             self._wake()
         if not self._exit_registered:
-            # At the first stream, not at import: handlers run last in, first out, and the providers' own handler,
-            # which was registered when they were made, must still be to come.
+            # At the first stream, not at import. Handlers run last in, first out, and the handler of the providers,
+            # which was registered when they were created, has to run after this one.
             self._exit_registered = True
             atexit.register(self._at_exit)
         if not self._child_looked_at:
@@ -60,7 +60,7 @@ class OpenStreams:
             at_end_of_child(self._at_exit)
 
     def forget_labels(self) -> None:
-        """Forget the sets of labels without open streams: those of an instrumentation that is over."""
+        """Forget the sets of labels without open streams, which belong to an earlier instrumentation."""
         self._seen.clear()
 
     def report_stalls(self, thresholds: tuple[float, ...]) -> None:
@@ -85,7 +85,7 @@ class OpenStreams:
         self._anchors.pop(id(session), None)
 
     def watch(self, session: StreamSession, response: object) -> None:
-        """End the session when the response is freed: for streams that are neither closed nor read to the end."""
+        """End the session when the response is freed, if its stream is neither closed nor read to the end."""
         self._anchors[id(session)] = weakref.ref(response, _Dropped(self, session))
 
     def dropped(self, session: StreamSession) -> None:
@@ -176,5 +176,5 @@ class _Dropped:
 
 
 def _inside_telemetry() -> bool:
-    """Whether OpenTelemetry's SDK runs, or may run, further up this thread's stack: its locks may be held."""
+    """Whether OpenTelemetry's SDK runs, or may run, further up this thread's stack, and may hold its locks."""
     return runs_above(_TELEMETRY, _MAX_FRAMES) is not False

@@ -1,4 +1,4 @@
-"""What is known of a stream when an attempt or the whole call is over: the classifier's facts, and the summary."""
+"""The facts about a failed attempt or a call that is over, and the summary of a call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The failed attempts of one call: reported, decided about, and remembered until the end of the call."""
+"""The failed attempts of one call, and the decisions about them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Retries:
     def __init__(self, state: StreamState) -> None:
         self._state = state
         self._original_failure: tuple[Facts, Verdict] | None = None
-        """How the text broke that is being continued: how the call ends if that fails."""
+        """The failure of the text that is being continued. The call ends by it if the continuation fails."""
         self._reason: AbortReason | None = None
         """Why the current attempt failed, if the call ends for another reason."""
         self._last = ("", "")
@@ -43,7 +43,7 @@ class Retries:
         self._reported = False
         """The decision about the last failure has been reported."""
         self._action: Action | None = None
-        """What was done about a failure: retry, resume (maybe both), None for nothing."""
+        """The action that followed a failure, `resume` if there were both; None for none."""
         self._resumed = False
         self._seam: str | None = None
         self._stopped_by: Blocker | None = None
@@ -51,7 +51,7 @@ class Retries:
 
     @property
     def outcome(self) -> RetryOutcome:
-        """What was done about the failures."""
+        """The outcome, for the summary."""
         return RetryOutcome(self._action.value if self._action is not None else None, self._seam, self._resumed)
 
     # --- The SDK's own retries -----------------------------------------------------------------------------------

@@ -40,8 +40,8 @@ _NS = 1_000_000_000
 class StreamSession:
     """The listener of one call's stream: records what passes, and classifies and reports how it ends.
 
-    Synchronous. It holds no reference to the stream, the response, an event or what retries the call, so nothing is
-    kept alive and there is no cycle.
+    It is synchronous. It refers neither to the stream or its response nor to an event or the flow that retries the
+    call. So it keeps nothing alive, and is part of no cycle.
     """
 
     __slots__ = (
@@ -89,7 +89,9 @@ class StreamSession:
         )
         attempts = Attempts(started, call.read_timeout)
         self.state = StreamState(call, call_policy, limits, telemetry, hot, self._timing, self._message, attempts)
-        self.bytes_read = self._timing.bytes_read  # of `StreamListener`: bound here, which saves a call for each read
+        self.bytes_read = (
+            self._timing.bytes_read
+        )  # see `StreamListener`; bound here, it costs a call less for each read
         self._keep_text = self._message.ledger.keep_text if call_policy.keeps_text else None
         self._telemetry = telemetry
         self._stalls = StallThresholds(config.stall_thresholds)
@@ -98,7 +100,7 @@ class StreamSession:
         self._on_drop = on_drop
         self._latch = threading.Lock()  # acquired once and never released: the first end wins, in any thread
 
-    # --- What others look at -------------------------------------------------------------------------------------
+    # --- Properties ----------------------------------------------------------------------------------------------
     @property
     def is_open(self) -> bool:
         """Whether a response came whose body is the stream."""
@@ -126,7 +128,7 @@ class StreamSession:
 
     @property
     def labels(self) -> dict[str, object]:
-        """The labels of its metrics: the same dict for all streams of a model and server."""
+        """The labels of its metrics. All streams of a model and server share one dict."""
         return self._telemetry.labels
 
     @property
@@ -327,7 +329,7 @@ class StreamSession:
                 self._on_end(self)
 
     def detach_after_fork(self) -> None:
-        """Report no end: in a forked child the parent does that."""
+        """Report no end in a forked child. The parent does that."""
         self._latch.acquire(blocking=False)
 
     def _finish(self, end: End, now: int) -> None:

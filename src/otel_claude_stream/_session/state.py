@@ -1,4 +1,4 @@
-"""Everything that is known of one call while it is under way, as one value for those who only look."""
+"""The state of one call, as one value for the functions that only read it."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ class StreamState:
 
     @property
     def totals(self) -> Totals:
-        """What all attempts have brought so far."""
+        """Sums over all attempts so far."""
         return Totals(self.hot.bytes, self.message.events, self.message.all_characters)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 COMPACT_AT = 1024
-"""Pieces of text that are kept apart at most: each costs some 60 bytes besides its characters."""
+"""Pieces of text that are kept apart. Each costs some 60 bytes besides its characters."""
 
 
 @dataclass(slots=True)
 class Delivered:
-    """What the caller has been handed: what a decision about a failure needs, and where a later attempt goes on.
+    """The part of an answer that the caller has been handed: its kinds of content, its text, and where it breaks off.
 
-    `text` counts the characters of text. The text itself is kept in `pieces`, but only if a later attempt may have to
-    continue it: in a burst the shell around the events appends to that list directly, so it stays the same object.
+    A decision about a failure needs the kinds, and a later attempt the rest. `text` counts the characters of text. The
+    text itself is in `pieces`, if a later attempt may have to continue it. In a burst the shell around the events
+    appends to that list, so it stays the same object.
     """
 
     started: bool = False
@@ -27,7 +28,7 @@ class Delivered:
     other: bool = False
     """Content that cannot be joined to that of another attempt."""
     finished: bool = False
-    """`message_delta` with the stop reason: nothing of the answer is missing."""
+    """`message_delta` with the stop reason. Nothing of the answer is missing."""
     message_id: str | None = None
     next_index: int = 0
     """The first index that no block has."""
@@ -102,11 +103,11 @@ class Delivered:
             self.open_index, self.open_type = None, ""
 
     def message_delta(self) -> None:
-        """Record `message_delta`: nothing of the answer is missing any more."""
+        """Record `message_delta`. Nothing of the answer is missing any more."""
         self.finished = True
 
     def unjoinable_content(self) -> None:
-        """Record that it is not known what the caller was handed: nothing may be delivered a second time."""
+        """Record that the caller may have content of any kind, so that no attempt repeats it."""
         self.other = True
 
     def _used(self, index: object) -> int:

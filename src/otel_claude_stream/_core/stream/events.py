@@ -1,7 +1,7 @@
 """The events of a message, read by attribute.
 
-An event is any object that has the fields of the API's JSON as attributes: a model of the SDK, of either major version
-of pydantic, or a namespace made from JSON. Fields may be missing or have any type, since they come from the network.
+An event is any object that has the fields of the API's JSON as attributes. It may be a model of the SDK, of either
+major version of pydantic, or a namespace made from JSON. Fields may be missing, or have any type.
 """
 
 from __future__ import annotations

@@ -9,10 +9,10 @@ MAX_NAME = 128
 """Longest name of the provider that is kept: an error type, a model, an id."""
 
 _EMPTY_STARTS = frozenset({"text", "thinking", "tool_use"})
-"""Blocks that begin empty: their content comes in deltas. Blocks of servers and results begin whole."""
+"""Blocks that begin empty, and whose content comes in deltas. Blocks of servers and results begin whole."""
 
 _CONTENT = ("text", "thinking", "signature", "input", "citations")
-"""Content of a block. The id and the name of a tool are not: each attempt makes them anew."""
+"""Fields with content of a block. The id and the name of a tool are none, as they differ between attempts."""
 
 
 def decode(data: object) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def input_tokens(data: dict[str, Any]) -> int:
 
 
 def has_content(name: str | None, data: dict[str, Any]) -> bool:
-    """Whether a frame brings a part of the answer: a delta that is not empty, or a block that begins with content."""
+    """Whether a frame is a delta that is not empty, a block that begins with content, or the end of the message."""
     if name == "content_block_delta":
         delta = data.get("delta")
         return not isinstance(delta, dict) or any(value for key, value in delta.items() if key != "type")

@@ -1,8 +1,7 @@
-"""What each read and each delta of a stream changes: plain fields, written without a call.
+"""The fields that each read and each delta of a stream change, written without a call.
 
 A call costs 0.1 to 0.2 us, which is as much as a delta in a burst may cost in all. `HotPath` is therefore the one
-object whose attributes are assigned from outside its class: by the shells around the SDK's iterators, by the clocks and
-by the state of the message. Each field names its writer.
+object whose attributes are assigned from outside its class. The comments name the writers of each field.
 """
 
 from __future__ import annotations

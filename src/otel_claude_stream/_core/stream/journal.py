@@ -7,7 +7,7 @@ from collections import deque
 _MAX_TYPES = 24
 """Event types whose first event is always kept. The API has a dozen; a server may invent any number."""
 _TAIL_SHARE = 4
-"""A quarter of the budget is for the newest events: the end of a stream matters as much as its beginning."""
+"""A quarter of the budget is for the newest events, as the end of a stream matters as much as its beginning."""
 
 
 class Entry:
@@ -47,7 +47,7 @@ class Entry:
         self.detail = detail
         """Attributes of a synthetic event."""
         self.order = order
-        """How many events came before it: several in one segment have the same time."""
+        """How many events came before it. Several in one segment have the same time."""
 
     def add(self, at: int, gap: int) -> None:
         """Let it stand for one more event."""

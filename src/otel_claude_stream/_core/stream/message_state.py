@@ -47,7 +47,7 @@ _NO_EVENT, _EVENTS, _CONTENT = (
     _PHASES.index(phase) for phase in (Phase.AWAITING_FIRST_EVENT, Phase.AWAITING_FIRST_TOKEN, Phase.STREAMING)
 )
 _REACHED = {kind: _PHASES.index(phase) for kind, phase in TRANSITIONS.items()}
-"""Phases are compared by their place in the order: the hash of an enum's member is a call."""
+"""Phases are compared by their place in the order, since the hash of an enum's member is a call."""
 
 DELTA = "content_block_delta"
 
@@ -74,11 +74,11 @@ _NO_BATCH = object()
 """Index of the batch while none is open. It equals no index of an event."""
 
 MAX_NAME = 64
-"""Longest event type that is kept: names come from the network."""
+"""Longest event type that is kept. Names come from the network."""
 
 
 def block_kind(block_type: str) -> str:
-    """Return the kind of a block, one of a closed set: text, thinking, tool_use (of any kind of tool), other."""
+    """Return the kind of a block, which is `text`, `thinking`, `tool_use` (of any kind of tool) or `other`."""
     if block_type.endswith("tool_use"):
         return "tool_use"
     return _BLOCK_KINDS.get(block_type, "other")
@@ -138,7 +138,7 @@ class MessageState:
         self._hot = hot
         self.journal = Journal(budget)
         self.ledger = ledger or Delivered()
-        """What the caller was handed, without the open batch."""
+        """The ledger of what the caller was handed, without the open batch."""
         self._all = deltas == "all"
         self._none = deltas == "none"
         # The open batch; `HotPath` has its counts.
@@ -188,7 +188,7 @@ class MessageState:
 
     @property
     def delivered(self) -> Delivered:
-        """What the caller has been handed, including the open batch."""
+        """The ledger of what the caller was handed, including the open batch."""
         if self._batch_block != "text":
             return self.ledger
         return replace(self.ledger, text=self.ledger.text + self._hot.characters)

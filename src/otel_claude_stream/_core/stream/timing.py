@@ -1,4 +1,4 @@
-"""The clocks of one stream: when bytes came, how long reads blocked, and which stall thresholds a wait exceeds."""
+"""The clocks of one stream, and its stall thresholds."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from otel_claude_stream._core.stream.hot_path import HotPath
 _NS = 1_000_000_000
 
 BURST_NS = 1_000_000
-"""Events less than this apart are one burst: several arrive in one TCP segment, and a gap costs 6 to 10 us."""
+"""Events less than this apart are one burst. Several arrive in one TCP segment, and a gap costs 6 to 10 us."""
 
 WAIT_NS = 50_000
-"""A read that took longer than this waited for the network; a shorter one took what was buffered (a read from memory
-takes some 5 us). The time of a call that is no wait was spent by the SDK and the caller."""
+"""A read that took longer than this waited for the network. A shorter one took buffered bytes, as a read from memory
+takes some 5 us. The time of a call that is no wait was spent by the SDK and the caller."""
 
 WINDOW_NS = 5 * _NS
 """Bytes of the last five seconds distinguish a limit on the total duration (they flowed) from an idle limit."""
@@ -110,7 +110,7 @@ class Timing:
         self.first_token = (self.head_wait or 0) + waited
         return self.first_token
 
-    # --- What follows from them ----------------------------------------------------------------------------------
+    # --- Derived figures -----------------------------------------------------------------------------------------
     @property
     def age(self) -> int:
         """Time since the start of the call."""
@@ -153,7 +153,7 @@ class Timing:
         return hot.bytes - before
 
     def caller_time(self, now: int) -> int:
-        """Return what the SDK and the caller spent while the stream was open: all the time that was no wait."""
+        """Return the time that the SDK and the caller spent while the stream was open."""
         hot = self._hot
         if self.head_wait is None or not hot.reads:
             return 0
@@ -174,7 +174,7 @@ def label(seconds: float) -> str:
 
 @cache
 def _in_nanoseconds(thresholds: tuple[float, ...]) -> tuple[tuple[int, str], ...]:
-    """Return nanoseconds and label of each threshold: the same for every stream."""
+    """Return nanoseconds and label of each threshold."""
     return tuple((int(seconds * _NS), label(seconds)) for seconds in thresholds)
 
 

@@ -1,4 +1,4 @@
-"""From the SDK's client and request options to what we say of a call: numbers and names, never content."""
+"""The description of a call, read from the SDK's client and request options. It has no content."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from otel_claude_stream._sdk.attach.span_owner import owner_of
 from otel_claude_stream._sdk.retry.resend import body_of, is_given
 
 MESSAGES_PATH = "/messages"
-"""Where a request that streams a message goes, on every client: Bedrock and Vertex rewrite it later, per attempt."""
+"""The path of a request that streams a message, on every client. Bedrock and Vertex rewrite it for each attempt."""
 
 _BETA_TYPES = "anthropic.types.beta"
 
@@ -19,29 +19,29 @@ _PROVIDER_BY_CLIENT = {
     "AnthropicBedrockMantle": "aws.bedrock",
     "AnthropicVertex": "gcp.vertex_ai",
 }
-"""For SDKs that do not say it themselves (`_gen_ai_provider_name`, from 1.14)."""
+"""For SDKs without `_gen_ai_provider_name`, which came with 1.14."""
 
 _STAINLESS = "x-stainless-"
-"""How the SDK's headers about itself begin."""
+"""Prefix of the SDK's headers about itself."""
 
 MAX_NAME = 128
 """Longest model name or host that is kept."""
 
 
 def is_message_stream(options: object, *, stream: bool) -> bool:
-    """Whether a request streams a message: not a session feed (GET), not the JSON lines of a batch."""
+    """Whether a request streams a message, and not a session feed (GET) or the JSON lines of a batch."""
     if not stream or str(getattr(options, "method", "")).lower() != "post":
         return False
     return str(getattr(options, "url", "")).partition("?")[0].rstrip("/").endswith(MESSAGES_PATH)
 
 
-_LOOKED_AT = ("model", "max_tokens", "temperature", "top_p", "top_k", *TRAIT_KEYS)
-"""What is told of a request's body, which may have many keys more."""
+_KEYS = ("model", "max_tokens", "temperature", "top_p", "top_k", *TRAIT_KEYS)
+"""The keys of a request's body that are read. It may have many more."""
 
 
 def call_of(client: object, options: object, cast_to: object, setting: str) -> Call:
-    """What is known of a call from its client, its options and its result's type. `setting` is that of `span`."""
-    request = body_of(options, _LOOKED_AT)
+    """Return the description of a call from its client, its options and its result's type. `setting` is `span`."""
+    request = body_of(options, _KEYS)
     host, port = _server(client)
     return Call(
         model=_text(request.get("model")) or "unknown",
@@ -61,7 +61,7 @@ def call_of(client: object, options: object, cast_to: object, setting: str) -> C
 
 
 def _api(options: object, cast_to: object) -> str:
-    """Which resource was called. From SDK 2 on its URL is the same for both; the message's class is not."""
+    """Return the resource that was called. From SDK 2 on both have the same URL, but different classes of messages."""
     beta = str(getattr(cast_to, "__module__", "")).startswith(_BETA_TYPES) or "beta=true" in str(
         getattr(options, "url", "")
     )
@@ -90,9 +90,9 @@ def _server(client: object) -> tuple[str, int | None]:
 
 
 def _provider(client: object) -> str:
-    said = _text(getattr(client, "_gen_ai_provider_name", None))
-    if said is not None:
-        return said
+    name = _text(getattr(client, "_gen_ai_provider_name", None))
+    if name is not None:
+        return name
     for kind in type(client).__mro__:
         found = _PROVIDER_BY_CLIENT.get(kind.__name__.removeprefix("Async"))
         if found is not None:
@@ -107,13 +107,13 @@ def _helper(options: object) -> str:
     names = [str(name).lower() for name in headers]
     if not any(name.startswith(_STAINLESS) for name in names):
         return "create"
-    said = dict(zip(names, map(str, headers.values()), strict=True))
-    if "ToolRunner" in said.get("x-stainless-helper", ""):
+    values = dict(zip(names, map(str, headers.values()), strict=True))
+    if "ToolRunner" in values.get("x-stainless-helper", ""):
         return "tool_runner"
-    raw = said.get("x-stainless-raw-response")
+    raw = values.get("x-stainless-raw-response")
     if raw is not None:
         return "streaming_response" if raw == "stream" else "raw_response"
-    return "stream" if "x-stainless-stream-helper" in said else "create"
+    return "stream" if "x-stainless-stream-helper" in values else "create"
 
 
 def _read_timeout(client: object, options: object) -> float | None:

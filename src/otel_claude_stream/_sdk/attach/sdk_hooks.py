@@ -1,4 +1,4 @@
-"""What runs around each hooked attribute of the SDK, from a call to its stream."""
+"""The functions around the hooked attributes of the SDK, from a call to its stream."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class SdkHooks:
 
     @_guard.guarded("returned", None)
     def _returned(self, call: CallContext | None, result: Any) -> None:
-        """Take the response from the result of a call if it did not pass by: a middleware may have made it up."""
+        """Take the response from the result of a call that a middleware answered without sending a request."""
         if call is None or call.session.is_open or call.session.is_over:
             return
         response = getattr(result, "http_response", None) or getattr(result, "response", None)
@@ -178,7 +178,7 @@ class SdkHooks:
         return delay
 
     def process_response(self, wrapped: Wrapped, _: Any, args: Arguments, kwargs: Keywords) -> Any:
-        """Around `_process_response`, sync and async: the SDK accepts a response."""
+        """Around `_process_response` of both clients, when the SDK has accepted a response."""
         with _guard.guard("process_response"):
             call, response = current_call.get(), kwargs.get("response")
             if call is not None and response is not None and response.status_code < _FIRST_ERROR_STATUS:

@@ -11,15 +11,16 @@ from otel_claude_stream._session.call_stack import runs_above
 
 _UTIL_GENAI_KEY = "opentelemetry.genai.client.inference.context"
 _OTHER_OWNER_KEYS = (_UTIL_GENAI_KEY, "suppress_language_model_instrumentation")
-"""Context keys that say that another instrumentation has this call: opentelemetry-util-genai's, OpenLLMetry's."""
+"""Context keys that opentelemetry-util-genai and OpenLLMetry set while they instrument a call."""
 
 _SILENT_OWNERS = ("opentelemetry.instrumentation.anthropic",)
-"""Modules of instrumentations that make a `chat` span and give no sign of it: OpenLLMetry's."""
+"""Modules of instrumentations that create a `chat` span without such a key (OpenLLMetry)."""
 
-_CALLERS_LOOKED_AT = 40
+_MAX_CALLERS = 40
 
 
 def owner_of(client: object, options: object, setting: str) -> str:
+    """Return which instrumentation has the `chat` span of a call: `self`, `sdk` or `other`."""
     if setting == "always":
         return "self"
     current = otel_context.get_current()
@@ -31,12 +32,12 @@ def owner_of(client: object, options: object, setting: str) -> str:
 
 
 def _called_by_another() -> bool:
-    """Whether an instrumentation that says nothing in the context has wrapped this call."""
-    return any(name in sys.modules and bool(runs_above(name, _CALLERS_LOOKED_AT)) for name in _SILENT_OWNERS)
+    """Whether an instrumentation without a context key has wrapped this call."""
+    return any(name in sys.modules and bool(runs_above(name, _MAX_CALLERS)) for name in _SILENT_OWNERS)
 
 
 def _records(tracer: object) -> bool:
-    """Whether a tracer of the SDK's own tracing makes spans: one without a provider behind it does not."""
+    """Whether a tracer of the SDK's own tracing creates spans, which needs a provider."""
     if tracer is None or isinstance(tracer, trace.NoOpTracer):
         return False
     if isinstance(tracer, trace.ProxyTracer):

@@ -1,7 +1,7 @@
 """The asynchronous shells around frames and events: as in `sync`, with `await`.
 
-They are no async generators: the event loop would finalise such a generator in a task of its own, one turn later than
-the SDK's, and a dropped stream would release its connection later than without this package.
+They are no async generators. The event loop would finalise such a generator in another task, one turn later than the
+SDK's. A dropped stream would then release its connection later than without this package.
 """
 
 from __future__ import annotations

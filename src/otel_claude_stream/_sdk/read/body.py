@@ -93,7 +93,7 @@ class AsyncReads(AsyncShell):
 
 
 class AsyncGeneratorReads(AsyncReads):
-    """`AsyncReads` over an async generator: with its methods, as the SDK closes the body's generator if it is one."""
+    """`AsyncReads` over an async generator, with its methods. The SDK closes the body's generator if it is one."""
 
     __slots__ = ()
 
@@ -113,8 +113,8 @@ class AsyncGeneratorReads(AsyncReads):
 class TimedBody:
     """A body (sync, async, or both, as the wrapped one is) whose reads are timed.
 
-    Not a wrapt proxy: the SDK looks for `stream_observer` on the body once per event, and on such a proxy a miss costs
-    more than all the rest of this package.
+    It is no wrapt proxy, because the SDK looks for `stream_observer` on the body once per event. On such a proxy a miss
+    costs more than all the rest of this package.
     """
 
     __slots__ = ("_listener", "_raw", "_watch", "_wrapped", "stream_observer")
@@ -126,7 +126,7 @@ class TimedBody:
         self._watch = watch
         self.stream_observer = getattr(wrapped, "stream_observer", None)
 
-    @property  # type: ignore[misc] # what `isinstance` asks besides the type
+    @property  # type: ignore[misc] # `isinstance` reads it besides the type
     def __class__(self) -> type:
         return self._wrapped.__class__  # type: ignore[no-any-return] # not `type`: that may be a proxy too
 

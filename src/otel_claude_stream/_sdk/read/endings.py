@@ -25,11 +25,11 @@ P = ParamSpec("P")
 L = TypeVar("L", bound=StreamListener)
 
 Annotate = Callable[[Exception], None]
-"""Adds a note to the exception that the caller gets: which attempts were made before."""
+"""Adds a note about the attempts to the exception that the caller gets."""
 
 
 def _ending(where: str) -> Callable[[Callable[Concatenate[L, P], None]], Callable[Concatenate[L, P], None]]:
-    """Guard a function that describes an end: if it fails, the stream ends without an outcome."""
+    """Guard a function that describes an end. If it fails, the stream ends without an outcome."""
 
     def decorate(function: Callable[Concatenate[L, P], None]) -> Callable[Concatenate[L, P], None]:
         @functools.wraps(function)
@@ -84,7 +84,7 @@ def request_failed(session: StreamSession, error: BaseException) -> None:
 
 @_guard.guarded("request_failed", None)
 def record_error_response(session: StreamSession, error: BaseException) -> None:
-    """Record the response that an error of the SDK carries: of the last one the SDK does not ask whether to retry."""
+    """Record the response in an error of the SDK, which does not ask whether to retry the last one."""
     response = getattr(error, "response", None)
     if response is not None:
         session.error_response(reply_of(response))
@@ -115,7 +115,7 @@ def _raised_by_helper(error: BaseException) -> bool:
 
 def _closed_by_exit() -> bool:
     """Whether an `__exit__` of the SDK closes; otherwise an exception that is being handled is not the reason."""
-    # The only way to tell the end of a `with` from a plain `close()` in an `except` block.
+    # The only way to distinguish the end of a `with` from a plain `close()` in an `except` block.
     frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - see above
     for _ in range(_MAX_CALLERS):
         frame = frame.f_back if frame is not None else None

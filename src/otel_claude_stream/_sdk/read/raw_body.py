@@ -1,4 +1,4 @@
-"""A body that the caller reads as bytes, without the SDK's decoder: its events are read on the way.
+"""Reads the events of a body that the caller reads as bytes, without the SDK's decoder.
 
 The listener gets the same calls as for a decoded stream. A body that cannot be read here (an encoding that the standard
 library does not know, the binary frames of AWS) passes unread.
@@ -26,10 +26,10 @@ _BINARY = "application/vnd.amazon.eventstream"
 _COMPRESSED = frozenset({"gzip", "deflate"})
 _PLAIN = frozenset({"", "identity"})
 _EITHER = zlib.MAX_WBITS | 32
-"""For zlib: detect from the header whether it is gzip's format or zlib's own, as HTTP's `deflate` should be."""
+"""Lets zlib detect from the header whether the format is gzip's or its own, which HTTP calls `deflate`."""
 
 _MAX_INFLATED = 1 << 16
-"""Decompressed in pieces of this size: a small body may unfold to gigabytes, which the caller may well stop reading."""
+"""Size of the pieces that are decompressed. A small body may unfold to gigabytes, which the caller may not read."""
 
 
 class RawBodyReader:
@@ -45,7 +45,7 @@ class RawBodyReader:
         self._headerless = encoding == "deflate"
         """The body may be deflate without zlib's header, as some servers send it."""
         self.broken: zlib.error | None = None
-        """The body is not compressed as its header claims: the HTTP library will not be able to read it either."""
+        """The body is not compressed as its header claims, so the HTTP library will not be able to read it either."""
         self.has_error = False
         """An `error` event came, which is raised for no caller that reads bytes."""
         self.error_type: str | None = None

@@ -1,4 +1,4 @@
-"""From an HTTP response, or an error made of one, to plain data. Reads headers and what the SDK has read already."""
+"""HTTP responses, and errors made from them, as plain data. Only headers are read, and no body anew."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ FINGERPRINT_HEADERS = frozenset({
     "x-nf-request-id", "x-kong-upstream-latency", "x-kong-proxy-latency", "cf-ray", "fly-request-id", "content-length",
     "content-encoding", "apigw-requestid", "x-ms-middleware-request-id",
 })  # fmt: skip
-"""The headers that tell who speaks. Names and values of products; nothing of these is the user's."""
+"""The headers that identify the sender. They hold names of products, and nothing of the user."""
 
 _READ = FINGERPRINT_HEADERS | {"content-type", "request-id", "retry-after", "retry-after-ms", "x-should-retry"}
 
 _READ_BYTES = {name.encode(): name for name in _READ}
 
 FIRST_OTHER_STATUS = 300
-"""From here on a status is no success: a redirection that leads nowhere is raised like an error."""
+"""The lowest status that is no success. A redirection without a target is raised like an error."""
 
 _WORDS = {"true": True, "false": False}
 
@@ -33,7 +33,7 @@ _MAX_WORDING = 2000
 
 
 def reply_of(response: object) -> Reply:
-    """The head of a response. Raises nothing for odd headers; `AttributeError` for what is no response."""
+    """Return the head of a response. Raises `AttributeError` for an object that is none."""
     headers = _read(response.headers)  # type: ignore[attr-defined]
     return Reply(
         status=int(response.status_code),  # type: ignore[attr-defined]
@@ -46,9 +46,9 @@ def reply_of(response: object) -> Reply:
 
 
 def _read(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers that are wanted, with lower-case names. The values of one that came several times are joined.
+    """Return the headers that are read, with lower-case names. The values of a repeated one are joined.
 
-    One pass over the bytes, where the HTTP library gives them: a look-up walks all headers, `items()` decodes them all.
+    One pass over the bytes, if the HTTP library has them. A look-up walks all headers, and `items()` decodes them all.
     """
     raw = getattr(headers, "raw", None)
     if not isinstance(raw, list):
@@ -63,7 +63,7 @@ def _read(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the server asked to wait, where it said a number (a date is the SDK's to read)."""
+    """Return the seconds that the server asks to wait. A date is left to the SDK."""
     for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             return float(headers[name]) * scale
@@ -73,7 +73,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _provider_type(body: object) -> str | None:
-    """`error.type` of a body of the API's own form."""
+    """Return `error.type` of a body in the API's form."""
     if isinstance(body, Mapping):
         inner = body.get("error")
         if isinstance(inner, Mapping) and isinstance(inner.get("type"), str):
@@ -98,7 +98,7 @@ def _http_error(error: BaseException) -> HttpError:
 
 
 def status_of(error: BaseException) -> int | None:
-    """The HTTP status that an error of the SDK carries."""
+    """Return the HTTP status of an error of the SDK."""
     status = getattr(error, "status_code", None)
     return status if isinstance(status, int) else None
 

@@ -1,4 +1,4 @@
-"""The synchronous shells around frames and events: they pass each one on unchanged, and report it to the listener."""
+"""The synchronous shells around frames and events, which pass each one on unchanged and report it."""
 
 from __future__ import annotations
 

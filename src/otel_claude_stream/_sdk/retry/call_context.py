@@ -1,4 +1,4 @@
-"""What the hooks know of a call: its session, what retries it, and the contexts that are set around its requests."""
+"""A call as the hooks know it, and the contexts that are set around its requests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class CallContext:
     def __init__(self, session: StreamSession, retry: RetryFlow | None = None, *, expects_events: bool = False) -> None:
         self.session = session
         self.retry = retry
-        """What retries the call; None if the policy only observes, and for the responses of later attempts."""
+        """The flow that retries the call; None if the policy only observes, and for responses of later attempts."""
         self.expects_events = expects_events
         """The events of the response will pass through their shell, if the SDK decodes it."""
 
@@ -39,7 +39,7 @@ current_call: ContextVar[CallContext | None] = ContextVar("otel_claude_stream_ca
 
 
 class RequestScope:
-    """The contexts set around one request: which call it belongs to, and the span of the call as the current one."""
+    """The contexts set around one request. They hold its call, and the span of the call as the current one."""
 
     __slots__ = ("_context", "_token", "call")
 

@@ -50,7 +50,7 @@ async def frames_async(frames: AsyncIterator[Any], response: Any, retry: RetryFl
             outcome = await _recover(retry, failure, response, pending)
             if isinstance(outcome, Failure):
                 break
-            source, response = outcome._iter_events(), retry.response  # noqa: SLF001 - what the SDK itself reads
+            source, response = outcome._iter_events(), retry.response  # noqa: SLF001 - the SDK reads the same
             forward_close_to(first, response)
         for frame in retry.emit_final_failure(outcome, response):
             yield frame

@@ -1,4 +1,4 @@
-"""How an attempt failed, as the driver that reads it sees it: before the SDK has made an exception of it."""
+"""The failures of attempts as a driver sees them, before the SDK has made exceptions of them."""
 
 from __future__ import annotations
 
@@ -52,17 +52,17 @@ class Failure:
 class PendingFailures:
     """The failures that may yet be raised.
 
-    They belong to the frame of a driver, not to an object that lives as long as the stream: their tracebacks have that
-    frame, and a stream that was dropped would never be freed.
+    Only the frame of a driver refers to them. Their tracebacks have that frame, so a reference from an object that
+    lives as long as the stream would keep a dropped stream alive.
     """
 
     __slots__ = ("_latest", "_original")
 
     def __init__(self) -> None:
         self._original: Failure | None = None
-        """What broke the text that is being continued."""
+        """The failure that broke the text which is being continued."""
         self._latest: Failure | None = None
-        """What led to the attempt that is being read."""
+        """The failure that led to the current attempt."""
 
     def add(self, failure: Failure, *, resumed: bool) -> None:
         """Record a failure that another attempt follows, which continues the text if it is `resumed`."""
@@ -71,7 +71,7 @@ class PendingFailures:
             self._original = self._original or failure
 
     def seam_passed(self) -> None:
-        """Forget what broke the text: its continuation fits, so what fails now is another failure."""
+        """Forget the failure that broke the text, since its continuation fits."""
         self._original = None
 
     def to_raise(self, failure: Failure) -> Failure:

@@ -1,4 +1,4 @@
-"""What follows when an attempt fails, as a generator of steps without I/O.
+"""The attempts of one call, as generators of steps without I/O.
 
 A driver reads the frames and passes each one to the gate. When an attempt fails, the driver carries out the steps of
 `RetryFlow.recover`: sleep, send, close.

@@ -41,15 +41,15 @@ class Gate:
     def __init__(self, session: StreamSession) -> None:
         self._session = session
         self._delivering = False
-        """Content has been delivered: frames are not buffered any more."""
+        """Content has been delivered, so frames are not buffered any more."""
         self.message_complete = False
-        """The stop reason came: nothing of the answer is missing, whatever happens to the connection."""
+        """The stop reason came, so nothing of the answer is missing, whatever happens to the connection."""
         self.state_unknown = False
         """After a failure of this package it is not known what a retry would repeat."""
         self._buffered: list[tuple[Any, Arrival]] = []
         self._splice: Splice | None = None
         self._seam: tuple[SeamFinder, Strategy] | None = None
-        """Of a continuation whose seam has not been reported yet."""
+        """The seam of a continuation, until it is reported."""
         self._native: tuple[Any, Any] | None = None
         """The SDK's own tracing of the stream of a later attempt, and that stream."""
         self._frame: Any = None
@@ -178,6 +178,6 @@ class Gate:
         if self._native is None or name not in CORE_TYPES:
             return
         observer, stream = self._native
-        parse = stream._client._process_response_data  # noqa: SLF001 - what the SDK's `Stream` parses with
+        parse = stream._client._process_response_data  # noqa: SLF001 - the SDK's `Stream` parses with it
         data = decode(frame.data)
         observer.item(parse(data=data, cast_to=stream._cast_to, response=stream.response))  # noqa: SLF001

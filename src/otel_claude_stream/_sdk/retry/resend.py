@@ -1,4 +1,4 @@
-"""The call as the application made it, to be made again: what changes in its options, and what does not."""
+"""The request of a call, to be sent again with a few changes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from otel_claude_stream import _guard
 
 _RAW = "x-stainless-raw-response"
-"""The header by which the SDK is asked for the response itself instead of the stream."""
+"""The header that asks the SDK for the response itself instead of the stream."""
 
 
 _NOT_GIVEN = frozenset({"NotGiven", "Omit"})
@@ -39,17 +39,17 @@ class Resend:
         """The call as it was made."""
         return self._args, self._kwargs
 
-    @_guard.guarded("recovery", None)  # the boundary: the first attempt is made whatever happens
+    @_guard.guarded("recovery", None)  # the boundary: the first attempt is sent in any case
     def first(self, most: int) -> Call:
-        """The call as it was made, with at most `most` retries by the SDK."""
+        """Return the call as it was made, with at most `most` retries by the SDK."""
         return self._with(max_retries=most) if self._retries() > most else self.call
 
     def again(self, most: int) -> Call:
-        """The same request once more, answered by a stream whatever the application asked for."""
+        """Return the same request, answered by a stream even if the application asked for the response."""
         return self._with(max_retries=min(self._retries(), most), headers=self._headers())
 
     def with_body(self, body: Mapping[str, object], most: int) -> Call:
-        """The request with another body."""
+        """Return the request with another body."""
         return self._with(
             max_retries=min(self._retries(), most), headers=self._headers(), json_data=dict(body), extra_json=None
         )
@@ -82,5 +82,5 @@ def body_of(options: object, only: Collection[str] | None = None) -> dict[str, o
 
 
 def is_given(value: object) -> bool:
-    """Whether an argument was given: the SDK has classes for those that were not."""
+    """Whether an argument was given."""
     return type(value).__name__ not in _NOT_GIVEN

@@ -1,4 +1,4 @@
-"""The policy's caps on the SDK's own retry loop: from 1.6 on it sleeps as long as `retry-after` asks, even for days."""
+"""The policy's caps on the SDK's own retries, which from 1.6 on sleep as long as `retry-after` asks, even for days."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _as_raised(error: Exception) -> Exception:
         return error
     timed_out = any(kind.__name__ == "TimeoutException" for kind in type(error).__mro__)
     kind = sdk.APITimeoutError if timed_out else sdk.APIConnectionError
-    made: Exception = kind(request=error.request)  # type: ignore[attr-defined] # of either library's request errors
+    made: Exception = kind(request=error.request)  # type: ignore[attr-defined] # a request error of the HTTP library
     made.__cause__ = error
     return made
 
