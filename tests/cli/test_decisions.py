@@ -162,7 +162,7 @@ def test_figures_over_all() -> None:
     assert "<b>1</b>&nbsp;given&nbsp;up" in page([given_up], title="Given up")
 
 
-@pytest.mark.parametrize("blocker", set(Blocker) - {Blocker.NONE})
+@pytest.mark.parametrize("blocker", [blocker for blocker in Blocker if blocker is not Blocker.NONE])
 def test_every_blocker_has_words(blocker: Blocker) -> None:
     view = samples.view(span(CUT, [delta(0.1), decided(1.9, "give_up", blocker.value)]))
     assert decisions.recovery(view) == f"given up: {blocker.value.replace('_', ' ')}"

@@ -15,7 +15,7 @@ import pytest
 from tests.cli.test_child import runs, wait_until
 
 from otel_claude_stream._core.retry.policy import Mode, Resume
-from otel_claude_stream._core.retry.resume.partial_text import anchor_of
+from otel_claude_stream._core.retry.resume.seam import anchor_of
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream.cli import decisions, demo
 from otel_claude_stream.cli.demo import Options, environment, observe

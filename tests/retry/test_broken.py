@@ -107,10 +107,10 @@ CASES = {
     "retried by the SDK": Case(
         CAPPED, (Script.http_error(529, headers=[("retry-after", "9")]), WHOLE), options={"max_retries": 1}
     ),
-    "refused": Case(CAPPED, (Script.refuse_head(), WHOLE), options={"max_retries": 1}),
-    "too late": Case(HASTY, (replace(Script.refuse_head(), before_headers=9.0),), options={"max_retries": 1}),
-    "watched": Case(WATCHED, (WHOLE.insert_pause(5, 100.0, pings_every=20.0), WHOLE)),
-    "watched, async": Case(WATCHED, (WHOLE.insert_pause(1, 100.0, pings_every=20.0), WHOLE), "async create"),
+    "refused": Case(CAPPED, (Script.no_response(), WHOLE), options={"max_retries": 1}),
+    "too late": Case(HASTY, (replace(Script.no_response(), header_delay=9.0),), options={"max_retries": 1}),
+    "watched": Case(WATCHED, (WHOLE.insert_pause(5, 100.0, ping_interval=20.0), WHOLE)),
+    "watched, async": Case(WATCHED, (WHOLE.insert_pause(1, 100.0, ping_interval=20.0), WHOLE), "async create"),
     "truncated": Case(WATCHED, (WHOLE.cut_after(6, End()),)),
     "closed": Case(RESUME, (BROKE, REST), closes=12),
 }
@@ -233,11 +233,11 @@ PASSED_THROUGH: dict[str, str] = {
     "_core.retry.budget:RetryBudgets.reset": PROCESS,
 }
 NEVER_REACHED: dict[str, str] = {
-    "_core.retry.resume.partial_text:second_half": "only where a server splits a character: tests/core",
+    "_core.retry.resume.seam:missing_low_surrogate": "only where a server splits a character: tests/core",
     "_session.policy_resolver:PolicyResolver._observed": "is for who only observes: broken in tests/failopen",
     "_core.retry.budget:RetryBudgets.__init__": PROCESS,
     **dict.fromkeys(
-        ("_core.retry.resume.capabilities:known_to_refuse", "_core.retry.resume.capabilities:_names_one_of"), NOT_HERE
+        ("_core.retry.resume.capabilities:known_to_refuse", "_core.retry.resume.capabilities:_matches_one_of"), NOT_HERE
     ),
 }
 NOT_COUNTED: dict[str, str] = {}

@@ -81,7 +81,7 @@ def test_threads_share_it():
         with ThreadPoolExecutor(8) as threads:
             assert set(threads.map(call, range(40))) == {"RemoteProtocolError"}
         assert len(api.requests) == 43
-    telemetry.told_once(streams=40)
+    telemetry.assert_recorded_once(streams=40)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")

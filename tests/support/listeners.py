@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from otel_claude_stream._core.diagnosis.end import End
+from otel_claude_stream._core.diagnosis.facts import End
 from otel_claude_stream._core.stream.call import Reply
 from otel_claude_stream._core.stream.hot_path import Arrival, HotPath
 

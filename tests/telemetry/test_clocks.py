@@ -32,7 +32,7 @@ def figures(attributes):
 @pytest.mark.parametrize("way", ["create", "stream", "async create", "async stream"])
 def test_a_slow_caller_is_no_slow_api(monkeypatch, way):
     """The caller works two seconds on each event: that is its time; gaps and silences stay the API's."""
-    slow = replace(MESSAGE, before_headers=0.2)
+    slow = replace(MESSAGE, header_delay=0.2)
     seen, attributes, metrics, _ = observe(monkeypatch, slow, way, each=lambda clock: clock.advance(2.0))
     assert figures(attributes) == (0.2, 0.5, 0.02, 0.3, 2.0 * len(seen.events))
     assert metrics[".chunk.gap"] == [({}, (3, 0.06))]
@@ -44,7 +44,7 @@ def test_a_slow_caller_is_no_slow_api(monkeypatch, way):
 @pytest.mark.parametrize("way", ["create", "async create"])
 def test_time_to_first_token_leaves_out_what_the_caller_did_before_it_read(monkeypatch, way):
     """It slept five seconds between `create()` and the first `next()`: not the API's fault."""
-    slow = replace(MESSAGE, before_headers=0.2)
+    slow = replace(MESSAGE, header_delay=0.2)
     _, attributes, metrics, _ = observe(monkeypatch, slow, way, before=lambda clock: clock.advance(5.0))
     assert figures(attributes) == (0.2, 0.5, 0.02, 0.3, 5.0)
     assert attributes["gen_ai.response.time_to_first_chunk"] == 0.2
@@ -77,7 +77,7 @@ def test_a_read_from_memory_is_no_wait(monkeypatch):
 def test_a_wait_inside_an_event_is_a_wait_for_it(monkeypatch):
     """Half of a delta, four tenths of nothing, the other half: one gap."""
     raw = MESSAGE.render(MESSAGE.steps[6], None)
-    halves = after(MESSAGE, 4, Send.of(raw[:50]), Pause(0.4), Send.of(raw[50:]), *MESSAGE.steps[7:])
+    halves = after(MESSAGE, 4, Send.from_bytes(raw[:50]), Pause(0.4), Send.from_bytes(raw[50:]), *MESSAGE.steps[7:])
     seen, attributes, metrics, _ = observe(monkeypatch, halves)
     assert seen.error == []
     assert (attributes[".chunk.longest_gap"], attributes[".longest_silence"]) == (0.4, 0.4)

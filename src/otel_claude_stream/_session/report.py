@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from otel_claude_stream._core.diagnosis.classify import Verdict
-from otel_claude_stream._core.diagnosis.end import End
-from otel_claude_stream._core.diagnosis.facts import Facts, Fault
+from otel_claude_stream._core.diagnosis.facts import End, Facts, Fault
 from otel_claude_stream._core.stream.call import Reply
 from otel_claude_stream._core.summary import RetryOutcome, Summary
 from otel_claude_stream._core.vocabulary import Phase
@@ -41,7 +40,7 @@ def facts_of(state: StreamState, end: End, now: int, reply: Reply | None, *, ope
         pings=message.pings,
         bytes=current.bytes,
         elapsed=(now - timing.started) / _NS,
-        head=(head_end - attempts.started) / _NS,
+        time_to_headers=(head_end - attempts.started) / _NS,
         silence=silence / _NS,
         no_progress=timing.gap / _NS,
         longest_earlier_silence=timing.longest_read / _NS,
@@ -49,7 +48,7 @@ def facts_of(state: StreamState, end: End, now: int, reply: Reply | None, *, ope
         bytes_last_5s=timing.recent_bytes(now),
         reads=state.hot.reads,
         read_timeout=attempts.read_timeout,
-        last_attempt=(now - attempts.started) / _NS,
+        attempt_elapsed=(now - attempts.started) / _NS,
     )
 
 

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 from otel_claude_stream import _guard
 from otel_claude_stream._core.diagnosis.classify import Verdict, classify
-from otel_claude_stream._core.diagnosis.end import End
-from otel_claude_stream._core.diagnosis.facts import Facts
+from otel_claude_stream._core.diagnosis.facts import End, Facts
 from otel_claude_stream._core.retry.context import Action, Blocker, Decision
 from otel_claude_stream._core.stream.call import Reply
 from otel_claude_stream._core.summary import RetryOutcome
@@ -158,7 +157,7 @@ class Retries:
             verdict,
             reply,
             state.message.delivered,
-            state.call.traits,
+            state.call.capabilities,
             requests=attempt,
             before_response=before_response,
         )

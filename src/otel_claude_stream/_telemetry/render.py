@@ -17,7 +17,7 @@ from otel_claude_stream._config.durations import written
 from otel_claude_stream._config.policy.keys import KEYS, KILL_SWITCH, LISTS, RULE_KEYS, Key
 from otel_claude_stream._config.policy.presets import PRESETS
 from otel_claude_stream._config.policy.value_types import Duration, Kind
-from otel_claude_stream._core.retry.rules import BUILTIN, Builtin, Veto
+from otel_claude_stream._core.retry.rules import BUILTIN_RULES, BuiltinRule, Veto
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, AbortReason
 from otel_claude_stream._telemetry import schema
 from otel_claude_stream._telemetry.spec import Attribute
@@ -134,16 +134,22 @@ def policy_rules() -> str:
     return _table(("Key", "Allowed", "What it does"), rows)
 
 
+_VETOES = {
+    Veto.UNLESS_SERVER: "only if the server requests it",
+    Veto.UNLESS_RULE: "no, unless a rule enables it",
+}
+
+
 def policy_reasons() -> str:
     """The built-in rules."""
 
-    def row(reason: AbortReason, builtin: Builtin) -> Sequence[str]:
+    def row(reason: AbortReason, builtin: BuiltinRule) -> Sequence[str]:
         rates = f"{written(builtin.base)} to {written(builtin.cap)}" if builtin.base and builtin.cap else "as `backoff`"
-        no = {Veto.SERVER: "only if the server says so", Veto.RULE: "no, unless a rule says so"}.get(builtin.veto, "no")
+        vetoed = _VETOES.get(builtin.veto, "no")
         again = "with `retry-after`" if builtin.require_retry_after else "yes"
         return (
             f"`{reason.value}`",
-            again if builtin.retry and builtin.veto is Veto.NONE else no,
+            again if builtin.retry and builtin.veto is Veto.NONE else vetoed,
             "yes" if builtin.resume else "no",
             str(builtin.max_attempts or "as `limits`"),
             "none" if builtin.cap == 0 else rates,
@@ -151,7 +157,7 @@ def policy_reasons() -> str:
         )
 
     head = ("Reason", "Retried", "Resumed", "Attempts", "Back-off", "Why")
-    return _table(head, [row(x, builtin) for x, builtin in BUILTIN.items() if x not in CALLER_REASONS])
+    return _table(head, [row(x, builtin) for x, builtin in BUILTIN_RULES.items() if x not in CALLER_REASONS])
 
 
 def policy_presets() -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from otel_claude_stream._core.retry.context import Action, Blocker
 from otel_claude_stream._core.retry.policy import Mode, Resume
-from otel_claude_stream._core.retry.resume.partial_text import anchor_of, partial_of
+from otel_claude_stream._core.retry.resume.seam import anchor_of, partial_of
 from otel_claude_stream._core.vocabulary import AbortReason as R
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream.cli.scenarios import (

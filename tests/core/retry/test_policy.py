@@ -22,5 +22,5 @@ POLICY = RetryPolicy(
         ("another", POLICY),
     ],
 )
-def test_the_most_specific_pattern_holds_and_else_the_policy_itself(model, policy):
+def test_the_most_specific_pattern_of_a_model_wins(model, policy):
     assert POLICY.for_model(model) is policy

@@ -1,4 +1,4 @@
-"""The backend behind the Collector: takes OTLP/HTTP, keeps all of it as plain data, can be away for a while."""
+"""A backend that accepts OTLP/HTTP, keeps everything as plain data, and can be taken down for a while."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from otel_claude_stream.cli import receiver
 
 
 class Backend:
-    """Listens on one port whenever it is up; what came in is kept over outages."""
+    """Listens on one port while it is up, and keeps what arrived over outages."""
 
     def __init__(self):
         (self.port,) = free_ports(1)
@@ -23,7 +23,7 @@ class Backend:
 
     @property
     def settings(self):
-        """What the gateway needs to know."""
+        """Settings that point the gateway to this backend."""
         return {
             f"OTELCOL_{signal.upper()}_ENDPOINT": f"http://{HOST}:{self.port}/v1/{signal}"
             for signal in ("traces", "metrics", "logs")
@@ -38,7 +38,7 @@ class Backend:
         return self
 
     def down(self):
-        """Refuses connections."""
+        """Stop listening, so that connections are refused."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
@@ -49,7 +49,7 @@ class Backend:
         return [message.document for message in list(self.messages) if message.signal == signal]
 
     def spans(self):
-        """Every span that arrived, once for each time it did."""
+        """Every span that arrived, once for each arrival."""
         return [
             span
             for document in self.documents("traces")
@@ -59,7 +59,7 @@ class Backend:
         ]
 
     def points(self):
-        """Every data point that arrived, with its metric's name."""
+        """Every data point that arrived, with the name of its metric."""
         return [
             (metric["name"], point)
             for document in self.documents("metrics")
@@ -80,7 +80,7 @@ class Backend:
         ]
 
     def text(self):
-        """Everything that arrived, in one piece, to look for what must not be in it."""
+        """Everything that arrived, as one text to search."""
         return json.dumps([message.document for message in list(self.messages)])
 
     def wait_for_spans(self, count, seconds=30.0):
@@ -90,7 +90,7 @@ class Backend:
 
 @contextmanager
 def backend():
-    """A backend that is up."""
+    """A backend that is up. Fails the test if it received something that it could not read."""
     one = Backend()
     try:
         yield one.up()

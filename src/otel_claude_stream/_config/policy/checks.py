@@ -11,7 +11,7 @@ from otel_claude_stream._config.policy.keys import Path
 from otel_claude_stream._config.problem import Severity
 from otel_claude_stream._core.retry.policy import Backoff, Mode, RetryLimits, RetryPolicy, SdkRetries, Strategy
 from otel_claude_stream._core.retry.resume.capabilities import known_to_refuse
-from otel_claude_stream._core.retry.rules import CLOSED_TO_RULES
+from otel_claude_stream._core.retry.rules import NOT_RETRYABLE_BY_RULE
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, AbortReason
 
 PING_INTERVAL: Final = 30.0
@@ -249,7 +249,7 @@ def rules_can_match(at: Checked) -> Iterator[Doubt]:
         taken = {reason: before[reason] for reason in rule.reasons if reason in before}
         if rule.reasons <= CALLER_REASONS:
             yield Doubt(("rules", number, "reasons"), "it can never match: what the caller ends is never retried")
-        elif rule.reasons <= CLOSED_TO_RULES and (rule.retry or rule.resume):
+        elif rule.reasons <= NOT_RETRYABLE_BY_RULE and (rule.retry or rule.resume):
             yield Doubt(
                 ("rules", number, "reasons"), "no rule makes these retryable: the same request is rejected again"
             )

@@ -36,7 +36,7 @@ class Call:
     top_p: float | None = None
     top_k: int | None = None
     read_timeout: float | None = None
-    traits: RequestCapabilities = field(default_factory=RequestCapabilities)
+    capabilities: RequestCapabilities = field(default_factory=RequestCapabilities)
     """Whether its answer could be repeated or continued."""
 
 

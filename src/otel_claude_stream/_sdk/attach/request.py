@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from otel_claude_stream._core.retry.resume.request import TRAIT_KEYS, traits_of
+from otel_claude_stream._core.retry.resume.capabilities import CAPABILITY_KEYS, capabilities_of
 from otel_claude_stream._core.stream.call import Call
 from otel_claude_stream._sdk.attach.span_owner import owner_of
 from otel_claude_stream._sdk.retry.resend import body_of, is_given
@@ -35,7 +35,7 @@ def is_message_stream(options: object, *, stream: bool) -> bool:
     return str(getattr(options, "url", "")).partition("?")[0].rstrip("/").endswith(MESSAGES_PATH)
 
 
-_KEYS = ("model", "max_tokens", "temperature", "top_p", "top_k", *TRAIT_KEYS)
+_KEYS = ("model", "max_tokens", "temperature", "top_p", "top_k", *CAPABILITY_KEYS)
 """The keys of a request's body that are read. It may have many more."""
 
 
@@ -56,7 +56,7 @@ def call_of(client: object, options: object, cast_to: object, setting: str) -> C
         top_p=_number(request.get("top_p")),
         top_k=_whole(request.get("top_k")),
         read_timeout=_read_timeout(client, options),
-        traits=traits_of(request),
+        capabilities=capabilities_of(request),
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 from otel_claude_stream import _guard
-from otel_claude_stream._core.diagnosis.end import End
+from otel_claude_stream._core.diagnosis.facts import End
 from otel_claude_stream._core.stream.call import Reply
 from otel_claude_stream._core.stream.frames import error_type
 from otel_claude_stream._core.stream.hot_path import ReadMode

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from otel_claude_stream import _guard
-from otel_claude_stream._core.diagnosis.end import End
+from otel_claude_stream._core.diagnosis.facts import End
 from otel_claude_stream._core.retry.resume.splice import SeamMismatch
 from otel_claude_stream._core.stream.frames import error_type
 from otel_claude_stream._core.vocabulary import ErrorSource, Stop

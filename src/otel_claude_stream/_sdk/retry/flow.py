@@ -134,7 +134,7 @@ class RetryFlow:
     def _retried_call(self) -> Any:
         splice, delivered = None, self.session.state.message.ledger
         if delivered.started:
-            splice = Splice.replay(
+            splice = Splice.for_retry(
                 started=True,
                 message_id=delivered.message_id,
                 next_index=delivered.next_index,
@@ -149,10 +149,10 @@ class RetryFlow:
     def _continuing_call(self, strategy: Strategy | None = None) -> Any:
         delivered = self.session.state.message.ledger
         body, resume = self._resend.body, self._policy.resume
-        self._strategy = strategy or strategy_for(resume, str(body.get("model")), self.session.state.call.traits)
+        self._strategy = strategy or strategy_for(resume, str(body.get("model")), self.session.state.call.capabilities)
         text = delivered.full_text
         seam = SeamFinder(text, resume, self._strategy)
-        splice = Splice.resumed(
+        splice = Splice.for_resume(
             seam,
             next_index=delivered.next_index,
             open_index=delivered.open_text_index,

@@ -1,0 +1,84 @@
+"""Conversion of scripts to and from JSON text.
+
+Unknown keys are errors: a misspelt key would silently test something else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import MISSING, fields
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_claude_stream.testing.checks import ScriptError
+from otel_claude_stream.testing.steps import KINDS, NAMES, Step, step_fields
+
+if TYPE_CHECKING:
+    from otel_claude_stream.testing.script import Script
+
+VERSION: Final = 1
+STEP_KEY: Final = "do"  # {"do": "pause", "seconds": 0.5}
+
+
+def script_to_json(script: Script, indent: int | None) -> str:
+    """Return the script as ASCII JSON text, without the fields that have their default value."""
+    document: dict[str, object] = {"version": VERSION}
+    for field in fields(script):
+        value = getattr(script, field.name)
+        if value != field.default:
+            document[field.name] = [_step_to_json(step) for step in value] if field.name == "steps" else value
+    return json.dumps(document, indent=indent)
+
+
+def script_from_json(kind: type[Script], text: str | bytes) -> Script:
+    """Parse a script from JSON text. Raises ``ScriptError`` with the path of the first invalid value."""
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise ScriptError("script", text, f"JSON text ({error})") from error
+    known = {field.name for field in fields(kind)}
+    values = _object("script", document, known | {"version"})
+    version = values.pop("version", MISSING)
+    if version != VERSION or isinstance(version, bool):
+        raise ScriptError("version", None if version is MISSING else version, str(VERSION))
+    if "steps" in values:
+        values["steps"] = _steps_from_json(values["steps"])
+    return kind(**values)
+
+
+def _step_to_json(step: Step) -> dict[str, object]:
+    return {STEP_KEY: NAMES[type(step)], **{name: getattr(step, name) for name in step_fields(type(step))}}
+
+
+def _steps_from_json(value: object) -> tuple[Step, ...]:
+    if not isinstance(value, list):
+        raise ScriptError("steps", value, "a list of steps")
+    return tuple(_step_from_json(f"steps[{n}]", item) for n, item in enumerate(value))
+
+
+def _step_from_json(path: str, value: object) -> Step:
+    if not isinstance(value, dict) or STEP_KEY not in value:
+        raise ScriptError(path, value, f"an object with the key {STEP_KEY!r}")
+    name = value[STEP_KEY]
+    if not isinstance(name, str) or name not in KINDS:
+        raise ScriptError(f"{path}.{STEP_KEY}", name, ", ".join(KINDS))
+    kind = KINDS[name]
+    values = _object(path, value, {STEP_KEY, *step_fields(kind)})
+    del values[STEP_KEY]
+    for field in fields(kind):
+        if field.default is MISSING and field.name not in values:
+            raise ScriptError(f"{path}.{field.name}", None, f"a value; it is required by the step {name!r}")
+    try:
+        return kind(**values)
+    except ScriptError as error:
+        raise error.with_prefix(path) from None
+
+
+def _object(path: str, value: object, known: Collection[str]) -> dict[str, Any]:
+    """Return a copy of ``value``; raises ``ScriptError`` unless it is an object with known keys only."""
+    if not isinstance(value, dict):
+        raise ScriptError(path, value, "an object")
+    for key in value:
+        if key not in known:
+            raise ScriptError(f"{path}.{key}", value[key], "one of the keys " + ", ".join(sorted(known)))
+    return dict(value)
