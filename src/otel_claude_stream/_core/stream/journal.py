@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 _MAX_TYPES = 24
-"""Event types whose first event is always kept. The API has a dozen; a server may invent any number."""
+"""Event types whose first event has a place, in budgets of 96 or more. The API has a dozen types."""
 _TAIL_SHARE = 4
 """A quarter of the budget is for the newest events, as the end of a stream matters as much as its beginning."""
 
@@ -59,11 +59,13 @@ class Entry:
 class Journal:
     """At most `budget` entries: the first of each type, the oldest and the newest. Counts the events it drops."""
 
-    __slots__ = ("_head", "_room", "_tail", "_tail_room", "_types", "dropped")
+    __slots__ = ("_head", "_reserved", "_room", "_tail", "_tail_room", "_types", "dropped")
 
     def __init__(self, budget: int) -> None:
         self._tail_room = max(4, budget // _TAIL_SHARE)
-        self._room = max(1, budget - self._tail_room - min(_MAX_TYPES, budget // 4))
+        self._reserved = min(_MAX_TYPES, budget // 4)
+        """Places of the head that only the first events of further types may take."""
+        self._room = max(1, budget - self._tail_room - self._reserved)
         self._head: list[Entry] = []
         self._tail: deque[Entry] | None = None  # most streams never need it, and an empty deque takes 760 bytes
         self._types: list[str] = []
@@ -72,7 +74,7 @@ class Journal:
 
     def add(self, entry: Entry) -> None:
         """Add an entry. Without room it replaces the oldest one of the tail."""
-        if entry.type not in self._types and len(self._types) < _MAX_TYPES:
+        if self._room > -self._reserved and entry.type not in self._types and len(self._types) < _MAX_TYPES:
             self._types.append(entry.type)
             self._head.append(entry)
             self._room -= 1
