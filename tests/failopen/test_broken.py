@@ -1,4 +1,4 @@
-"""Every function of ours made to raise in turn: the caller sees what he would see without us, and it is counted."""
+"""Every function of this package raises in turn. The caller sees the same as without it, and the failure is counted."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def leave(api):
 
 
 def drop(api):
-    """A stream that nobody closes: two events, then the last reference goes away."""
+    """A stream that is dropped after two events, without a close."""
     stream = api.client().messages.create(stream=True, **REQUEST)
     seen = Seen([plain(next(stream)), plain(next(stream))])
     del stream
@@ -103,7 +103,7 @@ ODD = after(
 )
 STRAY = {"type": "content_block_delta", "index": 7, "delta": {"type": "text_delta", "text": "a"}}
 SPOILT = after(MESSAGE, 3, *events(STRAY))
-"""The SDK's helper chokes on it: there is no eighth block."""
+"""The SDK's helper fails on it, as there is no eighth block."""
 EVERY_BLOCK = Script.message("Yes.", thinking="Let me see", tool=("get_weather", {"city": "Paris"}), gap=0.02)
 FAILING = MESSAGE.cut_after(6, Error())
 CUT = after(MESSAGE, 6, Pause(60), CutMidChunk())
@@ -189,7 +189,7 @@ _BARE: dict[str, Seen] = {}
 
 
 def bare(monkeypatch, case):
-    """What the caller sees without us."""
+    """Return what the caller sees without this package."""
     if case not in _BARE:
         api = API(CASES[case].scripts)
         with by(api.clock, monkeypatch):
@@ -198,7 +198,7 @@ def bare(monkeypatch, case):
 
 
 def collected(capture):
-    """Collect, and again where another thread made a series meanwhile: SDK 1.37 walks its instruments unlocked."""
+    """Collect, and again if another thread has created a series. SDK 1.37 iterates over its instruments unlocked."""
     for _ in range(20):
         with contextlib.suppress(RuntimeError):
             return capture.metrics() is not None
@@ -218,7 +218,7 @@ def observed(monkeypatch, case):
 
 @pytest.fixture(autouse=True, scope="module")
 def _first_stream_was_before():
-    """What is done at the first stream of a process is not done at whichever test comes first."""
+    """Nothing that happens once a process happens in the test that comes first."""
     _streams._child_looked_at = True
 
 
@@ -251,7 +251,7 @@ def test_unbroken_the_caller_sees_the_same(monkeypatch, case):
 
 
 MOST = 14
-"""Cases for one function: those that every stream runs through are reached by twice as many, in the same way."""
+"""Most cases for one function. Twice as many reach a function that every stream runs, in the same way."""
 
 
 def spread(cases):
@@ -262,7 +262,7 @@ def spread(cases):
 
 @pytest.fixture(autouse=True)
 def _no_stream_is_left():
-    """A function that is broken whole, such as `end`, leaves streams open: they are not the next test's."""
+    """A broken `ended` leaves streams open, which do not belong to the next test."""
     yield
     _streams._sessions.clear()
     _streams._anchors.clear()
@@ -278,7 +278,7 @@ def test_every_exception_is_one_that_exists():
 
 @pytest.mark.parametrize("target", BROKEN, ids=lambda target: target.id)
 def test_a_failure_of_ours_is_nobodys_but_ours(monkeypatch, cases_of, target: Target):
-    """In every case that reaches it: events, result and exception are those of the bare run; and it is counted."""
+    """In every case that reaches it, events, result and exception are those of the bare run, and it is counted."""
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
     failures = 0
     for case in spread(cases_of(target)):
@@ -375,12 +375,12 @@ if "open_telemetry" not in inspect.signature(anthropic.Anthropic).parameters:
 
 
 def test_every_function_is_reached(cases_of):
-    """What is not broken above is named here, with the reason."""
+    """Every function that is not broken above is named here, with the reason."""
     assert {target.id for target in BROKEN if not cases_of(target)} == set(NOT_REACHED)
 
 
 def test_a_failing_count_of_failures_is_hidden_too(monkeypatch):
-    """The last resort: the instrument that counts failures fails."""
+    """The instrument that counts failures fails."""
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
     monkeypatch.setattr(_guard, "_counts", {})
     (target,) = [target for target in TARGETS if target.name == "internal_error"]
@@ -392,7 +392,7 @@ def test_a_failing_count_of_failures_is_hidden_too(monkeypatch):
 
 
 def test_failures_are_counted_by_place(monkeypatch):
-    """`claude.stream.internal.errors` says where."""
+    """`claude.stream.internal.errors` has the place."""
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
     (target,) = [target for target in TARGETS if target.id == "_core.stream.message_state:MessageState.block_stop"]
     api = API(MESSAGE)
@@ -417,7 +417,7 @@ def test_a_failing_look_leaves_the_thread_that_looks_alive(monkeypatch):
 
 
 def test_a_failing_provider_is_nobodys_but_ours(monkeypatch):
-    """Whether anybody listens is asked of the API of OpenTelemetry: an odd one costs the telemetry, not the stream."""
+    """A provider that fails when it is asked for its state costs the telemetry, but not the stream."""
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
     monkeypatch.setattr(_guard, "_counts", {})
     (target,) = [target for target in TARGETS if target.name == "is_live"]
@@ -429,7 +429,7 @@ def test_a_failing_provider_is_nobodys_but_ours(monkeypatch):
 
 
 class Halt(BaseException):
-    """As `KeyboardInterrupt` and `SystemExit` are: not to be swallowed by anybody."""
+    """An exception like `KeyboardInterrupt` and `SystemExit`, which no guard may hide."""
 
 
 @pytest.mark.parametrize(
@@ -453,7 +453,7 @@ def test_an_interrupt_inside_of_ours_goes_on(monkeypatch, name):
 
 
 def test_strict_a_failure_is_raised(monkeypatch):
-    """Under test nothing is hidden: a prototype's blanket `except` once switched everything off unnoticed."""
+    """Tests raise the failures of this package, which would otherwise switch it off unnoticed."""
     (target,) = [target for target in TARGETS if target.id == "_sdk.attach.request:call_of"]
     api = API(MESSAGE)
     with broken(target), instrumented(monkeypatch, api.clock):

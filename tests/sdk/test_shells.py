@@ -117,7 +117,7 @@ def test_frames_that_are_no_events_of_the_message_are_reported(side):
 
 
 class Body:
-    """A body whose reads take as long as they are told."""
+    """A body whose reads take the given times."""
 
     def __init__(self, clock, reads):
         self.clock, self.reads = clock, reads

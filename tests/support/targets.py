@@ -84,7 +84,7 @@ TARGETS = tuple(found_in(MODULES))
 
 
 class Broken(Exception):
-    """What the function raises that is made to raise."""
+    """The exception of a function that is made to raise."""
 
 
 @contextmanager
@@ -107,7 +107,7 @@ def broken(target: Target, error: type[BaseException] = Broken) -> Iterator[list
 
 
 def _inside(original: Any, raises: Callable[..., Any]) -> Callable[[], None] | None:
-    """Put it inside the guard of a guarded function: the guard is what is tested, not what is broken."""
+    """Put it inside the guard of a guarded function, since the guard is tested and not broken."""
     function = original.__func__ if isinstance(original, staticmethod) else original
     if not isinstance(function, types.FunctionType) or not hasattr(function, "__wrapped__"):
         return None

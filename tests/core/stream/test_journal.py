@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from otel_claude_stream._core.stream.journal import Entry, Journal
 
 BUDGETS = st.integers(min_value=16, max_value=400)
-"""What the setting `event_budget` allows, at its lower end, where it matters."""
+"""Values of the setting `event_budget` at its lower end, where it matters."""
 TYPES = st.sampled_from([f"type_{number}" for number in range(40)])
 
 
@@ -32,7 +32,7 @@ def test_a_journal_stays_within_its_budget_and_accounts_for_every_event(budget, 
 
 @given(BUDGETS, st.lists(TYPES, max_size=600))
 def test_the_first_of_each_type_is_kept(budget, added):
-    """The first event of a type says when that kind of thing began: it survives any number of others."""
+    """The first event of a type marks when that began, so it survives any number of others."""
     journal = Journal(budget)
     first = {}
     for at, type_ in enumerate(added):
@@ -44,7 +44,7 @@ def test_the_first_of_each_type_is_kept(budget, added):
 
 @given(BUDGETS, st.integers(1, 2000))
 def test_the_newest_are_kept(budget, added):
-    """How a stream ended matters as much as how it began: the last four are always there."""
+    """The end of a stream matters as much as its beginning, so the last four are always there."""
     journal = Journal(budget)
     for at in range(added):
         journal.add(Entry("ping", at))
@@ -64,7 +64,7 @@ def test_the_budget_is_used_up_before_anything_is_dropped():
 
 
 def test_a_rare_type_is_kept_in_a_full_journal():
-    """An `error` after thousands of pings is told, and so is the next new type."""
+    """An `error` after thousands of pings is recorded, and so is the next new type."""
     journal = Journal(16)
     for at in range(100):
         journal.add(Entry("ping", at))
@@ -75,7 +75,7 @@ def test_a_rare_type_is_kept_in_a_full_journal():
 
 
 def test_events_of_one_time_stay_in_the_order_they_came():
-    """Several events come in one segment: the first of a new type, kept apart, does not overtake the others."""
+    """Several events come in one segment. The first of a new type, kept apart, does not overtake the others."""
     journal = Journal(16)
     for order in range(20):
         journal.add(Entry("error" if order == 18 else "ping", 5, order=order))
@@ -83,7 +83,7 @@ def test_events_of_one_time_stay_in_the_order_they_came():
 
 
 def test_a_server_that_invents_types_is_not_followed():
-    """At most 24 types are surely kept: a hundred types do not burst the budget."""
+    """The first events of at most 24 types are always kept, so a hundred types do not exceed the budget."""
     journal = Journal(96)
     for at in range(1000):
         journal.add(Entry(f"type_{at}", at))
@@ -92,7 +92,7 @@ def test_a_server_that_invents_types_is_not_followed():
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_an_entry_stands_for_what_it_is_told(count):
+def test_a_new_entry_has_its_type_its_time_and_its_count(count):
     """A new entry is one event at one time, with nothing on it."""
     entry = Entry("ping", 7, count=count)
     assert [getattr(entry, name) for name in Entry.__slots__] == [

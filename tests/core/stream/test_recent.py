@@ -22,7 +22,7 @@ S = 1_000_000_000
     ],
 )
 def test_bytes_within_the_window(notes: list[tuple[int, int]], now: int, last: int, total: int, expected: int) -> None:
-    """What came before the window is left out, to the second."""
+    """Bytes before the window are left out, to the second."""
     hot = HotPath(int, 0)
     timing = Timing(hot, 0, 0)
     for at, until_then in notes:

@@ -1,4 +1,4 @@
-"""The stall thresholds: each is told once for each wait that passes it."""
+"""The stall thresholds, each of which is reported once for each wait that exceeds it."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def test_a_threshold_is_labelled_in_seconds(seconds, shown):
         (600 * S, ["10s", "30s", "60s"]),
     ],
 )
-def test_a_wait_tells_each_threshold_that_it_reached(waited, told):
+def test_a_wait_exceeds_each_threshold_that_it_reached(waited, told):
     """A threshold is passed at exactly its length."""
     stalls = StallThresholds((10.0, 30.0, 60.0))
     assert (waited >= stalls.lowest) is bool(told)
     assert stalls.newly_exceeded(waited) == told
 
 
-def test_a_threshold_is_told_once_for_each_wait():
-    """A growing wait tells the new ones only; after content came, all of them again."""
+def test_a_threshold_is_reported_once_for_each_wait():
+    """A growing wait exceeds new thresholds only. After content came, it exceeds all of them again."""
     stalls = StallThresholds((10.0, 30.0, 60.0))
     assert [stalls.newly_exceeded(seconds * S) for seconds in (5, 12, 20, 31, 100, 200)] == [
         [], ["10s"], [], ["30s"], ["60s"], [],
@@ -54,8 +54,8 @@ def test_without_thresholds_nothing_is_a_stall():
 
 
 @given(RISING, st.lists(st.integers(0, 2000), max_size=20))
-def test_each_threshold_below_the_longest_wait_is_told_exactly_once(thresholds, seconds):
-    """The law, for one wait that grows: the labels told are those of the thresholds that it reached, in order."""
+def test_each_threshold_below_the_longest_wait_is_reported_exactly_once(thresholds, seconds):
+    """The labels of one growing wait are those of the thresholds that it reached, in order."""
     stalls = StallThresholds(thresholds)
     told = [name for waited in sorted(seconds) for name in stalls.newly_exceeded(waited * S)]
     assert told == [label(limit) for limit in thresholds if seconds and max(seconds) >= limit]

@@ -1,4 +1,4 @@
-"""What is derived of a stream at its end: usage and error type."""
+"""Usage and error type of a call at its end."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def message(*usages):
         ([{"input_tokens": 25, "final": False}, {"input_tokens": 26, "output_tokens": 0, "final": True}], 26, True),
     ],
 )
-def test_input_tokens_include_the_cache_and_only_the_end_says_the_output(said, total, complete):
+def test_input_tokens_include_the_cache_and_only_the_end_has_the_output(said, total, complete):
     """As the conventions count them; the placeholder of `message_start` is no output."""
     found = summary(message(*said))
     assert (found.total_input_tokens, found.usage_complete) == (total, complete)
@@ -103,7 +103,7 @@ def test_a_fault_knows_the_classes_of_its_chain(fault, names, outermost, anywher
 
 
 def test_the_callers_reasons_are_a_part_of_the_reasons():
-    """Five endings are nobody's fault; all others are failures."""
+    """Five reasons are no failures; all others are."""
     assert sorted(reason.value for reason in CALLER_REASONS) == [
         "abandoned", "caller_closed", "caller_error", "cancelled", "interpreter_exit",
     ]  # fmt: skip

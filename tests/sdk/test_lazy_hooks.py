@@ -37,7 +37,7 @@ def test_hooks_that_cannot_be_created(monkeypatch):
 
 
 def test_a_policy_that_is_asked_for_while_it_is_loaded(monkeypatch):
-    """By a stream that begins in a finaliser, say."""
+    """For example by a stream that begins in a finaliser."""
     loads = []
 
     def load(environment, given, *, declared):
