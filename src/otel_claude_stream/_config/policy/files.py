@@ -58,7 +58,8 @@ def _layer(path: str, parsed: ParsedText) -> tuple[Layer | None, tuple[Problem, 
     problems = tuple(_problem(Layer(path, lines=parsed.lines), mistake) for mistake in parsed.mistakes)
     if not isinstance(values, dict):
         return None, (*problems, Problem(path, "", "", "the file must be a mapping, such as mode: retry"))
-    return Layer(path, values, parsed.lines), problems
+    invalid = frozenset(mistake.path for mistake in parsed.mistakes)
+    return Layer(path, values, parsed.lines, invalid=invalid), problems
 
 
 def _problem(layer: Layer, mistake: Mistake) -> Problem:

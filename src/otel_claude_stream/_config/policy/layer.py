@@ -31,6 +31,8 @@ class Layer:
     """Lines of a file, from 1."""
     variables: Mapping[Path, str] = field(default_factory=dict)
     """The environment variables that set the values."""
+    invalid: frozenset[Path] = frozenset()
+    """Paths of values that are unknown because of an error. Checks between values ignore them."""
 
     def location(self, path: Path) -> str:
         """Return where a value is set: the file and line, or the variable, or the name of the layer."""

@@ -162,17 +162,20 @@ def _layers(
 
 def _validated(layer: Layer, problems: list[Problem]) -> Layer:
     """Return a layer with validated values, and add its problems to the list."""
-    values, found = validate(layer)
+    valid, found = validate(layer)
     reported = {(problem.source, problem.setting) for problem in problems}
     problems += [problem for problem in found if (problem.source, problem.setting) not in reported]
     if layer.lines and "version" not in layer.values:
         problems.append(Problem(layer.name, "", "", _NO_VERSION, severity=Severity.WARNING))
-    return Layer(layer.name, values, layer.lines, layer.variables)
+    return valid
 
 
 def _combined(validated: Sequence[Layer], raw: Sequence[Layer], problems: list[Problem]) -> Loaded:
-    """Return the policy of layers, or the default policy if they are invalid or contradict each other."""
-    if _has_errors(problems):
+    """Return the policy of layers, or the default policy if they are invalid or contradict each other.
+
+    Contradictions are found among the valid values of invalid layers too, but not without the values of a whole file.
+    """
+    if any(problem.severity is Severity.ERROR and not problem.setting for problem in problems):
         return Loaded(problems=tuple(problems))
     name = top_level_value([layer.values for layer in validated], PRESET.name, default="observe")
     preset = Layer(f"preset {name}", PRESETS[name].values)
@@ -192,11 +195,14 @@ def _contradictions(policy: RetryPolicy, validated: Sequence[Layer], raw: Sequen
     """Yield the problems between values, for all models and then for each pattern with further ones."""
     set_by_user = [layer.values for layer in validated[1:]]
     raw_layers = dict(zip((id(layer) for layer in validated), raw, strict=True))
-    base = list(check(CheckedPolicy(policy, _setters(set_by_user))))
+    unknown = {path for layer in validated for path in layer.invalid}
+    base = list(check(CheckedPolicy(policy, _setters(set_by_user), unknown=unknown)))
     findings = [(finding, "") for finding in base]
     for pattern, other in policy.models:
         setters = _setters(for_pattern(set_by_user, pattern))
-        findings += [(x, pattern) for x in check(CheckedPolicy(other, setters, pattern)) if x not in base]
+        for_models = {path[2:] for path in unknown if path[:2] == ("models", pattern)}
+        checked = CheckedPolicy(other, setters, pattern, unknown | for_models)
+        findings += [(finding, pattern) for finding in check(checked) if finding not in base]
     for finding, pattern in findings:
         layer, path = _origin(validated, finding.path, pattern)
         raw_layer = raw_layers.get(id(layer), layer)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_claude_stream._config import renamed
 from otel_claude_stream._config.policy.keys import HEAD, KEYS, KILL_SWITCH, RULE_KEYS, SECTIONS, Key, Path, variables
-from otel_claude_stream._config.policy.layer import Layer
+from otel_claude_stream._config.policy.layer import Layer, Values
 from otel_claude_stream._config.policy.value_types import Choice, choice_of
 from otel_claude_stream._config.problem import Problem
 from otel_claude_stream._config.settings import PREFIX
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 OLDEST_PYDANTIC: Final = (2, 7)
 """The oldest version of pydantic that is tested."""
 
+_MAX_ROUNDS: Final = 4
+"""Maximum number of attempts to find the valid part of a layer. Each removes all values that are invalid."""
 _REASONS: Final = choice_of(AbortReason)
 _BY_NAME: Final = {key.name: key for key in (*HEAD, *KEYS, KILL_SWITCH, *RULE_KEYS)}
 _BACKOFF: Final = tuple(key.path[-1] for key in KEYS if key.path[0] == "backoff")
@@ -47,8 +50,8 @@ def pydantic_problem() -> str:
     return ""
 
 
-def validate(layer: Layer) -> tuple[dict[str, Any], tuple[Problem, ...]]:
-    """Return the values of a layer, with durations in seconds, and its problems in the order of the file.
+def validate(layer: Layer) -> tuple[Layer, tuple[Problem, ...]]:
+    """Return a layer with its valid values, durations in seconds, and its problems in the order of the file.
 
     Imports pydantic; see `pydantic_problem`.
     """
@@ -57,10 +60,85 @@ def validate(layer: Layer) -> tuple[dict[str, Any], tuple[Problem, ...]]:
     from otel_claude_stream._config.policy.models import BARE_NUMBER, Document
 
     try:
-        return Document.model_validate(dict(layer.values)).model_dump(exclude_unset=True), ()
+        values = Document.model_validate(dict(layer.values)).model_dump(exclude_unset=True)
+        return replace(layer, values=values), ()
     except ValidationError as error:
-        problems = [_problem(layer, *one, BARE_NUMBER) for one in _errors(error)]
-        return {}, tuple(sorted(problems, key=lambda problem: _line(problem.source)))
+        errors = _errors(error)
+        problems = [_problem(layer, *one, BARE_NUMBER) for one in errors]
+        unknown = layer.invalid.union(*(_unknown_paths(kind, path, layer) for kind, path, _ in errors))
+        valid = replace(layer, values=_valid_part(layer.values, error), invalid=unknown)
+        return valid, tuple(sorted(problems, key=lambda problem: _line(problem.source)))
+
+
+def _unknown_paths(kind: str, path: Path, layer: Layer) -> Iterator[Path]:
+    """Yield the paths whose values an error leaves unknown. For a misspelled key these include the one it resembles."""
+    yield path
+    if kind == "extra_forbidden" and path in layer.variables:
+        key = variables().get(nearest_variable(layer.variables[path]))
+        yield from [key.path] if key is not None else []
+    elif kind == "extra_forbidden" and (near := nearest_key(path)):
+        above = path[:-1] if near in _keys_beside(path) else path[:2] if path[0] == "models" else ()
+        yield (*above, *near.split("."))
+
+
+def _valid_part(values: Values, error: ValidationError) -> dict[str, Any]:
+    """Return the values without those that are invalid. Rules keep their places; an invalid one has no reasons."""
+    from pydantic import ValidationError
+
+    from otel_claude_stream._config.policy.models import Document
+
+    tree = _copied(values)
+    without_reasons: set[Path] = set()
+    for _ in range(_MAX_ROUNDS):
+        for one in error.errors(include_url=False, include_context=False, include_input=False):
+            path = tuple(part for part in one["loc"] if part != "[key]")
+            rule = next((path[:n] for n in range(len(path) + 1) if is_rule(path[:n])), None)
+            if rule is None or path[len(rule) :][:1] not in ((), ("reasons",)):
+                _remove(tree, path)
+            elif not _keep_valid_reasons(tree, rule):
+                without_reasons.add(rule)
+        try:
+            valid = Document.model_validate(tree).model_dump(exclude_unset=True)
+        except ValidationError as further:
+            error = further
+            continue
+        for rule in without_reasons:
+            _at(valid, rule)["reasons"] = []
+        return valid
+    return {}
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _copied(item) for name, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
+
+
+def _at(tree: Any, path: Path) -> Any:
+    for part in path:
+        tree = tree[part]
+    return tree
+
+
+def _remove(tree: Any, path: Path) -> None:
+    """Remove a value from nested mappings; without one at the path, the mapping that should contain it."""
+    for length in range(len(path), 0, -1):
+        try:
+            del _at(tree, path[: length - 1])[path[length - 1]]
+        except (KeyError, IndexError, TypeError):
+            continue
+        return
+
+
+def _keep_valid_reasons(tree: Any, path: Path) -> bool:
+    """Remove the invalid reasons of a rule, and return whether any is left. If not, a valid one takes their place."""
+    rule = _at(tree, path)
+    if not isinstance(rule, dict):
+        _at(tree, path[:-1])[path[-1]] = rule = {}
+    reasons = rule.get("reasons")
+    valid = [x for x in reasons if isinstance(x, str) and x in _REASONS.words] if isinstance(reasons, list) else []
+    rule["reasons"] = valid or [_REASONS.words[0]]
+    return bool(valid)
 
 
 def _errors(error: ValidationError) -> list[tuple[str, Path, object]]:
