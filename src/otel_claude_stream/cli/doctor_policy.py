@@ -68,7 +68,7 @@ def _values(found: Loaded) -> Iterator[Finding]:
         if layer.name == "default":
             defaults.append(f"{key.name} {value}")
         else:
-            yield ok(f"{key.name} = {value} ({layer.location(key.path)})")
+            yield ok(f"{key.name} = {layer.references.get(key.path, value)} ({layer.location(key.path)})")
     for number, rule in enumerate(found.policy.rules):
         path = ("rules", number)
         reasons = ", ".join(sorted(reason.value for reason in rule.reasons))

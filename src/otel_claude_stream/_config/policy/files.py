@@ -59,7 +59,7 @@ def _layer(path: str, parsed: ParsedText) -> tuple[Layer | None, tuple[Problem, 
     if not isinstance(values, dict):
         return None, (*problems, Problem(path, "", "", "the file must be a mapping, such as mode: retry"))
     invalid = frozenset(mistake.path for mistake in parsed.mistakes)
-    return Layer(path, values, parsed.lines, invalid=invalid), problems
+    return Layer(path, values, parsed.lines, references=parsed.references, invalid=invalid), problems
 
 
 def _problem(layer: Layer, mistake: Mistake) -> Problem:

@@ -31,6 +31,8 @@ class Layer:
     """Lines of a file, from 1."""
     variables: Mapping[Path, str] = field(default_factory=dict)
     """The environment variables that set the values."""
+    references: Mapping[Path, str] = field(default_factory=dict)
+    """The texts of values that contain references to variables. Messages show them, since values may be secret."""
     invalid: frozenset[Path] = frozenset()
     """Paths of values that are unknown because of an error. Checks between values ignore them."""
 
@@ -47,7 +49,15 @@ class Layer:
         """Return a problem with the value at a path."""
         variable = self.variables.get(path)
         source, setting = (self.name, variable) if variable else (self.location(path), dotted(path))
-        return Problem(source, setting, preview(value), allowed, nearest, severity)
+        return Problem(source, setting, self.preview(path, value), allowed, nearest, severity)
+
+    def preview(self, path: Path, value: object) -> str:
+        """Return a value at a path for messages, with references instead of the values of variables."""
+        if path in self.references:
+            return preview(self.references[path])
+        if isinstance(value, list | tuple):
+            return preview([self.references.get((*path, index), item) for index, item in enumerate(value[:5])])
+        return preview(value)
 
 
 def preview(value: object) -> str:

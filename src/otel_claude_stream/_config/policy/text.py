@@ -50,6 +50,8 @@ class ParsedText:
 
     data: object = None
     lines: dict[Path, int] = field(default_factory=dict)
+    references: dict[Path, str] = field(default_factory=dict)
+    """The texts of values with references, before the substitution."""
     mistakes: list[Mistake] = field(default_factory=list)
 
     def add_mistake(self, text: str, path: Path, value: str = "") -> None:
@@ -58,6 +60,8 @@ class ParsedText:
 
     def substitute(self, text: str, path: Path, environment: Mapping[str, str]) -> str:
         """Return a value with its references replaced. An invalid reference is a mistake and leaves the value as is."""
+        if any(match[1] is not None for match in _REFERENCE.finditer(text)):
+            self.references[path] = text
         try:
             return substitute(text, environment)
         except ValueError as error:

@@ -175,7 +175,8 @@ def _problem(layer: Layer, kind: str, path: Path, value: object, bare_number: st
     if kind == "missing":
         return layer.problem(path, "", f"it is missing; {allowed(path)}")
     if kind == bare_number:
-        return layer.problem(path, value, f"a number without its unit; {allowed(path)}", f"{value}s")
+        nearest = "" if path in layer.references else f"{value}s"
+        return layer.problem(path, value, f"a number without its unit; {allowed(path)}", nearest)
     return layer.problem(path, value, allowed(path), nearest_word(path, value))
 
 
