@@ -298,6 +298,11 @@ LISTS: Final[Mapping[str, str]] = MappingProxyType(
 )
 PRESET: Final = HEAD[1]
 
+MAX_RULES: Final = 20
+"""Maximum number of rules in a list, which is the number of reasons."""
+MAX_MODELS: Final = 100
+"""Maximum number of patterns of models."""
+
 
 @functools.cache
 def variables() -> Mapping[str, Key]:

@@ -38,17 +38,19 @@ class Layer:
 
     def location(self, path: Path) -> str:
         """Return where a value is set: the file and line, or the variable, or the name of the layer."""
-        for length in range(len(path), 0, -1):
-            if (line := self.lines.get(path[:length])) is not None:
-                return f"{self.name}:{line}"
-        return self.variables.get(path, self.name)
+        line = self.line(path)
+        return f"{self.name}:{line}" if line else self.variables.get(path, self.name)
+
+    def line(self, path: Path) -> int:
+        """Return the line of a value, or of the closest part of a file that contains it; 0 without a file."""
+        return next((self.lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.lines), 0)
 
     def problem(
         self, path: Path, value: object, allowed: str, nearest: str = "", severity: Severity = Severity.ERROR
     ) -> Problem:
         """Return a problem with the value at a path."""
         variable = self.variables.get(path)
-        source, setting = (self.name, variable) if variable else (self.location(path), dotted(path))
+        source, setting = (self.name, variable) if variable else (self.location(path), preview(dotted(path)))
         return Problem(source, setting, self.preview(path, value), allowed, nearest, severity)
 
     def preview(self, path: Path, value: object) -> str:

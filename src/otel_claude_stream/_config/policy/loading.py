@@ -20,7 +20,7 @@ from otel_claude_stream._config.policy.sources import (
     layer_of,
     policy_variables,
 )
-from otel_claude_stream._config.policy.validate import pydantic_problem, validate
+from otel_claude_stream._config.policy.validate import MAX_PROBLEMS, pydantic_problem, validate
 from otel_claude_stream._config.problem import Problem, Severity
 from otel_claude_stream._core.retry.policy import RetryPolicy
 
@@ -121,7 +121,7 @@ def load_override(process: Loaded, policy: object, source: str, environment: Map
         layer, found = layer_of(policy, source, environment)
         problems = list(found)
         if layer is None:
-            return Loaded(problems=found)
+            return Loaded(problems=_bounded(problems))
         below = Loaded() if is_whole_policy(layer) else process
         return _combined([*below.checked, _validated(layer, problems)], [*below.raw, layer], problems)
     except Exception as error:  # noqa: BLE001 - as above
@@ -176,15 +176,27 @@ def _combined(validated: Sequence[Layer], raw: Sequence[Layer], problems: list[P
     Contradictions are found among the valid values of invalid layers too, but not without the values of a whole file.
     """
     if any(problem.severity is Severity.ERROR and not problem.setting for problem in problems):
-        return Loaded(problems=tuple(problems))
+        return Loaded(problems=_bounded(problems))
     name = top_level_value([layer.values for layer in validated], PRESET.name, default="observe")
     preset = Layer(f"preset {name}", PRESETS[name].values)
     layers = (_validated(preset, problems), *validated)
     policy = policy_of([layer.values for layer in layers])
     problems += _contradictions(policy, layers, (preset, *raw))
     if _has_errors(problems):
-        return Loaded(problems=tuple(problems))
-    return Loaded(policy, tuple(problems), layers, tuple(raw))
+        return Loaded(problems=_bounded(problems))
+    return Loaded(policy, _bounded(problems), layers, tuple(raw))
+
+
+def _bounded(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    """Return at most `MAX_PROBLEMS` problems, errors first if there are more, and the number of the others."""
+    if len(problems) <= MAX_PROBLEMS:
+        return tuple(problems)
+    first = sorted(problems, key=lambda problem: -problem.severity)
+    rest = first[MAX_PROBLEMS:]
+    return (
+        *first[:MAX_PROBLEMS],
+        Problem("retry policy", "", "", f"and {len(rest)} more problems", severity=rest[0].severity),
+    )
 
 
 def _has_errors(problems: Sequence[Problem]) -> bool:

@@ -19,6 +19,8 @@ from otel_claude_stream._config.policy.keys import (
     KEYS,
     KILL_SWITCH,
     LISTS,
+    MAX_MODELS,
+    MAX_RULES,
     RULE_BACKOFF_DOC,
     RULE_KEYS,
     SECTIONS,
@@ -119,7 +121,8 @@ def _policy(rule: Any, *, defaults: bool) -> dict[str, Any]:
             fields[head] = _optional(section, SECTIONS[head])
         else:
             fields[head] = _value(next(keys), defaults=defaults)
-    return {**fields, "rules": _optional(list[rule], LISTS["rules"])}
+    rules = Annotated[list[rule], Field(max_length=MAX_RULES)]
+    return {**fields, "rules": _optional(rules, LISTS["rules"])}
 
 
 def _document() -> type[BaseModel]:
@@ -130,7 +133,7 @@ def _document() -> type[BaseModel]:
     fields = {
         **{key.name: _value(key, defaults=True) for key in HEAD},
         **_policy(rule, defaults=True),
-        "models": _optional(dict[str, model_policy], LISTS["models"]),
+        "models": _optional(Annotated[dict[str, model_policy], Field(max_length=MAX_MODELS)], LISTS["models"]),
         KILL_SWITCH.name: _value(KILL_SWITCH, defaults=True),
     }
     return create_model(

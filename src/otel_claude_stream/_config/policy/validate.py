@@ -8,8 +8,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_claude_stream._config import renamed
-from otel_claude_stream._config.policy.keys import HEAD, KEYS, KILL_SWITCH, RULE_KEYS, SECTIONS, Key, Path, variables
-from otel_claude_stream._config.policy.layer import Layer, Values
+from otel_claude_stream._config.policy.keys import (
+    HEAD,
+    KEYS,
+    KILL_SWITCH,
+    MAX_MODELS,
+    MAX_RULES,
+    RULE_KEYS,
+    SECTIONS,
+    Key,
+    Path,
+    dotted,
+    variables,
+)
+from otel_claude_stream._config.policy.layer import Layer, Values, preview
 from otel_claude_stream._config.policy.value_types import Choice, choice_of
 from otel_claude_stream._config.problem import Problem
 from otel_claude_stream._config.settings import PREFIX
@@ -21,6 +33,8 @@ if TYPE_CHECKING:
 OLDEST_PYDANTIC: Final = (2, 7)
 """The oldest version of pydantic that is tested."""
 
+MAX_PROBLEMS: Final = 20
+"""Maximum number of problems that are reported for a policy."""
 _MAX_ROUNDS: Final = 4
 """Maximum number of attempts to find the valid part of a layer. Each removes all values that are invalid."""
 _REASONS: Final = choice_of(AbortReason)
@@ -64,10 +78,14 @@ def validate(layer: Layer) -> tuple[Layer, tuple[Problem, ...]]:
         return replace(layer, values=values), ()
     except ValidationError as error:
         errors = _errors(error)
-        problems = [_problem(layer, *one, BARE_NUMBER) for one in errors]
+        errors.sort(key=lambda one: layer.line(one[1]))
+        problems = [_problem(layer, *one, BARE_NUMBER) for one in errors[:MAX_PROBLEMS]]
+        if len(errors) > MAX_PROBLEMS:  # this many problems need no check for contradictions
+            more = [Problem(layer.name, preview(dotted(path)), "", "not valid") for _, path, _ in errors[MAX_PROBLEMS:]]
+            return replace(layer, values={}, invalid=frozenset({("preset",)})), (*problems, *more)
         unknown = layer.invalid.union(*(_unknown_paths(kind, path, layer) for kind, path, _ in errors))
         valid = replace(layer, values=_valid_part(layer.values, error), invalid=unknown)
-        return valid, tuple(sorted(problems, key=lambda problem: _line(problem.source)))
+        return valid, tuple(problems)
 
 
 def _unknown_paths(kind: str, path: Path, layer: Layer) -> Iterator[Path]:
@@ -158,11 +176,6 @@ def _renamed_key(path: Path) -> str:
     return renamed.rule_key(path[-1]) if path and is_rule(path[:-1]) else ""
 
 
-def _line(source: str) -> int:
-    line = source.rpartition(":")[2]
-    return int(line) if line.isdecimal() else 0
-
-
 def _problem(layer: Layer, kind: str, path: Path, value: object, bare_number: str) -> Problem:
     if kind == "renamed":
         return layer.problem(path, value, renamed.message(_renamed_key(path)))
@@ -198,13 +211,18 @@ def allowed(path: Path) -> str:
         case ("rules",) if isinstance(path[-1], int):
             return f"a rule is a mapping with the keys {', '.join(_IN_RULE)}"
         case ("rules",):
-            return "allowed is a list of rules, such as [{reasons: [overloaded], max_attempts: 2}]"
+            return (
+                f"allowed is a list of at most {MAX_RULES} rules, such as [{{reasons: [overloaded], max_attempts: 2}}]"
+            )
         case ("rules", "reasons") if isinstance(path[-1], int):
             return f"allowed is {_REASONS.allowed}"
         case ("rules", "reasons"):
             return "allowed is a list of reasons, such as [overloaded, silent], not an empty one"
         case ("models",) if len(path) == 1:
-            return "allowed is a mapping from patterns, such as claude-haiku-*, to the values for these models"
+            return (
+                f"allowed is a mapping from at most {MAX_MODELS} patterns, such as claude-haiku-*, "
+                "to the values for these models"
+            )
         case _:
             return f"allowed is a mapping with the keys {', '.join(_keys_beside((*path, '')))}"
 
