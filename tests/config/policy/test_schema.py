@@ -13,7 +13,7 @@ from tests.support.policy_samples import EXAMPLE, INVALID, VALID, WARNED, polici
 from otel_claude_stream._config.policy.keys import HEAD, KEYS, KILL_SWITCH, RULE_KEYS
 from otel_claude_stream._config.policy.models import json_schema, schema_text
 from otel_claude_stream._config.policy.yaml_text import parse_yaml
-from otel_claude_stream.cli import main
+from otel_claude_stream.cli.main import main
 
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 

@@ -8,7 +8,7 @@ import pytest
 
 from otel_claude_stream import retry_policy
 from otel_claude_stream._config.policy.loading import PolicyError, load_policy
-from otel_claude_stream.cli.doctor_policy import policy as doctor
+from otel_claude_stream.cli.doctor.policy import policy as doctor
 
 SECRET = "sk-CANARY-1"
 NUMBER = "7654321"
