@@ -213,6 +213,7 @@ VALUES = {
     "commit.thinking_is_output": (False, "off", False),
     "raise_on_truncation": (True, "1", True),
     "kill_switch": (True, "true", True),
+    "kill_switch_file": ("/run/brake", "/run/brake", "/run/brake"),
 }
 
 EXAMPLE = """\
@@ -237,7 +238,7 @@ kill_switch: false
 
 def policies():
     """Return a strategy for policies as in a file. They set each key to the value in `VALUES` or not at all."""
-    choices = {name: st.sampled_from([value[0], None]) for name, value in VALUES.items() if name != "kill_switch"}
+    choices = {name: st.sampled_from([value[0], None]) for name, value in VALUES.items() if "kill_switch" not in name}
 
     def tree(chosen):
         values = {}
@@ -268,5 +269,8 @@ def policies():
                      st.fixed_dictionaries(choices), rules)  # fmt: skip
     models = st.dictionaries(st.sampled_from(["claude-*", "claude-haiku-*", "*"]), part, max_size=2)
     return st.builds(
-        lambda whole, models, killed: {**whole, "models": models, "kill_switch": killed}, part, models, st.booleans()
+        lambda whole, models, switches: {**whole, "models": models, **switches},
+        part,
+        models,
+        st.fixed_dictionaries({"kill_switch": st.booleans()}, optional={"kill_switch_file": st.just("/run/brake")}),
     )

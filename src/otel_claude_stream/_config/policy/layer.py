@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, TypeVar
 
-from otel_claude_stream._config.policy.keys import HEAD, Path, dotted
+from otel_claude_stream._config.policy.keys import HEAD, PROCESS_KEYS, Path, dotted
 from otel_claude_stream._config.problem import Problem, Severity
 from otel_claude_stream._core.retry.policy import RetryPolicy, Rule
 from otel_claude_stream._core.vocabulary import AbortReason
@@ -90,10 +90,10 @@ def policy_of(layers: Sequence[Values]) -> RetryPolicy:
     The values of a layer for a model override the values for all models in this layer and in earlier ones. Later layers
     override them.
     """
-    kill_switch = top_level_value(layers, "kill_switch", default=False)
+    switches = {key.name: top_level_value(layers, key.name, default=key.default) for key in PROCESS_KEYS}
     patterns = dict.fromkeys(pattern for layer in layers for pattern in layer.get("models", {}))
-    models = tuple((pattern, _build(for_pattern(layers, pattern), kill_switch)) for pattern in patterns)
-    return replace(_build([_policy_values(layer) for layer in layers], kill_switch), models=models)
+    models = tuple((pattern, _build(for_pattern(layers, pattern), switches)) for pattern in patterns)
+    return replace(_build([_policy_values(layer) for layer in layers], switches), models=models)
 
 
 def top_level_value(layers: Sequence[Values], name: str, *, default: Any) -> Any:
@@ -119,13 +119,13 @@ def _policy_values(layer: Values) -> Values:
     return {name: value for name, value in layer.items() if name not in _NOT_POLICY}
 
 
-def _build(layers: Sequence[Values], kill_switch: bool) -> RetryPolicy:
+def _build(layers: Sequence[Values], switches: Values) -> RetryPolicy:
     policy = RetryPolicy()
     rules: list[Values] = []
     for layer in layers:
         policy = _overlaid(policy, {name: value for name, value in layer.items() if name != "rules"})
         rules = layer.get("rules", rules)
-    return replace(policy, rules=tuple(_rule(rule, policy) for rule in rules), kill_switch=kill_switch)
+    return replace(policy, rules=tuple(_rule(rule, policy) for rule in rules), **switches)
 
 
 def _overlaid(base: T, values: Values) -> T:

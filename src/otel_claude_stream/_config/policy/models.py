@@ -17,10 +17,10 @@ from pydantic_core import PydanticCustomError
 from otel_claude_stream._config.policy.keys import (
     HEAD,
     KEYS,
-    KILL_SWITCH,
     LISTS,
     MAX_MODELS,
     MAX_RULES,
+    PROCESS_KEYS,
     RULE_BACKOFF_DOC,
     RULE_KEYS,
     SECTIONS,
@@ -134,7 +134,7 @@ def _document() -> type[BaseModel]:
         **{key.name: _value(key, defaults=True) for key in HEAD},
         **_policy(rule, defaults=True),
         "models": _optional(Annotated[dict[str, model_policy], Field(max_length=MAX_MODELS)], LISTS["models"]),
-        KILL_SWITCH.name: _value(KILL_SWITCH, defaults=True),
+        **{key.name: _value(key, defaults=True) for key in PROCESS_KEYS},
     }
     return create_model(
         "RetryPolicy", __base__=StrictModel, __doc__="The retry policy of otel-claude-stream.", **fields

@@ -11,9 +11,9 @@ from otel_claude_stream._config import renamed
 from otel_claude_stream._config.policy.keys import (
     HEAD,
     KEYS,
-    KILL_SWITCH,
     MAX_MODELS,
     MAX_RULES,
+    PROCESS_KEYS,
     RULE_KEYS,
     SECTIONS,
     Key,
@@ -38,11 +38,11 @@ MAX_PROBLEMS: Final = 20
 _MAX_ROUNDS: Final = 4
 """Maximum number of attempts to find the valid part of a layer. Each removes all values that are invalid."""
 _REASONS: Final = choice_of(AbortReason)
-_BY_NAME: Final = {key.name: key for key in (*HEAD, *KEYS, KILL_SWITCH, *RULE_KEYS)}
+_BY_NAME: Final = {key.name: key for key in (*HEAD, *KEYS, *PROCESS_KEYS, *RULE_KEYS)}
 _BACKOFF: Final = tuple(key.path[-1] for key in KEYS if key.path[0] == "backoff")
 _SECTIONS: Final = {name: tuple(key.path[1] for key in KEYS if key.path[0] == name) for name in SECTIONS}
 _IN_POLICY: Final = (*dict.fromkeys(key.path[0] for key in KEYS), "rules")
-_IN_FILE: Final = (*(key.name for key in HEAD), *_IN_POLICY, "models", KILL_SWITCH.name)
+_IN_FILE: Final = (*(key.name for key in HEAD), *_IN_POLICY, "models", *(key.name for key in PROCESS_KEYS))
 _IN_RULE: Final = ("reasons", *(key.path[1] for key in RULE_KEYS), "backoff")
 
 
@@ -238,7 +238,7 @@ def nearest_key(path: Path) -> str:
     near = _nearest(name, _keys_beside(path))
     if near:
         return near
-    keys = KEYS if path[:1] == ("models",) else (*HEAD, *KEYS, KILL_SWITCH)
+    keys = KEYS if path[:1] == ("models",) else (*HEAD, *KEYS, *PROCESS_KEYS)
     elsewhere = {key.path[-1]: key.name for key in reversed(keys)}
     return elsewhere.get(_nearest(name, elsewhere), "")
 

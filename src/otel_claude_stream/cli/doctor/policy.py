@@ -142,6 +142,20 @@ def _effects(found: Loaded, *, killed: bool) -> Iterator[Finding]:
         )
     if killed:
         yield warning("the kill switch is on, so all of the above is off", f"{KILL_SWITCH.variable}=false")
+    if policy.kill_switch_file is not None:
+        yield from _switch_file(policy.kill_switch_file, _source(found, "kill_switch_file"))
+
+
+def _switch_file(path: str, source: str) -> Iterator[Finding]:
+    try:
+        exists = kill_switch.file_exists(path)
+    except (OSError, ValueError) as failure:
+        yield error(str(kill_switch.file_problem(path, failure)))
+        return
+    if exists:
+        yield warning(f"the kill switch is on, because its file exists ({source})", "remove the file")
+    else:
+        yield ok(f"the kill switch is off; creating its file switches retries and resumes off ({source})")
 
 
 def acts_for_some_models(policy: RetryPolicy) -> bool:
