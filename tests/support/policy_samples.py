@@ -43,7 +43,7 @@ INVALID = [
      "allowed is auto, prefill or user_continue; did you mean prefill?"),
     ("resume: {prompt: ''}", "resume.prompt=''", "allowed is a text of at most 2000 characters, or null"),
     ("rules: {reasons: [silent]}", "rules='{reasons: ...}'",
-     "allowed is a list of rules, such as [{reasons: [overloaded], max_attempts: 2}]"),
+     "allowed is a list of at most 20 rules, such as [{reasons: [overloaded], max_attempts: 2}]"),
     ("rules: [silent]", "rules[0]='silent'",
      "a rule is a mapping with the keys reasons, retry, resume, max_attempts, require_retry_after, backoff"),
     ("rules: [{retry: false}]", "rules[0].reasons=''",
@@ -61,7 +61,7 @@ INVALID = [
     ("rules: [{reasons: [silent], max_attempts: 9}]",
      "rules[0].max_attempts='9'", "allowed is a whole number from 1 to 5"),
     ("models: [a]", "models='[a]'",
-     "allowed is a mapping from patterns, such as claude-haiku-*, to the values for these models"),
+     "allowed is a mapping from at most 100 patterns, such as claude-haiku-*, to the values for these models"),
     ("models: {'a*': {limits: {deadlin: 1m}}}", "models.a*.limits.deadlin='1m'", "no such key; did you mean deadline?"),
     ("models: {'a*': {kill_switch: true}}", "models.a*.kill_switch='true'", "no such key"),
     ("models: {'a*': {max_attempts: 2}}", "models.a*.max_attempts='2'",
@@ -213,6 +213,7 @@ VALUES = {
     "commit.thinking_is_output": (False, "off", False),
     "raise_on_truncation": (True, "1", True),
     "kill_switch": (True, "true", True),
+    "kill_switch_file": ("/run/brake", "/run/brake", "/run/brake"),
 }
 
 EXAMPLE = """\
@@ -237,7 +238,7 @@ kill_switch: false
 
 def policies():
     """Return a strategy for policies as in a file. They set each key to the value in `VALUES` or not at all."""
-    choices = {name: st.sampled_from([value[0], None]) for name, value in VALUES.items() if name != "kill_switch"}
+    choices = {name: st.sampled_from([value[0], None]) for name, value in VALUES.items() if "kill_switch" not in name}
 
     def tree(chosen):
         values = {}
@@ -268,5 +269,8 @@ def policies():
                      st.fixed_dictionaries(choices), rules)  # fmt: skip
     models = st.dictionaries(st.sampled_from(["claude-*", "claude-haiku-*", "*"]), part, max_size=2)
     return st.builds(
-        lambda whole, models, killed: {**whole, "models": models, "kill_switch": killed}, part, models, st.booleans()
+        lambda whole, models, switches: {**whole, "models": models, **switches},
+        part,
+        models,
+        st.fixed_dictionaries({"kill_switch": st.booleans()}, optional={"kill_switch_file": st.just("/run/brake")}),
     )

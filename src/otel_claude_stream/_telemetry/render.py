@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from otel_claude_stream._config import SETTINGS, StreamConfig
-from otel_claude_stream._config.policy.keys import KEYS, KILL_SWITCH, LISTS, RULE_BACKOFF_DOC, RULE_KEYS, Key
+from otel_claude_stream._config.policy.keys import KEYS, LISTS, PROCESS_KEYS, RULE_BACKOFF_DOC, RULE_KEYS, Key
 from otel_claude_stream._config.policy.presets import PRESETS
 from otel_claude_stream._config.policy.value_types import Duration, ValueType
 from otel_claude_stream._core.durations import format_duration
@@ -120,7 +120,7 @@ def _allowed(value_type: ValueType) -> str:
 def policy() -> str:
     """The keys of a retry policy, with defaults and their reasons."""
     head = ("Key", "Default", "Allowed", "Effect", "Why this default")
-    return _table(head, [_key(key) for key in (*KEYS, KILL_SWITCH)])
+    return _table(head, [_key(key) for key in (*KEYS, *PROCESS_KEYS)])
 
 
 def policy_rules() -> str:

@@ -160,6 +160,18 @@ def test_the_kill_switch_of_a_file_is_lifted_by_the_environment(tmp_path):
     assert "the kill switch is on, so all of the above is off" not in [text for _, text in findings(lifted)]
 
 
+def test_the_file_of_the_kill_switch(tmp_path):
+    brake = tmp_path / "brake"
+    environ = {f"{PREFIX}MODE": "retry", f"{PREFIX}KILL_SWITCH_FILE": str(brake)}
+    variable = f"{PREFIX}KILL_SWITCH_FILE"
+    off = f"the kill switch is off; creating its file switches retries and resumes off ({variable})"
+    assert (Level.OK, off) in findings(policy(environ))
+    brake.touch()
+    assert (Level.WARNING, f"the kill switch is on, because its file exists ({variable})") in findings(policy(environ))
+    found = findings(policy({**environ, f"{PREFIX}KILL_SWITCH_FILE": str(tmp_path / ("x" * 300))}))
+    assert any(level is Level.ERROR and "so it switches nothing off" in text for level, text in found)
+
+
 def test_a_policy_in_the_declarative_file():
     found = findings(policy({}, declared={"mode": "retry"}))
     assert (Level.OK, "mode = retry (OTEL_CONFIG_FILE)") in found

@@ -6,6 +6,7 @@ import anthropic
 import pytest
 
 from otel_claude_stream import ClaudeStreamInstrumentor, RetryPolicy, no_retry, retry_policy
+from otel_claude_stream._config.policy import kill_switch
 from otel_claude_stream._session import policy_resolver as policies
 from otel_claude_stream.testing import Capture, Error, FakeAPI, Script
 
@@ -89,4 +90,17 @@ def test_the_kill_switch_takes_effect_on_the_next_stream(ask, monkeypatch):
     with retry_policy(QUICK):
         assert call() == FAILED
     monkeypatch.setenv(SWITCH, "false")
+    assert call() == RETRIED
+
+
+def test_the_file_of_the_kill_switch_takes_effect_in_a_running_process(ask, monkeypatch, tmp_path):
+    monkeypatch.setattr(kill_switch, "CHECK_INTERVAL", 0.0)
+    brake = tmp_path / "brake"
+    call = ask({**QUICK, "kill_switch_file": str(brake)})
+    assert call() == RETRIED
+    brake.touch()
+    assert call() == FAILED
+    with retry_policy(QUICK):
+        assert call() == FAILED
+    brake.unlink()
     assert call() == RETRIED

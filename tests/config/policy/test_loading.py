@@ -13,7 +13,7 @@ from tests.support.policy_samples import EXAMPLE, VALUES, policies
 
 from otel_claude_stream._config.policy import loading
 from otel_claude_stream._config.policy.files import parse_json
-from otel_claude_stream._config.policy.keys import KEYS, KILL_SWITCH, variables
+from otel_claude_stream._config.policy.keys import KEYS, PROCESS_KEYS, variables
 from otel_claude_stream._config.policy.loading import Loaded, PolicyError, load, load_policy
 from otel_claude_stream._config.policy.presets import PRESETS
 from otel_claude_stream._config.policy.yaml_text import parse_yaml
@@ -66,7 +66,7 @@ def test_without_a_source_the_default_policy_is_in_effect():
 
 
 def test_the_table_of_keys_has_every_field_of_a_policy():
-    names = [key.name for key in (*KEYS, KILL_SWITCH)]
+    names = [key.name for key in (*KEYS, *PROCESS_KEYS)]
     assert sorted(names) == sorted(scalars(DEFAULT))
     assert list(VALUES) == names
 

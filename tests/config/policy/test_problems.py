@@ -108,9 +108,9 @@ def test_a_missing_version_is_a_warning(tmp_path):
         ('{"mode": observe}', "p.json", ":1: not JSON: Expecting value, column 10"),
         ("[1]", "p.json", ": the file must be a mapping, such as mode: retry"),
         ("observe", "p.yaml", ": the file must be a mapping, such as mode: retry"),
-        (ALIASES, "p.yaml", ": the file has more than 10000 values, or aliases of aliases"),
+        (ALIASES, "p.yaml", ": the file has more than 500 values; aliases count with all that they expand to"),
         (b"\xff\xfe", "p.yaml", ": the file cannot be read: it is not UTF-8 (byte 0)"),
-        (b"x" * 1_000_001, "p.yaml", ": the file cannot be read: it is larger than 1000000 bytes"),
+        (b"x" * 32_769, "p.yaml", ": the file cannot be read: it is larger than 32768 bytes"),
         (None, "p.yaml", ": the file cannot be read: No such file or directory"),
         (None, ".", ": the file cannot be read: it is not a regular file"),
     ],
@@ -160,8 +160,8 @@ RENAMED = "it was renamed to {!r} and has no effect under its old name"
         ("sdk_retries: own", "sdk_retries='own'", "replace"),
         ("rules: [{on: [silent], retry: false}]", "rules[0].on='[silent]'", "reasons"),
         ("rules: [{on: [silent], reasons: [silent]}]", "rules[0].on='[silent]'", "reasons"),
-        ("models: {a: {sdk_retries: own}}", "models.a.sdk_retries='own'", "replace"),
-        ("models: {a: {rules: [{on: [silent]}]}}", "models.a.rules[0].on='[silent]'", "reasons"),
+        ("models: {a*: {sdk_retries: own}}", "models.a*.sdk_retries='own'", "replace"),
+        ("models: {a*: {rules: [{on: [silent]}]}}", "models.a*.rules[0].on='[silent]'", "reasons"),
     ],
 )
 def test_a_renamed_key_or_value_is_one_error_that_names_the_new_name(text, setting, new, tmp_path):
@@ -183,7 +183,7 @@ def test_a_renamed_key_that_yaml_1_1_reads_as_true_is_recognized():
     assert str(problem) == f"OTEL_CONFIG_FILE: rules[0].on='true' is not valid: {RENAMED.format('reasons')}"
 
 
-@pytest.mark.parametrize("text", ["on: [silent]", "backoff: {on: 1s}", "models: {on: {on: 1}}"])
+@pytest.mark.parametrize("text", ["on: [silent]", "backoff: {on: 1s}", "models: {anthropic.*: {on: 1}}"])
 def test_the_renamed_key_of_a_rule_is_unknown_elsewhere(text, tmp_path):
     _, (problem,), _ = load_text(text, tmp_path)
     assert problem.allowed == "no such key"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from tests.support.policy_samples import EXAMPLE, INVALID, VALID, WARNED, policies
 
-from otel_claude_stream._config.policy.keys import HEAD, KEYS, KILL_SWITCH, RULE_KEYS
+from otel_claude_stream._config.policy.keys import HEAD, KEYS, PROCESS_KEYS, RULE_KEYS
 from otel_claude_stream._config.policy.models import json_schema, schema_text
 from otel_claude_stream._config.policy.yaml_text import parse_yaml
 from otel_claude_stream.cli.main import main
@@ -39,7 +39,7 @@ def test_the_schema_is_valid():
 
 def test_the_schema_has_every_key_with_description_title_and_default():
     found = dict(properties(json_schema()))
-    for key in (*KEYS, KILL_SWITCH, *HEAD):
+    for key in (*KEYS, *PROCESS_KEYS, *HEAD):
         schema = found.pop(key.name)
         assert schema["description"] == key.doc
         assert schema["title"]

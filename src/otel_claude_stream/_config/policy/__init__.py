@@ -6,7 +6,7 @@ nor pydantic.
 
 from __future__ import annotations
 
-from otel_claude_stream._config.policy.kill_switch import kill_switched, without_kill_switch
+from otel_claude_stream._config.policy.kill_switch import KillSwitch, without_kill_switch
 from otel_claude_stream._config.policy.process import PolicySource, policy_source
 
-__all__ = ["PolicySource", "kill_switched", "policy_source", "without_kill_switch"]
+__all__ = ["KillSwitch", "PolicySource", "policy_source", "without_kill_switch"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from otel_claude_stream._config.policy.keys import Path
@@ -41,6 +42,12 @@ class CheckedPolicy:
     """For each value that is not a default, the index of the layer that set it."""
     models: str = ""
     """The pattern of the models to which the policy applies; empty for all."""
+    unknown: Collection[Path] = frozenset()
+    """Values that an error leaves unknown; the policy has their defaults instead."""
+
+    def knows(self, *paths: Path) -> bool:
+        """Return whether all of these values are known."""
+        return not any(path[: len(one)] == one for one in self.unknown if one for path in paths)
 
     def sets(self, *names: str) -> bool:
         """Return whether any layer sets one of these values. A lowered limit does not contradict a default above it."""
@@ -96,7 +103,8 @@ def base_within_cap(checked: CheckedPolicy) -> Iterator[Finding]:
         if rule.backoff is not None and rule.backoff != checked.policy.backoff
     ]
     for path, backoff in backoffs:
-        if backoff.base > backoff.cap:
+        known = checked.knows(_path("backoff.base"), _path("backoff.cap"), (*path, "base"), (*path, "cap"))
+        if known and backoff.base > backoff.cap:
             only_cap = (*path, "cap") in checked.setters and (*path, "base") not in checked.setters
             base, cap = format_duration(backoff.base), format_duration(backoff.cap)
             yield _error(
@@ -258,6 +266,9 @@ def rules_can_match(checked: CheckedPolicy) -> Iterator[Finding]:
     for number, rule in enumerate(checked.policy.rules):
         path: Path = ("rules", number, "reasons")
         taken = {reason: earlier[reason] for reason in rule.reasons if reason in earlier}
+        earlier |= {reason: number for reason in rule.reasons if reason not in earlier}
+        if not rule.reasons or any(one[:3] == path for one in checked.unknown):  # some are invalid
+            continue
         if rule.reasons <= CALLER_REASONS:
             yield Finding(path, "the rule never applies: a stream that the caller ended is never retried")
         elif rule.reasons <= NOT_RETRYABLE_BY_RULE and (rule.retry or rule.resume):
@@ -268,7 +279,6 @@ def rules_can_match(checked: CheckedPolicy) -> Iterator[Finding]:
         elif taken:
             names = ", ".join(sorted(reason.value for reason in taken))
             yield Finding(path, f"an earlier rule applies to some of these reasons: {names}")
-        earlier |= {reason: number for reason in rule.reasons if reason not in earlier}
 
 
 # --- Patterns of models ---------------------------------------------------------------------------------------------
@@ -320,33 +330,39 @@ def prefill_is_accepted(checked: CheckedPolicy) -> Iterator[Finding]:
         yield Finding(path, "Claude 4.6 and later refuse a prefill, which wastes a request each time; use auto")
 
 
-CHECKS: Final[tuple[Check, ...]] = (
-    resumes_within_attempts,
-    rules_within_attempts,
-    base_within_cap,
-    silence_below_no_progress,
-    requests_for_attempts,
-    wait_within_deadline,
-    deadline_after_first_event,
-    watchdogs_above_pings,
-    progress_above_buffering,
-    silence_within_timeout,
-    first_event_is_checked,
-    resumes_need_the_mode,
-    replaced_retries_need_the_mode,
-    truncation_needs_the_mode,
-    retries_are_possible,
-    switched_off,
-    retry_after_is_honoured,
-    rules_can_match,
-    pattern_matches_models,
-    prompt_contains_anchor,
-    anchor_fits,
-    prefill_is_accepted,
+CHECKS: Final[Mapping[Check, tuple[str, ...]]] = MappingProxyType(
+    {
+        resumes_within_attempts: ("limits.max_resumes", "limits.max_attempts"),
+        rules_within_attempts: ("limits.max_attempts",),
+        base_within_cap: (),
+        silence_below_no_progress: (),
+        requests_for_attempts: ("limits.max_requests", "limits.max_attempts"),
+        wait_within_deadline: ("limits.deadline",),
+        deadline_after_first_event: ("limits.deadline",),
+        watchdogs_above_pings: (),
+        progress_above_buffering: (),
+        silence_within_timeout: (),
+        first_event_is_checked: ("watchdog.silence",),
+        resumes_need_the_mode: ("mode",),
+        replaced_retries_need_the_mode: ("mode",),
+        truncation_needs_the_mode: ("mode",),
+        retries_are_possible: (),
+        switched_off: (),
+        retry_after_is_honoured: (),
+        rules_can_match: (),
+        pattern_matches_models: (),
+        prompt_contains_anchor: (),
+        anchor_fits: ("resume.anchor_chars", "resume.min_partial_chars", "resume.min_overlap"),
+        prefill_is_accepted: (),
+    }
 )
+"""The checks, each with the values that it needs. With their defaults it would report a wrong finding."""
 
 
 def check(checked: CheckedPolicy) -> Iterator[Finding]:
-    """Yield every finding of every check."""
-    for one in CHECKS:
-        yield from one(checked)
+    """Yield every finding of every check. Without the preset most values are unknown, and nothing is checked."""
+    if not checked.knows(("preset",)):
+        return
+    for one, names in CHECKS.items():
+        if checked.knows(*map(_path, names)):
+            yield from one(checked)

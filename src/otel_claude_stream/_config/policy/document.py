@@ -6,7 +6,7 @@ from dataclasses import fields
 from enum import Enum
 from typing import Any
 
-from otel_claude_stream._config.policy.keys import KEYS, KILL_SWITCH, Key
+from otel_claude_stream._config.policy.keys import KEYS, KILL_SWITCH, KILL_SWITCH_FILE, Key
 from otel_claude_stream._config.policy.value_types import Duration
 from otel_claude_stream._core.durations import format_duration
 from otel_claude_stream._core.retry.policy import Backoff, RetryPolicy, Rule
@@ -19,6 +19,8 @@ def document_of(policy: RetryPolicy) -> dict[str, Any]:
     values = _differences(policy, RetryPolicy())
     if policy.kill_switch is not False:
         values[KILL_SWITCH.name] = policy.kill_switch
+    if policy.kill_switch_file is not None:
+        values[KILL_SWITCH_FILE.name] = policy.kill_switch_file
     if policy.models:
         # The differences from the surrounding policy, since the values of a file for a model override that policy.
         values["models"] = {pattern: _differences(other, policy) for pattern, other in policy.models}

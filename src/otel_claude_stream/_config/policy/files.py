@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any, Final
 
 from otel_claude_stream._config.policy.keys import Path
 from otel_claude_stream._config.policy.layer import Layer
-from otel_claude_stream._config.policy.text import DUPLICATE_KEY, Mistake, ParsedText, Unreadable, plain_scalar
+from otel_claude_stream._config.policy.text import (
+    DUPLICATE_KEY,
+    MAX_BYTES,
+    Mistake,
+    ParsedText,
+    Unreadable,
+    plain_scalar,
+)
 from otel_claude_stream._config.problem import Problem
 
 NO_YAML: Final = "PyYAML is not installed: pip install 'otel-claude-stream[policy]', or write the file as JSON (.json)"
-_MAX_BYTES: Final = 1_000_000
 
 
 def read(path: str, environment: Mapping[str, str]) -> tuple[Layer | None, tuple[Problem, ...]]:
@@ -44,8 +51,8 @@ def _read_text(path: str) -> str:
     status = os.stat(path)  # noqa: PTH116 - messages show the path unchanged, and it may contain a NUL
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("it is not a regular file")
-    if status.st_size > _MAX_BYTES:
-        raise ValueError(f"it is larger than {_MAX_BYTES} bytes")
+    if status.st_size > MAX_BYTES:
+        raise ValueError(f"it is larger than {MAX_BYTES} bytes")
     with open(path, encoding="utf-8-sig") as opened:  # noqa: PTH123 - as above
         try:
             return opened.read()
@@ -58,7 +65,8 @@ def _layer(path: str, parsed: ParsedText) -> tuple[Layer | None, tuple[Problem, 
     problems = tuple(_problem(Layer(path, lines=parsed.lines), mistake) for mistake in parsed.mistakes)
     if not isinstance(values, dict):
         return None, (*problems, Problem(path, "", "", "the file must be a mapping, such as mode: retry"))
-    return Layer(path, values, parsed.lines), problems
+    invalid = frozenset(mistake.path for mistake in parsed.mistakes)
+    return Layer(path, values, parsed.lines, references=parsed.references, invalid=invalid), problems
 
 
 def _problem(layer: Layer, mistake: Mistake) -> Problem:
@@ -73,12 +81,15 @@ def parse_json(text: str, environment: Mapping[str, str]) -> ParsedText:
     parsed = ParsedText()
 
     def mapping(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = [name for name, _ in items]
-        for name in sorted({name for name in names if names.count(name) > 1}):
-            parsed.add_mistake(DUPLICATE_KEY, (name,))
-        return dict(items)
+        values = dict(items)
+        if len(values) < len(items):
+            counts = Counter(name for name, _ in items)
+            for name in sorted(name for name, count in counts.items() if count > 1):
+                parsed.add_mistake(DUPLICATE_KEY, (name,))
+        return values
 
     def substituted(value: object, path: Path) -> object:
+        parsed.count_value()
         if isinstance(value, dict):
             return {name: substituted(item, (*path, name)) for name, item in value.items()}
         if isinstance(value, list):
@@ -92,4 +103,6 @@ def parse_json(text: str, environment: Mapping[str, str]) -> ParsedText:
         parsed.data = substituted(json.loads(text, object_pairs_hook=mapping), ())
     except json.JSONDecodeError as error:
         raise Unreadable(Mistake(f"not JSON: {error.msg}, column {error.colno}", line=error.lineno)) from None
+    except ValueError:  # Python limits the digits of a number
+        raise Unreadable(Mistake("a number has too many digits")) from None
     return parsed

@@ -69,7 +69,7 @@ class Key:
     @property
     def default(self) -> object:
         """Its value in `RetryPolicy()`; None for a key that is not part of it."""
-        return attrgetter(self.name)(RetryPolicy()) if self in KEYS or self is KILL_SWITCH else None
+        return attrgetter(self.name)(RetryPolicy()) if self in (*KEYS, *PROCESS_KEYS) else None
 
     @property
     def default_text(self) -> object:
@@ -95,8 +95,16 @@ HEAD: Final = (
 KILL_SWITCH: Final = Key(
     "kill_switch",
     Boolean(),
-    "`true`: only observe, whatever `mode` is. The environment variable is read for each stream.",
+    "`true`: only observe, whatever `mode` is. The environment variable overrides it.",
 )
+KILL_SWITCH_FILE: Final = Key(
+    "kill_switch_file",
+    Text(1000),
+    "Path of a file. While it exists, streams that begin are only observed, also in a running process. Created or "
+    "removed, it takes effect within 100 ms. Use an absolute path.",
+)
+PROCESS_KEYS: Final = (KILL_SWITCH, KILL_SWITCH_FILE)
+"""Keys of the whole process, which models cannot override."""
 
 KEYS: Final = (
     Key(
@@ -298,11 +306,16 @@ LISTS: Final[Mapping[str, str]] = MappingProxyType(
 )
 PRESET: Final = HEAD[1]
 
+MAX_RULES: Final = 20
+"""Maximum number of rules in a list, which is the number of reasons."""
+MAX_MODELS: Final = 100
+"""Maximum number of patterns of models."""
+
 
 @functools.cache
 def variables() -> Mapping[str, Key]:
     """Return the environment variables of the policy, with the kill switch, which is read elsewhere."""
-    return {key.variable: key for key in (*KEYS, KILL_SWITCH, PRESET)}
+    return {key.variable: key for key in (*KEYS, *PROCESS_KEYS, PRESET)}
 
 
 def dotted(path: Path) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, TypeVar
 
-from otel_claude_stream._config.policy.keys import HEAD, Path, dotted
+from otel_claude_stream._config.policy.keys import HEAD, PROCESS_KEYS, Path, dotted
 from otel_claude_stream._config.problem import Problem, Severity
 from otel_claude_stream._core.retry.policy import RetryPolicy, Rule
 from otel_claude_stream._core.vocabulary import AbortReason
@@ -31,21 +31,35 @@ class Layer:
     """Lines of a file, from 1."""
     variables: Mapping[Path, str] = field(default_factory=dict)
     """The environment variables that set the values."""
+    references: Mapping[Path, str] = field(default_factory=dict)
+    """The texts of values that contain references to variables. Messages show them, since values may be secret."""
+    invalid: frozenset[Path] = frozenset()
+    """Paths of values that are unknown because of an error. Checks between values ignore them."""
 
     def location(self, path: Path) -> str:
         """Return where a value is set: the file and line, or the variable, or the name of the layer."""
-        for length in range(len(path), 0, -1):
-            if (line := self.lines.get(path[:length])) is not None:
-                return f"{self.name}:{line}"
-        return self.variables.get(path, self.name)
+        line = self.line(path)
+        return f"{self.name}:{line}" if line else self.variables.get(path, self.name)
+
+    def line(self, path: Path) -> int:
+        """Return the line of a value, or of the closest part of a file that contains it; 0 without a file."""
+        return next((self.lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.lines), 0)
 
     def problem(
         self, path: Path, value: object, allowed: str, nearest: str = "", severity: Severity = Severity.ERROR
     ) -> Problem:
         """Return a problem with the value at a path."""
         variable = self.variables.get(path)
-        source, setting = (self.name, variable) if variable else (self.location(path), dotted(path))
-        return Problem(source, setting, preview(value), allowed, nearest, severity)
+        source, setting = (self.name, variable) if variable else (self.location(path), preview(dotted(path)))
+        return Problem(source, setting, self.preview(path, value), allowed, nearest, severity)
+
+    def preview(self, path: Path, value: object) -> str:
+        """Return a value at a path for messages, with references instead of the values of variables."""
+        if path in self.references:
+            return preview(self.references[path])
+        if isinstance(value, list | tuple):
+            return preview([self.references.get((*path, index), item) for index, item in enumerate(value[:5])])
+        return preview(value)
 
 
 def preview(value: object) -> str:
@@ -76,10 +90,10 @@ def policy_of(layers: Sequence[Values]) -> RetryPolicy:
     The values of a layer for a model override the values for all models in this layer and in earlier ones. Later layers
     override them.
     """
-    kill_switch = top_level_value(layers, "kill_switch", default=False)
+    switches = {key.name: top_level_value(layers, key.name, default=key.default) for key in PROCESS_KEYS}
     patterns = dict.fromkeys(pattern for layer in layers for pattern in layer.get("models", {}))
-    models = tuple((pattern, _build(for_pattern(layers, pattern), kill_switch)) for pattern in patterns)
-    return replace(_build([_policy_values(layer) for layer in layers], kill_switch), models=models)
+    models = tuple((pattern, _build(for_pattern(layers, pattern), switches)) for pattern in patterns)
+    return replace(_build([_policy_values(layer) for layer in layers], switches), models=models)
 
 
 def top_level_value(layers: Sequence[Values], name: str, *, default: Any) -> Any:
@@ -105,13 +119,13 @@ def _policy_values(layer: Values) -> Values:
     return {name: value for name, value in layer.items() if name not in _NOT_POLICY}
 
 
-def _build(layers: Sequence[Values], kill_switch: bool) -> RetryPolicy:
+def _build(layers: Sequence[Values], switches: Values) -> RetryPolicy:
     policy = RetryPolicy()
     rules: list[Values] = []
     for layer in layers:
         policy = _overlaid(policy, {name: value for name, value in layer.items() if name != "rules"})
         rules = layer.get("rules", rules)
-    return replace(policy, rules=tuple(_rule(rule, policy) for rule in rules), kill_switch=kill_switch)
+    return replace(policy, rules=tuple(_rule(rule, policy) for rule in rules), **switches)
 
 
 def _overlaid(base: T, values: Values) -> T:

@@ -20,7 +20,7 @@ from otel_claude_stream._config.policy.sources import (
     layer_of,
     policy_variables,
 )
-from otel_claude_stream._config.policy.validate import pydantic_problem, validate
+from otel_claude_stream._config.policy.validate import MAX_PROBLEMS, pydantic_problem, validate
 from otel_claude_stream._config.problem import Problem, Severity
 from otel_claude_stream._core.retry.policy import RetryPolicy
 
@@ -121,7 +121,7 @@ def load_override(process: Loaded, policy: object, source: str, environment: Map
         layer, found = layer_of(policy, source, environment)
         problems = list(found)
         if layer is None:
-            return Loaded(problems=found)
+            return Loaded(problems=_bounded(problems))
         below = Loaded() if is_whole_policy(layer) else process
         return _combined([*below.checked, _validated(layer, problems)], [*below.raw, layer], problems)
     except Exception as error:  # noqa: BLE001 - as above
@@ -162,26 +162,41 @@ def _layers(
 
 def _validated(layer: Layer, problems: list[Problem]) -> Layer:
     """Return a layer with validated values, and add its problems to the list."""
-    values, found = validate(layer)
+    valid, found = validate(layer)
     reported = {(problem.source, problem.setting) for problem in problems}
     problems += [problem for problem in found if (problem.source, problem.setting) not in reported]
     if layer.lines and "version" not in layer.values:
         problems.append(Problem(layer.name, "", "", _NO_VERSION, severity=Severity.WARNING))
-    return Layer(layer.name, values, layer.lines, layer.variables)
+    return valid
 
 
 def _combined(validated: Sequence[Layer], raw: Sequence[Layer], problems: list[Problem]) -> Loaded:
-    """Return the policy of layers, or the default policy if they are invalid or contradict each other."""
-    if _has_errors(problems):
-        return Loaded(problems=tuple(problems))
+    """Return the policy of layers, or the default policy if they are invalid or contradict each other.
+
+    Contradictions are found among the valid values of invalid layers too, but not without the values of a whole file.
+    """
+    if any(problem.severity is Severity.ERROR and not problem.setting for problem in problems):
+        return Loaded(problems=_bounded(problems))
     name = top_level_value([layer.values for layer in validated], PRESET.name, default="observe")
     preset = Layer(f"preset {name}", PRESETS[name].values)
     layers = (_validated(preset, problems), *validated)
     policy = policy_of([layer.values for layer in layers])
     problems += _contradictions(policy, layers, (preset, *raw))
     if _has_errors(problems):
-        return Loaded(problems=tuple(problems))
-    return Loaded(policy, tuple(problems), layers, tuple(raw))
+        return Loaded(problems=_bounded(problems))
+    return Loaded(policy, _bounded(problems), layers, tuple(raw))
+
+
+def _bounded(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    """Return at most `MAX_PROBLEMS` problems, errors first if there are more, and the number of the others."""
+    if len(problems) <= MAX_PROBLEMS:
+        return tuple(problems)
+    first = sorted(problems, key=lambda problem: -problem.severity)
+    rest = first[MAX_PROBLEMS:]
+    return (
+        *first[:MAX_PROBLEMS],
+        Problem("retry policy", "", "", f"and {len(rest)} more problems", severity=rest[0].severity),
+    )
 
 
 def _has_errors(problems: Sequence[Problem]) -> bool:
@@ -192,11 +207,14 @@ def _contradictions(policy: RetryPolicy, validated: Sequence[Layer], raw: Sequen
     """Yield the problems between values, for all models and then for each pattern with further ones."""
     set_by_user = [layer.values for layer in validated[1:]]
     raw_layers = dict(zip((id(layer) for layer in validated), raw, strict=True))
-    base = list(check(CheckedPolicy(policy, _setters(set_by_user))))
+    unknown = {path for layer in validated for path in layer.invalid}
+    base = list(check(CheckedPolicy(policy, _setters(set_by_user), unknown=unknown)))
     findings = [(finding, "") for finding in base]
     for pattern, other in policy.models:
         setters = _setters(for_pattern(set_by_user, pattern))
-        findings += [(x, pattern) for x in check(CheckedPolicy(other, setters, pattern)) if x not in base]
+        for_models = {path[2:] for path in unknown if path[:2] == ("models", pattern)}
+        checked = CheckedPolicy(other, setters, pattern, unknown | for_models)
+        findings += [(finding, pattern) for finding in check(checked) if finding not in base]
     for finding, pattern in findings:
         layer, path = _origin(validated, finding.path, pattern)
         raw_layer = raw_layers.get(id(layer), layer)

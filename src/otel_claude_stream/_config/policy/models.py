@@ -17,8 +17,10 @@ from pydantic_core import PydanticCustomError
 from otel_claude_stream._config.policy.keys import (
     HEAD,
     KEYS,
-    KILL_SWITCH,
     LISTS,
+    MAX_MODELS,
+    MAX_RULES,
+    PROCESS_KEYS,
     RULE_BACKOFF_DOC,
     RULE_KEYS,
     SECTIONS,
@@ -119,7 +121,8 @@ def _policy(rule: Any, *, defaults: bool) -> dict[str, Any]:
             fields[head] = _optional(section, SECTIONS[head])
         else:
             fields[head] = _value(next(keys), defaults=defaults)
-    return {**fields, "rules": _optional(list[rule], LISTS["rules"])}
+    rules = Annotated[list[rule], Field(max_length=MAX_RULES)]
+    return {**fields, "rules": _optional(rules, LISTS["rules"])}
 
 
 def _document() -> type[BaseModel]:
@@ -130,8 +133,8 @@ def _document() -> type[BaseModel]:
     fields = {
         **{key.name: _value(key, defaults=True) for key in HEAD},
         **_policy(rule, defaults=True),
-        "models": _optional(dict[str, model_policy], LISTS["models"]),
-        KILL_SWITCH.name: _value(KILL_SWITCH, defaults=True),
+        "models": _optional(Annotated[dict[str, model_policy], Field(max_length=MAX_MODELS)], LISTS["models"]),
+        **{key.name: _value(key, defaults=True) for key in PROCESS_KEYS},
     }
     return create_model(
         "RetryPolicy", __base__=StrictModel, __doc__="The retry policy of otel-claude-stream.", **fields

@@ -15,6 +15,10 @@ from typing import Final
 from otel_claude_stream._config.policy.keys import Path
 
 DUPLICATE_KEY: Final = "the key is set twice"
+MAX_BYTES: Final = 32_768
+MAX_VALUES: Final = 500
+"""Limits of a file, within which it is loaded in less than 200 ms. A policy for 50 models has about 200 values."""
+TOO_MANY_VALUES: Final = f"the file has more than {MAX_VALUES} values; aliases count with all that they expand to"
 INVALID_REFERENCE: Final = "not a reference: write ${NAME} or ${NAME:-default}, and $$ for a dollar sign"
 
 _REFERENCE: Final = re.compile(r"\$\$|\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-([^}\n]*))?\}|(\$\{[^}]*\}?)")
@@ -50,7 +54,17 @@ class ParsedText:
 
     data: object = None
     lines: dict[Path, int] = field(default_factory=dict)
+    references: dict[Path, str] = field(default_factory=dict)
+    """The texts of values with references, before the substitution."""
     mistakes: list[Mistake] = field(default_factory=list)
+    count: int = 0
+    """Number of values."""
+
+    def count_value(self) -> None:
+        """Count a value. Raises `Unreadable` for a text with too many."""
+        self.count += 1
+        if self.count > MAX_VALUES:
+            raise Unreadable(Mistake(TOO_MANY_VALUES))
 
     def add_mistake(self, text: str, path: Path, value: str = "") -> None:
         """Add a mistake at a path."""
@@ -58,6 +72,8 @@ class ParsedText:
 
     def substitute(self, text: str, path: Path, environment: Mapping[str, str]) -> str:
         """Return a value with its references replaced. An invalid reference is a mistake and leaves the value as is."""
+        if any(match[1] is not None for match in _REFERENCE.finditer(text)):
+            self.references[path] = text
         try:
             return substitute(text, environment)
         except ValueError as error:

@@ -14,17 +14,24 @@ import yaml
 from yaml.nodes import MappingNode, Node, SequenceNode
 
 from otel_claude_stream._config.policy.keys import Path
-from otel_claude_stream._config.policy.text import DUPLICATE_KEY, Mistake, ParsedText, Unreadable, plain_scalar
+from otel_claude_stream._config.policy.text import (
+    DUPLICATE_KEY,
+    MAX_VALUES,
+    TOO_MANY_VALUES,
+    Mistake,
+    ParsedText,
+    Unreadable,
+    plain_scalar,
+)
 
-_MAX_NODES: Final = 10_000
-"""Maximum number of YAML nodes. Aliases can expand a short text without bounds."""
+_MAX_DEPTH: Final = 20
 _PLAIN_TAGS: Final = frozenset(f"tag:yaml.org,2002:{name}" for name in ("str", "map", "seq"))
 
 
 def parse_yaml(text: str, environment: Mapping[str, str]) -> ParsedText:
     """Parse a YAML text of one document."""
     try:
-        node = yaml.compose(text, Loader=yaml.BaseLoader)
+        node = yaml.compose(text, Loader=_BoundedLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         column = f", column {mark.column + 1}" if mark else ""
@@ -35,22 +42,39 @@ def parse_yaml(text: str, environment: Mapping[str, str]) -> ParsedText:
     return builder.parsed if node is None else builder.build(node)
 
 
+class _BoundedLoader(yaml.BaseLoader):
+    """A loader that stops at too many nodes, and at flow collections that are nested too deeply.
+
+    PyYAML needs about 0.1 ms for a node, and quadratic time for nested flow collections.
+    """
+
+    nodes = 0
+
+    def compose_node(self, parent: Node | None, index: int) -> Node | None:
+        self.nodes += 1
+        if self.nodes > 2 * MAX_VALUES + 1:  # keys are nodes too
+            raise Unreadable(Mistake(TOO_MANY_VALUES))
+        return super().compose_node(parent, index)
+
+    def fetch_flow_collection_start(self, token: type[yaml.Token]) -> None:
+        if self.flow_level > _MAX_DEPTH:
+            raise RecursionError
+        super().fetch_flow_collection_start(token)
+
+
 class _YamlBuilder:
     """Builds plain data from YAML nodes."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.parsed = ParsedText()
         self._environment = environment
-        self._nodes = 0
 
     def build(self, node: Node) -> ParsedText:
         """Return the document of a root node."""
         return replace(self.parsed, data=self.value(node, ()))
 
     def value(self, node: Node, path: Path) -> object:
-        self._nodes += 1
-        if self._nodes > _MAX_NODES:
-            raise Unreadable(Mistake(f"the file has more than {_MAX_NODES} values, or aliases of aliases"))
+        self.parsed.count_value()
         self.parsed.lines.setdefault(path, node.start_mark.line + 1)
         if node.tag not in _PLAIN_TAGS:
             self.parsed.add_mistake("YAML tags are not supported", path, node.tag)

@@ -70,7 +70,7 @@ def _values(found: Loaded) -> Iterator[Finding]:
         if layer.name == "default":
             defaults.append(f"{key.name} {value}")
         else:
-            yield ok(f"{key.name} = {value} ({layer.location(key.path)})")
+            yield ok(f"{key.name} = {layer.references.get(key.path, value)} ({layer.location(key.path)})")
     for number, rule in enumerate(found.policy.rules):
         path = ("rules", number)
         reasons = ", ".join(sorted(reason.value for reason in rule.reasons))
@@ -142,6 +142,20 @@ def _effects(found: Loaded, *, killed: bool) -> Iterator[Finding]:
         )
     if killed:
         yield warning("the kill switch is on, so all of the above is off", f"{KILL_SWITCH.variable}=false")
+    if policy.kill_switch_file is not None:
+        yield from _switch_file(policy.kill_switch_file, _source(found, "kill_switch_file"))
+
+
+def _switch_file(path: str, source: str) -> Iterator[Finding]:
+    try:
+        exists = kill_switch.file_exists(path)
+    except (OSError, ValueError) as failure:
+        yield error(str(kill_switch.file_problem(path, failure)))
+        return
+    if exists:
+        yield warning(f"the kill switch is on, because its file exists ({source})", "remove the file")
+    else:
+        yield ok(f"the kill switch is off; creating its file switches retries and resumes off ({source})")
 
 
 def acts_for_some_models(policy: RetryPolicy) -> bool:
