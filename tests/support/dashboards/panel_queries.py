@@ -1,4 +1,4 @@
-"""Asking what a panel asks, as Grafana would ask it, and reading the answer as Grafana would show it."""
+"""Sends the queries of panels to Prometheus as Grafana would, and reads the answers as Grafana would show them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from functools import cache
 from typing import Any
 
 from dashboards.generator.command import ROOT
-from dashboards.generator.filling import chosen, filled
+from dashboards.generator.interpolation import interpolate, selection_pattern
+from tests.support.dashboards.prometheus_server import Prometheus
 from tests.support.dashboards.scenarios import START
-from tests.support.dashboards.store import Prometheus
 
 INTERVAL = 240
 """`$__rate_interval` in seconds, for samples 60 s apart."""
@@ -26,7 +26,7 @@ class Target:
     panel: str
     ref: str
     kind: str
-    """Of the panel."""
+    """Type of the panel."""
     expr: str
     legend: str
     instant: bool
@@ -39,7 +39,7 @@ class Target:
 
 @cache
 def targets() -> tuple[Target, ...]:
-    """Every query to Prometheus of every committed dashboard."""
+    """Return every PromQL query of the committed dashboards."""
     found = []
     for path in sorted((ROOT / "grafana").glob("*.json")):
         for panel in json.loads(path.read_text(encoding="utf-8"))["panels"]:
@@ -51,58 +51,62 @@ def targets() -> tuple[Target, ...]:
     return tuple(found)
 
 
-def ready(one: Target, *, job: str | None = None, hours: float = 2.0, interval: int = INTERVAL, **values: str) -> str:
-    """The query of a target for one job, with every other variable at `All` unless it is given."""
-    said = {name: chosen([value]) for name, value in values.items()}
+def interpolated(
+    one: Target, *, job: str | None = None, hours: float = 2.0, interval: int = INTERVAL, **values: str
+) -> str:
+    """Return the query of a target for one job. Variables without a value are at `All`."""
+    chosen = {name: selection_pattern([value]) for name, value in values.items()}
     if job is not None:
-        said["job"] = chosen([job])
-    return filled(one.expr, {**ALL, **said}, range_seconds=int(hours * 3600), interval_seconds=interval)
+        chosen["job"] = selection_pattern([job])
+    return interpolate(one.expr, {**ALL, **chosen}, range_seconds=int(hours * 3600), interval_seconds=interval)
 
 
 def legend(one: Target, labels: dict[str, str]) -> str:
-    """What Grafana writes beside a series."""
+    """Return the legend of a series."""
     if one.legend == "__auto":
         return ""
     return re.sub(r"\{\{(\w+)\}\}", lambda found: labels.get(found[1], ""), one.legend)
 
 
-def ask(prometheus: Prometheus, one: Target, minute: float, **how: Any) -> dict[str, float]:
-    """The answer at a minute of a scenario: legend and value; of a heat map, upper bound and value of each bucket."""
-    found = prometheus.at(ready(one, **how), START + minute * 60)
+def query_values(prometheus: Prometheus, one: Target, minute: float, **options: Any) -> dict[str, float]:
+    """Return the values at a minute of a scenario by legend, or by upper bound for a heat map."""
+    found = prometheus.query_at(interpolated(one, **options), START + minute * 60)
     if one.format == "heatmap":
         return buckets(found)
     if one.format == "table":
-        found = [({"": " ".join(labels[key] for key in sorted(labels) if key not in TEXTS)}, v) for labels, v in found]
+        found = [
+            ({"": " ".join(labels[key] for key in sorted(labels) if key not in TEXT_COLUMNS)}, v) for labels, v in found
+        ]
         return {labels[""]: value for labels, value in found}
-    said = {legend(one, labels): value for labels, value in found}
-    assert len(said) == len(found), f"{one.name}: two series with one legend"
-    return said
+    values = {legend(one, labels): value for labels, value in found}
+    assert len(values) == len(found), f"{one.name}: two series with one legend"
+    return values
 
 
-TEXTS = ("suspects", "remedy")
-"""Columns of a table whose values stand for texts."""
+TEXT_COLUMNS = ("suspects", "remedy")
+"""Columns of a table whose values are replaced by texts."""
 
 
-def panel(prometheus: Prometheus, name: str, minute: float, **how: Any) -> dict[str, float]:
-    """The answers to all queries of a panel, `board/title`. Of bars for limits: those above zero, by band."""
+def panel_values(prometheus: Prometheus, name: str, minute: float, **options: Any) -> dict[str, float]:
+    """Return the values of all queries of a panel (`board/title`). For bars, only those above zero, by band."""
     mine = [one for one in targets() if f"{one.board}/{one.panel}" == name]
     assert mine, name
     found: dict[str, float] = {}
     for one in mine:
-        said = ask(prometheus, one, minute, **how)
-        assert not said.keys() & found.keys(), f"{name}: two queries with one legend"
-        found.update(said)
+        values = query_values(prometheus, one, minute, **options)
+        assert not values.keys() & found.keys(), f"{name}: two queries with one legend"
+        found.update(values)
     if mine[0].kind == "bargauge":
         return {legend.partition(":")[0]: value for legend, value in found.items() if value}
     return found
 
 
 def buckets(found: list[tuple[dict[str, str], float]]) -> dict[str, float]:
-    """Cumulative buckets as their own counts, those that are empty left out: what a heat map colours."""
+    """Convert cumulative buckets to separate counts, without empty ones, as a heat map shows them."""
     ordered = sorted((float(labels["le"]), value) for labels, value in found)
-    own, before = {}, 0.0
+    counts, before = {}, 0.0
     for bound, value in ordered:
         if value - before > 1e-9:
-            own[f"{bound:g}"] = value - before
+            counts[f"{bound:g}"] = value - before
         before = value
-    return own
+    return counts
