@@ -56,7 +56,7 @@ def prometheus(require_tool, scenario_blocks):
 def prometheus3(scenario_blocks, tmp_path_factory):
     """Prometheus 3 with the same blocks and an OTLP receiver. Skips if it has not been built."""
     try:
-        program = build_prometheus.found()
+        program = build_prometheus.find_existing()
     except build_prometheus.NoPrometheus as error:
         pytest.skip(str(error))
     folder = tmp_path_factory.mktemp("prometheus3")

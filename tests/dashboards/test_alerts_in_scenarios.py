@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import yaml
@@ -17,6 +18,16 @@ def inlined(expr: str) -> str:
     """Replace recorded series by their expressions, because the blocks contain only raw series."""
     names = sorted(RECORDED, key=len, reverse=True)
     return re.sub("|".join(map(re.escape, names)), lambda found: f"({RECORDED[found[0]]})", expr)
+
+
+class FiringAlert(NamedTuple):
+    """An alert whose condition holds for a job."""
+
+    name: str
+    severity: str
+    job: str
+    labels: tuple[str, ...]
+    """Values of the other labels, sorted."""
 
 
 @pytest.fixture(scope="module")
@@ -35,18 +46,18 @@ def rules(rule_files: list[Path]):
 
 @pytest.fixture(scope="module")
 def firing(prometheus, rules):
-    """`firing(minute, jobs)` returns the alerts whose condition holds: alert, severity, job and other labels."""
+    """`firing(minute, jobs)` returns the alerts of these jobs whose condition holds at a minute."""
 
-    def ask(minute, jobs):
+    def firing_at(minute, jobs):
         found = set()
         for name, severity, expr in rules:
             for labels, _ in prometheus.query_at(expr, START + minute * 60):
                 if labels["job"].rpartition("-")[0] in jobs or labels["job"] in jobs:
                     rest = tuple(sorted(v for k, v in labels.items() if k not in ("job", "signal", "what")))
-                    found.add((name, severity, labels["job"].rpartition("-")[0] or labels["job"], rest))
+                    found.add(FiringAlert(name, severity, labels["job"].rpartition("-")[0] or labels["job"], rest))
         return found
 
-    return ask
+    return firing_at
 
 
 GATEWAY, SONNET = "gw.example.com", "claude-sonnet-5"
@@ -54,10 +65,10 @@ GATEWAY, SONNET = "gw.example.com", "claude-sonnet-5"
 
 def test_a_load_balancer_that_cuts_streams_fires_proxy_timeout_signature(firing):
     """The alert fires after three cuts at 60 s, and names the server and the limit."""
-    assert not {x for x in firing(85, {"alb"}) if x[0] == "ProxyTimeoutSignature"}
+    assert not {alert for alert in firing(85, {"alb"}) if alert.name == "ProxyTimeoutSignature"}
     found = firing(120, {"alb"})
     assert ("ProxyTimeoutSignature", "ticket", "alb", (GATEWAY, "idle:60s")) in found
-    assert {x[0] for x in found} == {"ProxyTimeoutSignature"}
+    assert {alert.name for alert in found} == {"ProxyTimeoutSignature"}
 
 
 def test_a_nat_that_cuts_streams_fires_proxy_timeout_signature(firing):
@@ -72,28 +83,28 @@ def test_an_overload_incident_fires_a_page(firing):
     assert ("OverloadedMidStream", "page", "incident", (SONNET,)) in found
     assert ("RetryAmplificationHigh", "ticket", "incident", (GATEWAY,)) in found
     assert ("AbortBudgetBurn", "page", "incident", ()) in found
-    assert {x[0] for x in found} == {"OverloadedMidStream", "RetryAmplificationHigh", "AbortBudgetBurn"}
-    assert {x[0] for x in firing(179, {"incident"})} <= {"AbortBudgetBurn"}
+    assert {alert.name for alert in found} == {"OverloadedMidStream", "RetryAmplificationHigh", "AbortBudgetBurn"}
+    assert {alert.name for alert in firing(179, {"incident"})} <= {"AbortBudgetBurn"}
 
 
 def test_an_exhausted_retry_budget_fires_until_the_incident_ends(firing):
     """With a policy the budget is exhausted during the incident, and refilled after it."""
     found = firing(129, {"guarded"})
     assert ("RetryBudgetExhausted", "ticket", "guarded", (SONNET, GATEWAY)) in {
-        (*x[:3], tuple(sorted(x[3]))) for x in found
+        (alert.name, alert.severity, alert.job, tuple(sorted(alert.labels))) for alert in found
     }
-    assert not {x for x in firing(179, {"guarded"}) if x[0] == "RetryBudgetExhausted"}
+    assert not {alert for alert in firing(179, {"guarded"}) if alert.name == "RetryBudgetExhausted"}
 
 
 def test_a_hanging_stream_fires_stream_stalled(firing):
     assert ("StreamStalled", "ticket", "hanging", ("stuck.example.com",)) in firing(120, {"hanging"})
-    assert not {x for x in firing(110, {"hanging"}) if x[3] == ("stuck.example.com",)}
+    assert not {alert for alert in firing(110, {"hanging"}) if alert.labels == ("stuck.example.com",)}
 
 
 def test_a_collector_that_drops_items_fires_pipeline_dropping(firing):
     names = {"collector-suffixed", "collector-plain", "collector"}
-    assert not {x for x in firing(140, names) if x[0] == "TelemetryPipelineDropping"}
-    assert {x[0] for x in firing(175, names)} == {"TelemetryPipelineDropping"}
+    assert not {alert for alert in firing(140, names) if alert.name == "TelemetryPipelineDropping"}
+    assert {alert.name for alert in firing(175, names)} == {"TelemetryPipelineDropping"}
 
 
 @pytest.mark.parametrize("minute", [5, 60, 24 * 60, 3 * 24 * 60 + 17, 7 * 24 * 60])
@@ -108,20 +119,20 @@ def test_no_alert_fires_for_a_job_with_one_stream_an_hour(firing, minute):
 
 
 @pytest.mark.parametrize("minute", [30, 60, 100, 102, 141, 179])
-def test_unusual_but_healthy_jobs_fire_no_alert(firing, minute):
+def test_unusual_jobs_fire_no_unexpected_alert(firing, minute):
     found = firing(minute, {"buffering", "many", "special", "latest", "both", "headroom", "restarting"})
-    assert {(x[0], x[2]) for x in found} <= {("ProxyTimeoutSignature", "restarting")}
+    assert {(alert.name, alert.job) for alert in found} <= {("ProxyTimeoutSignature", "restarting")}
 
 
 @pytest.mark.parametrize("minute", [120, 129, 175])
 def test_prometheus_3_fires_the_same_alerts(prometheus, prometheus3, rules, minute):
     """Compares alerts and labels. Values differ, because Prometheus 3 extrapolates differently."""
 
-    def asked(of):
+    def conditions(server):
         return {
             (name, severity, *sorted(labels.items()))
             for name, severity, expr in rules
-            for labels, _ in of.query_at(expr, START + minute * 60)
+            for labels, _ in server.query_at(expr, START + minute * 60)
         }
 
-    assert asked(prometheus3) == asked(prometheus)
+    assert conditions(prometheus3) == conditions(prometheus)

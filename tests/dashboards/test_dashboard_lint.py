@@ -67,8 +67,8 @@ def _change_first_stat(**changes):
 
 def _remove(*path):
     def break_it(found):
-        *way, last = path
-        for key in way:
+        *parents, last = path
+        for key in parents:
             found = found[key]
         del found[last]
 

@@ -42,13 +42,11 @@ STREAMS = (
 def exposed(monkeypatch):
     """The text of the real Prometheus reader after a few streams, and the collected metrics at the same time."""
     reader = PrometheusMetricReader(disable_target_info=True)
-    with simulated_process(
-        SettableClock(), monkeypatch, readers=(reader,), retry_policy=POLICY, semconv="both"
-    ) as made:
+    with simulated_process(SettableClock(), monkeypatch, readers=(reader,), retry_policy=POLICY, semconv="both") as app:
         for number, scripts in enumerate(STREAMS):
-            made.play(Call(60.0 * number, scripts))
-        made.play(Call(600.0, (ANSWER,), left_open=True))
-        yield generate_latest(REGISTRY).decode(), made.memory.get_metrics_data()
+            app.play(Call(60.0 * number, scripts))
+        app.play(Call(600.0, (ANSWER,), left_open=True))
+        yield generate_latest(REGISTRY).decode(), app.memory.get_metrics_data()
 
 
 def by_series(found):
@@ -75,7 +73,7 @@ def test_otlp_differs_from_scrape_only_in_scope_labels_and_spelling_of_le(expose
     """OTLP gives the same series, apart from scope labels and the text of `le`."""
     _, data = exposed
 
-    def plain(way):
+    def without_scope(protocol):
         return {
             (
                 name,
@@ -83,10 +81,10 @@ def test_otlp_differs_from_scrape_only_in_scope_labels_and_spelling_of_le(expose
                     sorted((k, float(v) if k == "le" else v) for k, v in labels.items() if not k.startswith("otel_"))
                 ),
             )
-            for name, labels, _ in samples(data, way)
+            for name, labels, _ in samples(data, protocol)
         }
 
-    assert plain("otlp") == plain("scrape")
+    assert without_scope("otlp") == without_scope("scrape")
     bounds = {labels["le"] for _, labels, _ in samples(data, "otlp") if "le" in labels}
     assert {"60", "0.25", "16777216"} <= bounds
     assert not any(bound.endswith(".0") for bound in bounds)
@@ -111,12 +109,10 @@ def test_prometheus_3_stores_otlp_under_the_same_names(prometheus3, monkeypatch)
     """Exports to the OTLP receiver of a real Prometheus, and compares names, labels and `le`."""
     resource = Resource({"service.namespace": "shop", "service.name": "chat", "service.instance.id": "app-1"})
     exporter = OTLPMetricExporter(endpoint=f"{prometheus3.url}/api/v1/otlp/v1/metrics")
-    with simulated_process(
-        SettableClock(), monkeypatch, resource=resource, retry_policy=POLICY, semconv="both"
-    ) as made:
+    with simulated_process(SettableClock(), monkeypatch, resource=resource, retry_policy=POLICY, semconv="both") as app:
         for number, scripts in enumerate(STREAMS):
-            made.play(Call(60.0 * number, scripts))
-        data = made.memory.get_metrics_data()
+            app.play(Call(60.0 * number, scripts))
+        data = app.memory.get_metrics_data()
         assert exporter.export(data) is MetricExportResult.SUCCESS
     found = prometheus3.get("series", **{"match[]": '{job="shop/chat",instance="app-1"}'})
     real = {

@@ -13,14 +13,14 @@ from tests.support.dashboards.scenarios import SCENARIOS, SPECIAL_NAMES, START
 
 JOBS = {scenario.job: scenario for scenario in SCENARIOS}
 CASES = [
-    pytest.param(case, way, id=f"{number} {case.scenario} at {case.minute:g} by {way}")
+    pytest.param(case, protocol, id=f"{number} {case.scenario} at {case.minute:g} by {protocol}")
     for number, case in enumerate(EXPECTED)
-    for way in (JOBS[case.scenario].ways if case.scenario in JOBS else ("absent",))
+    for protocol in (JOBS[case.scenario].protocols if case.scenario in JOBS else ("absent",))
 ]
 
 
-def job_of(case, way):
-    return JOBS[case.scenario].name(way) if case.scenario in JOBS else "absent"
+def job_of(case, protocol):
+    return JOBS[case.scenario].name(protocol) if case.scenario in JOBS else "absent"
 
 
 def differences(found, wanted, tolerance):
@@ -32,24 +32,24 @@ def differences(found, wanted, tolerance):
     ]
 
 
-@pytest.mark.parametrize(("case", "way"), CASES)
-def test_panels_show_the_expected_values(case, way, prometheus):
+@pytest.mark.parametrize(("case", "protocol"), CASES)
+def test_panels_show_the_expected_values(case, protocol, prometheus):
     wrong = []
     for name, answer in case.panels.items():
-        wanted = {legend.replace("{}", way): value for legend, value in answer.items()}
-        found = panel_values(prometheus, name, case.minute, job=job_of(case, way), **case.query_options)
+        wanted = {legend.replace("{}", protocol): value for legend, value in answer.items()}
+        found = panel_values(prometheus, name, case.minute, job=job_of(case, protocol), **case.query_options)
         wrong += [f"{name}: {difference}" for difference in differences(found, wanted, case.tolerance)]
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize(("case", "way"), CASES)
-def test_prometheus_3_gives_the_same_answers(case, way, prometheus3):
+@pytest.mark.parametrize(("case", "protocol"), CASES)
+def test_prometheus_3_gives_the_same_answers(case, protocol, prometheus3):
     """Ranges in Prometheus 3 exclude their start, so single events need a larger tolerance."""
     tolerance = 0.35 if case.single else case.tolerance
     wrong = []
     for name, answer in case.panels.items():
-        wanted = {legend.replace("{}", way): value for legend, value in answer.items()}
-        found = panel_values(prometheus3, name, case.minute, job=job_of(case, way), **case.query_options)
+        wanted = {legend.replace("{}", protocol): value for legend, value in answer.items()}
+        found = panel_values(prometheus3, name, case.minute, job=job_of(case, protocol), **case.query_options)
         wrong += [f"{name}: {difference}" for difference in differences(found, wanted, tolerance)]
     assert not wrong, "\n".join(wrong)
 
@@ -58,26 +58,27 @@ def test_every_query_has_an_expected_value_other_than_zero(prometheus):
     """A query that gives only zeros or nothing in all cases would be untested."""
     proven = set()
     for case in EXPECTED:
-        way = JOBS[case.scenario].ways[0] if case.scenario in JOBS else "absent"
-        for one in targets():
-            answer = case.panels.get(f"{one.board}/{one.panel}")
-            if not answer or one.name in proven:
+        protocol = JOBS[case.scenario].protocols[0] if case.scenario in JOBS else "absent"
+        for target in targets():
+            answer = case.panels.get(f"{target.board}/{target.panel}")
+            if not answer or target.name in proven:
                 continue
-            if any(query_values(prometheus, one, case.minute, job=job_of(case, way), **case.query_options).values()):
-                proven.add(one.name)
-    unproven = {one.name for one in targets()} - proven
+            job = job_of(case, protocol)
+            if any(query_values(prometheus, target, case.minute, job=job, **case.query_options).values()):
+                proven.add(target.name)
+    unproven = {target.name for target in targets()} - proven
     assert unproven == RETRY_POLICY_QUERIES
 
 
 # Counts from proxy logs have no job of an application, so they appear for every selection.
-QUERIES_BY_JOB = [one for one in targets() if "proxy_stream_aborts" not in one.expr]
+QUERIES_BY_JOB = [target for target in targets() if "proxy_stream_aborts" not in target.expr]
 
 
-@pytest.mark.parametrize("one", QUERIES_BY_JOB, ids=lambda one: one.name)
-def test_panels_are_empty_for_a_job_that_does_not_exist(one, prometheus):
+@pytest.mark.parametrize("target", QUERIES_BY_JOB, ids=lambda target: target.name)
+def test_panels_are_empty_for_a_job_that_does_not_exist(target, prometheus):
     """Without data there is no error and no value, in particular no 0 %."""
     values = {"collector": "absent", "server": "absent"}
-    assert prometheus.query_at(interpolated(one, job="absent", **values), START + 180 * 60) == []
+    assert prometheus.query_at(interpolated(target, job="absent", **values), START + 180 * 60) == []
 
 
 RETRY_POLICY_QUERIES = {
@@ -102,44 +103,43 @@ def test_no_query_fails_or_gives_impossible_values_for_unusual_jobs(scenario, pr
     """Single values and curves are neither NaN nor infinite nor negative."""
     end = START + scenario.hours * 3600
     interval = max(240, int(scenario.step * 4))
-    for one in targets():
-        query = interpolated(one, job=scenario.name(scenario.ways[0]), hours=scenario.hours, interval=interval)
-        if one.instant:
+    for target in targets():
+        query = interpolated(target, job=scenario.name(scenario.protocols[0]), hours=scenario.hours, interval=interval)
+        if target.instant:
             values = [value for _, value in prometheus.query_at(query, end)]
         else:
             found = prometheus.query_range(query, START, end, 300)
             values = list(itertools.chain.from_iterable((v for _, v in pairs) for _, pairs in found))
             legends = 60 if scenario.job == "many" else 400
-            assert one.format == "heatmap" or len(found) <= legends, f"{one.name}: {len(found)} curves"
-        assert all(0 <= value < 1e9 for value in values), one.name
+            assert target.format == "heatmap" or len(found) <= legends, f"{target.name}: {len(found)} curves"
+        assert all(0 <= value < 1e9 for value in values), target.name
 
 
 @pytest.mark.parametrize("model", SPECIAL_NAMES)
 def test_a_model_with_special_characters_can_be_selected(model, prometheus):
     """The query finds only the selected model, whose name has quotes, slashes or pattern characters."""
-    one = next(one for one in targets() if one.name == "stream-health/Time to first token, by model/A")
-    found = query_values(prometheus, one, 180, job="special-otlp", model=model)
+    target = next(target for target in targets() if target.name == "stream-health/Time to first token, by model/A")
+    found = query_values(prometheus, target, 180, job="special-otlp", model=model)
     assert list(found) == [f"{model} p50"]
 
 
 def test_two_models_with_special_characters_can_be_selected(prometheus):
-    one = next(one for one in targets() if one.name == "stream-health/Time to first token, by model/A")
+    target = next(target for target in targets() if target.name == "stream-health/Time to first token, by model/A")
 
     query = interpolate(
-        one.expr,
+        target.expr,
         {"job": "special-otlp", "model": selection_pattern(SPECIAL_NAMES[:2]), "server": ".*"},
         range_seconds=7200,
         interval_seconds=240,
     )
-    assert {labels["gen_ai_request_model"] for labels, _ in prometheus.query_at(query, START + 180 * 60)} == set(
-        SPECIAL_NAMES[:2]
-    )
+    found = prometheus.query_at(query, START + 180 * 60)
+    assert {labels["gen_ai_request_model"] for labels, _ in found} == set(SPECIAL_NAMES[:2])
 
 
 def test_the_retry_budget_limits_the_requests_of_the_policy(prometheus, scenario_blocks):
     """Compares the panels with the requests and answers that the fake API and the callers counted."""
     observed = scenario_blocks.observed["guarded"]
-    inside = [(stream, sent, complete) for stream, sent, complete in observed if stream.at >= 120 * 60]
+    inside = [(call, sent, complete) for call, sent, complete in observed if call.at >= 120 * 60]
     calls, requests = len(observed), sum(sent for _, sent, _ in observed)
     lost = sum(not complete for _, _, complete in inside)
     saved = sum(complete and sent > 1 for _, sent, complete in inside)

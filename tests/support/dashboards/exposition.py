@@ -20,8 +20,8 @@ from otel_claude_stream import version
 from otel_claude_stream._telemetry import schema
 from otel_claude_stream._telemetry.spec import Metric
 
-Way = Literal["scrape", "otlp"]
-WAYS: tuple[Way, ...] = ("scrape", "otlp")
+Protocol = Literal["scrape", "otlp"]
+PROTOCOLS: tuple[Protocol, ...] = ("scrape", "otlp")
 SCOPE = {
     "otel_scope_name": "otel_claude_stream",
     "otel_scope_schema_url": "",
@@ -34,9 +34,9 @@ IGNORED = {schema.GENAI_DURATION, schema.GENAI_TIME_TO_FIRST_CHUNK, schema.GENAI
 _SPECS = {name: spec for spec in schema.METRICS for name in (spec.name, spec.latest) if name}
 
 
-def bound(value: float, way: Way) -> str:
+def le_text(value: float, protocol: Protocol) -> str:
     """Return the text of `le`, which is `60.0` for a scrape and `60` for OTLP."""
-    return str(value) if way == "scrape" else str(value).removesuffix(".0")
+    return str(value) if protocol == "scrape" else str(value).removesuffix(".0")
 
 
 def points(data: Any, ignored: AbstractSet[Metric]) -> Iterator[tuple[str, Any]]:
@@ -50,14 +50,14 @@ def points(data: Any, ignored: AbstractSet[Metric]) -> Iterator[tuple[str, Any]]
                     yield from ((family, point) for point in found.data.data_points)
 
 
-def series(family: str, point: Any, way: Way) -> list[tuple[str, dict[str, str]]]:
+def series(family: str, point: Any, protocol: Protocol) -> list[tuple[str, dict[str, str]]]:
     """Return names and labels of the samples of a data point, in the order of `values`."""
-    labels = {key.replace(".", "_"): text(value) for key, value in (point.attributes or {}).items()}
-    if way == "scrape":
+    labels = {key.replace(".", "_"): label_value(value) for key, value in (point.attributes or {}).items()}
+    if protocol == "scrape":
         labels.update(SCOPE)
     if not isinstance(point, HistogramDataPoint):
         return [(family, labels)]
-    bounds = [*(bound(limit, way) for limit in point.explicit_bounds), "+Inf"]
+    bounds = [*(le_text(limit, protocol) for limit in point.explicit_bounds), "+Inf"]
     buckets = [(f"{family}_bucket", {**labels, "le": limit}) for limit in bounds]
     return [*buckets, (f"{family}_sum", labels), (f"{family}_count", labels)]
 
@@ -70,15 +70,15 @@ def values(point: Any) -> list[float]:
 
 
 def samples(
-    data: Any, way: Way, ignored: AbstractSet[Metric] = frozenset(IGNORED)
+    data: Any, protocol: Protocol, ignored: AbstractSet[Metric] = frozenset(IGNORED)
 ) -> Iterator[tuple[str, dict[str, str], float]]:
     """Yield name, labels and value of every sample of a collection."""
     for family, point in points(data, ignored):
-        for (name, labels), value in zip(series(family, point, way), values(point), strict=True):
+        for (name, labels), value in zip(series(family, point, protocol), values(point), strict=True):
             yield name, labels, value
 
 
-def text(value: Any) -> str:
+def label_value(value: Any) -> str:
     """Return the label value of an attribute, such as `529` or `true`."""
     return value if isinstance(value, str) else json.dumps(value)
 
@@ -99,13 +99,13 @@ class Exposition:
         """Add a sample at `at` seconds since the epoch. `labels` is the text as in the file."""
         self._families[name][f"{name}{{{labels}}}"].append((at, value))
 
-    def add_collection(self, at: float, data: Any, way: Way, **more: str) -> None:
+    def add_collection(self, at: float, data: Any, protocol: Protocol, **more: str) -> None:
         """Add all samples of a collection, with the labels that Prometheus adds."""
         for family, point in points(data, IGNORED):
-            key = (family, way, frozenset((point.attributes or {}).items()), *more.values())
+            key = (family, protocol, frozenset((point.attributes or {}).items()), *more.values())
             lists = self._cache.get(key)
             if lists is None:
-                named = series(family, point, way)
+                named = series(family, point, protocol)
                 lists = self._cache[key] = [self._list(family, name, {**labels, **more}) for name, labels in named]
             for samples_of, value in zip(lists, values(point), strict=True):
                 samples_of.append((at, value))

@@ -43,43 +43,43 @@ def targets() -> tuple[Target, ...]:
     found = []
     for path in sorted((ROOT / "grafana").glob("*.json")):
         for panel in json.loads(path.read_text(encoding="utf-8"))["panels"]:
-            for one in panel.get("targets", ()):
-                if one["datasource"]["type"] != "prometheus":
+            for target in panel.get("targets", ()):
+                if target["datasource"]["type"] != "prometheus":
                     continue
-                asked = (one["expr"], one["legendFormat"], bool(one.get("instant")), one["format"])
-                found.append(Target(path.stem, panel["title"], one["refId"], panel["type"], *asked))
+                asked = (target["expr"], target["legendFormat"], bool(target.get("instant")), target["format"])
+                found.append(Target(path.stem, panel["title"], target["refId"], panel["type"], *asked))
     return tuple(found)
 
 
 def interpolated(
-    one: Target, *, job: str | None = None, hours: float = 2.0, interval: int = INTERVAL, **values: str
+    target: Target, *, job: str | None = None, hours: float = 2.0, interval: int = INTERVAL, **values: str
 ) -> str:
     """Return the query of a target for one job. Variables without a value are at `All`."""
     chosen = {name: selection_pattern([value]) for name, value in values.items()}
     if job is not None:
         chosen["job"] = selection_pattern([job])
-    return interpolate(one.expr, {**ALL, **chosen}, range_seconds=int(hours * 3600), interval_seconds=interval)
+    return interpolate(target.expr, {**ALL, **chosen}, range_seconds=int(hours * 3600), interval_seconds=interval)
 
 
-def legend(one: Target, labels: dict[str, str]) -> str:
+def legend(target: Target, labels: dict[str, str]) -> str:
     """Return the legend of a series."""
-    if one.legend == "__auto":
+    if target.legend == "__auto":
         return ""
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: labels.get(found[1], ""), one.legend)
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: labels.get(found[1], ""), target.legend)
 
 
-def query_values(prometheus: Prometheus, one: Target, minute: float, **options: Any) -> dict[str, float]:
+def query_values(prometheus: Prometheus, target: Target, minute: float, **options: Any) -> dict[str, float]:
     """Return the values at a minute of a scenario by legend, or by upper bound for a heat map."""
-    found = prometheus.query_at(interpolated(one, **options), START + minute * 60)
-    if one.format == "heatmap":
+    found = prometheus.query_at(interpolated(target, **options), START + minute * 60)
+    if target.format == "heatmap":
         return buckets(found)
-    if one.format == "table":
+    if target.format == "table":
         found = [
             ({"": " ".join(labels[key] for key in sorted(labels) if key not in TEXT_COLUMNS)}, v) for labels, v in found
         ]
         return {labels[""]: value for labels, value in found}
-    values = {legend(one, labels): value for labels, value in found}
-    assert len(values) == len(found), f"{one.name}: two series with one legend"
+    values = {legend(target, labels): value for labels, value in found}
+    assert len(values) == len(found), f"{target.name}: two series with one legend"
     return values
 
 
@@ -89,11 +89,11 @@ TEXT_COLUMNS = ("suspects", "remedy")
 
 def panel_values(prometheus: Prometheus, name: str, minute: float, **options: Any) -> dict[str, float]:
     """Return the values of all queries of a panel (`board/title`). For bars, only those above zero, by band."""
-    mine = [one for one in targets() if f"{one.board}/{one.panel}" == name]
+    mine = [target for target in targets() if f"{target.board}/{target.panel}" == name]
     assert mine, name
     found: dict[str, float] = {}
-    for one in mine:
-        values = query_values(prometheus, one, minute, **options)
+    for target in mine:
+        values = query_values(prometheus, target, minute, **options)
         assert not values.keys() & found.keys(), f"{name}: two queries with one legend"
         found.update(values)
     if mine[0].kind == "bargauge":

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dashboards.generator.limit_bands import DURATION, IDLE
-from tests.support.dashboards.exposition import WAYS, Way
+from tests.support.dashboards.exposition import PROTOCOLS, Protocol
 from tests.support.dashboards.simulation import HOUR, MINUTE, Call
 
 from otel_claude_stream._core.retry.policy import Mode, RetryPolicy, SdkRetries
@@ -176,29 +176,29 @@ class Scenario:
     calls: Callable[[], list[Call]]
     hours: float = 3.0
     step: float = STEP
-    ways: tuple[Way, ...] = WAYS
+    protocols: tuple[Protocol, ...] = PROTOCOLS
     settings: dict[str, Any] = field(default_factory=dict)
     restarts: tuple[float, ...] = ()
 
-    def name(self, way: Way) -> str:
+    def name(self, protocol: Protocol) -> str:
         """Return the name of the job in Prometheus."""
-        return f"{self.job}-{way}"
+        return f"{self.job}-{protocol}"
 
 
 SCENARIOS = (
     Scenario("alb", alb),
-    Scenario("nat", nat, ways=("scrape",)),
+    Scenario("nat", nat, protocols=("scrape",)),
     Scenario("incident", incident),
-    Scenario("guarded", guarded, ways=("otlp",), settings={"retry_policy": POLICY}),
+    Scenario("guarded", guarded, protocols=("otlp",), settings={"retry_policy": POLICY}),
     Scenario("buffering", buffering),
     Scenario("healthy", healthy, 7 * 24.0, 240.0, ("otlp",)),
-    Scenario("limits", limits, ways=("otlp",)),
-    Scenario("headroom", headroom, ways=("scrape",)),
-    Scenario("hourly", hourly, 6.0, ways=("scrape",)),
-    Scenario("special", special_names, ways=("otlp",)),
+    Scenario("limits", limits, protocols=("otlp",)),
+    Scenario("headroom", headroom, protocols=("scrape",)),
+    Scenario("hourly", hourly, 6.0, protocols=("scrape",)),
+    Scenario("special", special_names, protocols=("otlp",)),
     Scenario("many", many, 2 / 3, 300.0, ("otlp",), {"max_models": 300}),
     Scenario("hanging", hanging),
-    Scenario("restarting", alb, ways=("otlp",), restarts=(100.0, 101.5, 140.0)),
-    Scenario("latest", lambda: every(1, 0, 180), ways=("otlp",), settings={"semconv": "latest"}),
-    Scenario("both", lambda: every(1, 0, 180), ways=("otlp",), settings={"semconv": "both"}),
+    Scenario("restarting", alb, protocols=("otlp",), restarts=(100.0, 101.5, 140.0)),
+    Scenario("latest", lambda: every(1, 0, 180), protocols=("otlp",), settings={"semconv": "latest"}),
+    Scenario("both", lambda: every(1, 0, 180), protocols=("otlp",), settings={"semconv": "both"}),
 )

@@ -86,8 +86,8 @@ def play_scenario(scenario: Scenario, samples: Exposition) -> Observations:
         with pytest.MonkeyPatch.context() as patch, simulated_process(clock, patch, **scenario.settings) as process:
 
             def add_samples(now: float, data: Any) -> None:
-                for way in scenario.ways:
-                    samples.add_collection(START + now, data, way, job=scenario.name(way), instance="app-1")
+                for protocol in scenario.protocols:
+                    samples.add_collection(START + now, data, protocol, job=scenario.name(protocol), instance="app-1")
 
             until = end if last else stop - 1e-6
             run_calls(process, calls, begin=first, until=until, step=scenario.step, on_collect=add_samples)
