@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Find or build the Collector that ``builder.yaml`` describes, and print its path.
 
-The script uses the Collector that OTELCOL_BIN names, then one on PATH that has every component of the manifest in the
-same release or a later one. Otherwise the official builder compiles one. The result stays in the user's cache, under a
-key made of the manifest, the Go version and the platform. A build needs Go; all else is in the standard library.
+The script uses the Collector that OTELCOL_BIN names, then one on PATH. It must have every component of the manifest,
+in the same release or a later one. Otherwise the official builder compiles one. The result stays in the user's cache,
+under a key made of the manifest, the Go version and the platform. A build needs Go; all else is in the standard
+library.
 """
 
 from __future__ import annotations
