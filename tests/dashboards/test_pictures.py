@@ -14,15 +14,15 @@ from tests.support.dashboards.scenarios import START
 
 
 def test_every_dashboard_has_a_committed_picture():
-    assert {one.board for one in pictures.PICTURES} == {path.stem for path in (ROOT / "grafana").glob("*.json")}
-    assert {path.stem for path in (ROOT / "pictures").glob("*.png")} == {one.name for one in pictures.PICTURES}
+    assert {picture.board for picture in pictures.PICTURES} == {path.stem for path in (ROOT / "grafana").glob("*.json")}
+    assert {path.stem for path in (ROOT / "pictures").glob("*.png")} == {picture.name for picture in pictures.PICTURES}
 
 
-@pytest.mark.parametrize("one", pictures.PICTURES, ids=lambda one: one.name)
-def test_each_picture_can_be_drawn(one, prometheus, monkeypatch, tmp_path):
-    """The drawn picture has the size of the committed one and is not empty."""
+@pytest.mark.parametrize("picture", pictures.PICTURES, ids=lambda picture: picture.name)
+def test_each_picture_can_be_drawn(picture, prometheus, monkeypatch, tmp_path):
+    """The drawn picture has the size of the committed picture and is not empty."""
     monkeypatch.setattr(pictures, "FOLDER", tmp_path)
-    path = pictures.draw_picture(one, prometheus)
+    path = pictures.draw_picture(picture, prometheus)
     with Image.open(path) as drawn, Image.open(ROOT / "pictures" / path.name) as committed:
         assert drawn.size == committed.size
         assert len(drawn.convert("RGB").getcolors(maxcolors=1 << 20)) > 100
@@ -41,7 +41,7 @@ def test_panel_data_has_the_values_of_the_scenario(prometheus):
     bars = dict(data_of("Silence before the cut").values)
     assert {name.partition(":")[0]: round(value) for name, value in bars.items() if value} == {"59-62 s": 11}
     heads, row = data_of("Cuts, by server, limit and phase").rows
-    assert heads == ["Server", "Limit", "Phase", "Streams", "Suspects", "What helps"]
+    assert heads == ["Server", "Limit", "Phase", "Streams", "Suspects", "Remedy"]
     assert row[:4] == ["gw.example.com", "idle:60s", "streaming", "11"]
     assert row[4].startswith("nginx, AWS ALB")
     assert "proxy_read_timeout" in row[5]

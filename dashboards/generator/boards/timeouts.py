@@ -213,7 +213,7 @@ _CUTS_AT_LIMITS: Final = Row(
                 Column(PHASE, "Phase", width=160),
                 Column("Value", "Streams", width=90),
                 Column("suspects", "Suspects", tuple((x.label, x.suspects) for x in _LIMIT_ADVICE), 320),
-                Column("remedy", "What helps", tuple((x.label, x.remedy) for x in _LIMIT_ADVICE)),
+                Column("remedy", "Remedy", tuple((x.label, x.remedy) for x in _LIMIT_ADVICE)),
             ),
             link_to=TRACES,
         ),
