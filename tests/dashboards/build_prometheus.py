@@ -29,7 +29,7 @@ go 1.25
 
 require github.com/prometheus/prometheus {version}
 
-// Prometheus' own replacement, which does not reach those who require it.
+// The replacement in the module of Prometheus, which does not apply to modules that require it.
 replace cloud.google.com/go => cloud.google.com/go v0.123.0
 """
 TOOLS = """\
@@ -45,7 +45,7 @@ class NoPrometheus(Exception):
     """There is no Prometheus 3; ``str()`` is the reason."""
 
 
-def go() -> str:
+def go_tool() -> str:
     """Find the Go tool, on PATH or where the official archive installs it."""
     found = shutil.which("go", path=os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/local/go/bin")))
     if found is None:
@@ -53,20 +53,20 @@ def go() -> str:
     return found
 
 
-def cached() -> Path:
+def cached_binary() -> Path:
     """Return the path of the build. Raises `NoPrometheus` without Go, whose version is part of the key."""
-    asked = [go(), "env", "GOVERSION", "GOOS", "GOARCH"]
-    platform = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60).stdout
+    command = [go_tool(), "env", "GOVERSION", "GOOS", "GOARCH"]
+    platform = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     key = hashlib.sha256(f"{VERSION} {TAGS} {GO_MOD} {platform}".encode()).hexdigest()[:32]
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return root / "otel-claude-stream" / "prometheus" / key / "prometheus"
 
 
-def found() -> Path:
+def find_existing() -> Path:
     """Return the Prometheus 3 that exists already. Raises `NoPrometheus` if there is none."""
     if named := os.environ.get("PROMETHEUS3_BIN"):
         return Path(named)
-    binary = cached()
+    binary = cached_binary()
     if not binary.exists():
         raise NoPrometheus("Prometheus 3 is not built: python -m tests.dashboards.build_prometheus (some ten minutes)")
     return binary
@@ -80,9 +80,9 @@ def report_progress(line: str) -> None:
 def build() -> Path:
     """Find Prometheus 3 or build it. A second process waits for the first one's build."""
     try:
-        return found()
+        return find_existing()
     except NoPrometheus:
-        binary = cached()
+        binary = cached_binary()
     binary.parent.mkdir(parents=True, exist_ok=True)
     with exclusive(binary.parent / "lock", report_progress):
         if not binary.exists():
@@ -102,8 +102,8 @@ def compile_in(folder: Path, binary: Path) -> None:
     made = folder / "prometheus"
     flags = ["-tags", TAGS, "-ldflags", "-s -w", "-o", str(made)]
     steps = {
-        "step 1 of 2, fetching the modules": [go(), "mod", "tidy"],
-        "step 2 of 2, compiling": [go(), "build", *flags, f"{MODULE}/cmd/prometheus"],
+        "step 1 of 2, fetching the modules": [go_tool(), "mod", "tidy"],
+        "step 2 of 2, compiling": [go_tool(), "build", *flags, f"{MODULE}/cmd/prometheus"],
     }
     try:
         for step, command in steps.items():

@@ -1,4 +1,4 @@
-"""Asks Prometheus what a panel asks, and puts the answers into the form in which they are drawn."""
+"""Sends the queries of a panel to Prometheus and prepares the answers for drawing."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dashboards.generator.filling import filled
-from dashboards.pictures.panels import Answers
+from dashboards.generator.interpolation import interpolate
+from dashboards.pictures.panels import PanelData
 
 STEP = 60
 INTERVAL = 240
@@ -16,22 +16,29 @@ Instant = Callable[[str, float], list[tuple[dict[str, str], float]]]
 Range = Callable[[str, float, float, float], list[tuple[dict[str, str], list[tuple[float, float]]]]]
 
 
-def answers(
-    panel: Mapping[str, Any], values: Mapping[str, str], start: float, end: float, *, at: Instant, over: Range
-) -> Answers:
-    """The answers to all queries of a panel for a time range; `at` and `over` ask Prometheus."""
-    found = Answers(start=start, end=end)
+def query_panel(
+    panel: Mapping[str, Any],
+    values: Mapping[str, str],
+    start: float,
+    end: float,
+    *,
+    query_at: Instant,
+    query_range: Range,
+) -> PanelData:
+    """Run all queries of a panel for a time range, with functions for instant and range queries."""
+    data = PanelData(start=start, end=end)
     for target in panel.get("targets", ()):
-        query = filled(target["expr"], values, range_seconds=int(end - start), interval_seconds=INTERVAL)
+        query = interpolate(target["expr"], values, range_seconds=int(end - start), interval_seconds=INTERVAL)
         if target["format"] == "table":
-            found.rows.extend(_table(panel, at(query, end)))
+            data.rows.extend(_table(panel, query_at(query, end)))
         elif target.get("instant"):
-            found.values.extend((_legend(target, labels), value) for labels, value in at(query, end))
+            data.values.extend((_legend(target, labels), value) for labels, value in query_at(query, end))
         elif target["format"] == "heatmap":
-            found.cells.extend(_cells(over(query, start, end, STEP)))
+            data.cells.extend(_cells(query_range(query, start, end, STEP)))
         else:
-            found.curves.extend((_legend(target, labels), points) for labels, points in over(query, start, end, STEP))
-    return found
+            curves = query_range(query, start, end, STEP)
+            data.curves.extend((_legend(target, labels), points) for labels, points in curves)
+    return data
 
 
 def _legend(target: Mapping[str, Any], labels: Mapping[str, str]) -> str:
@@ -43,7 +50,7 @@ def _legend(target: Mapping[str, Any], labels: Mapping[str, str]) -> str:
 def _cells(
     found: list[tuple[dict[str, str], list[tuple[float, float]]]],
 ) -> list[tuple[float, list[tuple[float, float]]]]:
-    """Buckets of their own, from cumulative ones."""
+    """Convert cumulative buckets to separate ones."""
     ordered = sorted((float(labels["le"]), dict(points)) for labels, points in found)
     cells, below = [], dict[float, float]()
     for bound, points in ordered:

@@ -1,4 +1,4 @@
-"""A real Prometheus on loopback, over blocks made of a scenario's samples; and its answers as plain numbers."""
+"""Runs a real Prometheus on loopback over the blocks of the scenarios, and queries it."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ START_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Prometheus:
-    """A running Prometheus."""
+    """A client for a running Prometheus."""
 
     url: str
 
     def get(self, path: str, **parameters: Any) -> Any:
-        """One call of the API. Raises `AssertionError` with what Prometheus said if it refused."""
+        """Call the API. Raises `AssertionError` with the error of Prometheus if it refuses."""
         data = urllib.parse.urlencode(parameters).encode()
         request = urllib.request.Request(f"{self.url}/api/v1/{path}", data=data)
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
-                said = json.load(answer)
+                body = json.load(answer)
         except urllib.error.HTTPError as error:
-            said = json.load(error)
-        assert said["status"] == "success", f"{said.get('error')}: {parameters}"
-        return said["data"]
+            body = json.load(error)
+        assert body["status"] == "success", f"{body.get('error')}: {parameters}"
+        return body["data"]
 
-    def at(self, query: str, time: float) -> list[tuple[dict[str, str], float]]:
-        """The vector at a moment: labels (without the name) and values."""
+    def query_at(self, query: str, time: float) -> list[tuple[dict[str, str], float]]:
+        """Run an instant query. Return labels (without the name) and values."""
         found = self.get("query", query=query, time=time)
         if found["resultType"] == "scalar":
             return [({}, float(found["result"][1]))]
@@ -48,15 +48,15 @@ class Prometheus:
             for one in found["result"]
         ]
 
-    def over(self, query: str, start: float, end: float, step: float) -> list[tuple[dict[str, str], list[Any]]]:
-        """Vectors over time: labels, and pairs of time and value."""
+    def query_range(self, query: str, start: float, end: float, step: float) -> list[tuple[dict[str, str], list[Any]]]:
+        """Run a range query. Return labels, and pairs of time and value."""
         found = self.get("query_range", query=query, start=start, end=end, step=step)
         return [(one["metric"], [(at, float(value)) for at, value in one["values"]]) for one in found["result"]]
 
 
 @contextmanager
 def running(program: Path, folder: Path, *arguments: str) -> Iterator[Prometheus]:
-    """Prometheus over the blocks in `folder / "data"`, in a session of its own; gone at the end."""
+    """Run Prometheus over the blocks in `folder / "data"` until the end of the `with` block."""
     with socket.create_server((HOST, 0)) as free:
         port = free.getsockname()[1]
     configuration = folder / "prometheus.yml"
@@ -68,7 +68,7 @@ def running(program: Path, folder: Path, *arguments: str) -> Iterator[Prometheus
                 str(program),
                 f"--config.file={configuration}",
                 f"--storage.tsdb.path={folder / 'data'}",
-                "--storage.tsdb.retention.time=100y",  # the samples are of a fixed date
+                "--storage.tsdb.retention.time=100y",  # the samples have a fixed date
                 f"--web.listen-address={HOST}:{port}",
                 *arguments,
             ],
@@ -98,10 +98,10 @@ def wait_until_ready(found: Prometheus, process: subprocess.Popen[bytes], log: P
             if answer.status == 200:
                 return
         if process.poll() is not None or time.monotonic() > deadline:
-            raise AssertionError(f"Prometheus does not start: {log.read_text(errors='replace')[-3000:]}")
+            raise AssertionError(f"Prometheus did not start: {log.read_text(errors='replace')[-3000:]}")
         time.sleep(0.1)
 
 
-def same(found: float, wanted: float, tolerance: float) -> bool:
-    """Whether two values are equal, up to a share of the wanted one."""
+def is_close(found: float, wanted: float, tolerance: float) -> bool:
+    """Whether a value equals the wanted one within a relative tolerance."""
     return math.isclose(found, wanted, rel_tol=tolerance, abs_tol=1e-9)

@@ -1,7 +1,8 @@
-"""Hours of streams in seconds: the real SDK, instrumented by the real package, by a clock that is set by hand.
+"""Simulates an instrumented application over hours in seconds, with the real SDK and package on a manual clock.
 
-Streams overlap as they like: each is played at its own time, and what its meters say is looked at once a step, as a
-scrape or an export would. Only ends count for most metrics, so streams are played in the order in which they end.
+Calls may overlap in simulated time, but they run one after the other in the order in which their streams end. That is
+enough because most metrics are recorded at the end of a stream. Metrics are collected once for each step, like a scrape
+or an export.
 """
 
 from __future__ import annotations
@@ -26,34 +27,33 @@ SERVER = "gw.example.com"
 MODEL = "claude-sonnet-5"
 
 
-class Timeline(ManualClock):
-    """A manual clock that can be set: each stream has a time of its own, and they are played one by one."""
+class SettableClock(ManualClock):
+    """A manual clock that can also be set back, as calls that overlap run one after the other."""
 
     def set(self, seconds: float) -> None:
-        """Now is so many seconds after the beginning."""
+        """Set the time to `seconds` after the start."""
         with self._lock:
             self._elapsed_ns = round(seconds * 1e9)
 
 
 @dataclass(frozen=True)
-class Stream:
-    """A call of the application: when, what it gets (a script an attempt), and of which model and server."""
+class Call:
+    """A call of the application at a given time, with a script for each HTTP request."""
 
     at: float
     scripts: tuple[Script, ...]
     model: str = MODEL
     server: str = SERVER
-    leaves: bool = False
+    closed_early: bool = False
     """The caller closes the stream after its second chunk."""
-    holds: bool = False
-    """The caller reads two events and then leaves the stream open, for good."""
-
-    fails: bool = False
-    """The package itself fails somewhere beside this stream."""
+    left_open: bool = False
+    """The caller stops reading after the second chunk and leaves the stream open."""
+    internal_error: bool = False
+    """An internal error of the package is reported with this call."""
 
     @property
     def ends(self) -> float:
-        """About when it ends, back-offs left out."""
+        """Approximate end in seconds, without back-off."""
         return self.at + sum(script.header_delay + sum(map(_seconds, script.steps)) for script in self.scripts)
 
 
@@ -68,48 +68,47 @@ def _seconds(step: object) -> float:
 
 
 @dataclass
-class Process:
-    """One run of the application: its clients, its meters."""
+class SimulatedProcess:
+    """One process of the application, with a client for each server and its metrics."""
 
-    clock: Timeline
+    clock: SettableClock
     settings: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     readers: tuple[Any, ...] = ()
-    """Readers beside the one in memory."""
+    """Additional metric readers."""
     resource: Resource | None = None
     _apis: dict[str, tuple[API, Any]] = field(default_factory=dict)
-    _held: list[Any] = field(default_factory=list)
-    truth: list[tuple[Stream, int, bool]] = field(default_factory=list)
-    """What really happened, as the fake API and the caller saw it: each stream, its HTTP requests, whether it was
-    complete."""
+    _left_open: list[Any] = field(default_factory=list)
+    observed: list[tuple[Call, int, bool]] = field(default_factory=list)
+    """Each call, the number of HTTP requests that the fake API saw, and whether the answer was complete."""
 
     def __post_init__(self) -> None:
         self.memory = InMemoryMetricReader()
         self.meters = MeterProvider([self.memory, *self.readers], self.resource, shutdown_on_exit=False)
 
-    def play(self, stream: Stream) -> None:
-        """Play one stream, at its time."""
-        api, client = self._apis.get(stream.server) or self._connect(stream.server)
-        api._scripts, api.requests = list(stream.scripts), 0
+    def play(self, call: Call) -> None:
+        """Make one call at its time."""
+        api, client = self._apis.get(call.server) or self._connect(call.server)
+        api._scripts, api.requests = list(call.scripts), 0
         api.bodies.clear()
-        self.clock.set(stream.at)
-        request = {**REQUEST, "model": stream.model}
-        if stream.fails:
-            with contextlib.suppress(RuntimeError):  # raised again by a strict guard
-                _guard.report("scenario", RuntimeError("made up"))
+        self.clock.set(call.at)
+        request = {**REQUEST, "model": call.model}
+        if call.internal_error:
+            with contextlib.suppress(RuntimeError):  # a strict guard raises it again
+                _guard.report("scenario", RuntimeError("simulated"))
         complete, deltas = False, 0
-        with contextlib.suppress(Exception):  # what the application gets is looked at elsewhere
+        with contextlib.suppress(Exception):  # other tests check the errors that the caller gets
             found = client.messages.create(stream=True, **request)
             for event in found:
                 complete = complete or event.type == "message_stop"
                 deltas += event.type == "content_block_delta"
-                if stream.leaves and deltas == 2:
+                if call.closed_early and deltas == 2:
                     found.close()
                     break
-                if stream.holds and deltas == 2:
-                    self._held.append(found)
+                if call.left_open and deltas == 2:
+                    self._left_open.append(found)
                     break
-        self.truth.append((stream, api.requests, complete))
+        self.observed.append((call, api.requests, complete))
 
     def _connect(self, server: str) -> tuple[API, Any]:
         api = API((), self.clock)
@@ -117,24 +116,24 @@ class Process:
         return made
 
     def close(self) -> None:
-        """Let go of what is open."""
-        for found in self._held:
+        """Close the streams that were left open."""
+        for found in self._left_open:
             found.close()
 
 
 @contextlib.contextmanager
-def process(
-    clock: Timeline,
+def simulated_process(
+    clock: SettableClock,
     monkeypatch: Any,
     *,
     readers: tuple[Any, ...] = (),
     resource: Resource | None = None,
     **settings: Any,
-) -> Iterator[Process]:
-    """An instrumented process."""
+) -> Iterator[SimulatedProcess]:
+    """Start an instrumented process."""
     options = settings.pop("options", {})
     with by(clock, monkeypatch):
-        made = Process(clock, settings, options, readers, resource)
+        made = SimulatedProcess(clock, settings, options, readers, resource)
         instrumentor = ClaudeStreamInstrumentor()
         instrumentor.instrument(meter_provider=made.meters, tracer_provider=TracerProvider(), **settings)
         try:
@@ -145,22 +144,22 @@ def process(
             made.meters.shutdown()
 
 
-def observe(
-    made: Process,
-    streams: Sequence[Stream],
+def run_calls(
+    made: SimulatedProcess,
+    calls: Sequence[Call],
     *,
     begin: float,
     until: float,
     step: float,
-    see: Callable[[float, Any], None],
+    on_collect: Callable[[float, Any], None],
 ) -> None:
-    """Play streams, and call `see` with the time and what the meters say, every `step` seconds."""
-    waiting = sorted(streams, key=lambda stream: stream.ends)
+    """Make all calls, and pass the time and the collected metrics to `on_collect` every `step` seconds."""
+    waiting = sorted(calls, key=lambda call: call.ends)
     place, now = 0, begin
     while now <= until:
         while place < len(waiting) and waiting[place].ends <= now:
             made.play(waiting[place])
             place += 1
         made.clock.set(now)
-        see(now, made.memory.get_metrics_data())
+        on_collect(now, made.memory.get_metrics_data())
         now += step

@@ -1,4 +1,4 @@
-"""From the project's form of a dashboard to Grafana's JSON, by Grafana's own Foundation SDK."""
+"""Converts dashboards to the JSON of Grafana, with Grafana's Foundation SDK."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from grafana_foundation_sdk.models import text as x
 
 TAG: Final = "otel-claude-stream"
 COMPONENT: Final = "claude-stream"
-"""Label of every alert."""
+"""Value of the label ``component`` of every alert."""
 PROMETHEUS: Final = "datasource"
 TEMPO: Final = "tempo"
 SCHEMA_VERSION: Final = 41
-"""Of the classic dashboard model; Grafana migrates older ones when it loads them."""
+"""Version of the classic dashboard model. Grafana migrates older versions when it loads them."""
 
 _COLUMNS: Final = 24
 _COLORS: Final = {"good": "green", "warn": "orange", "bad": "red", None: "text"}
@@ -44,8 +44,8 @@ _SOURCES: Final = {
 _TRACES: Final = ("traces", "trace metrics")
 
 
-def source(panel: Panel) -> str:
-    """Which of the two data sources a panel asks."""
+def data_source_of(panel: Panel) -> str:
+    """Return the variable of the data source that a panel queries."""
     return TEMPO if any(query.form in _TRACES for query in panel.queries) else PROMETHEUS
 
 
@@ -80,9 +80,9 @@ def _legend() -> common.VizLegendOptions:
     )
 
 
-def _steps(panel: Panel) -> dashboard.ThresholdsConfig:
-    steps = [d.Threshold(value=None, color=_COLORS[panel.first])]
-    steps += [d.Threshold(value=value, color=_COLORS[level]) for value, level in panel.steps]
+def _thresholds(panel: Panel) -> dashboard.ThresholdsConfig:
+    steps = [d.Threshold(value=None, color=_COLORS[panel.base_level])]
+    steps += [d.Threshold(value=value, color=_COLORS[level]) for value, level in panel.thresholds]
     return dashboard.ThresholdsConfig().mode(d.ThresholdsMode.ABSOLUTE).steps(steps)
 
 
@@ -115,7 +115,7 @@ def _timeseries(panel: Panel) -> Any:
     )
     if panel.stacked:
         drawn = drawn.stacking(common.StackingConfig().mode(c.StackingMode.NORMAL).group("A"))
-    if panel.log:
+    if panel.log_scale:
         drawn = drawn.scale_distribution(common.ScaleDistributionConfig().type(c.ScaleDistribution.LOG).log(10))
     return drawn
 
@@ -154,7 +154,7 @@ def _table(panel: Panel) -> Any:
     built = table.Panel().show_header(show_header=True).filterable(filterable=True)
     built = built.cell_options(c.TableAutoCellOptions())
     if panel.columns:
-        built = built.with_transformation(_organized(panel.columns))
+        built = built.with_transformation(_column_order(panel.columns))
         for column in panel.columns:
             properties = _properties(column)
             if properties:
@@ -162,8 +162,8 @@ def _table(panel: Panel) -> Any:
     return built
 
 
-def _organized(columns: Sequence[Column]) -> d.DataTransformerConfig:
-    """Order and heads of the columns; what is not named is not shown."""
+def _column_order(columns: Sequence[Column]) -> d.DataTransformerConfig:
+    """Set the order and the headings of the columns, and hide the time."""
     names = {column.field: column.title for column in columns}
     order = {column.field: number for number, column in enumerate(columns)}
     return d.DataTransformerConfig(
@@ -186,7 +186,7 @@ def _text(panel: Panel) -> Any:
     return text.Panel().mode(x.TextMode.MARKDOWN).content(panel.content)
 
 
-_MAKERS: Final[dict[str, Callable[[Panel], Any]]] = {
+_BUILDERS: Final[dict[str, Callable[[Panel], Any]]] = {
     "stat": _stat,
     "timeseries": _timeseries,
     "bars": _timeseries,
@@ -199,30 +199,32 @@ _MAKERS: Final[dict[str, Callable[[Panel], Any]]] = {
 
 
 def _panel(panel: Panel, number: int, position: d.GridPos) -> Any:
-    built = _MAKERS[panel.kind](panel).id(number).title(panel.title).description(panel.description)
+    built = _BUILDERS[panel.kind](panel).id(number).title(panel.title).description(panel.description)
     built = built.grid_pos(position)
     if panel.kind == "text":
         return built
-    built = built.datasource(_SOURCES[source(panel)]).unit(panel.unit).no_value(panel.no_value)
+    built = built.datasource(_SOURCES[data_source_of(panel)]).unit(panel.unit).no_value(panel.no_value)
     for index, query in enumerate(panel.queries):
         ref = chr(ord("A") + index)
         built = built.with_target(_tempo(query, ref) if query.form in _TRACES else _prometheus(query, ref))
     if panel.kind in ("stat", "bargauge"):
-        built = built.thresholds(_steps(panel)).color_scheme(dashboard.FieldColor().mode(d.FieldColorModeId.THRESHOLDS))
+        built = built.thresholds(_thresholds(panel)).color_scheme(
+            dashboard.FieldColor().mode(d.FieldColorModeId.THRESHOLDS)
+        )
     if panel.decimals is not None:
         built = built.decimals(panel.decimals)
-    if panel.most is not None:
-        built = built.max(panel.most)
+    if panel.maximum is not None:
+        built = built.max(panel.maximum)
     if panel.kind in ("stat", "bargauge", "timeseries", "bars"):
         built = built.min(0)
-    if panel.link:
-        built = built.links([_link(panel.link)])
+    if panel.link_to:
+        built = built.links([_link(panel.link_to)])
     return built
 
 
 def _link(uid: str) -> dashboard.DashboardLink:
     return (
-        dashboard.DashboardLink("Go on with this")
+        dashboard.DashboardLink("Open the next dashboard")
         .type(d.DashboardLinkType.LINK)
         .url(f"/d/{uid}?${{__url_time_range}}&${{__all_variables}}")
     )
@@ -250,11 +252,11 @@ def _variable(variable: Variable) -> dashboard.QueryVariable:
 
 
 def _data_source(name: str, kind: str, label: str) -> dashboard.DatasourceVariable:
-    return dashboard.DatasourceVariable(name).label(label).type(kind).description(f"The {label} to ask.")
+    return dashboard.DatasourceVariable(name).label(label).type(kind).description(f"The {label} data source.")
 
 
 def _alerts(board: Board) -> dashboard.AnnotationQuery:
-    """Where alerts of the board's jobs rang, as marks on the curves."""
+    """Annotations at the times when alerts of the selected jobs fired."""
     jobs = "$collector" if any(variable.name == "collector" for variable in board.variables) else "$job"
     return (
         dashboard.AnnotationQuery()
@@ -270,7 +272,7 @@ def _alerts(board: Board) -> dashboard.AnnotationQuery:
 
 
 def build(board: Board) -> dict[str, Any]:
-    """Grafana's JSON of a dashboard, as plain data."""
+    """Return the JSON of a dashboard as plain data."""
     made = (
         dashboard.Dashboard(board.title)
         .uid(board.uid)
@@ -314,13 +316,13 @@ def build(board: Board) -> dict[str, Any]:
     plain: dict[str, Any] = json.loads(json.dumps(made.build(), cls=JSONEncoder))
     plain["schemaVersion"] = SCHEMA_VERSION
     for link in plain["links"]:
-        del link["placement"]  # the SDK's default hides links in a menu
+        del link["placement"]  # the default of the Foundation SDK hides links in a menu
     for panel in plain["panels"]:
         if panel["type"] == "table":
-            del panel["options"]["footer"]  # what the SDK adds, and today's Grafana does not know
+            del panel["options"]["footer"]  # an option of the Foundation SDK that current Grafana does not have
     return plain
 
 
-def rendered(board: Board) -> str:
-    """The text of the committed file."""
+def render(board: Board) -> str:
+    """Return the text of the committed file."""
     return json.dumps(build(board), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
