@@ -26,7 +26,8 @@ MATRIX = ("0.75.0", "0.97.0", "0.125.0", "1.13.0", "1.17.0")
 # Tests with a session and dependencies of their own.
 DASHBOARDS = "tests/dashboards"
 COLLECTOR = "tests/collector"
-APART = (f"--ignore={DASHBOARDS}", f"--ignore={COLLECTOR}")
+FRAMEWORKS = "tests/frameworks"
+APART = (f"--ignore={DASHBOARDS}", f"--ignore={COLLECTOR}", f"--ignore={FRAMEWORKS}")
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|venv"  # uv comes with nox[uv]; without it plain venv and pip do the same, slower
@@ -258,3 +259,15 @@ def draw(session: nox.Session) -> None:
     session.run("python", "-m", "dashboards.generator")
     if "pictures" in session.posargs:
         session.run("python", "-m", "dashboards.pictures")
+
+
+@nox.session(default=False, requires=["build"])
+def frameworks(session: nox.Session) -> None:
+    """Test real frameworks and other instrumentations, and check the page about them.
+
+    Each group of frameworks has an environment of its own outside of the repository, which later runs use again.
+    `FRAMEWORKS_NEWEST=1` ignores the pinned versions.
+    """
+    install_wheel(session, "frameworks", pins=[])
+    pytest(session, "frameworks", FRAMEWORKS)
+    session.run("python", "-m", "tests.frameworks.page", "--check")
