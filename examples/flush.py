@@ -1,7 +1,7 @@
-"""Sends telemetry before the process is stopped from outside: on SIGTERM, or before AWS Lambda freezes it.
+"""Export telemetry before a process is stopped by SIGTERM or frozen by AWS Lambda.
 
-OpenTelemetry exports in batches, and what is still open ends when the interpreter exits. SIGTERM skips that: its
-default action ends the process on the spot. This package installs no signal handlers, as they are the application's.
+OpenTelemetry exports in batches, and open streams end when the interpreter exits. The default action of SIGTERM ends
+the process without that. This package installs no signal handlers, which are the concern of the application.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from typing import Any
 
 from opentelemetry import _logs, metrics, trace
 
-MILLISECONDS = 5000  # Kubernetes waits 30 s after SIGTERM, Lambda not at all
+TIMEOUT_MS = 5000  # Kubernetes waits 30 s after SIGTERM, Lambda not at all
 
 
 def flush() -> None:
-    """Send what has ended so far. Providers without an SDK behind them have nothing to send."""
+    """Export all spans, metrics and logs recorded so far."""
     for provider in (trace.get_tracer_provider(), metrics.get_meter_provider(), _logs.get_logger_provider()):
         force_flush = getattr(provider, "force_flush", None)
         if force_flush is not None:
-            force_flush(MILLISECONDS)
+            force_flush(TIMEOUT_MS)
 
 
 def exit_on_sigterm() -> None:
-    """Turn SIGTERM into an ordinary exit: open streams end as `interpreter_exit`, and everything is exported."""
+    """Make SIGTERM a normal exit, so that open streams end with the reason `interpreter_exit` and are exported."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def flushed(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a handler of AWS Lambda, or anything else after which no exit handler runs."""
+    """Flush after each call of a function, such as a handler of AWS Lambda, after which no exit handler runs."""
 
     @functools.wraps(handler)
     def wrapper(*args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What every test gets: a strict guard, a clean environment, the recordings, and system tools on request."""
+"""Fixtures of all tests, for a clean environment, the recorded streams, and system tools."""
 
 from __future__ import annotations
 
@@ -13,11 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.support.paths import RECORDINGS
 
-ROOT = Path(__file__).resolve().parents[1]
-RECORDINGS = ROOT.parent / "shared" / "recordings"
-
-# Distributions whose versions decide what a test sees.
+# Distributions whose versions affect the results of tests.
 REPORTED = (
     "otel-claude-stream",
     "anthropic",
@@ -28,10 +26,10 @@ REPORTED = (
     "httpx2",
     "httpx",
 )
-# Variables that configure what is under test; those of the developer's shell stay outside.
+# Prefixes of variables that configure the code under test. Those of the developer's shell are removed.
 CONFIGURING = ("OTEL_", "ANTHROPIC_")
 LOOPBACK = "127.0.0.1,localhost,::1"
-# Mirrors are slow at times; an installation that takes longer than this hangs.
+# Seconds. Mirrors may be slow, but an installation that takes longer hangs.
 INSTALL_TIMEOUT = 300
 
 
@@ -48,16 +46,16 @@ def pytest_report_header() -> list[str]:
 @pytest.fixture(autouse=True)
 def _environment() -> Iterator[None]:
     """
-    No `OTEL_*` or `ANTHROPIC_*` from outside, none left behind, and a guard that raises.
+    Remove `OTEL_*` and `ANTHROPIC_*` from the environment, and make the guard raise.
 
-    Set on `os.environ` rather than by `monkeypatch`, so that what a test itself leaves there is undone as well.
+    This changes `os.environ` directly rather than with `monkeypatch`, so that variables set by the test are undone too.
     """
     before = dict(os.environ)
     for name in before:
         if name.startswith(CONFIGURING):
             del os.environ[name]
     os.environ["OTEL_CLAUDE_STREAM_STRICT"] = "1"
-    # Loopback servers are not reached through anybody's proxy.
+    # Requests to loopback servers must not go through a proxy.
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = LOOPBACK
     try:
         yield
@@ -72,7 +70,7 @@ def _environment() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def recordings() -> list[Path]:
-    """Recorded streams (`*.sse`), sorted by name. They live beside the repository; without them the test skips."""
+    """The recorded streams (`*.sse`), sorted by name. The test is skipped without them."""
     found = sorted(RECORDINGS.glob("*.sse"))
     if not found:
         pytest.skip("there are no recorded streams in ../shared/recordings")
@@ -82,20 +80,21 @@ def recordings() -> list[Path]:
 @pytest.fixture(scope="session")
 def require_tool() -> Callable[[str, str], Path]:
     """
-    `require_tool(name, package)` returns the path of a system tool, installing its Debian package if that is allowed.
+    A function `require_tool(name, package)` that returns the path of a system tool.
 
-    Where it is not, the test skips and says why; under `CI=true` it fails instead.
+    It installs the Debian package if the tool is missing. If that is not possible, it skips the test and gives the
+    reason; with `CI=true` the test fails instead.
     """
-    refused: dict[str, str] = {}
+    failures: dict[str, str] = {}
 
     def require(name: str, package: str) -> Path:
         found = find_tool(name)
-        if found is None and name not in refused:
-            refused[name] = install(package)
+        if found is None and name not in failures:
+            failures[name] = install(package)
             found = find_tool(name)
         if found is not None:
             return found
-        reason = f"{name} is missing: {refused[name] or f'the package {package} does not carry it'}"
+        reason = f"{name} is missing: {failures[name] or f'the package {package} does not contain it'}"
         if os.environ.get("CI") == "true":
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
@@ -104,27 +103,27 @@ def require_tool() -> Callable[[str, str], Path]:
 
 
 def find_tool(name: str) -> Path | None:
-    """Where a tool is; daemons live in sbin, which is not on everyone's path."""
+    """Return the path of a tool. Daemons are in sbin, which need not be on the path."""
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
     found = shutil.which(name, path=path)
     return Path(found) if found else None
 
 
 def install(package: str) -> str:
-    """Install a Debian package; returns why that did not work, or nothing."""
+    """Install a Debian package; return the reason of a failure, or an empty string."""
     if shutil.which("apt-get") is None:
-        return f"there is no apt-get; install {package} yourself"
+        return f"apt-get is missing; install {package} by hand"
     if os.geteuid() != 0:
-        return f"only root may install it: apt-get install {package}"
-    with one_at_a_time(), daemons_stay_off():
+        return f"the installation needs root; run: apt-get install {package}"
+    with installation_lock(), daemons_not_started():
         try:
-            # The lists, once per machine start; then the package.
+            # The package lists are fetched if there are none.
             if not any(Path("/var/lib/apt/lists").glob("*_Packages*")):
                 apt_get("update", "-qq")
             try:
                 apt_get("install", "-y", "-qq", "--no-install-recommends", package)
             except subprocess.CalledProcessError:
-                # The lists were older than the mirror.
+                # The lists may be older than the mirror.
                 apt_get("update", "-qq")
                 apt_get("install", "-y", "-qq", "--no-install-recommends", package)
         except subprocess.CalledProcessError as error:
@@ -135,7 +134,7 @@ def install(package: str) -> str:
 
 
 def apt_get(*arguments: str) -> None:
-    """Run apt-get without questions; waits for another one to finish."""
+    """Run apt-get without prompts, after any other apt-get has finished."""
     subprocess.run(
         ["apt-get", "-o", f"DPkg::Lock::Timeout={INSTALL_TIMEOUT}", *arguments],
         check=True,
@@ -147,16 +146,16 @@ def apt_get(*arguments: str) -> None:
 
 
 @contextmanager
-def one_at_a_time() -> Iterator[None]:
-    """Two test runs on one machine do not install at once."""
+def installation_lock() -> Iterator[None]:
+    """Serialise the installations of concurrent test runs on one machine."""
     with (Path(tempfile.gettempdir()) / "otel-claude-stream-tests.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 @contextmanager
-def daemons_stay_off() -> Iterator[None]:
-    """Debian starts a daemon when it is installed, unless this file says no. Tests start their own."""
+def daemons_not_started() -> Iterator[None]:
+    """Keep Debian packages from starting their daemons on installation, as tests start them."""
     policy = Path("/usr/sbin/policy-rc.d")
     if policy.exists():
         yield

@@ -39,10 +39,10 @@ def counted(selection: str, *by: Attribute) -> str:
 
 
 FAILED: Final = where(f'{field(a.OUTCOME)} = "{Outcome.FAILED.value}"')
-RETRIED: Final = where(f"{field(a.ATTEMPTS)} > 1")
+RETRIED: Final = where(f"{field(a.ATTEMPT_COUNT)} > 1")
 STALLED: Final = where(f'event:name = "{schema.STALL.name}"')
 SLOW_TO_START: Final = where(f"{field(a.TIME_TO_FIRST_TOKEN)} > 10")
-HELD_BACK: Final = where(f"{field(a.EVENTS_PER_READ)} > 8", f"{field(a.EVENTS)} > 16")
+HELD_BACK: Final = where(f"{field(a.READ_EVENTS)} > 8", f"{field(a.EVENT_COUNT)} > 16")
 CUT_SHORT: Final = where(
     f'{field(a.OUTCOME)} = "{Outcome.COMPLETED.value}"',
     f'{field(a.STOP_REASON)} =~ "max_tokens|refusal|model_context_window_exceeded"',

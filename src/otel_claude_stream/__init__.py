@@ -1,4 +1,4 @@
-"""OpenTelemetry instrumentation for Claude streams: every stream explains itself.
+"""OpenTelemetry instrumentation for streams of the Claude API, with the reason why each stream ended.
 
 >>> from otel_claude_stream import ClaudeStreamInstrumentor
 >>> ClaudeStreamInstrumentor().instrument()  # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""The instrumentor: reads the settings, puts the hooks in and out."""
+"""The instrumentor, which loads the settings, installs the hooks and removes them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
 
 from otel_claude_stream import _guard
-from otel_claude_stream._config import Declared, Problem, StreamConfig, load
-from otel_claude_stream._config import otel_file as declared
+from otel_claude_stream._config import Declared, Problem, StreamConfig, load, otel_file
 from otel_claude_stream._config.policy import override, policy_source
 from otel_claude_stream._sdk.attach.hooks import Hooks
 from otel_claude_stream._sdk.attach.lazy_hooks import LazyHooks
@@ -31,75 +30,85 @@ _log = logging.getLogger("otel_claude_stream")
 INSTRUMENTS = ("anthropic >= 0.50, < 3",)
 
 _POLICY = "retry_policy"
-"""Where the policy is in our section of a declarative configuration file."""
+"""The key of the retry policy in the section of a declarative configuration file."""
 
 _LOADER = "opentelemetry.instrumentation.auto_instrumentation"
-"""Loaded in processes that OpenTelemetry's auto-instrumentation has started in, by whichever way, and in no others."""
+"""A module that is loaded only in processes where OpenTelemetry's auto-instrumentation runs."""
 
 CLOCK = time.perf_counter_ns
 """The monotonic clock of new instrumentations, in nanoseconds. Replaced by benchmarks."""
 
-CHANCE = random.random
-"""Where new instrumentations get the jitter of a back-off from. Replaced by tests."""
+RANDOM = random.random
+"""The source of the jitter of back-offs, for new instrumentations. Replaced by tests."""
 
 _hooks = Hooks()
 _streams = OpenStreams()
 
 
 class ClaudeStreamInstrumentor(BaseInstrumentor):
-    """Instruments the streams of the Anthropic SDK: spans, events and metrics for each.
+    """Instrument the streams of the Anthropic SDK with spans, events and metrics.
 
-    ``instrument()`` takes ``tracer_provider``, ``meter_provider`` and ``logger_provider`` (the global ones by
-    default, also if they are set later), a ``config`` (`StreamConfig`), a ``retry_policy`` (a `RetryPolicy`, a mapping
-    as in a policy file, the name of a preset, or the path of a file), and every setting by its name
-    (``events="log"``), which wins over a declarative configuration file, as that does over the environment. It does
-    not import ``anthropic``, works before and after its import and on clients that exist already, and never raises: a
-    wrong setting is one error log, and its default.
+    ``instrument()`` takes these keyword arguments:
+
+    - ``tracer_provider``, ``meter_provider``, ``logger_provider``: by default the global ones, even if set later;
+    - ``config``: a `StreamConfig`, which replaces the environment and the configuration file;
+    - ``retry_policy``: a `RetryPolicy`, a mapping as in a policy file, the name of a preset, or the path of a file;
+    - any setting by its name, such as ``events="log"``.
+
+    Settings in code override those of a declarative configuration file, which override the environment.
+
+    ``instrument()`` does not import ``anthropic``. It works before and after that import, and for existing clients. It
+    does not raise. An invalid setting is logged as an error and replaced by its default.
     """
 
     configuration = Declared
-    """What OpenTelemetry's loader of declarative configuration makes of our section."""
+    """The class that OpenTelemetry's loader creates from our section of a declarative configuration file."""
 
-    _in_force: StreamConfig | None = None
-    """While instrumented, and not switched off by a setting."""
+    _active_config: StreamConfig | None = None
+    """The settings while instrumented; None if `enabled` is false."""
 
     def instrumentation_dependencies(self) -> Collection[str]:
-        """The versions of the SDK that are supported."""
+        """Return the supported versions of the SDK."""
         return INSTRUMENTS
 
     def instrument(self, **kwargs: Any) -> None:
-        """Instrument, once. Without the SDK it says nothing and does nothing; an unsupported one is one error log.
+        """Instrument the SDK; for the arguments see the class.
 
-        A further call does nothing. One that brings settings is told that it came too late.
+        Does nothing if the SDK is not installed. Logs an error if its version is not supported. A further call has no
+        effect; if it has arguments, OpenTelemetry logs a warning.
         """
-        checked = bool(kwargs.get("skip_dep_check"))
-        # The loader of instrumentors calls again, after a configuration file or after a `sitecustomize`.
-        again = self.is_instrumented_by_opentelemetry and not kwargs.keys() - {"skip_dep_check"}
-        if not again:
-            if not checked and not kwargs.get("raise_exception_on_conflict") and self._conflicts():
+        skip_check = bool(kwargs.get("skip_dep_check"))
+        raise_on_conflict = bool(kwargs.get("raise_exception_on_conflict"))
+        # OpenTelemetry's loader calls a second time after a configuration file or after a `sitecustomize`.
+        repeated = self.is_instrumented_by_opentelemetry and not kwargs.keys() - {"skip_dep_check"}
+        if not repeated:
+            if not skip_check and not raise_on_conflict and self._has_version_conflict():
                 return
-            super().instrument(**{**kwargs, "skip_dep_check": checked or not kwargs.get("raise_exception_on_conflict")})
-        if self._in_force is not None:
-            # The loader is known by what it says: it has checked the versions itself.
-            _tell_export_failures(self._in_force, automatic=checked and _LOADER in sys.modules)
+            super().instrument(**{**kwargs, "skip_dep_check": skip_check or not raise_on_conflict})
+        if self._active_config is not None:
+            # Only OpenTelemetry's loader skips the check, as it has checked the versions itself.
+            _limit_export_failure_logs(self._active_config, automatic=skip_check and _LOADER in sys.modules)
 
-    def _conflicts(self) -> bool:
-        """Whether there is no SDK of a supported version."""
+    def _has_version_conflict(self) -> bool:
+        """Whether the SDK is missing or its version is not supported."""
         try:
             conflict = self._check_dependency_conflicts()
-        except Exception as error:  # noqa: BLE001 - broken metadata of some package
+        except Exception as error:  # noqa: BLE001 - the metadata of a package may be broken
             _guard.report("versions", error)
             return True
         if conflict is not None and conflict.found:
             _log.error(
-                "otel-claude-stream: found %s, supported is %s: not instrumented", conflict.found, conflict.required
+                "otel-claude-stream: found %s, but %s is required; streams will not be instrumented. "
+                "Install a supported version.",
+                conflict.found,
+                conflict.required,
             )
         return conflict is not None
 
     def _instrument(self, **kwargs: Any) -> None:
         try:
             self._install(**kwargs)
-        except Exception as error:  # noqa: BLE001 - an instrumentor that raises stops the ones after it
+        except Exception as error:  # noqa: BLE001 - an exception would stop the instrumentors after this one
             _guard.report("instrument", error)
 
     def _install(
@@ -110,32 +119,32 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
         logger_provider: Any = None,
         config: StreamConfig | None = None,
         retry_policy: Any = None,
-        skip_dep_check: bool | None = None,  # noqa: ARG002 - the base class passes its own arguments on
+        skip_dep_check: bool | None = None,  # noqa: ARG002 - the base class passes it on
         raise_exception_on_conflict: bool | None = None,  # noqa: ARG002 - as above
         **settings: Any,
     ) -> None:
-        section = dict(_section(settings.pop("declared", None)))
+        section = dict(_file_section(settings.pop("declared", None)))
         source = policy_source(os.environ, retry_policy, declared=section.pop(_POLICY, None))
-        merged, problems = _settings(config, section, settings)
+        merged, problems = _load_settings(config, section, settings)
         for problem in problems:
             _log.error("otel-claude-stream: %s", problem)
         if not merged.enabled:
             return
-        self._in_force = merged
+        self._active_config = merged
 
-        clock, chance = CLOCK, CHANCE
+        clock, random_source = CLOCK, RANDOM
 
-        def watch() -> SdkHooks:
+        def create_hooks() -> SdkHooks:
             from otel_claude_stream._sdk.attach.assembly import Plan, assemble
 
             return assemble(
-                Plan(merged, source, _streams, clock, chance, tracer_provider, meter_provider, logger_provider)
+                Plan(merged, source, _streams, clock, random_source, tracer_provider, meter_provider, logger_provider)
             )
 
         override.use(source)
         _streams.forget_labels()
         _streams.tell_stalls(merged.stall_thresholds)
-        _hooks.install(cast("SdkHooks", LazyHooks(watch)), _import_the_rest)
+        _hooks.install(cast("SdkHooks", LazyHooks(create_hooks)), _import_stream_handling)
 
     def _uninstrument(self, **_: Any) -> None:
         try:
@@ -146,55 +155,58 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
         except Exception as error:  # noqa: BLE001 - as above
             _guard.report("uninstrument", error)
         finally:
-            self._in_force = None
+            self._active_config = None
             _guard.on_report(None)
 
 
 @_guard.guarded("instrument", default=None)
-def _import_the_rest() -> None:
-    """What works on streams: with the SDK, so that no first call waits for it, and not without."""
+def _import_stream_handling() -> None:
+    """Import the modules that handle streams when the SDK is imported, so that the first call does not wait."""
     import_module("otel_claude_stream._sdk.attach.assembly")
 
 
-def tell_export_failures() -> None:
-    """As the settings of the process have it, where we start OpenTelemetry: with or without an SDK to instrument."""
-    merged, _ = _settings(None, None, {})  # what is wrong with them is told where streams are instrumented
-    _tell_export_failures(merged, automatic=True)
+def limit_export_failure_logs() -> None:
+    """Limit the logs of failed exports by the settings of the process, after this package started OpenTelemetry."""
+    merged, _ = _load_settings(None, None, {})  # invalid settings are reported by `instrument()`
+    _limit_export_failure_logs(merged, automatic=True)
 
 
 @_guard.guarded("export_log", default=None)
-def _tell_export_failures(config: StreamConfig, *, automatic: bool) -> None:
-    """Have failed exports told by one line, if that is what the settings mean.
+def _limit_export_failure_logs(config: StreamConfig, *, automatic: bool) -> None:
+    """Log failed exports as one line, if the settings ask for it.
 
-    Whoever asks for it by name may do so before there are exporters.
+    With ``export_failures="once"`` this includes exporters that are created later.
     """
     if is_once(config.export_failures, automatic=automatic):
         export_log.tell_once(everywhere=config.export_failures == "once")
 
 
 def _check_limits(text: str) -> object:
-    """Raises `ValueError` if the setting `limits` does not say any."""
+    """Parse the setting `known_limits`. Raises `ValueError` if it is invalid."""
     from otel_claude_stream._core.diagnosis.limits import parse_limits
 
     return parse_limits(text)
 
 
-def _section(handed_over: Mapping[str, object] | None) -> Mapping[str, object]:
-    """Our section of a declarative configuration file: what its loader hands over, else what is written there."""
-    if handed_over is None and (path := os.environ.get(declared.VARIABLE, "").strip()):
-        return declared.section(path)
-    return handed_over or {}
+def _file_section(passed: Mapping[str, object] | None) -> Mapping[str, object]:
+    """Return the section of a declarative configuration file that its loader passed, else read it from the file."""
+    if passed is None and (path := os.environ.get(otel_file.VARIABLE, "").strip()):
+        return otel_file.section(path)
+    return passed or {}
 
 
-def _settings(
-    config: StreamConfig | None, section: Mapping[str, object] | None, said: Mapping[str, object]
+def _load_settings(
+    config: StreamConfig | None, section: Mapping[str, object] | None, in_code: Mapping[str, object]
 ) -> tuple[StreamConfig, tuple[Problem, ...]]:
-    """Code over configuration file over environment over defaults; a `config` given in code replaces the last three."""
+    """Merge the settings in code, configuration file and environment, in this order of precedence.
+
+    A `config` replaces the configuration file, the environment and the defaults.
+    """
     if config is not None:
-        return load({}, said, base=config, check_limits=_check_limits)
-    section = _section(section)
+        return load({}, in_code, base=config, check_limits=_check_limits)
+    section = _file_section(section)
     if not section:
-        return load(os.environ, said, check_limits=_check_limits)
-    base, problems = load(os.environ, section, check_limits=_check_limits, source=declared.VARIABLE)
-    merged, more = load({}, said, base=base, check_limits=_check_limits)
+        return load(os.environ, in_code, check_limits=_check_limits)
+    base, problems = load(os.environ, section, check_limits=_check_limits, source=otel_file.VARIABLE)
+    merged, more = load({}, in_code, base=base, check_limits=_check_limits)
     return merged, problems + more

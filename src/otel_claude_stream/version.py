@@ -1,4 +1,4 @@
-"""The version of the distribution, read by the build and reported as the instrumentation scope's version."""
+"""The version of the distribution, which is also the version of the instrumentation scope."""
 
 from __future__ import annotations
 

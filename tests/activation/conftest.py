@@ -1,3 +1,5 @@
+"""Fixtures for the ways to activate the instrumentation."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -9,7 +11,7 @@ from otel_claude_stream.testing import FakeAPI, Script
 
 @pytest.fixture(scope="session")
 def api() -> Iterator[str]:
-    """The address of a fake API that answers every request with the same short message, and `hang` never ends."""
+    """The URL of a fake API that streams a short message. On the route `open`, the stream stays open."""
     hello = Script.message("Hello there.")
     routes = {"default": hello, "open": hello.insert_pause(4, 60.0)}
     with FakeAPI(routes) as running:

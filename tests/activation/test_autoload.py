@@ -1,4 +1,4 @@
-"""`otel-claude-stream autoload` and `path`, where something is in their way."""
+"""`otel-claude-stream autoload` and `path`, including their errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from otel_claude_stream.cli.autoload import Environment
 
 @pytest.fixture
 def packages(tmp_path, monkeypatch):
-    """A folder of packages that stands for that of this environment."""
+    """A temporary folder in place of the site-packages of this environment."""
     where = Environment(tmp_path, (3, 11), None)
     monkeypatch.setattr(Environment, "current", staticmethod(lambda: where))
     return tmp_path
@@ -30,32 +30,32 @@ def test_path_prints_a_folder_with_a_sitecustomize(capsys):
     assert [found.name for found in folder.glob("*.py")] == ["sitecustomize.py"]
 
 
-def test_path_refuses_what_a_path_list_cannot_hold(monkeypatch, capsys):
+def test_path_rejects_a_folder_with_the_separator_of_the_path(monkeypatch, capsys):
     monkeypatch.setattr(path, "FOLDER", Path(f"/a{os.pathsep}b"))
     assert main(["path"]) == 1
     assert "separates the folders of PYTHONPATH" in capsys.readouterr().err
 
 
-def test_the_line_is_one_and_ascii(packages):
+def test_the_pth_file_is_one_line_of_ascii(packages):
     (text,) = autoload.files(Environment(packages, (3, 14), None)).values()
     assert text.isascii()
     assert (text.startswith("import os; "), text.count("\n")) == (True, 1)
 
 
-def test_from_python_3_15_on_it_is_a_start_file(packages, capsys, monkeypatch):
+def test_a_start_file_is_written_for_python_3_15(packages, capsys, monkeypatch):
     where = Environment(packages, (3, 15), None)
     monkeypatch.setattr(Environment, "current", staticmethod(lambda: where))
     assert main(["autoload", "install"]) == 0
     names = sorted(found.name for found in packages.iterdir())
     assert names == ["_otel_claude_stream_autoload.py", "otel-claude-stream.start"]
     assert main(["autoload", "status"]) == 0
-    (packages / "otel-claude-stream.pth").write_text("", encoding="utf-8")  # of the Python before an upgrade
+    (packages / "otel-claude-stream.pth").write_text("", encoding="utf-8")  # left from an older Python
     assert main(["autoload", "remove"]) == 0
     assert list(packages.iterdir()) == []
 
 
 PYTHON_3_15 = "pyodide@315.0.0-alpha.2"
-"""CPython 3.15, compiled for Node: the only one that a package index has, as long as no machine brings its own."""
+"""CPython 3.15, compiled for Node, as package indexes have no other build yet."""
 
 STARTS = """
 import { readFileSync } from "node:fs";
@@ -79,8 +79,8 @@ console.log(JSON.stringify(found));
 """
 
 
-def test_a_real_python_3_15_starts_it_if_the_variable_says_so():
-    """Its own `site` reads the `.start` file. Otherwise that one module is all of ours that it imports."""
+def test_python_3_15_starts_the_instrumentation_only_if_switched_on():
+    """Its `site` module reads the `.start` file, and imports one module of this package if switched off."""
     written = autoload.files(Environment(Path("/packages"), (3, 15), None))
     package = "/packages/otel_claude_stream"
     ours = {
@@ -88,16 +88,16 @@ def test_a_real_python_3_15_starts_it_if_the_variable_says_so():
         f"{package}/_auto/__init__.py": "",
         f"{package}/_auto/start.py": "import sys\ndef start():\n    sys.started = getattr(sys, 'started', 0) + 1\n",
     }
-    given = {
+    arguments = {
         "files": ours | {path.as_posix(): text for path, text in written.items()},
         "values": [None, "false", "true"],
     }
-    unset, off, on = Package(PYTHON_3_15, "a Python 3.15").run(STARTS, given)
+    unset, off, on = Package(PYTHON_3_15, "a Python 3.15").run(STARTS, arguments)
     assert unset == off == {"version": [3, 15], "ours": ["_otel_claude_stream_autoload"], "started": 0}
     assert (on["version"], on["started"]) == ([3, 15], 1)
 
 
-def test_a_dry_run_writes_and_deletes_nothing(packages, capsys):
+def test_a_dry_run_changes_no_file(packages, capsys):
     assert main(["autoload", "install", "--dry-run"]) == 0
     assert list(packages.iterdir()) == []
     assert main(["autoload", "install"]) == 0
@@ -107,7 +107,7 @@ def test_a_dry_run_writes_and_deletes_nothing(packages, capsys):
     assert len(list(packages.iterdir())) == 1
 
 
-def test_a_managed_python_is_left_alone(packages, monkeypatch, capsys):
+def test_a_managed_python_is_not_changed_without_force(packages, monkeypatch, capsys):
     where = Environment(packages, (3, 11), Path("/usr/lib/python3.11/EXTERNALLY-MANAGED"))
     monkeypatch.setattr(Environment, "current", staticmethod(lambda: where))
     assert main(["autoload", "install"]) == 1
@@ -116,7 +116,7 @@ def test_a_managed_python_is_left_alone(packages, monkeypatch, capsys):
     assert main(["autoload", "install", "--force"]) == 0
 
 
-def test_without_permission_it_says_so(packages, monkeypatch, capsys):
+def test_a_missing_permission_is_reported(packages, monkeypatch, capsys):
     def refused(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
@@ -129,8 +129,8 @@ def test_without_permission_it_says_so(packages, monkeypatch, capsys):
     assert "cannot delete" in capsys.readouterr().err
 
 
-def test_nothing_is_left_of_a_write_that_fails(packages, monkeypatch, capsys):
-    """Half a line in a folder of packages would break every start of its Python."""
+def test_a_failed_write_leaves_no_file_behind(packages, monkeypatch, capsys):
+    """Half a line in site-packages would break every start of Python."""
 
     def refused(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -141,15 +141,15 @@ def test_nothing_is_left_of_a_write_that_fails(packages, monkeypatch, capsys):
     assert list(packages.iterdir()) == []
 
 
-def test_a_damaged_line_is_told_and_mended(packages, capsys):
+def test_a_damaged_file_is_reported(packages, capsys):
     line = packages / "otel-claude-stream.pth"
     line.write_bytes(b"\xff")
     assert main(["autoload", "status"]) == 1
     assert "cannot read" in capsys.readouterr().err
 
 
-def test_a_python_without_site_packages_is_told():
-    """`-S`: no folder of packages is read at its start."""
+def test_a_python_that_reads_no_pth_files_is_reported():
+    """With `-S`, Python does not read site-packages at its start."""
     code = (
         f"import sys; sys.path[:0] = {[entry for entry in sys.path if entry]!r}\n"
         "from otel_claude_stream.cli import main; sys.exit(main(['autoload', 'install', '--dry-run']))"
@@ -161,11 +161,11 @@ def test_a_python_without_site_packages_is_told():
     assert "reads no .pth files there" in done.stderr
 
 
-def test_the_environment_is_that_of_this_python():
+def test_the_current_environment_is_that_of_this_python():
     found = Environment.current()
     assert found.version == sys.version_info[:2]
     assert found.packages == Path(sysconfig.get_path("purelib"))
 
 
-def test_an_unknown_action_is_wrong_usage(capsys):
+def test_an_unknown_action_is_a_usage_error(capsys):
     assert main(["autoload", "installs"]) == 2

@@ -1,4 +1,4 @@
-"""What must not harm the application: a dead collector, a half-imported SDK, somebody else's wrappers."""
+"""The application is not harmed by a broken collector, a half-imported SDK or wrappers of other packages."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from tests.activation.test_declarative import THEIRS, written
-from tests.support.activation.environments import interpreter, package_alone, prepared
-from tests.support.activation.harness import app, instrument, one_stream, path_folder, python, run
-from tests.support.activation.together import Together
+from tests.support.activation.concurrent_cases import ConcurrentCases
+from tests.support.activation.declarative import OPENTELEMETRY_WARNING, write_config
+from tests.support.activation.environments import copied_environment, folder_with_package, interpreter_with
+from tests.support.activation.harness import app, assert_one_stream, instrument, path_folder, python, run
 
-together = Together()
+cases = ConcurrentCases()
 TIMEOUT_SECONDS = 2
 LIMITED = {"OTEL_EXPORTER_OTLP_TIMEOUT": str(TIMEOUT_SECONDS), "OTEL_METRIC_EXPORT_TIMEOUT": "2000"}
 SIGNALS = 3
-"""Traces, metrics and logs are flushed one after the other, each within its own limit."""
+"""Traces, metrics and logs are flushed one after the other, each with its own time limit."""
 
 SLACK = 20.0
-"""Seconds that a start may take on a machine under load, import of the SDK included."""
+"""Seconds that a start may take on a machine under load, including the import of the SDK."""
 
 
 @contextmanager
-def nobody() -> Iterator[str]:
+def unreachable() -> Iterator[str]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -39,14 +39,14 @@ def nobody() -> Iterator[str]:
 
 @contextmanager
 def hanging() -> Iterator[str]:
-    """Takes connections and never answers."""
+    """Accept connections and never answer."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 @contextmanager
 def answering(code: int) -> Iterator[str]:
-    """Answers the same to everything, with a page of several lines."""
+    """Answer every request with a status and a page of several lines."""
     page = b"<html>\r\n<body>\r\nno\r\n</body>\r\n</html>\r\n"
 
     class Handler(BaseHTTPRequestHandler):
@@ -58,7 +58,7 @@ def answering(code: int) -> Iterator[str]:
             self.wfile.write(page)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Suppress the log."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -77,7 +77,7 @@ def at_another_path() -> AbstractContextManager[str]:
 
 @contextmanager
 def wrong_protocol() -> Iterator[str]:
-    """Speaks something else, and first."""
+    """Send the greeting of another protocol."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
 
         def serve() -> None:
@@ -95,18 +95,18 @@ def wrong_protocol() -> Iterator[str]:
 
 
 NOTE = "[told once in 10 min; each with OTEL_CLAUDE_STREAM_EXPORT_FAILURES=all]"
-FAULTS = {
-    nobody: "Connection refused",
+COLLECTORS = {
+    unreachable: "Connection refused",
     hanging: "time",
     refusing: "code: 400",
     at_another_path: "code: 404",
     wrong_protocol: "220 mail.example.org ESMTP",
 }
-"""Collectors that are none, and a word that the one log line has for each."""
+"""Broken collectors, each with a text in the expected log line."""
 
 Server = Callable[[], AbstractContextManager[str]]
 Start = Callable[[Path, str], tuple[list[str], dict[str, str]]]
-"""A command and its variables, of a folder of its own and the address of the collector."""
+"""A function of a temporary folder and the URL of the collector that returns a command and its variables."""
 
 
 def by_the_path(tmp: Path, url: str) -> tuple[list[str], dict[str, str]]:
@@ -118,7 +118,7 @@ def by_opentelemetry_instrument(tmp: Path, url: str) -> tuple[list[str], dict[st
 
 
 def by_autoload(tmp: Path, url: str) -> tuple[list[str], dict[str, str]]:
-    interpreter, _ = prepared(tmp / "venv")
+    interpreter, _ = copied_environment(tmp / "venv")
     subprocess.run([interpreter, "-m", "otel_claude_stream", "autoload", "install"], check=True, capture_output=True)
     return [interpreter, app("chat.py")], {"OTEL_CLAUDE_STREAM_AUTO": "true"}
 
@@ -126,11 +126,13 @@ def by_autoload(tmp: Path, url: str) -> tuple[list[str], dict[str, str]]:
 def by_a_configuration_file(tmp: Path, url: str) -> tuple[list[str], dict[str, str]]:
     if importlib.util.find_spec("opentelemetry.configuration") is None:
         pytest.skip("this version of OpenTelemetry reads no declarative configuration")
-    return instrument(app("chat.py")), {"OTEL_CONFIG_FILE": written(tmp, url, "    claude_stream: {max_models: 5}")}
+    return instrument(app("chat.py")), {
+        "OTEL_CONFIG_FILE": write_config(tmp, url, "    claude_stream: {max_models: 5}")
+    }
 
 
 def without_anything_to_instrument(tmp: Path, url: str) -> tuple[list[str], dict[str, str]]:
-    """The folder is inherited by every Python; where OpenTelemetry runs because of us, it is as quiet."""
+    """Every Python process inherits the folder. Where this package starts OpenTelemetry, its log is limited too."""
     more = {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "claude_stream", "OTEL_TRACES_EXPORTER": "otlp"}
     code = "from opentelemetry import trace; trace.get_tracer('x').start_span('x').end(); print('Hello there.')"
     return python("-c", code), {"PYTHONPATH": path_folder(), **more}
@@ -138,56 +140,56 @@ def without_anything_to_instrument(tmp: Path, url: str) -> tuple[list[str], dict
 
 def in_code(tmp: Path, url: str) -> tuple[list[str], dict[str, str]]:
     order = ("instrument", "sdk", "providers", "read")
-    return python(app("in_code.py"), *order), {"WHERE": url, "OTEL_EXPORTER_OTLP_ENDPOINT": ""}
+    return python(app("in_code.py"), *order), {"COLLECTOR_URL": url, "OTEL_EXPORTER_OTLP_ENDPOINT": ""}
 
 
-def told(server: Server, start: Start, **more: str) -> Callable[[str, Path], None]:
-    """One log line, which says what failed."""
+def one_log_line(server: Server, start: Start, **more: str) -> Callable[[str, Path], None]:
+    """Return a case that asserts that the failure is one log line."""
 
     def case(api: str, tmp: Path) -> None:
-        (line,) = said(api, tmp, server, start, **more)
+        (line,) = run_with_broken_collector(api, tmp, server, start, **more)
         assert re.match("(Failed to export|Exception while exporting) ", line)
-        assert FAULTS[server] in line
+        assert COLLECTORS[server] in line
         assert line.endswith(NOTE)
 
     return case
 
 
-def said(api: str, tmp: Path, server: Server, start: Start, **more: str) -> list[str]:
-    """What is said on standard error by an application that answers, ends well, and in time."""
+def run_with_broken_collector(api: str, tmp: Path, server: Server, start: Start, **more: str) -> list[str]:
+    """Run an application, assert that it succeeds in time, and return its lines on standard error."""
     with server() as url:
         command, variables = start(tmp, url)
         found = run(command, api, **{"OTEL_EXPORTER_OTLP_ENDPOINT": url, **LIMITED, **variables, **more})
     assert (found.code, found.out) == (0, "Hello there.\n"), found.err
     assert found.seconds < SIGNALS * TIMEOUT_SECONDS + SLACK
-    return [line for line in found.err.splitlines() if not line.startswith(THEIRS)]
+    return [line for line in found.err.splitlines() if not line.startswith(OPENTELEMETRY_WARNING)]
 
 
-for server in FAULTS:
+for server in COLLECTORS:
     for start in (by_the_path, by_opentelemetry_instrument):
-        together.add(f"a_collector_that_is_{server.__name__}_{start.__name__}", told(server, start))
+        cases.add(f"collector_{server.__name__}_{start.__name__}", one_log_line(server, start))
 for start in (by_autoload, by_a_configuration_file, without_anything_to_instrument):
-    together.add(f"a_collector_that_is_nobody_{start.__name__}", told(nobody, start))
-together.add(
-    "a_collector_that_is_nobody_in_code_that_asks",
-    told(nobody, in_code, OTEL_CLAUDE_STREAM_EXPORT_FAILURES="once"),
+    cases.add(f"collector_unreachable_{start.__name__}", one_log_line(unreachable, start))
+cases.add(
+    "collector_unreachable_in_code_with_once",
+    one_log_line(unreachable, in_code, OTEL_CLAUDE_STREAM_EXPORT_FAILURES="once"),
 )
 
 
-@together
-def otherwise_the_log_is_opentelemetrys(api: str, tmp: Path) -> None:
-    """In code, and where all is asked for: as many lines as it writes, and nothing of ours in them."""
+@cases
+def the_log_is_not_limited_in_code_or_with_all(api: str, tmp: Path) -> None:
+    """OpenTelemetry logs each failure, and this package changes none of the lines."""
     for lines in (
-        said(api, tmp, nobody, in_code),
-        said(api, tmp, nobody, by_the_path, OTEL_CLAUDE_STREAM_EXPORT_FAILURES="all"),
+        run_with_broken_collector(api, tmp, unreachable, in_code),
+        run_with_broken_collector(api, tmp, unreachable, by_the_path, OTEL_CLAUDE_STREAM_EXPORT_FAILURES="all"),
     ):
         assert len(lines) > 1
         assert not any("OTEL_CLAUDE_STREAM" in line for line in lines)
 
 
-@together
-def under_run_the_log_is_as_quiet(api: str, tmp: Path) -> None:
-    """Its receiver is there, so that nothing fails; what would be told is told once."""
+@cases
+def the_log_is_limited_under_run(api: str, tmp: Path) -> None:
+    """No export fails here, as `run` has a receiver, but the filter is installed."""
     code = "from otel_claude_stream._telemetry import export_log; print(export_log.is_told_once() and 'Hello there.')"
     command = python("-m", "otel_claude_stream", "run", "--quiet", "--", *python("-c", code))
     found = run(command, api, export=False)
@@ -199,18 +201,18 @@ GRPC = (
     "opentelemetry-distro==0.66b1",
     "opentelemetry-exporter-otlp-proto-grpc==1.45.1",
 )
-"""In an environment of its own: where it is installed, it is OpenTelemetry's default for everything."""
+"""A separate environment, as OpenTelemetry uses grpc by default if its exporter is installed."""
 
 
 def by_grpc(tmp: Path, url: str) -> tuple[list[str], dict[str, str]]:
-    path = os.pathsep.join([path_folder(), package_alone(tmp)])
+    path = os.pathsep.join([path_folder(), folder_with_package(tmp)])
     variables = {"PYTHONPATH": path, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
-    return [interpreter(GRPC), app("chat.py")], variables
+    return [interpreter_with(GRPC), app("chat.py")], variables
 
 
-def told_by_grpc(server: Server, words: str) -> Callable[[str, Path], None]:
+def one_log_line_by_grpc(server: Server, words: str) -> Callable[[str, Path], None]:
     def case(api: str, tmp: Path) -> None:
-        (line,) = said(api, tmp, server, by_grpc)
+        (line,) = run_with_broken_collector(api, tmp, server, by_grpc)
         assert re.match(r"Failed to export \w+ to 127.0.0.1:\d+, error code: ", line)
         assert words in line
         assert line.endswith(NOTE)
@@ -218,11 +220,11 @@ def told_by_grpc(server: Server, words: str) -> Callable[[str, Path], None]:
     return case
 
 
-for server, words in ((nobody, "UNAVAILABLE"), (hanging, "DEADLINE_EXCEEDED"), (refusing, "UNAVAILABLE")):
-    together.add(f"a_collector_that_is_{server.__name__}_by_grpc", told_by_grpc(server, words))
+for server, words in ((unreachable, "UNAVAILABLE"), (hanging, "DEADLINE_EXCEEDED"), (refusing, "UNAVAILABLE")):
+    cases.add(f"collector_{server.__name__}_by_grpc", one_log_line_by_grpc(server, words))
 
 
-@together
+@cases
 def a_protocol_that_is_not_installed(api: str, tmp: Path) -> None:
     hello = python("-c", "print('Hello there.')")
     found = run(hello, api, PYTHONPATH=path_folder(), OTEL_EXPORTER_OTLP_PROTOCOL="carrier/pigeon")
@@ -231,21 +233,21 @@ def a_protocol_that_is_not_installed(api: str, tmp: Path) -> None:
     assert found.collected.ours == []
 
 
-@together
+@cases
 def an_import_that_fails_half_way(api: str, tmp: Path) -> None:
     found = run(python(app("half_imported.py"), "fails"), api, PYTHONPATH=path_folder())
-    one_stream(found)
+    assert_one_stream(found)
     assert found.out.splitlines()[:2] == ["no anthropic._base_client this time", "no anthropic.resources this time"]
 
 
-@together
-def a_part_of_the_sdk_is_imported_first(api: str, tmp: Path) -> None:
-    one_stream(run(python(app("half_imported.py"), "partly"), api, PYTHONPATH=path_folder()))
+@cases
+def an_import_of_a_part_of_the_sdk_first(api: str, tmp: Path) -> None:
+    assert_one_stream(run(python(app("half_imported.py"), "partly"), api, PYTHONPATH=path_folder()))
 
 
-@together
-def somebody_else_wraps_the_same_class(api: str, tmp: Path) -> None:
-    one_stream(run(instrument(app("half_imported.py"), "twice"), api))
+@cases
+def a_wrapper_of_another_package(api: str, tmp: Path) -> None:
+    assert_one_stream(run(instrument(app("half_imported.py"), "twice"), api))
 
 
-running, test_bad_input = together.test()
+running, test_bad_input = cases.test()

@@ -1,4 +1,4 @@
-"""What being installed costs, apart from time: which modules a process imports that never asked for us."""
+"""The modules that a process imports if it does not use the SDK."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from otel_claude_stream.cli import autoload
 MODULES = "import json, sys; print(json.dumps(sorted(sys.modules)))"
 
 
-def modules(interpreter: str, *before: str, **more: str) -> set[str]:
+def imported_modules(interpreter: str, *before: str, **more: str) -> set[str]:
     done = subprocess.run(
         [interpreter, *before, "-c", MODULES],
         env=environment("http://127.0.0.1:1", **more), capture_output=True, text=True, check=True, timeout=TIMEOUT,
@@ -27,7 +27,7 @@ def modules(interpreter: str, *before: str, **more: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory) -> tuple[str, Path]:
-    """An environment with nothing in it: its Python, and its folder of packages."""
+    """The Python and the site-packages of an empty environment."""
     folder = tmp_path_factory.mktemp("empty")
     venv.create(folder, with_pip=False)
     (packages,) = (path for path in folder.rglob("site-packages") if not path.is_symlink())
@@ -35,19 +35,18 @@ def empty(tmp_path_factory) -> tuple[str, Path]:
 
 
 @pytest.mark.parametrize("python", [(3, 14), (3, 15)], ids=["pth", "start"])
-def test_the_line_imports_nothing_unless_switched_on(empty, python):
-    """Not even a module of the standard library that a bare Python would not import."""
+def test_the_autoload_file_imports_nothing_unless_switched_on(empty, python):
+    """This includes modules of the standard library that Python does not import itself."""
     interpreter, packages = empty
-    anything = packages / "anything.pth"  # Python 3.13 imports a codec for the first of them, whatever it says
+    anything = packages / "anything.pth"  # Python 3.13 imports a codec for the first `.pth` file
     anything.write_text("# nothing\n", encoding="utf-8")
-    bare = modules(interpreter)
+    bare = imported_modules(interpreter)
     anything.unlink()
     written = autoload.files(autoload.Environment(packages, python, None))
     for path, text in written.items():
         path.write_text(text, encoding="utf-8")
     try:
-        # Pythons before 3.15 do not read a `.start` file: what one of those would do with its line is done here. (The
-        # first name that `pkgutil` resolves takes a regular expression.)
+        # Python before 3.15 does not read `.start` files, so the test does what 3.15 does. The call imports `re`.
         called = "import pkgutil; pkgutil.resolve_name('_otel_claude_stream_autoload:start')(); "
         if python >= (3, 15):
             done = subprocess.run(
@@ -57,15 +56,15 @@ def test_the_line_imports_nothing_unless_switched_on(empty, python):
             )  # fmt: skip
             assert done.stdout == "{'_otel_claude_stream_autoload'}\n"
         else:
-            assert modules(interpreter) == bare
-            assert modules(interpreter, OTEL_CLAUDE_STREAM_AUTO="no") == bare
+            assert imported_modules(interpreter) == bare
+            assert imported_modules(interpreter, OTEL_CLAUDE_STREAM_AUTO="no") == bare
     finally:
         for path in written:
             path.unlink()
 
 
-def test_the_start_file_starts(api):
-    """As Python 3.15 calls it."""
+def test_the_start_file_starts_the_instrumentation(api):
+    """The test calls it as Python 3.15 does."""
     lines = autoload.files(autoload.Environment(Path("/packages"), (3, 15), None))
     module, point = lines.values()
     assert point == "_otel_claude_stream_autoload:start\n"
@@ -78,12 +77,11 @@ def test_the_start_file_starts(api):
         assert (done.stdout, done.stderr) == (f"{expected}\n", "")
 
 
-def test_no_way_imports_the_sdk():
-    """Nor does ours import an HTTP client: which one the SDK uses is not known before."""
-    started = modules(sys.executable, PYTHONPATH=path_folder())
+def test_activation_does_not_import_the_sdk_or_an_http_client():
+    started = imported_modules(sys.executable, PYTHONPATH=path_folder())
     assert "otel_claude_stream._instrumentor" in started
     assert not {"anthropic", "httpx", "httpx2", "otel_claude_stream.testing", "otel_claude_stream.cli"} & started
-    assert not {name for name in started if name.startswith("opentelemetry.sdk")}  # without exporters, none of it
+    assert not {name for name in started if name.startswith("opentelemetry.sdk")}  # not needed without exporters
 
 
 HANDLES_STREAMS = {
@@ -92,9 +90,9 @@ HANDLES_STREAMS = {
 }
 
 
-def test_what_handles_streams_comes_with_the_sdk():
-    """A process without the SDK pays for the hooks alone; one with it does not wait for the rest in its first call."""
-    assert not HANDLES_STREAMS & modules(sys.executable, PYTHONPATH=path_folder())
+def test_the_handling_of_streams_is_imported_with_the_sdk():
+    """A process without the SDK imports the hooks only. With the SDK, the first call does not wait for imports."""
+    assert not HANDLES_STREAMS & imported_modules(sys.executable, PYTHONPATH=path_folder())
     for first, then in (("anthropic", "instrument()"), ("instrument()", "anthropic")):
         steps = {
             "anthropic": "import anthropic",
@@ -107,11 +105,11 @@ def test_what_handles_streams_comes_with_the_sdk():
         assert set(json.loads(done.stdout)) >= HANDLES_STREAMS, (first, then)
 
 
-def test_a_package_that_cannot_handle_streams_leaves_the_application_alone():
-    """Of a broken installation, say: the SDK is imported and works, and one line says that it is not watched."""
+def test_a_broken_installation_does_not_disturb_the_application():
+    """With a broken installation the SDK works, and one log line reports the problem."""
     code = """
 import sys
-sys.modules["otel_claude_stream._sdk.attach.assembly"] = None  # an import of it raises
+sys.modules["otel_claude_stream._sdk.attach.assembly"] = None  # makes its import raise
 import otel_claude_stream
 otel_claude_stream.ClaudeStreamInstrumentor().instrument()
 import anthropic

@@ -1,4 +1,4 @@
-"""The examples: manifests by what their schemas know, and the operator's image as a folder of the same layout."""
+"""The examples are valid, and the image for the operator works, tested with a folder of the same layout."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.activation.harness import app, one_stream, run
+from tests.support.activation.harness import app, assert_one_stream, run
 
 import otel_claude_stream
 from otel_claude_stream._config import SETTINGS
@@ -21,8 +21,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 # Fields of the operator's resource (opentelemetry.io/v1alpha1) that an Instrumentation for Python may have.
 SPEC = {"exporter", "propagators", "sampler", "resource", "env", "python", "defaults", "imagePullPolicy"}
 PYTHON = {"image", "env", "resourceRequirements", "volumeLimitSize", "volumeClaimTemplate"}
-# What the operator's image brings: OpenTelemetry, its exporter, and what those need.
-THEIRS = re.compile(r"opentelemetry|otel_claude_stream|wrapt|google|protobuf|requests|packaging")
+# The packages in the operator's image: OpenTelemetry, its exporter, and their dependencies.
+IMAGE_PACKAGES = re.compile(r"opentelemetry|otel_claude_stream|wrapt|google|protobuf|requests|packaging")
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
@@ -30,7 +30,7 @@ def documents(path: Path) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
 
 
-def test_the_instrumentation_has_fields_that_the_operator_knows():
+def test_the_manifest_has_only_fields_of_the_operator():
     instrumentation, deployment = documents(EXAMPLES / "kubernetes" / "instrumentation.yaml")
     assert (instrumentation["apiVersion"], instrumentation["kind"]) == ("opentelemetry.io/v1alpha1", "Instrumentation")
     assert instrumentation["spec"].keys() <= SPEC
@@ -44,7 +44,7 @@ def test_the_instrumentation_has_fields_that_the_operator_knows():
     assert deployment["spec"]["selector"]["matchLabels"] == template["metadata"]["labels"]
 
 
-def test_the_image_takes_the_wheel_and_nothing_else():
+def test_the_image_adds_only_the_wheel():
     text = (EXAMPLES / "kubernetes" / "Dockerfile").read_text(encoding="utf-8")
     (install,) = re.findall(r"^RUN pip install (.*)$", text, flags=re.MULTILINE)
     assert "--no-deps" in install
@@ -53,7 +53,7 @@ def test_the_image_takes_the_wheel_and_nothing_else():
     ]
 
 
-def test_compose_turns_it_on_by_the_variable():
+def test_compose_activates_the_package_by_the_variable():
     (compose,) = documents(EXAMPLES / "compose.yaml")
     service = compose["services"]["app"]
     assert service["environment"]["OTEL_CLAUDE_STREAM_AUTO"] == "true"
@@ -61,8 +61,7 @@ def test_compose_turns_it_on_by_the_variable():
     assert service["depends_on"] == ["telemetry"]
 
 
-def test_the_section_in_the_documentation_is_right():
-    """Every key of the example is a setting, and every value of it is valid."""
+def test_the_documented_section_has_valid_settings():
     yaml = pytest.importorskip("yaml", reason="PyYAML comes with OpenTelemetry's declarative configuration")
     (block,) = re.findall(r"```yaml\n(.*?)```", (EXAMPLES / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
     section = yaml.safe_load(block)["instrumentation/development"]["python"]["claude_stream"]
@@ -73,19 +72,19 @@ def test_the_section_in_the_documentation_is_right():
     }
 
 
-def test_injected_as_the_operator_does(api, tmp_path):
-    """The application's environment has the SDK and knows nothing of OpenTelemetry's packages; the folder has both."""
+def test_a_stream_is_recorded_when_the_operator_injects_the_package(api, tmp_path):
+    """The environment of the application has the SDK, the injected folder has OpenTelemetry and this package."""
     injected = tmp_path / "otel-auto-instrumentation-python"
     injected.mkdir()
     venv.create(tmp_path / "venv", with_pip=False)
     (packages,) = (path for path in (tmp_path / "venv").rglob("site-packages") if not path.is_symlink())
     here = [Path(path) for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
     for path in (path for parent in here for path in parent.iterdir()):
-        if path.name == "opentelemetry":  # a copy, as its `sitecustomize` asks where it is
+        if path.name == "opentelemetry":  # a copy, as its `sitecustomize` uses its own path
             shutil.copytree(path, injected / path.name, dirs_exist_ok=True)
         elif path.name not in {"__pycache__", "otel_claude_stream"} and not path.name.startswith("_editable"):
-            (injected if THEIRS.match(path.name) else packages).joinpath(path.name).symlink_to(path)
+            (injected if IMAGE_PACKAGES.match(path.name) else packages).joinpath(path.name).symlink_to(path)
     shutil.copytree(Path(otel_claude_stream.__file__).parent, injected / "otel_claude_stream")
     folders = [injected / "opentelemetry" / "instrumentation" / "auto_instrumentation", injected]
     python = tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
-    one_stream(run([str(python), app("chat.py")], api, PYTHONPATH=os.pathsep.join(map(str, folders))))
+    assert_one_stream(run([str(python), app("chat.py")], api, PYTHONPATH=os.pathsep.join(map(str, folders))))

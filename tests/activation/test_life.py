@@ -1,4 +1,4 @@
-"""The life of a process: its forks, its threads, its end."""
+"""Telemetry across forks, threads, worker processes and the exit of a process."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from tests.support.activation.concurrent_cases import ConcurrentCases
 from tests.support.activation.harness import (
     APPS,
     TIMEOUT,
@@ -27,34 +28,33 @@ from tests.support.activation.harness import (
     python,
     run,
 )
-from tests.support.activation.together import Together
 
-together = Together()
+cases = ConcurrentCases()
 EXAMPLE = str(Path(__file__).parents[2] / "examples" / "flush.py")
 SLOW = {"OTEL_BSP_SCHEDULE_DELAY": "60000"}
-"""No batch goes by itself: whatever arrives was flushed at the end."""
+"""No batch is exported by its schedule, so that all telemetry was flushed at the end."""
 
-posix = pytest.mark.skipif(os.name != "posix", reason="forks and signals are those of POSIX")
+posix = pytest.mark.skipif(os.name != "posix", reason="the tests need POSIX signals and forks")
 
 
-def needed(module: str) -> None:
+def skip_without(module: str) -> None:
     if importlib.util.find_spec(module) is None:
-        pytest.skip(f"{module} is not installed: there is none for this platform")
+        pytest.skip(f"{module} is not installed, as it does not support this platform")
 
 
 # --- The end of a process
 
 
-@together
-def a_short_script_loses_nothing(api: str, tmp: Path) -> None:
+@cases
+def a_short_script_exports_everything(api: str, tmp: Path) -> None:
     found = run(python(app("chat.py")), api, PYTHONPATH=path_folder(), **SLOW)
     assert [span.attributes["claude.stream.outcome"] for span in found.collected.ours] == ["completed"]
     assert ("app", "otel_claude_stream", "claude.stream.duration") in found.collected.metrics
 
 
-@together
-def streams_that_are_open_at_the_end_are_told(api: str, tmp: Path) -> None:
-    """By either way, and however the application ends."""
+@cases
+def streams_open_at_exit_are_recorded(api: str, tmp: Path) -> None:
+    """This holds for both ways of activation, after `sys.exit()` and after an exception."""
     for command, more, code in (
         (instrument(app("leaves_open.py"), "exit"), {}, 3),
         (python(app("leaves_open.py"), "raise"), {"PYTHONPATH": path_folder()}, 1),
@@ -64,9 +64,9 @@ def streams_that_are_open_at_the_end_are_told(api: str, tmp: Path) -> None:
         assert [span.reason for span in found.collected.ours] == ["interpreter_exit"]
 
 
-@together
+@cases
 def sigterm_as_in_the_example(api: str, tmp: Path) -> None:
-    """With the example an exit like any other; without it the open stream is lost, as documented."""
+    """With the handler of the example, SIGTERM is a normal exit. Without it, the open stream is lost."""
     found = run(python(app("terminated.py"), EXAMPLE, "sigterm"), api, PYTHONPATH=path_folder(), **SLOW)
     assert (found.code, found.err) == (128 + signal.SIGTERM, "")
     assert [span.reason for span in found.collected.ours] == ["interpreter_exit"]
@@ -74,7 +74,7 @@ def sigterm_as_in_the_example(api: str, tmp: Path) -> None:
     assert (found.code, found.err, found.collected.ours) == (-signal.SIGTERM, "", [])
 
 
-@together
+@cases
 def a_freeze_as_in_the_example(api: str, tmp: Path) -> None:
     found = run(python(app("terminated.py"), EXAMPLE, "handler"), api, PYTHONPATH=path_folder(), **SLOW)
     assert (found.code, found.err) == (0, "")
@@ -103,30 +103,32 @@ for arguments in (
     ("multiprocessing-spawn",),
     ("multiprocessing-forkserver",),
 ):
-    together.add("_".join(arguments), forking(*arguments))
+    cases.add("_".join(arguments), forking(*arguments))
 
 
-def at_once(how: str) -> Callable[[str, Path], None]:
+def at_once(library: str) -> Callable[[str, Path], None]:
     def case(api: str, tmp: Path) -> None:
-        if how in {"trio", "gevent"}:
-            needed(how)
-        more = {"OTEL_PYTHON_AUTO_INSTRUMENTATION_EXPERIMENTAL_GEVENT_PATCH": "patch_all"} if how == "gevent" else {}
-        found = run(python(app("concurrent_reads.py"), how), api, PYTHONPATH=path_folder(), **more)
+        if library in {"trio", "gevent"}:
+            skip_without(library)
+        more = (
+            {"OTEL_PYTHON_AUTO_INSTRUMENTATION_EXPERIMENTAL_GEVENT_PATCH": "patch_all"} if library == "gevent" else {}
+        )
+        found = run(python(app("concurrent_reads.py"), library), api, PYTHONPATH=path_folder(), **more)
         assert (found.code, found.out) == (0, "Hello there.\n")
-        # The first request of SDKs before 1.0 forks, to ask for the name of the platform. gevent then runs threads of
-        # OpenTelemetry that were started, and have not run yet, in the child too, where they fail, and say so.
-        assert found.err == "" or (how == "gevent" and version("anthropic").startswith("0."))
-        told = sorted(
+        # SDKs before 1.0 fork at the first request, to get the name of the platform. gevent then also runs threads of
+        # OpenTelemetry in the child, where they fail and log.
+        assert found.err == "" or (library == "gevent" and version("anthropic").startswith("0."))
+        spans = sorted(
             (span.attributes["gen_ai.request.model"], span.attributes["claude.stream.outcome"])
             for span in found.collected.ours
         )
-        assert told == [("one", "completed"), ("three", "completed"), ("two", "completed")]
+        assert spans == [("one", "completed"), ("three", "completed"), ("two", "completed")]
 
     return case
 
 
-for how in ("threads", "asyncio", "trio", "gevent"):
-    together.add(f"at_once_with_{how}", at_once(how))
+for library in ("threads", "asyncio", "trio", "gevent"):
+    cases.add(f"at_once_with_{library}", at_once(library))
 
 
 # --- Servers with workers
@@ -138,14 +140,16 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def served(api: str, command: Sequence[str], port: int, *, requests: int = 4, workers: int = 2, **more: str) -> None:
-    """Start a server, ask it some times, stop it by SIGTERM: one span for each request, of whichever worker."""
+def assert_served(
+    api: str, command: Sequence[str], port: int, *, requests: int = 4, workers: int = 2, **more: str
+) -> None:
+    """Start a server, send requests, stop it with SIGTERM; assert that there is one span for each request."""
     with collecting() as collected:
         env = environment(api, **{**exporting(collected.url), "PYTHONPATH": path_folder(), **more})
         with subprocess.Popen(command, env=env, cwd=APPS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as server:
             try:
-                answered = {ask(port, server) for _ in range(requests)}
-                if not more:  # batches go by themselves
+                worker_ids = {request_worker_id(port, server) for _ in range(requests)}
+                if not more:  # batches are exported by their schedule
                     collected.wait(lambda seen: len(seen.ours) >= requests)
             finally:
                 server.terminate()
@@ -155,14 +159,14 @@ def served(api: str, command: Sequence[str], port: int, *, requests: int = 4, wo
                     server.kill()
                     output = server.communicate()[0].decode()
                     pytest.fail(f"the server did not stop:\n{output}")
-        assert (str(server.pid) in answered) == (workers == 1), output
+        assert (str(server.pid) in worker_ids) == (workers == 1), output
         assert len(collected.ours) == requests, output
         assert {span.attributes["claude.stream.outcome"] for span in collected.ours} == {"completed"}
         assert len({span.span_id for span in collected.ours}) == requests
         assert "Error" not in output
 
 
-def ask(port: int, server: subprocess.Popen[bytes]) -> str:
+def request_worker_id(port: int, server: subprocess.Popen[bytes]) -> str:
     deadline = time.monotonic() + TIMEOUT
     while True:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
@@ -181,35 +185,37 @@ def ask(port: int, server: subprocess.Popen[bytes]) -> str:
         return text
 
 
-@together
+@cases
 def gunicorn_with_workers(api: str, tmp: Path) -> None:
-    needed("gunicorn")
+    skip_without("gunicorn")
     port = free_port()
-    served(api, python("-m", "gunicorn", "-w", "2", "-b", f"127.0.0.1:{port}", "web:wsgi"), port, **SLOW)
+    assert_served(api, python("-m", "gunicorn", "-w", "2", "-b", f"127.0.0.1:{port}", "web:wsgi"), port, **SLOW)
 
 
-@together
+@cases
 def gunicorn_with_the_application_loaded_before_the_fork(api: str, tmp: Path) -> None:
-    needed("gunicorn")
+    skip_without("gunicorn")
     port = free_port()
-    served(api, python("-m", "gunicorn", "--preload", "-w", "2", "-b", f"127.0.0.1:{port}", "web:wsgi"), port)
+    assert_served(api, python("-m", "gunicorn", "--preload", "-w", "2", "-b", f"127.0.0.1:{port}", "web:wsgi"), port)
 
 
-@together
+@cases
 def uvicorn_with_workers(api: str, tmp: Path) -> None:
-    needed("uvicorn")
+    skip_without("uvicorn")
     port = free_port()
-    served(api, python("-m", "uvicorn", "--workers", "2", "--port", str(port), "--lifespan", "off", "web:asgi"), port)
+    assert_served(
+        api, python("-m", "uvicorn", "--workers", "2", "--port", str(port), "--lifespan", "off", "web:asgi"), port
+    )
 
 
-@together
-def uvicorn_that_ends_by_the_signal(api: str, tmp: Path) -> None:
-    """Its exit handlers never run: what has ended is sent when the lifespan ends, as in the example."""
-    needed("uvicorn")
+@cases
+def uvicorn_flushes_at_the_end_of_the_lifespan(api: str, tmp: Path) -> None:
+    """A single uvicorn ends by the signal, without exit handlers, so the application flushes as in the example."""
+    skip_without("uvicorn")
     port = free_port()
     command = python("-m", "uvicorn", "--port", str(port), "web:asgi_flushing")
-    served(api, command, port, workers=1, requests=2, **SLOW, EXAMPLE=EXAMPLE)
+    assert_served(api, command, port, workers=1, requests=2, **SLOW, EXAMPLE=EXAMPLE)
 
 
-running, test_life = together.test()
+running, test_life = cases.test()
 test_life = posix(test_life)

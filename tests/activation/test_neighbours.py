@@ -1,4 +1,4 @@
-"""Beside other instrumentations of the same SDK: the real packages, in environments of their own."""
+"""This package beside other instrumentations of the same SDK, which are installed in separate environments."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from opentelemetry import context
 from opentelemetry.instrumentation.utils import suppress_instrumentation
-from tests.support.activation.environments import interpreter, package_alone
+from tests.support.activation.concurrent_cases import ConcurrentCases
+from tests.support.activation.environments import folder_with_package, interpreter_with
 from tests.support.activation.harness import TIMEOUT, app, environment
-from tests.support.activation.together import Together
 
 from otel_claude_stream import ClaudeStreamInstrumentor
 from otel_claude_stream.testing import Capture
@@ -25,10 +25,10 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
         int(importlib.metadata.version("anthropic").partition(".")[0]) < 2,
-        reason="the neighbours bring an SDK of their own: the runs with our newest one are enough",
+        reason="the environments have fixed releases of the SDK, so one run of these tests is enough",
     ),
 ]
-together = Together()
+cases = ConcurrentCases()
 
 CALLS = 4
 
@@ -40,21 +40,21 @@ NEWEST = (
     "opentelemetry-instrumentation-genai-anthropic==1.3b0",
 )
 WITH_HTTPX = ("anthropic==0.125.0", "opentelemetry-instrumentation-httpx==0.66b1", "opentelemetry-sdk==1.45.1")
-"""The last generation of the SDK on httpx: what instruments that sees nothing of httpx2."""
+"""The last generation of the SDK on httpx, as the instrumentation of httpx does not support httpx2."""
 
 
-# --- What is seen of them
+# --- Spans and metrics beside other packages
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What we tell beside a neighbour: the kind of our spans ("" for none), and whether `gen_ai.*` metrics are ours."""
+    """The telemetry of this package beside another one."""
 
     kind: str
+    """The kind of the spans; empty for no spans."""
     metrics: bool
+    """Whether this package records the `gen_ai.*` metrics."""
     requirements: tuple[str, ...] = NEWEST
-    unlike: str = ""
-    """Why this is not how it should be."""
 
 
 NEIGHBOURS = {
@@ -65,17 +65,19 @@ NEIGHBOURS = {
     "logfire": Expected("", metrics=False),
     "httpx": Expected("CLIENT", metrics=True, requirements=WITH_HTTPX),
 }
-"""OpenInference has conventions of its own, so its spans count no token twice. Logfire suppresses all other
-instrumentations of its calls, unless told otherwise, and is obeyed; where it was there before us, it leaves its copy of
-the SDK's method behind in the class of the client, in front of ours."""
+"""The spans of OpenInference follow other conventions, so their tokens are not counted twice.
+
+Logfire suppresses all other instrumentations by default, including this one. If it instruments first, its copy of the
+SDK's method stays in the class of the client after its removal. That copy hides the method of this package.
+"""
 
 
 def beside(names: str, check: Callable[[dict[str, Any]], None], *rounds: str) -> Callable[[str, Path], None]:
     def case(api: str, tmp: Path) -> None:
         requirements = NEIGHBOURS[names].requirements if names in NEIGHBOURS else NEWEST
         done = subprocess.run(
-            [interpreter(requirements), app("neighbours.py"), names, *rounds],
-            env=environment(api, PYTHONPATH=package_alone(tmp)),
+            [interpreter_with(requirements), app("neighbours.py"), names, *rounds],
+            env=environment(api, PYTHONPATH=folder_with_package(tmp)),
             capture_output=True, text=True, timeout=TIMEOUT, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
@@ -84,78 +86,81 @@ def beside(names: str, check: Callable[[dict[str, Any]], None], *rounds: str) ->
         for when, found in json.loads(done.stdout.splitlines()[-1]).items():
             for phase in ("texts", "texts without us", "texts again"):
                 assert found[phase] == ["Hello there."] * CALLS
-            assert ours(found["without us"]) == []
+            assert our_spans(found["without us"]) == []
             shadowed = (names, when) == ("logfire", "last")
-            assert len(ours(found["again"])) == (0 if shadowed else CALLS)
+            assert len(our_spans(found["again"])) == (0 if shadowed else CALLS)
             check(found)
 
     return case
 
 
-def ours(told: dict[str, Any]) -> list[dict[str, Any]]:
-    return [span for span in told["spans"] if span["scope"] == "otel_claude_stream"]
+def our_spans(recorded: dict[str, Any]) -> list[dict[str, Any]]:
+    return [span for span in recorded["spans"] if span["scope"] == "otel_claude_stream"]
 
 
-def chats(told: dict[str, Any]) -> Counter[str]:
-    """Spans that claim to be the call of the model, by who made them."""
-    return Counter(span["scope"] for span in told["spans"] if span["operation"] == "chat" and span["kind"] == "CLIENT")
+def chat_spans(recorded: dict[str, Any]) -> Counter[str]:
+    """Count the CLIENT spans of the operation `chat` by instrumentation scope."""
+    return Counter(
+        span["scope"] for span in recorded["spans"] if span["operation"] == "chat" and span["kind"] == "CLIENT"
+    )
 
 
-def genai_metrics(told: dict[str, Any]) -> set[str]:
-    return {name for scope, name, _ in told["metrics"] if scope == "otel_claude_stream" and name.startswith("gen_ai.")}
+def genai_metrics(recorded: dict[str, Any]) -> set[str]:
+    return {
+        name for scope, name, _ in recorded["metrics"] if scope == "otel_claude_stream" and name.startswith("gen_ai.")
+    }
 
 
 def as_expected(expected: Expected) -> Callable[[dict[str, Any]], None]:
     def check(found: dict[str, Any]) -> None:
-        told = found["with"]
-        assert [(span["kind"], span["outcome"]) for span in ours(told)] == (
+        recorded = found["with"]
+        assert [(span["kind"], span["outcome"]) for span in our_spans(recorded)] == (
             [(expected.kind, "completed")] * CALLS if expected.kind else []
         )
-        assert all(span["events"][0] == "claude.stream.message_start" for span in ours(told))
-        assert bool(genai_metrics(told)) == expected.metrics
-        if not expected.unlike:
-            none_twice(told)
+        assert all(span["events"][0] == "claude.stream.message_start" for span in our_spans(recorded))
+        assert bool(genai_metrics(recorded)) == expected.metrics
+        assert_one_chat_span_for_each_call(recorded)
 
     return check
 
 
-def none_twice(told: dict[str, Any]) -> None:
-    """No call has a `chat` span of ours and of somebody else."""
-    by_scope = chats(told)
+def assert_one_chat_span_for_each_call(recorded: dict[str, Any]) -> None:
+    """Assert that no call has a `chat` span of this package and of another one."""
+    by_scope = chat_spans(recorded)
     mine = by_scope.pop("otel_claude_stream", 0)
     assert mine == 0 or mine + max(by_scope.values(), default=0) <= CALLS
 
 
 for name, expected in NEIGHBOURS.items():
-    if name == "logfire":  # what it leaves behind would change the second round
-        together.add("logfire_after_us", beside(name, as_expected(expected), "first"))
-        together.add("logfire_before_us", beside(name, as_expected(expected), "last"))
+    if name == "logfire":  # its leftover method would affect the second round
+        cases.add("logfire_after_us", beside(name, as_expected(expected), "first"))
+        cases.add("logfire_before_us", beside(name, as_expected(expected), "last"))
     else:
-        together.add(name, beside(name, as_expected(expected), "first", "last"))
+        cases.add(name, beside(name, as_expected(expected), "first", "last"))
 
 
 def all_at_once(found: dict[str, Any]) -> None:
-    """The SDK's own tracing and util-genai claim each call: ours are inside, with no usage, and all their events."""
-    told = found["with"]
-    assert [(span["kind"], span["operation"], span["tokens"]) for span in ours(told)] == [
+    """Check the spans beside all packages, of which the SDK's tracing and util-genai make the `chat` spans."""
+    recorded = found["with"]
+    assert [(span["kind"], span["operation"], span["tokens"]) for span in our_spans(recorded)] == [
         ("INTERNAL", None, None)
     ] * CALLS
-    assert all(span["events"][0] == "claude.stream.message_start" for span in ours(told))
-    assert genai_metrics(told) == set()
-    none_twice(told)
+    assert all(span["events"][0] == "claude.stream.message_start" for span in our_spans(recorded))
+    assert genai_metrics(recorded) == set()
+    assert_one_chat_span_for_each_call(recorded)
 
 
-together.add("all_at_once", beside("native,genai,openllmetry,openinference", all_at_once, "first", "last"))
+cases.add("all_at_once", beside("native,genai,openllmetry,openinference", all_at_once, "first", "last"))
 
-running, test_beside = together.test()
+running, test_beside = cases.test()
 
 
-# --- Told by the context
+# --- Keys in the context
 
 
 @pytest.fixture
-def reading(api, monkeypatch):
-    """Reads one stream with us instrumented, under whatever context is current."""
+def read_stream(api, monkeypatch):
+    """A function that reads one instrumented stream in the current context."""
     anthropic = pytest.importorskip("anthropic")
     monkeypatch.setenv("ANTHROPIC_OPEN_TELEMETRY", "false")
     with Capture() as capture:
@@ -175,19 +180,19 @@ def reading(api, monkeypatch):
             ClaudeStreamInstrumentor().uninstrument()
 
 
-def test_suppressed_there_is_nothing(reading):
+def test_suppressed_calls_have_no_telemetry(read_stream):
     with suppress_instrumentation():
-        capture = reading()
+        capture = read_stream()
     assert (capture.spans(), capture.metrics(), capture.logs()) == ([], {}, [])
 
 
 @pytest.mark.parametrize(
     "key", ["suppress_language_model_instrumentation", "opentelemetry.genai.client.inference.context"]
 )
-def test_a_key_of_another_owner_is_heeded(reading, key):
+def test_a_span_inside_that_of_another_package_is_internal(read_stream, key):
     token = context.attach(context.set_value(key, object()))
     try:
-        capture = reading()
+        capture = read_stream()
     finally:
         context.detach(token)
     assert [(span["name"], span["kind"]) for span in capture.spans()] == [("claude.stream claude", "INTERNAL")]

@@ -1,1 +1,1 @@
-"""Benchmarks: what this package costs, against the bare SDK in the same run. `make bench`; never part of the tests."""
+"""Benchmarks of this package against the bare SDK, measured in the same run with `make bench`."""

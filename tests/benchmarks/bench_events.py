@@ -1,11 +1,11 @@
-"""Burst, paced, short streams: CPU per event and per stream, against the bare SDK."""
+"""CPU time for each event and each stream, in bursts, paced streams and short streams."""
 
 from __future__ import annotations
 
 import argparse
 import os
 
-os.environ.setdefault("ANTHROPIC_OPEN_TELEMETRY", "false")  # bare means bare: without the SDK's own tracing
+os.environ.setdefault("ANTHROPIC_OPEN_TELEMETRY", "false")  # measure without the SDK's own tracing
 
 from tests.benchmarks.measure import compare, providers
 from tests.support.memory_api import WAYS, chunks, reader
@@ -14,7 +14,7 @@ from otel_claude_stream import _instrumentor
 
 
 class SteppedClock:
-    """A clock that stands still but for its steps: the body steps it between events."""
+    """A clock that stands still until the body advances it between events."""
 
     def __init__(self) -> None:
         self.now = 1_000_000_000
@@ -27,7 +27,7 @@ class SteppedClock:
 
 
 def main() -> None:
-    """Run and print a table."""
+    """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--only", default="")
@@ -38,7 +38,7 @@ def main() -> None:
         if way.startswith(arguments.only):
             base, added = compare(reader(way, chunks(5000)), rounds=arguments.rounds, times=3, settings=real, unit=5000)
             print(f"{'burst':8}{way:14}{base!s:>26}   {added!s:>34}   +1.0 per event", flush=True)
-    for name, gaps in (("paced", "both"), ("one", "own")):  # each gap in two histograms, or in one
+    for name, gaps in (("paced", "both"), ("one", "claude_stream")):  # each gap in two histograms, or in one
         for way in WAYS:
             if way.startswith(arguments.only):
                 clock = SteppedClock()

@@ -1,7 +1,7 @@
-"""What OpenTelemetry's own calls cost of it: the same span, events and measurements, handed to its SDK in a row.
+"""The cost of OpenTelemetry's own calls for the span, events and measurements of a stream.
 
-No instrumentation that tells as much through the public API can cost less; beside an application it costs more, as
-what runs in a row is in the processor's caches.
+It is a lower bound for any instrumentation with the same telemetry. Within an application the calls cost more, as the
+caches of the processor are in use by other code.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ Plain = dict[str, Any]
 Work = Callable[[], object]
 
 
-def told(deltas: int) -> tuple[Plain, dict[str, Plain]]:
-    """The span and the metrics of one stream."""
+def recorded_telemetry(deltas: int) -> tuple[Plain, dict[str, Plain]]:
+    """Return the span and the metrics of one stream."""
     instrumentor = ClaudeStreamInstrumentor()
     with Capture() as capture:
         instrumentor.instrument(skip_dep_check=True, **capture.providers)
@@ -45,7 +45,7 @@ def told(deltas: int) -> tuple[Plain, dict[str, Plain]]:
 
 
 def spans(tracer: Any, span: Plain) -> Work:
-    """Making that span: started with what samplers see, its events, the rest of its attributes, ended."""
+    """Return a function that creates the same span with its events and attributes."""
     first = dict(list(span["attributes"].items())[:5])
 
     def make() -> None:
@@ -59,7 +59,7 @@ def spans(tracer: Any, span: Plain) -> Work:
 
 
 def records(meter: Any, metrics: dict[str, Plain]) -> Work:
-    """Recording those measurements, zeros left out."""
+    """Return a function that records the same measurements, except zeros."""
     context = Context({"no": "exemplar"})
     calls: list[tuple[Callable[..., object], float, Plain]] = []
     for name, metric in metrics.items():
@@ -79,12 +79,12 @@ def records(meter: Any, metrics: dict[str, Plain]) -> Work:
 
 
 def gaps(meter: Any, *names: str) -> Work:
-    """Recording one gap, in these histograms."""
+    """Return a function that records one gap in these histograms."""
     common = {"gen_ai.request.model": "claude-sonnet-5", "server.address": "127.0.0.1"}
     more = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "anthropic", "server.port": 9}
-    of = {GAPS[0]: common, GAPS[1]: common | more}
+    labels_of = {GAPS[0]: common, GAPS[1]: common | more}
     context = Context({"no": "exemplar"})
-    instruments = [(meter.create_histogram(name, unit="s"), of[name]) for name in names]
+    instruments = [(meter.create_histogram(name, unit="s"), labels_of[name]) for name in names]
 
     def make() -> None:
         for instrument, labels in instruments:
@@ -94,13 +94,13 @@ def gaps(meter: Any, *names: str) -> Work:
 
 
 def bytes_of_a_span(tracer: Any, span: Plain) -> float:
-    """Bytes that an open span holds, with what samplers see on it."""
+    """Return the bytes held by an open span with the attributes that samplers use."""
     first = dict(list(span["attributes"].items())[:5])
-    held: list[object] = [None] * OPEN
+    open_spans: list[object] = [None] * OPEN
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     for place in range(OPEN):
-        held[place] = tracer.start_span(f"chat {place}", kind=SpanKind.CLIENT, attributes=first)
+        open_spans[place] = tracer.start_span(f"chat {place}", kind=SpanKind.CLIENT, attributes=first)
     found = (tracemalloc.get_traced_memory()[0] - before) / OPEN
     tracemalloc.stop()
     return found
@@ -110,7 +110,7 @@ def main() -> None:
     """Measure and print."""
     real: dict[str, Any] = providers()
     tracer, meter = real["tracer_provider"].get_tracer("floor"), real["meter_provider"].get_meter("floor")
-    span, metrics = told(10)
+    span, metrics = recorded_telemetry(10)
     print(f"with opentelemetry-sdk {version('opentelemetry-sdk')}")
     for what, work in (
         ("a gap in both histograms", gaps(meter, *GAPS)),

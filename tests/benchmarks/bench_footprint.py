@@ -1,4 +1,4 @@
-"""Memory of an open stream, delay of its first event, time of `instrument()`: against the bare SDK."""
+"""The memory of an open stream, the delay of its first event, and the duration of `instrument()`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import time
 import tracemalloc
 
-os.environ.setdefault("ANTHROPIC_OPEN_TELEMETRY", "false")  # bare means bare: without the SDK's own tracing
+os.environ.setdefault("ANTHROPIC_OPEN_TELEMETRY", "false")  # measure without the SDK's own tracing
 
 from tests.benchmarks.measure import providers, spread
 from tests.support.memory_api import REQUEST, chunks, sync_client
@@ -22,7 +22,7 @@ OPEN = 200
 
 _START = """
 import json, sys, time
-import opentelemetry.sdk.trace, opentelemetry.instrumentation.instrumentor, wrapt  # what the distro loads anyway
+import opentelemetry.sdk.trace, opentelemetry.instrumentation.instrumentor, wrapt  # loaded under OpenTelemetry anyway
 started = time.process_time()
 from otel_claude_stream import ClaudeStreamInstrumentor
 imported = time.process_time()
@@ -33,19 +33,19 @@ print(json.dumps([imported - started, done - imported, "anthropic" in sys.module
 
 
 def _open_bytes(deltas: int) -> float:
-    """Bytes held for one stream that has been read up to its last delta and is still open."""
+    """Return the bytes streams by an open stream that was read up to its last delta."""
     client = sync_client(chunks(deltas))
-    held = []
+    streams = []
     gc.collect()
     before = tracemalloc.get_traced_memory()[0]
     for _ in range(OPEN):
         stream = client.messages.create(stream=True, **REQUEST)
         for _ in range(deltas):
             next(stream)
-        held.append(stream)
+        streams.append(stream)
     gc.collect()
     found = (tracemalloc.get_traced_memory()[0] - before) / OPEN
-    for stream in held:
+    for stream in streams:
         stream.close()
     return found
 
@@ -111,7 +111,7 @@ def start() -> None:
 
 
 def main() -> None:
-    """Run all of them."""
+    """Run all measurements."""
     memory()
     first_event()
     start()

@@ -1,4 +1,4 @@
-"""200 users through two minutes of 529 and `overloaded_error`, in simulated time: what each way of retrying adds to it.
+"""Compare ways of retrying in a simulated incident with 200 users and two minutes of overload.
 
 Run: python -m tests.benchmarks.bench_incident
 """
@@ -11,23 +11,27 @@ import sys
 import time
 from dataclasses import replace
 
-os.environ.setdefault("ANTHROPIC_OPEN_TELEMETRY", "false")  # it would double the work, and is not what is shown
+os.environ.setdefault("ANTHROPIC_OPEN_TELEMETRY", "false")  # the SDK's own tracing is not part of the simulation
 
-from tests.benchmarks.incident import NO_BUDGET, OWN, Incident, lines, simulate
+from tests.benchmarks.incident import NO_BUDGET, REPLACE_SDK_RETRIES, Incident, chart_lines, simulate
 
 from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
 
 VARIANTS = (
-    ("observe", "the SDK's own retries (max_retries=2), nothing by us", RetryPolicy()),
-    ("keep", "mode retry, sdk_retries keep: the SDK's own retries draw on the budget too", RetryPolicy(Mode.RETRY)),
-    ("unlimited", "mode retry, sdk_retries own, without a budget", replace(OWN, budget=NO_BUDGET)),
-    ("own", "mode retry, sdk_retries own, the default budget: 20 % of the calls, and 6 a minute", OWN),
+    ("observe", "the retries of the SDK only (max_retries=2)", RetryPolicy()),
+    ("keep", "mode retry, sdk_retries keep, where the SDK's retries use the budget too", RetryPolicy(Mode.RETRY)),
+    ("unlimited", "mode retry, sdk_retries replace, without a budget", replace(REPLACE_SDK_RETRIES, budget=NO_BUDGET)),
+    (
+        "replace",
+        "mode retry, sdk_retries replace, the default budget: 20 % of the calls, and 6 a minute",
+        REPLACE_SDK_RETRIES,
+    ),
 )
 TARGET = 1.2
 
 
 def main() -> None:
-    """Run and print a curve for each way, and a table of all."""
+    """Print a chart for each way of retrying, and a table of all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help=f"one of {', '.join(name for name, _, _ in VARIANTS)}")
     parser.add_argument("--seed", type=int, default=1)
@@ -39,9 +43,11 @@ def main() -> None:
             course = simulate(f"{name}-{arguments.seed}", incident, policy, seed=arguments.seed)
             done.append((name, course))
             print(f"\n-- {title} ({time.perf_counter() - started:.0f} s)")
-            print("\n".join(lines(course)), flush=True)
-    print(f"\nDuring the incident; amplification is HTTP requests over calls, target at most {TARGET} plus the floor")
-    print(f"{'':10}  amplification  calls  requests  served  failed  all well again after")
+            print("\n".join(chart_lines(course)), flush=True)
+    print(
+        f"\nDuring the incident; amplification is HTTP requests for each call, target at most {TARGET} plus the minimum"
+    )
+    print(f"{'':10}  amplification  calls  requests  served  failed  recovered after")
     for name, course in done:
         calls, requests, completed, failed = (
             course.total(figure, "overloaded") for figure in ("calls", "requests", "completed", "failed")

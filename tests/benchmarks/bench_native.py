@@ -1,4 +1,4 @@
-"""For comparison: what the SDK's own tracing costs on the same streams, without this package."""
+"""The cost of the SDK's own tracing on the same streams, for comparison."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ ROUNDS = 11
 SWITCH = "ANTHROPIC_OPEN_TELEMETRY"
 
 
-def traced(way: str, deltas: int, *, on: bool) -> Callable[[], int]:
-    """A call whose client traces itself, or does not: it is decided when the client is made."""
+def reader_with_tracing(way: str, deltas: int, *, on: bool) -> Callable[[], int]:
+    """Return a reader whose client has the SDK's tracing on or off, which is fixed when the client is created."""
     before = os.environ.get(SWITCH)
     os.environ[SWITCH] = str(on).lower()
     try:
@@ -31,13 +31,13 @@ def traced(way: str, deltas: int, *, on: bool) -> Callable[[], int]:
 def main() -> None:
     """Measure and print."""
     if not hasattr(anthropic.Anthropic, "_gen_ai_provider_name"):
-        print(f"anthropic {anthropic.__version__} does not trace itself")
+        print(f"anthropic {anthropic.__version__} has no tracing")
         return
     real: dict[str, Any] = providers()
     trace.set_tracer_provider(real["tracer_provider"])
     for name, deltas, times, unit in (("burst", 5000, 2, 5000), ("short", 10, 100, 1)):
         for way in WAYS:
-            works = {on: traced(way, deltas, on=on) for on in (False, True)}
+            works = {on: reader_with_tracing(way, deltas, on=on) for on in (False, True)}
             added = []
             for number in range(ROUNDS):
                 took = {}

@@ -1,4 +1,4 @@
-"""What a policy costs a healthy stream: modes retry and resume against observe and the bare SDK, and the first delta.
+"""The cost of a retry policy on a healthy stream, in each mode, and its delay of the first delta.
 
 Run: python -m tests.benchmarks.bench_policy
 """
@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import cast
 
-os.environ.setdefault("ANTHROPIC_OPEN_TELEMETRY", "false")  # bare means bare: without the SDK's own tracing
+os.environ.setdefault("ANTHROPIC_OPEN_TELEMETRY", "false")  # measure without the SDK's own tracing
 
 from tests.benchmarks.measure import compare_all, cpu, differences, providers, spread
 from tests.support.memory_api import FIRST_DELTA, REQUEST, WAYS, chunks, reader, sync_client
@@ -28,7 +28,10 @@ EVENTS = 5000
 
 
 def variants() -> dict[str, dict[str, object] | None]:
-    """What `instrument()` is given in each, None for the bare SDK; providers as in production, and the same for all."""
+    """Return the arguments of `instrument()` for each variant, None for the bare SDK.
+
+    All variants share providers as in production.
+    """
     real = providers()
     modes: dict[str, dict[str, object] | None] = {
         mode.value: {**real, "retry_policy": RetryPolicy(mode=mode)} for mode in Mode
@@ -37,38 +40,38 @@ def variants() -> dict[str, dict[str, object] | None]:
 
 
 def first_delta_us(repeats: int) -> list[float]:
-    """Microseconds from the moment that the wire hands over the first delta until the caller has it, each time anew."""
-    handed: list[int] = []
-    client = sync_client(chunks(20), lambda: handed.append(time.perf_counter_ns()))
+    """Measure the microseconds from the arrival of the first delta until the caller has it."""
+    sent_at: list[int] = []
+    client = sync_client(chunks(20), lambda: sent_at.append(time.perf_counter_ns()))
     took = []
     for _ in range(repeats):
-        handed.clear()
+        sent_at.clear()
         with client.messages.create(stream=True, **REQUEST) as stream:
             for event in stream:
                 if event.type == "content_block_delta":
-                    took.append((time.perf_counter_ns() - handed[FIRST_DELTA]) / 1e3)
+                    took.append((time.perf_counter_ns() - sent_at[FIRST_DELTA]) / 1e3)
                     break
     return took
 
 
 class Frame:
-    """A frame of a burst, as the driver sees one."""
+    """The part of a frame that the driver uses."""
 
     event = "content_block_delta"
 
 
 class Through:
-    """A gate that the first content has passed: the driver asks it for nothing more."""
+    """A gate that lets all frames through, as after the first content."""
 
     through = True
     splicing = False
 
     def ended(self) -> None:
-        """The answer was complete."""
+        """Do nothing."""
 
 
 class Idle:
-    """A recovery with nothing to do."""
+    """A recovery with nothing to do, as on a healthy stream."""
 
     gate = Through()
     response = None
@@ -85,7 +88,7 @@ async def _drained(frames: AsyncIterator[Frame]) -> None:
 
 
 def driver_us(rounds: int) -> dict[str, list[float]]:
-    """Microseconds that the driver of a recovery, and nothing else, adds to each frame of a burst."""
+    """Measure the microseconds that the driver of a recovery adds to each frame of a burst."""
     frames, through, loop = [Frame()] * EVENTS, cast("Recovery", Idle()), asyncio.new_event_loop()
     found: dict[str, list[float]] = {"sync": [], "async": []}
     pairs: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
@@ -117,10 +120,10 @@ def _with(settings: dict[str, object] | None, work: Callable[[], list[float]]) -
 
 
 def main() -> None:
-    """Run and print two tables."""
+    """Measure and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--only", default="", help="ways to read whose name begins so")
+    parser.add_argument("--only", default="", help="measure only the ways to read whose name starts with this")
     arguments = parser.parse_args()
     compared = variants()
     print("us per event of a healthy stream, median [middle half]; target: retry and resume within +0.5 of observe")
@@ -132,13 +135,11 @@ def main() -> None:
             pairs = (("observe", "bare"), ("retry", "observe"), ("resume", "observe"))
             shown = "   ".join(f"{differences(rounds, *pair)!s:>24}" for pair in pairs)
             print(f"{way:14}{bare:8.2f}   {shown}", flush=True)
-    print("\nus per event that the driver of a recovery adds by itself, median [middle half]")
+    print("\nus per event added by the driver of a recovery alone, median [middle half]")
     for name, values in driver_us(arguments.rounds).items():
         print(f"{name:14}{spread(values)!s:>24}", flush=True)
-    print(
-        "\nus from the wire to the caller for the first delta, median [middle half]; retry and resume release what came"
-    )
-    print("before it only now, so the SDK decodes that in this time")
+    print("\nus from the wire to the caller for the first delta, median [middle half]; retry and resume deliver events")
+    print("before it at the same time, so this includes their decoding")
     found: dict[str, list[float]] = {name: [] for name in compared}
     for _ in range(arguments.rounds):
         for name, settings in compared.items():

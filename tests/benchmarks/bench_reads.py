@@ -1,4 +1,4 @@
-"""The byte clock alone: what timing a read of the body costs, without the SDK."""
+"""The cost of timing the reads of a body, without the SDK."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ class Reader:
         self.decoded = True
 
     def on_wait(self, waited: int, now: int) -> None:
-        """A preempted read: counts as any other."""
+        """Do nothing."""
 
     def stop_waiting(self) -> None:
-        """The body ended."""
+        """Do nothing."""
 
 
 def drain(body: Any) -> None:
-    """Read a body to its end."""
+    """Read a sync body to its end."""
     for _ in body:
         pass
 
 
 async def adrain(body: Any) -> None:
-    """As `drain`."""
+    """Read an async body to its end."""
     async for _ in body:
         pass
 
 
 def measure(name: str, read: Callable[[Any], None]) -> None:
-    """Print what timing adds to a read."""
+    """Print the cost that timing adds to a read."""
     parts = [chunks(1)[3]] * READS
     base, added = [], []
     for _ in range(ROUNDS):

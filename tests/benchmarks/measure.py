@@ -1,4 +1,4 @@
-"""Interleaved measurements: the variants take turns within each round, so that noise hits all of them alike."""
+"""Interleaved measurements, in which the variants take turns, so that noise affects all of them alike."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from otel_claude_stream import ClaudeStreamInstrumentor
 
 
 class NoSpans(SpanExporter):
-    """Takes spans and does nothing with them: the export itself is not what is measured."""
+    """A span exporter that discards spans, as the export is not part of the measurement."""
 
     def export(self, spans: object) -> SpanExportResult:
         return SpanExportResult.SUCCESS
 
 
 class NoMetrics(ConsoleMetricExporter):
-    """As `NoSpans`."""
+    """A metric exporter that discards metrics."""
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 0, **_: object) -> MetricExportResult:
         return MetricExportResult.SUCCESS
 
 
 def providers() -> dict[str, object]:
-    """Real SDK providers with a batch processor and a periodic reader, as in production."""
+    """Create providers of the OpenTelemetry SDK with a batch processor and a periodic reader, as in production."""
     tracer = TracerProvider()
     tracer.add_span_processor(BatchSpanProcessor(NoSpans(), max_queue_size=65536))
     meter = MeterProvider(metric_readers=[PeriodicExportingMetricReader(NoMetrics(), 3_600_000)])
@@ -45,7 +45,7 @@ def providers() -> dict[str, object]:
 
 @dataclass(frozen=True)
 class Spread:
-    """Median and range of per-round differences, in microseconds."""
+    """The median and the middle half of the results of several rounds."""
 
     median: float
     least: float
@@ -56,14 +56,14 @@ class Spread:
 
 
 def spread(values: list[float]) -> Spread:
-    """The spread of a list: the middle half, as single rounds on a shared machine say little."""
+    """Return the median and the middle half of a list. Single rounds vary much on a shared machine."""
     ordered = sorted(values)
     quarter = len(ordered) // 4
     return Spread(statistics.median(ordered), ordered[quarter], ordered[-1 - quarter])
 
 
 def cpu(work: Callable[[], object], times: int) -> float:
-    """CPU seconds of this process for one run of `work`, averaged over `times` in a row."""
+    """Return the CPU seconds of this process for one run of `work`, averaged over `times` runs."""
     gc.collect()
     gc.disable()
     try:
@@ -78,7 +78,10 @@ def cpu(work: Callable[[], object], times: int) -> float:
 def compare(
     work: Callable[[], object], *, rounds: int, times: int, settings: dict[str, object], unit: float
 ) -> tuple[Spread, Spread]:
-    """Bare cost and added cost of `work`, per `unit` (events or streams), in microseconds, over interleaved rounds."""
+    """Measure the cost of `work` with the bare SDK, and the cost that the instrumentation adds.
+
+    Both are in microseconds for each event or stream; `unit` is their number in one run.
+    """
     instrumentor = ClaudeStreamInstrumentor()
     base: list[float] = []
     added: list[float] = []
@@ -106,9 +109,10 @@ def compare_all(
     times: int,
     unit: float,
 ) -> list[dict[str, float]]:
-    """What `work` costs in each variant, per `unit`, in microseconds: a table for each round.
+    """Measure the cost of `work` in each variant, and return a table for each round.
 
-    A variant is what `instrument()` is given, None for the bare SDK. Each round takes them in another order.
+    Costs are in microseconds for each event or stream; `unit` is their number in one run. A variant is the arguments
+    of `instrument()`, or None for the bare SDK. The order of the variants changes with each round.
     """
     instrumentor = ClaudeStreamInstrumentor()
     names = list(variants)
@@ -130,5 +134,5 @@ def compare_all(
 
 
 def differences(rounds: list[dict[str, float]], one: str, other: str) -> Spread:
-    """What one variant costs more than another, round by round."""
+    """Return the spread of the differences between two variants in each round."""
     return spread([took[one] - took[other] for took in rounds])

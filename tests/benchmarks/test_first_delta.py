@@ -1,4 +1,4 @@
-"""No delta is held back, in any mode: the caller has each one before the next chunk is read from the wire."""
+"""In every mode, the caller has each delta before the next chunk is read from the wire."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from otel_claude_stream.testing import Capture
 
 @pytest.fixture(params=[None, *Mode], ids=lambda mode: getattr(mode, "value", "bare"))
 def mode(request: pytest.FixtureRequest) -> Iterator[Mode | None]:
+    """The mode of the retry policy, or None for the bare SDK."""
     if request.param is None:
         yield None
         return
@@ -27,7 +28,7 @@ def mode(request: pytest.FixtureRequest) -> Iterator[Mode | None]:
             ClaudeStreamInstrumentor().uninstrument()
 
 
-def test_deltas_reach_the_caller_as_they_come(mode: Mode | None) -> None:
+def test_each_delta_reaches_the_caller_at_once(mode: Mode | None) -> None:
     read: list[int] = []
     parts = chunks(5)
     client = sync_client(parts, lambda: read.append(len(read)))
@@ -39,11 +40,13 @@ def test_deltas_reach_the_caller_as_they_come(mode: Mode | None) -> None:
     assert seen == [("content_block_delta", FIRST_DELTA + number) for number in range(1, 6)]
 
 
-def test_only_what_comes_before_the_first_content_is_held(mode: Mode | None) -> None:
-    """Where something may be done about a failure, the message begins for the caller with its first content."""
+def test_only_events_before_the_first_content_are_buffered(mode: Mode | None) -> None:
+    """A policy that can retry delivers them together with the first content."""
     read: list[int] = []
     client = sync_client(chunks(1), lambda: read.append(len(read)))
     seen = {event.type: len(read) for event in client.messages.create(stream=True, **REQUEST)}
-    acts = mode in (Mode.RETRY, Mode.RESUME)
-    held = FIRST_DELTA + 1
-    assert (seen["message_start"], seen["content_block_start"]) == ((held, held) if acts else (1, 2))
+    buffers = mode in (Mode.RETRY, Mode.RESUME)
+    at_first_delta = FIRST_DELTA + 1
+    assert (seen["message_start"], seen["content_block_start"]) == (
+        (at_first_delta, at_first_delta) if buffers else (1, 2)
+    )

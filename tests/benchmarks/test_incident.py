@@ -1,4 +1,4 @@
-"""A small incident in simulated time: the budget holds, whatever the API does, and all is well again afterwards."""
+"""The retry budget limits retries during a small simulated incident, and allows recovery afterwards."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import itertools
 from dataclasses import replace
 
 import pytest
-from tests.benchmarks.incident import NO_BUDGET, OWN, Course, Incident, lines, simulate
+from tests.benchmarks.incident import NO_BUDGET, REPLACE_SDK_RETRIES, Course, Incident, chart_lines, simulate
 
 from otel_claude_stream._core.retry.policy import Jitter, RetryPolicy
 from otel_claude_stream._telemetry import schema
@@ -15,7 +15,7 @@ from otel_claude_stream._telemetry import schema
 SMALL = Incident(users=30, healthy=30.0, overloaded=120.0, end=190.0, capacity=20.0, reduced=0.5, answer=6.0, pause=5.0)
 
 _names = (f"small-{number}" for number in itertools.count())
-"""A host of its own for each run: budgets are those of the process."""
+"""A new host for each run, as the budgets of the process are kept by host."""
 
 
 @functools.cache
@@ -24,11 +24,12 @@ def run(policy: RetryPolicy, seed: int = 1) -> Course:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_retries_are_a_share_of_the_calls(seed: int) -> None:
-    """In every window of the budget: a fifth of the calls that began in it, and the floor. Those of a second either
-    side may fall in or out, as the counts here are by the second.
+def test_retries_are_limited_to_a_share_of_the_calls(seed: int) -> None:
+    """In every window of the budget, retries are at most a fifth of the calls plus the minimum.
+
+    Counts are by the second, so the calls of one more second on either side are included.
     """
-    course, budget = run(OWN, seed), OWN.budget
+    course, budget = run(REPLACE_SDK_RETRIES, seed), REPLACE_SDK_RETRIES.budget
     assert course.amplification("healthy") == 1.0
     assert course.total("failed", "overloaded") > 100
     window = int(budget.window)
@@ -41,43 +42,51 @@ def test_retries_are_a_share_of_the_calls(seed: int) -> None:
     carried = budget.ratio * course.total("calls", "healthy")  # calls before the incident allow retries in it
     overloaded = course.total("calls", "overloaded")
     assert course.amplification("overloaded") <= 1.2 + (floor + budget.min_per_window + carried) / overloaded
-    assert course.total("requests", "overloaded") > overloaded  # and it does retry
+    assert course.total("requests", "overloaded") > overloaded  # there are retries
 
 
-def test_without_a_budget_the_same_incident_gets_twice_the_requests() -> None:
-    """That the test above can fail, and what the budget is for."""
-    course = run(replace(OWN, budget=NO_BUDGET))
+def test_without_a_budget_the_incident_has_twice_the_requests() -> None:
+    """This shows the effect of the budget."""
+    course = run(replace(REPLACE_SDK_RETRIES, budget=NO_BUDGET))
     assert course.amplification("overloaded") > 2.0
     assert min(second.budget for second in course.seconds if second.budget is not None) > 1000
-    assert course.total("completed") <= run(OWN).total("completed") * 1.05  # and they bring nothing
+    assert (
+        course.total("completed") <= run(REPLACE_SDK_RETRIES).total("completed") * 1.05
+    )  # without more completed calls
 
 
-@pytest.mark.parametrize("policy", [OWN, replace(OWN, backoff=replace(OWN.backoff, type=Jitter.NONE))])
-def test_all_is_well_again_afterwards(policy: RetryPolicy) -> None:
+@pytest.mark.parametrize(
+    "policy",
+    [REPLACE_SDK_RETRIES, replace(REPLACE_SDK_RETRIES, backoff=replace(REPLACE_SDK_RETRIES.backoff, type=Jitter.NONE))],
+)
+def test_calls_stop_failing_after_the_incident(policy: RetryPolicy) -> None:
     course = run(policy)
     recovered = course.recovered_after()
     assert recovered is not None
     assert recovered <= 10
-    allowed = [OWN.budget.min_per_window + OWN.budget.ratio * _calls_in_the_last(course, since) for since in (54, 61)]
+    allowed = [
+        REPLACE_SDK_RETRIES.budget.min_per_window + REPLACE_SDK_RETRIES.budget.ratio * _calls_in_the_last(course, since)
+        for since in (54, 61)
+    ]
     left = course.seconds[int(SMALL.end) - 1].budget
     assert left is not None
-    assert allowed[0] <= left <= allowed[1]  # all of it; the oldest twelfth of the window is only partly counted
+    assert allowed[0] <= left <= allowed[1]  # the full budget; the oldest twelfth of the window counts partly
 
 
-def test_the_telemetry_says_what_the_api_saw() -> None:
-    course = run(OWN)
+def test_the_metrics_match_the_counts_of_the_api() -> None:
+    course = run(REPLACE_SDK_RETRIES)
     assert course.counted[schema.REQUESTS.name] == course.total("requests")
     assert course.counted[schema.RETRIES.name] == course.total("requests") - course.total("calls")
     assert course.counted[schema.ABORTS.name] == course.total("failed")
     assert course.counted[schema.ACTIVE.name] == 0
 
 
-def test_the_same_run_is_the_same() -> None:
-    assert run(OWN) == run.__wrapped__(OWN)
+def test_a_simulation_is_reproducible() -> None:
+    assert run(REPLACE_SDK_RETRIES) == run.__wrapped__(REPLACE_SDK_RETRIES)
 
 
-def test_the_curve() -> None:
-    head, *rows = lines(run(OWN))
+def test_the_chart_has_a_line_for_each_ten_seconds() -> None:
+    head, *rows = chart_lines(run(REPLACE_SDK_RETRIES))
     assert "budget" in head
     assert len(rows) == int(SMALL.end) // 10
     assert [row.split()[1] for row in rows] == ["healthy"] * 3 + ["overloaded"] * 9 + ["recovered"] * 7

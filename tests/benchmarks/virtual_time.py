@@ -1,6 +1,6 @@
-"""An event loop whose time is simulated: where everybody waits, it goes on to the next timer at once.
+"""An event loop with simulated time, which advances to the next timer as soon as all tasks wait.
 
-Minutes of back-off, windows and deadlines pass in seconds of computing, and the same in each run.
+Minutes of back-off, windows and deadlines take seconds of computing, and are the same in each run.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import selectors
 from typing import Any
 
 
-class _Jumping(selectors.DefaultSelector):
-    """A selector that does not wait for the time-out, but tells how long it would have waited."""
+class _SimulatedSelector(selectors.DefaultSelector):
+    """A selector that adds up the time-outs instead of waiting for them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.waited = 0.0
 
     def select(self, timeout: float | None = None) -> Any:
-        if timeout is None:  # no timer: something outside, a thread say, is to wake the loop
+        if timeout is None:  # there is no timer, so another thread must wake the loop
             return super().select(None)
         found = super().select(0)
         if not found and timeout > 0:
@@ -27,15 +27,15 @@ class _Jumping(selectors.DefaultSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop that begins at 0 s and never sleeps."""
+    """An event loop whose time starts at 0 s and which does not sleep."""
 
     def __init__(self) -> None:
-        self._jumping = _Jumping()
-        super().__init__(self._jumping)
+        self._simulated = _SimulatedSelector()
+        super().__init__(self._simulated)
 
     def time(self) -> float:
-        return self._jumping.waited
+        return self._simulated.waited
 
     def now_ns(self) -> int:
-        """The time as nanoseconds, for what takes a monotonic clock."""
-        return round(self._jumping.waited * 1e9)
+        """Return the time in nanoseconds, as a monotonic clock."""
+        return round(self._simulated.waited * 1e9)

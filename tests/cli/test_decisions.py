@@ -22,7 +22,7 @@ PARENT = "00f067aa0ba902b7"
 
 def decided(at: float, decision: str, blocked: str = "none", *, dry_run: bool = False, **more: Any) -> samples.Event:
     return "claude.stream.retry", at, {
-        "claude.stream.attempt": 1,
+        "claude.stream.attempt.number": 1,
         "claude.stream.retry.decision": decision,
         "claude.stream.retry.reason": "overloaded",
         "claude.stream.retry.blocked_by": blocked,
@@ -34,15 +34,15 @@ def decided(at: float, decision: str, blocked: str = "none", *, dry_run: bool = 
 
 def seam(at: float, result: str = "anchor") -> samples.Event:
     return "claude.stream.resume", at, {
-        "claude.stream.attempt": 2,
+        "claude.stream.attempt.number": 2,
         "claude.stream.resume.strategy": "user_continue",
         "claude.stream.resume.seam": result,
-        "claude.stream.characters": 12,
+        "claude.stream.content.characters": 12,
     }  # fmt: skip
 
 
 def attempt(number: int, start: float, end: float, status: int, **more: Any) -> dict[str, Any]:
-    given = {"claude.stream.attempt": number, "http.response.status_code": status, **more}
+    given = {"claude.stream.attempt.number": number, "http.response.status_code": status, **more}
     return span(
         given, name="claude.stream.attempt", start=start, seconds=end - start, span_id=f"{number:016x}", parent=PARENT
     )
@@ -51,18 +51,18 @@ def attempt(number: int, start: float, end: float, status: int, **more: Any) -> 
 BACKOFF = {"claude.stream.retry.delay": 1.5, "claude.stream.retry.delay_source": "backoff"}
 RESUMED = {
     **HEALTHY,
-    "claude.stream.attempts": 2,
-    "claude.stream.recovery.how": "resume",
-    "claude.stream.attempts.characters": [12, 8],
-    "claude.stream.attempts.input_tokens": [412, 440],
-    "claude.stream.attempts.output_tokens": [0, 31],
+    "claude.stream.attempt.count": 2,
+    "claude.stream.recovery.action": "resume",
+    "claude.stream.attempt.characters": [12, 8],
+    "claude.stream.attempt.input_tokens": [412, 440],
+    "claude.stream.attempt.output_tokens": [0, 31],
 }
 
 
 def resumed(result: str = "anchor", attributes: dict[str, Any] | None = None) -> StreamView:
     """Text from 0.4 s, broken at 1 s, asked again at 2.5 s, and going on at 3.5 s."""
     texts = [delta(0.4), delta(0.7), delta(0.99), delta(3.5), delta(3.8)]
-    decision = decided(1.0, "resume", **BACKOFF, **{"claude.stream.retry.budget_left": 5.0})
+    decision = decided(1.0, "resume", **BACKOFF, **{"claude.stream.retry.budget": 5.0})
     stream = span(attributes or RESUMED, [*texts, decision, seam(3.5, result)], seconds=4.0)
     broken = {"claude.stream.retry.reason": "overloaded", "claude.stream.retry.delay": 1.5}
     return samples.view(stream, attempt(1, 0.0, 1.0, 200, **broken), attempt(2, 2.5, 4.0, 200))
@@ -89,7 +89,7 @@ def test_a_stream_that_was_continued() -> None:
 
 
 def test_support_gets_its_request_ids() -> None:
-    stream = span({**HEALTHY, "claude.stream.attempts": 2}, [delta(3.0)], seconds=4.0)
+    stream = span({**HEALTHY, "claude.stream.attempt.count": 2}, [delta(3.0)], seconds=4.0)
     refused = attempt(1, 0.0, 0.5, 529, **{"claude.stream.request_id": "req_<1>"})
     text = page([samples.view(stream, refused, attempt(2, 2.0, 4.0, 200))], title="Ids")
     assert "request 1: 529, 500 ms (req_&lt;1&gt;)" in text
@@ -109,7 +109,7 @@ def test_its_lane() -> None:
 
 
 def test_a_continuation_that_did_not_fit() -> None:
-    failed = {**CUT, "claude.stream.attempts": 2, "claude.stream.recovery.how": "resume"}
+    failed = {**CUT, "claude.stream.attempt.count": 2, "claude.stream.recovery.action": "resume"}
     view = resumed("mismatch", failed)
     assert decisions.recovery(view) == "given up: no seam"
     assert 'class="joint misfits"' in page([view], title="Misfit")
@@ -127,7 +127,7 @@ def test_what_is_only_thought_of_did_nothing() -> None:
 
 def test_a_retry_before_the_first_token() -> None:
     """The attempt that brought nothing is a box, as one that was refused; the wait for the second has its own gap."""
-    attributes = {**HEALTHY, "claude.stream.attempts": 2, "claude.stream.recovery.how": "retry"}
+    attributes = {**HEALTHY, "claude.stream.attempt.count": 2, "claude.stream.recovery.action": "retry"}
     stream = span(attributes, [decided(0.5, "retry", **BACKOFF), delta(3.7)], seconds=4.0)
     view = samples.view(stream, attempt(1, 0.0, 0.5, 200), attempt(2, 2.0, 4.0, 200))
     assert decisions.recovery(view) == "retried"
@@ -146,7 +146,7 @@ def test_without_attempt_spans_the_events_tell_them() -> None:
 
 def test_a_block_told_as_one_across_the_break() -> None:
     """With coalesced deltas, as in production: one event for both parts of the text, and no gap where it came."""
-    run = delta(0.4, **{"claude.stream.event.count": 40, "claude.stream.event.span": 3.4})
+    run = delta(0.4, **{"claude.stream.event.coalesced": 40, "claude.stream.event.duration": 3.4})
     stream = span(RESUMED, [run, decided(1.0, "resume", **BACKOFF), seam(3.5)], seconds=4.0)
     broken = {"claude.stream.retry.reason": "overloaded", "claude.stream.retry.delay": 1.5}
     view = samples.view(stream, attempt(1, 0.0, 1.0, 200, **broken), attempt(2, 2.5, 4.0, 200))

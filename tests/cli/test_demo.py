@@ -15,7 +15,7 @@ import pytest
 from tests.cli.test_child import runs, wait_until
 
 from otel_claude_stream._core.retry.policy import Mode, Resume
-from otel_claude_stream._core.retry.resume.partial_text import anchor_of
+from otel_claude_stream._core.retry.resume.seam import anchor_of
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream.cli import decisions, demo
 from otel_claude_stream.cli.demo import Options, environment, observe
@@ -106,7 +106,7 @@ def test_each_recovery_is_found(recovered: tuple[Mode, dict[str, StreamView]], s
     assert (view.outcome, view.requests) == (wanted.outcome.value, wanted.requests)
     assert view.reason in ([reason.value for reason in wanted.reasons] or [""])
     if wanted.recovered is not None:
-        assert view.text(a.RECOVERED_BY) == wanted.recovered.value
+        assert view.text(a.RECOVERY_ACTION) == wanted.recovered.value
     if wanted.blocked is not None:
         assert view.decisions[-1].blocked_by == wanted.blocked.value
     assert not any(decided.dry_run for decided in view.decisions)
@@ -134,7 +134,7 @@ def test_what_the_picture_of_a_recovery_needs(recovered: tuple[Mode, dict[str, S
         assert {seam.result for view in views.values() for seam in view.seams} == {
             "anchor", "exact", "preamble", "mismatch", "restart",
         }  # fmt: skip
-        written = views["A remark before it goes on"].attributes[a.ATTEMPTS_CHARACTERS.name]
+        written = views["A remark before it goes on"].attributes[a.ATTEMPT_CHARACTERS.name]
         assert isinstance(written, tuple)
         assert sum(written) == len(LONG_STORY)  # nothing twice, nothing missing
         assert 'class="joint fits"' in drawn

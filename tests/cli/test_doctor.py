@@ -202,10 +202,14 @@ class TestSettings:
         (found,) = settings({}).findings
         assert found.level is Level.OK
         assert "stall_thresholds 10s,30s,60s,180s" in found.text
-        assert "limits -" in found.text
+        assert "known_limits -" in found.text
 
     def test_values_their_sources_and_problems(self) -> None:
-        given = {"OTEL_CLAUDE_STREAM_EVENTS": "log", "OTEL_CLAUDE_STREAM_SPAN": "of", "OTEL_CLAUDE_STREAM_LIMITS": "x"}
+        given = {
+            "OTEL_CLAUDE_STREAM_EVENTS": "log",
+            "OTEL_CLAUDE_STREAM_SPAN": "of",
+            "OTEL_CLAUDE_STREAM_KNOWN_LIMITS": "x",
+        }
         found = settings(given)
         assert [one.level for one in bad(found)] == [Level.ERROR] * 2
         assert "did you mean off?" in bad(found)[1].text + bad(found)[0].text
@@ -218,6 +222,12 @@ class TestSettings:
         assert "events = both (OTEL_CONFIG_FILE)" in levels(found)
         (one,) = bad(found)
         assert "deltas='ever' is not valid" in one.text
+
+    def test_the_opt_in_of_the_conventions_is_named_as_the_source(self) -> None:
+        opted_in = {"OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_latest_experimental"}
+        assert "semconv = latest (OTEL_SEMCONV_STABILITY_OPT_IN)" in levels(settings(opted_in))
+        ours = settings({**opted_in, "OTEL_CLAUDE_STREAM_SEMCONV": "both"})
+        assert "semconv = both (OTEL_CLAUDE_STREAM_SEMCONV)" in levels(ours)
 
     @pytest.mark.parametrize(
         ("environ", "said"),

@@ -36,10 +36,11 @@ def test_nothing_said():
 def test_a_policy_with_who_said_what_what_is_on_and_what_it_costs(tmp_path):
     path = written(
         tmp_path,
-        "version: 1\npreset: unattended\nlimits: {max_requests: 20}\nrules:\n  - on: [silent]\n    max_attempts: 2\n"
+        "version: 1\npreset: unattended\nlimits: {max_requests: 20}\n"
+        "rules:\n  - reasons: [silent]\n    max_attempts: 2\n"
         "models:\n  claude-haiku-*: {mode: retry, limits: {max_attempts: 2, max_resumes: 0}}\n",
     )
-    found = policy({f"{PREFIX}SDK_RETRIES": "own", f"{PREFIX}LIMITS__DEADLINE": "10m"}, path)
+    found = policy({f"{PREFIX}SDK_RETRIES": "replace", f"{PREFIX}LIMITS__DEADLINE": "10m"}, path)
     defaults = (
         "backoff.type full_jitter, backoff.multiplier 2.0, retry_after.honour true, retry_after.on_exceed fail, "
         "budget.scope host_model, budget.ratio 0.2, budget.min_per_window 6, budget.window 1m, "
@@ -51,7 +52,7 @@ def test_a_policy_with_who_said_what_what_is_on_and_what_it_costs(tmp_path):
         (Level.OK, text)
         for text in (
             "mode = resume (preset unattended)",
-            f"sdk_retries = own ({PREFIX}SDK_RETRIES)",
+            f"sdk_retries = replace ({PREFIX}SDK_RETRIES)",
             "limits.max_attempts = 5 (preset unattended)",
             "limits.max_resumes = 2 (preset unattended)",
             f"limits.max_requests = 20 ({path}:3)",
@@ -68,7 +69,7 @@ def test_a_policy_with_who_said_what_what_is_on_and_what_it_costs(tmp_path):
             "retries before the first content: on, by mode resume (preset unattended)",
             "resumes of a text that broke: on, by mode resume (preset unattended)",
             (
-                "retries before the response headers: by the policy, by sdk_retries own "
+                "retries before the response headers: by the policy, by sdk_retries replace "
                 f"({PREFIX}SDK_RETRIES); retry-after at most 15m"
             ),
             "watchdog.silence: on, by 6m (preset unattended)",
@@ -165,7 +166,7 @@ def test_what_the_declarative_file_says():
 
 
 @pytest.mark.parametrize(
-    ("mode", "own", "sdk_retries", "limits", "most"),
+    ("mode", "replace", "sdk_retries", "limits", "most"),
     [
         (Mode.OBSERVE, False, 2, RetryLimits(), 3),
         (Mode.OBSERVE, True, 2, RetryLimits(), 3),  # in observe the SDK is left alone
@@ -178,8 +179,8 @@ def test_what_the_declarative_file_says():
         (Mode.RETRY, True, 2, RetryLimits(max_attempts=5, max_requests=4), 4),
     ],
 )
-def test_the_worst_case_of_a_call(*, mode, own, sdk_retries, limits, most):
-    which = SdkRetries.OWN if own else SdkRetries.KEEP
+def test_the_worst_case_of_a_call(*, mode, replace, sdk_retries, limits, most):
+    which = SdkRetries.REPLACE if replace else SdkRetries.KEEP
     assert worst_case(RetryPolicy(mode=mode, sdk_retries=which, limits=limits), sdk_retries) == most
 
 

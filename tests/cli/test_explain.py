@@ -79,9 +79,9 @@ Why we think so
     events 6; deltas 3; pings 1; bytes 958; exception httpx2.RemoteProtocolError; status 200.
 
 What to change
-  Consistent with an idle limit of 60 s: raise it (nginx: proxy_read_timeout, AWS ALB:
-  idle_timeout.timeout_seconds, Kong: read_timeout), or let pings through: forward them and switch
-  buffering off (X-Accel-Buffering: no, proxy_buffering off).
+  Consistent with an idle limit of 60 s, which cuts streams that are silent for longer. Raise it
+  (nginx: proxy_read_timeout, AWS ALB: idle_timeout.timeout_seconds, Kong: read_timeout), or keep
+  bytes flowing: forward pings and disable buffering (X-Accel-Buffering: no, proxy_buffering off).
 """
     )
 
@@ -108,14 +108,14 @@ How it ended
   Failed, streaming: truncated; the evidence does not tell who caused it.
 
 Why we think so
-  The body ended cleanly in the middle of the message: cut at the source, or a cut that a hop made
-  clean. (rule truncated)
+  The body ended cleanly in the middle of the message. It was cut at the source, or a proxy hid the
+  cut. (rule truncated)
   The same evidence fits: connection closed.
   Evidence: events 6; deltas 3; pings 1; bytes 958.
 
 What to change
-  The answer is incomplete though nothing was raised: treat it as failed, and let the proxy on the
-  way speak HTTP/1.1 upstream.
+  The answer is incomplete although no exception was raised. Treat it as failed, and let the proxy
+  in between use HTTP/1.1 for its upstream.
 """
     )
 
@@ -126,13 +126,13 @@ CUT_SPAN = samples.span(
         "claude.stream.abort.rule": "closed",
         "claude.stream.abort.elapsed": 4.2,
         "claude.stream.abort.exception": "httpx2.RemoteProtocolError",
-        "claude.stream.events": 5,
+        "claude.stream.event.count": 5,
         "claude.stream.intermediary": "nginx",
     },
     (
-        ("claude.stream.message_start", 0.05, {"claude.stream.event.count": 1}),
-        ("claude.stream.ping", 1.0, {"claude.stream.event.count": 2, "claude.stream.event.span": 0.5}),
-        samples.delta(2.0, **{"claude.stream.event.count": 3, "claude.stream.event.span": 0.2}),
+        ("claude.stream.message_start", 0.05, {"claude.stream.event.coalesced": 1}),
+        ("claude.stream.ping", 1.0, {"claude.stream.event.coalesced": 2, "claude.stream.event.duration": 0.5}),
+        samples.delta(2.0, **{"claude.stream.event.coalesced": 3, "claude.stream.event.duration": 0.2}),
         ("claude.stream.abort", 4.2, {"claude.stream.abort.reason": "connection_closed"}),
     ),
     seconds=4.2,
@@ -183,7 +183,7 @@ ENDS: dict[str, tuple[Script, str, str]] = {
     "end": (ANSWER, "completed", "message_stop"),
     "end without message_stop": (replace(ANSWER, steps=DONE[:-1]), "completed", "only_stop_missing"),
     "end in the middle": (ANSWER.cut_after(HALF, End()), "truncated", "truncated"),
-    "end before anything": (Script(), "truncated", "nothing_came"),
+    "end before anything": (Script(), "truncated", "no_events"),
     "cut in a chunk": (ANSWER.cut_after(HALF, CutMidChunk("event: cont")), "connection_closed", "closed"),
     "cut short of the length": (
         replace(ANSWER.cut_after(HALF, CutMidChunk()), framing="length"),
@@ -198,13 +198,13 @@ ENDS: dict[str, tuple[Script, str, str]] = {
     "unknown error event": (ANSWER.cut_after(HALF, Event("error", "no JSON")), "stream_error", "sse_error"),
     "api error": (Script.http_error(529), "overloaded", "http_error"),
     "api error 429": (Script.http_error(429), "rate_limited", "http_error"),
-    "gateway page": (Script.nginx(502), "gateway_error", "gateway_5xx"),
-    "gateway refusal": (Script.page(403, "<html>no</html>"), "gateway_error", "gateway_4xx"),
-    "gateway page without a body": (Script.page(502, ""), "gateway_error", "gateway_5xx"),
-    "redirection to nowhere": (Script.page(302, "<html>elsewhere</html>"), "gateway_error", "gateway_4xx"),
-    "portal": (Script.page(200, "<html>Sign in</html>"), "bad_response", "wrong_content_type"),
-    "no response": (Script.refuse_head("fin"), "connection_closed", "closed_before_head"),
-    "no response, reset": (Script.refuse_head("rst"), "connection_reset", "reset_before_head"),
+    "gateway page": (Script.nginx_error(502), "gateway_error", "gateway_5xx"),
+    "gateway refusal": (Script.plain_response(403, "<html>no</html>"), "gateway_error", "gateway_4xx"),
+    "gateway page without a body": (Script.plain_response(502, ""), "gateway_error", "gateway_5xx"),
+    "redirection to nowhere": (Script.plain_response(302, "<html>elsewhere</html>"), "gateway_error", "gateway_4xx"),
+    "portal": (Script.plain_response(200, "<html>Sign in</html>"), "bad_response", "wrong_content_type"),
+    "no response": (Script.no_response("fin"), "connection_closed", "closed_before_headers"),
+    "no response, reset": (Script.no_response("rst"), "connection_reset", "reset_before_headers"),
     "no JSON": (ANSWER.cut_after(HALF, End()), "decode_error", "undecodable"),
     "no UTF-8": (ANSWER.cut_after(HALF, End()), "decode_error", "undecodable"),
     "unknown event, comment, no name": (
@@ -213,14 +213,14 @@ ENDS: dict[str, tuple[Script, str, str]] = {
         "message_stop",
     ),
     "error page cut": (
-        replace(Script.nginx(502), steps=(Send("<html>"), CutMidChunk())),
+        replace(Script.nginx_error(502), steps=(Send("<html>"), CutMidChunk())),
         "gateway_error",
         "error_body_cut",
     ),
 }
 for name, damage in (("no JSON", b"event: content_block_delta\ndata: {oops\n\n"), ("no UTF-8", b"data: \xff\xfe\n\n")):
     script, reason, rule = ENDS[name]
-    ENDS[name] = (replace(script, steps=(*script.steps[:-1], Send.of(damage))), reason, rule)
+    ENDS[name] = (replace(script, steps=(*script.steps[:-1], Send.from_bytes(damage))), reason, rule)
 
 
 @pytest.mark.parametrize("name", ENDS)
@@ -228,7 +228,7 @@ def test_every_kind_of_ending(name: str) -> None:
     script, reason, rule = ENDS[name]
     found = one(script)
     assert (found.reason or found.outcome, found.rule) == (reason, rule)
-    assert found.because == next(known.says for known in RULES if known.id == rule)
+    assert found.because == next(known.description for known in RULES if known.id == rule)
     assert found.timeline[-1].kind == "end"
     assert found.advice
 
@@ -247,7 +247,7 @@ def test_it_says_what_the_live_instrumentation_says(name: str, live) -> None:
         "abort.also_possible": found.also_possible,
         "abort.suspects": found.suspects,
         "abort.advice": found.advice if found.outcome == "failed" else "",
-        "events": int(dict(found.evidence)["events"]),
+        "event.count": int(dict(found.evidence)["events"]),
     }
     seen = {key: attributes.get(f"claude.stream.{key}") for key in told}
     empty = {"abort.also_possible": (), "abort.suspects": ()}
@@ -305,14 +305,14 @@ def test_the_client_s_own_clock_runs_out() -> None:
     quiet = one(ANSWER.cut_after(HALF, Hang(9999.0)))
     assert (quiet.reason, quiet.origin, quiet.limit_match) == ("silent", "client", "idle:600s")
     assert quiet.duration == pytest.approx(READ_TIMEOUT + 0.2)
-    unanswered = one(replace(ANSWER, before_headers=9999.0))
+    unanswered = one(replace(ANSWER, header_delay=9999.0))
     assert (unanswered.reason, unanswered.phase) == ("response_timeout", "awaiting_response")
     assert unanswered.duration == READ_TIMEOUT
 
 
 def test_stalls_are_told_with_their_kind() -> None:
     silent = one(ANSWER.insert_pause(HALF, 45.0))
-    pings = one(ANSWER.insert_pause(HALF, 45.0, pings_every=10.0))
+    pings = one(ANSWER.insert_pause(HALF, 45.0, ping_interval=10.0))
     late = one(replace(ANSWER, steps=(DONE[0], Pause(30.0), *DONE[1:])))
     assert [m.what for m in silent.timeline if m.kind == "stall"] == ["nothing for 45.1 s: not a byte"]
     assert [m.what for m in pings.timeline if m.kind == "stall"] == ["nothing for 45.1 s: pings only (4 pings)"]
@@ -321,7 +321,7 @@ def test_stalls_are_told_with_their_kind() -> None:
 
 def test_a_stall_that_no_gap_shows_is_told_all_the_same() -> None:
     """Spans have one mark for the deltas of a block: the stall between them has a mark of its own."""
-    run = {"claude.stream.event.count": 9, "claude.stream.event.span": 50.0, "claude.stream.event.gap": 45.0}
+    run = {"claude.stream.event.coalesced": 9, "claude.stream.event.duration": 50.0, "claude.stream.event.gap": 45.0}
     stall = ("claude.stream.stall", 12.0, {"claude.stream.event.gap": 10.0})
     (found,) = explain(spans(samples.span(samples.HEALTHY, (samples.delta(1.0, **run), stall), seconds=51.0)))
     told = [(m.at, m.what) for m in found.timeline if m.kind == "stall"]
@@ -329,7 +329,7 @@ def test_a_stall_that_no_gap_shows_is_told_all_the_same() -> None:
 
 
 def test_pings_begin_a_silence_anew() -> None:
-    pinged = one(ANSWER.cut_after(HALF, End()).insert_pause(HALF, 50.0, pings_every=20.0))
+    pinged = one(ANSWER.cut_after(HALF, End()).insert_pause(HALF, 50.0, ping_interval=20.0))
     assert dict(pinged.evidence)["silence before the end"] == "10.0 s"
 
 
@@ -382,7 +382,7 @@ def test_a_rule_of_another_version_is_named_and_no_more() -> None:
 def test_attempts_before_the_stream_are_told() -> None:
     retry = {"claude.stream.retry.reason": "overloaded", "claude.stream.retry.delay": 0.5}
     span = samples.span(
-        {**samples.HEALTHY, "claude.stream.attempts": 2, "claude.stream.time_to_headers": 0.8},
+        {**samples.HEALTHY, "claude.stream.attempt.count": 2, "claude.stream.time_to_headers": 0.8},
         (("claude.stream.retry", 0.1, retry), *samples.HEALTHY_EVENTS[1:]),
     )
     (found,) = explain(spans(span))
@@ -469,7 +469,7 @@ BROKEN = {
     "": "it is empty; expected a recorded stream",
     "\n\n<html>": "line 3: '<html>' is not the beginning of a recorded stream",
     "[1, 2]": "line 1: JSON, but list where an object was expected",
-    '{"steps": [{"do": "dance"}], "version": 1}': "not a Script: steps[0].do: 'dance' is not usable here",
+    '{"steps": [{"do": "dance"}], "version": 1}': "not a Script: steps[0].do: 'dance' is not valid",
     '{"version": 1,\n "steps": [}': "not JSON: Expecting value at line 2, column 12",
     '{"a": 1, "b": 2}': "line 1: a JSON object with the keys a, b; expected",
     '{"resourceSpans": []}': "it has no span of otel-claude-stream (found: no spans at all)",
@@ -522,7 +522,11 @@ def test_a_reader_that_has_seen_enough_is_no_failure(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [([], "FILE"), (["-", "-"], "once only"), (["x", "--limits", "idle:soon"], "--limits: 'idle:soon' is not a limit")],
+    [
+        ([], "FILE"),
+        (["-", "-"], "once only"),
+        (["x", "--known-limits", "idle:soon"], "--known-limits: 'idle:soon' is not a limit"),
+    ],
 )
 def test_wrong_usage(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", *arguments]) == 2
@@ -531,7 +535,7 @@ def test_wrong_usage(arguments: list[str], said: str, capsys: pytest.CaptureFixt
 
 def test_limits_are_not_for_spans(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "t.json").write_text(json.dumps(samples.traces(CUT_SPAN)), encoding="utf-8")
-    assert main(["explain", str(tmp_path / "t.json"), "--limits", "idle:7s"]) == 0
+    assert main(["explain", str(tmp_path / "t.json"), "--known-limits", "idle:7s"]) == 0
     shown = capsys.readouterr()
     assert "idle limit of 2 s" in shown.out
     assert "spans keep their own limits" in shown.err

@@ -90,7 +90,7 @@ def test_everything_from_telemetry_is_escaped() -> None:
         [span(name="", seconds=0.0)],
         [span({**HEALTHY, "claude.stream.outcome": "exploded"}, [delta(9.0)], seconds=-1.0)],
         [span({**CUT, "http.response.status_code": 529}, seconds=0.001)],
-        [span({**HEALTHY, "claude.stream.events.dropped": 3}, [delta(0.1)])],
+        [span({**HEALTHY, "claude.stream.event.dropped": 3}, [delta(0.1)])],
         [healthy(start=-1e9)],
     ],
 )
@@ -125,7 +125,7 @@ def test_axis(length: float) -> None:
 
 def test_attempts_and_gaps_are_told_in_words() -> None:
     retry = ("claude.stream.retry", 0.2, {"http.response.status_code": 529, "claude.stream.retry.delay": 0.5})
-    view = samples.view(span({**HEALTHY, "claude.stream.attempts": 2}, [retry, delta(1.8)]))
+    view = samples.view(span({**HEALTHY, "claude.stream.attempt.count": 2}, [retry, delta(1.8)]))
     assert in_words(view) == (
         "claude-sonnet-5: completed, 2 HTTP requests, first token after 400 ms, "
         "waiting for the first token for 1.75 s; 2.00 s in all."

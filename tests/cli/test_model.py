@@ -49,13 +49,13 @@ def test_values_of_other_types_and_sizes() -> None:
         "claude.stream.outcome": "exploded",
         "claude.stream.time_to_first_token": "soon",
         "claude.stream.longest_silence": float("inf"),
-        "claude.stream.attempts": True,
+        "claude.stream.attempt.count": True,
         "claude.stream.abort.suspects": "nginx",
         "claude.stream.abort.reason": 7,
         "gen_ai.request.model": ["a", "b"],
         "gen_ai.usage.input_tokens": float("nan"),
     }
-    event = (samples.DELTA, 0.5, {"claude.stream.event.count": -2, "claude.stream.event.gap": "x"})
+    event = (samples.DELTA, 0.5, {"claude.stream.event.coalesced": -2, "claude.stream.event.gap": "x"})
     view = samples.view(span(odd, [event, ("claude.stream.never_seen", 0.6, {}), ("theirs", 0.7, {})]))
     assert (view.outcome, view.ttft, view.longest_silence, view.requests) == ("exploded", None, None, 1)
     assert (view.suspects, view.reason, view.model) == (("nginx",), "7", "a, b")
@@ -101,18 +101,18 @@ class TestGaps:
         assert (gap.kind, gap.pings) == ("pings", 5)
 
     def test_pings_told_in_one_event_before_the_gap(self) -> None:
-        pings = ("claude.stream.ping", 0.05, {"claude.stream.event.count": 8, "claude.stream.event.span": 2.7})
+        pings = ("claude.stream.ping", 0.05, {"claude.stream.event.coalesced": 8, "claude.stream.event.duration": 2.7})
         (gap,) = samples.view(span(HEALTHY, [pings, delta(0.1), delta(2.9)], seconds=3.0)).gaps
         assert gap.kind == "pings"
 
     def test_the_caller_was_busy(self) -> None:
-        attrs = {**HEALTHY, "claude.stream.consumer_time": 2.5}
+        attrs = {**HEALTHY, "claude.stream.caller.time": 2.5}
         late = delta(2.9, **{"claude.stream.event.gap": 0.01})
         (gap,) = samples.view(span(attrs, [delta(0.1), late], seconds=3.0)).gaps
         assert gap.kind == "caller"
 
     def test_none_where_events_were_left_out(self) -> None:
-        view = samples.view(span({**HEALTHY, "claude.stream.events.dropped": 5}, [delta(0.1), delta(1.9)]))
+        view = samples.view(span({**HEALTHY, "claude.stream.event.dropped": 5}, [delta(0.1), delta(1.9)]))
         assert (view.gaps, view.marks_dropped) == ((), 5)
 
     def test_none_for_an_http_error(self) -> None:
@@ -122,7 +122,7 @@ class TestGaps:
 class TestAttempts:
     def test_by_their_spans(self) -> None:
         failed = {
-            "claude.stream.attempt": 1,
+            "claude.stream.attempt.number": 1,
             "http.response.status_code": 529,
             "claude.stream.retry.reason": "overloaded",
             "claude.stream.retry.delay": 0.5,
@@ -130,16 +130,20 @@ class TestAttempts:
         }
         first = span(failed, name="claude.stream.attempt", seconds=0.1, span_id="1" * 16, parent="00f067aa0ba902b7")
         second = span(
-            {"claude.stream.attempt": 2}, name="claude.stream.attempt", start=0.6, seconds=1.4, span_id="2" * 16,
+            {"claude.stream.attempt.number": 2}, name="claude.stream.attempt", start=0.6, seconds=1.4, span_id="2" * 16,
             parent="00f067aa0ba902b7",
         )  # fmt: skip
-        view = samples.view(second, span({**HEALTHY, "claude.stream.attempts": 2}), first)
+        view = samples.view(second, span({**HEALTHY, "claude.stream.attempt.count": 2}), first)
         assert view.retries == 1
         assert view.attempts[0] == Attempt(1, 0.0, 0.1, 529, "overloaded", "req_1", 0.5, None)
         assert (view.attempts[1].number, view.attempts[1].start, view.attempts[1].end) == (2, 0.6, 2.0)
 
     def test_by_retry_events_alone(self) -> None:
-        retry = {"http.response.status_code": 429, "claude.stream.retry.delay": 1.0, "claude.stream.retry.after": 1.0}
+        retry = {
+            "http.response.status_code": 429,
+            "claude.stream.retry.delay": 1.0,
+            "claude.stream.retry.retry_after": 1.0,
+        }
         view = samples.view(span(HEALTHY, [("claude.stream.retry", 0.2, retry)]))
         assert [(one.number, one.start, one.end) for one in view.attempts] == [(1, 0.0, 0.2), (2, 1.2, 2.0)]
         assert view.attempts[0].retry_after == 1.0

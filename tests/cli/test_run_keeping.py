@@ -106,7 +106,7 @@ def test_open_streams_of_many_processes() -> None:
 def metrics(process: str, *, active: int, oldest: float):
     points = {
         "claude.stream.active": ("sum", {"asInt": str(active)}),
-        "claude.stream.oldest.age": ("gauge", {"asDouble": oldest}),
+        "claude.stream.oldest_age": ("gauge", {"asDouble": oldest}),
     }
     found = [{"name": name, kind: {"dataPoints": [point]}} for name, (kind, point) in points.items()]
     resource = {"attributes": samples.pairs({"service.instance.id": process})}

@@ -98,8 +98,8 @@ def test_odd_spans_pass(start, backend):
     twice = spans.add(trace_id=b"\x04" * 16, span_id=b"\x05" * 8)
     for value in ("failed", "completed", ""):
         twice.attributes.add(key="claude.stream.outcome").value.string_value = value
-    twice.attributes.add(key="claude.stream.attempts").value.string_value = "many"
-    twice.attributes.add(key="claude.stream.longest_gap")
+    twice.attributes.add(key="claude.stream.attempt.count").value.string_value = "many"
+    twice.attributes.add(key="claude.stream.chunk.longest_gap")
     twice.status.code = 77
     deep = spans.add(trace_id=b"\x06" * 16, span_id=b"\x07" * 8).attributes.add(key="deep").value
     for _ in range(8):

@@ -22,8 +22,8 @@ ANSWER = Script.message("All well so far, and so it goes on.", deltas=6, gap=0.0
 SCRIPTS = {
     "healthy": ANSWER,
     "overloaded": Script.http_error(529),
-    "late_overload": ANSWER.cut_after(5, how=Error("overloaded_error")),
-    "cut": ANSWER.cut_after(5, how=CutMidChunk()),
+    "late_overload": ANSWER.cut_after(5, ending=Error("overloaded_error")),
+    "cut": ANSWER.cut_after(5, ending=CutMidChunk()),
     "retried": [Script.http_error(529, headers=[("retry-after-ms", "1")]), ANSWER],
     "stalled": ANSWER.insert_pause(5, 0.6),
     "resumed": [told(STORY).cut_after(11, CutMidChunk()), goes_on(STORY[:83])],

@@ -42,7 +42,7 @@ def test_labels_outside_the_schema_are_dropped_and_their_points_added_up(start, 
     ages = [sending.point(n, **same, user=str(n)) for n in range(20)]
     for point in points + ages:
         point |= {key: points[0][key] for key in ("timeUnixNano", "startTimeUnixNano")}
-    found = [sending.counter("claude.stream.aborts", *points), sending.gauge("claude.stream.oldest.age", *ages)]
+    found = [sending.counter("claude.stream.aborts", *points), sending.gauge("claude.stream.oldest_age", *ages)]
     sending.send(collector.url, "metrics", sending.metrics(*found))
     plain = {"gen_ai_request_model": "claude", "server_address": "api.anthropic.com", "job": "sender"}
     wait_for(collector, "claude_stream_oldest_age_seconds")
@@ -104,7 +104,7 @@ def test_a_hundred_thousand_series_of_one_metric_cannot_be_made(start, backend):
 def test_counts_from_spans_are_those_of_the_package(start, backend):
     """Streams, aborts by reason and limit, overloads by source, before sampling, and totals that go on."""
     collector = start(GATEWAY, PROMETHEUS, FROM_SPANS, **{**QUICK, "OTELCOL_HEALTHY_PERCENT": "0"})
-    call = {"gen_ai.request.model": "claude", "server.address": "api.anthropic.com", "claude.stream.attempts": 1}
+    call = {"gen_ai.request.model": "claude", "server.address": "api.anthropic.com", "claude.stream.attempt.count": 1}
     ok = {**call, "claude.stream.outcome": "completed"}
     cut = {
         **call,
@@ -115,11 +115,11 @@ def test_counts_from_spans_are_those_of_the_package(start, backend):
         "claude.stream.abort.limit_match": "idle:60s",
     }
     late = {**cut, "claude.stream.abort.reason": "overloaded", "claude.stream.error.source": "sse"}
-    retried = {**late, "claude.stream.attempts": 3, "claude.stream.error.source": "http"}
+    retried = {**late, "claude.stream.attempt.count": 3, "claude.stream.error.source": "http"}
     attempts = [
-        {"claude.stream.attempt": 1, "http.response.status_code": 529, "error.type": "overloaded_error"},
-        {"claude.stream.attempt": 2, "http.response.status_code": 200, "error.type": "overloaded_error"},
-        {"claude.stream.attempt": 3, "http.response.status_code": 529, "error.type": "overloaded_error"},
+        {"claude.stream.attempt.number": 1, "http.response.status_code": 529, "error.type": "overloaded_error"},
+        {"claude.stream.attempt.number": 2, "http.response.status_code": 200, "error.type": "overloaded_error"},
+        {"claude.stream.attempt.number": 3, "http.response.status_code": 529, "error.type": "overloaded_error"},
     ]
     rows = [ok, ok, cut, late, retried, *attempts, {"db.system": "other span"}]
     for times in (1, 2):

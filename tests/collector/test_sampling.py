@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 NONE = {**QUICK, "OTELCOL_HEALTHY_PERCENT": "0"}
 """Nothing healthy is kept, so that whatever arrives was kept for a reason."""
 
-STREAM = {"gen_ai.request.model": "claude", "claude.stream.outcome": "completed", "claude.stream.attempts": 1}
+STREAM = {"gen_ai.request.model": "claude", "claude.stream.outcome": "completed", "claude.stream.attempt.count": 1}
 
 KEPT = {
     "aborted": [
@@ -24,9 +24,13 @@ KEPT = {
         {"claude.stream.outcome": "closed", "claude.stream.abort.reason": "caller_closed"},
         {"claude.stream.fault_after_stop": True},
     ],
-    "retried": [{"claude.stream.attempts": 2}, {"http.request.resend_count": 1}, {"claude.stream.attempt": 1}],
-    "resumed": [{"claude.stream.resumed": True, "claude.stream.attempts": 2}],
-    "stalled": [{"claude.stream.longest_gap": 12.5}, {"claude.stream.longest_silence": 31.0}],
+    "retried": [
+        {"claude.stream.attempt.count": 2},
+        {"http.request.resend_count": 1},
+        {"claude.stream.attempt.number": 1},
+    ],
+    "resumed": [{"claude.stream.resumed": True, "claude.stream.attempt.count": 2}],
+    "stalled": [{"claude.stream.chunk.longest_gap": 12.5}, {"claude.stream.longest_silence": 31.0}],
     "slow": [{"claude.stream.time_to_first_token": 10.5}, {"gen_ai.response.time_to_first_chunk": 11.0}],
 }
 """Attributes that make a stream worth keeping, by the verdict that they get."""
@@ -34,9 +38,9 @@ KEPT = {
 HEALTHY = (
     {},
     {"claude.stream.time_to_first_token": 9.9, "gen_ai.response.time_to_first_chunk": 9.9},
-    {"claude.stream.longest_gap": 9.9, "claude.stream.longest_silence": 9.9},
+    {"claude.stream.chunk.longest_gap": 9.9, "claude.stream.longest_silence": 9.9},
     {"claude.stream.resumed": False, "http.request.resend_count": 0},
-    {"claude.stream.time_to_first_token": "a text", "claude.stream.attempts": "2"},
+    {"claude.stream.time_to_first_token": "a text", "claude.stream.attempt.count": "2"},
     {"sampling.keep": "aborted"},  # a sender does not decide
 )
 

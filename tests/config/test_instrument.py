@@ -36,7 +36,7 @@ def test_right_settings_are_not_talked_about(monkeypatch, errors):
 def test_a_wrong_setting_is_one_error_and_its_default(monkeypatch, errors):
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_EVENTS", "spn")
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_DELTA", "all")
-    (span,) = spans(monkeypatch, max_models=0, colour="red", limits="soon")
+    (span,) = spans(monkeypatch, max_models=0, colour="red", known_limits="soon")
     assert len(span["events"]) == 7
     told = [
         (
@@ -50,8 +50,8 @@ def test_a_wrong_setting_is_one_error_and_its_default(monkeypatch, errors):
         ),
         "instrument(): max_models='0' is not valid: allowed is 1 to 1000",
         (
-            "instrument(): limits='soon' is not valid: allowed is empty, a factor such as x0.5, or a list such as "
-            "idle:2s=nginx,duration:3s=gateway"
+            "instrument(): known_limits='soon' is not valid: allowed is empty, a factor such as x0.5, or a list such "
+            "as idle:2s=nginx,duration:3s=gateway"
         ),
     ]
     assert errors() == [("ERROR", f"otel-claude-stream: {line}") for line in told]
@@ -62,6 +62,34 @@ def test_a_config_replaces_the_environment_and_an_argument_wins_over_it(monkeypa
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_NONSENSE", "1")
     (span,) = spans(monkeypatch, config=StreamConfig(events="none", deltas="all"), events="span")
     assert len(span["events"]) == 6 + 4
+    assert errors() == []
+
+
+OPTED_IN = ("OTEL_SEMCONV_STABILITY_OPT_IN", "http,gen_ai_latest_experimental")
+DURATION, LATEST_DURATION = "gen_ai.client.operation.duration", "gen_ai.client.inference.duration"
+
+
+@pytest.mark.parametrize(
+    ("variables", "given", "names"),
+    [
+        ({}, {}, {LATEST_DURATION}),
+        ({"OTEL_CLAUDE_STREAM_SEMCONV": "both"}, {}, {DURATION, LATEST_DURATION}),
+        ({"OTEL_CLAUDE_STREAM_SEMCONV": "released"}, {}, {DURATION}),
+        ({}, {"semconv": "released"}, {DURATION}),
+        ({}, {"declared": {"semconv": "released"}}, {DURATION}),
+        ({}, {"declared": {"events": "none"}}, {LATEST_DURATION}),
+        ({}, {"declared": {"semconv": "latest"}, "semconv": "both"}, {DURATION, LATEST_DURATION}),
+        ({}, {"config": StreamConfig(semconv="released")}, {DURATION}),
+        ({}, {"config": StreamConfig(), "semconv": "latest"}, {LATEST_DURATION}),
+    ],
+)
+def test_the_conventions_opt_in_holds_where_no_source_sets_the_names(monkeypatch, errors, variables, given, names):
+    for name, value in (OPTED_IN, *variables.items()):
+        monkeypatch.setenv(name, value)
+    api = API(MESSAGE)
+    with instrumented(monkeypatch, api.clock, **given) as capture:
+        read(api)
+        assert {DURATION, LATEST_DURATION} & set(capture.metrics()) == names
     assert errors() == []
 
 

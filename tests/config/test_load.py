@@ -24,16 +24,16 @@ SAID = {
     "deltas": ("all", "all", "all"),
     "event_budget": ("32", 32, 32),
     "metrics": ("no", False, False),
-    "gaps": ("own", "own", "own"),
+    "gaps": ("claude_stream", "claude_stream", "claude_stream"),
     "stall_thresholds": ("500ms,10s,2m,1h", [0.5, 10, 120.0, "1h"], (0.5, 10.0, 120.0, 3600.0)),
-    "limits": ("x0.5", "x0.5", "x0.5"),
+    "known_limits": ("x0.5", "x0.5", "x0.5"),
     "max_models": ("5", 5, 5),
     "export_failures": ("once", "once", "once"),
 }
 # Of each setting: what is not valid.
 WRONG = {
     "enabled": ["maybe", "2", "none"],
-    "span": ["always", "", "own,off"],
+    "span": ["ever", "", "always,off"],
     "semconv": ["newest", "1.41"],
     "events": ["spans", "all"],
     "deltas": ["some", "coalesced"],
@@ -41,7 +41,7 @@ WRONG = {
     "metrics": ["maybe"],
     "gaps": ["none", "chunks"],
     "stall_thresholds": ["10", "10x", "30s,10s", "10s,10s", "0s", "-5s", "10 s x", "1s;2s"],
-    "limits": ["x0", "fast", "idle:", "x-1"],
+    "known_limits": ["x0", "fast", "idle:", "x-1"],
     "max_models": ["0", "1001", "few"],
     "export_failures": ["none", "twice"],
 }
@@ -76,7 +76,7 @@ def test_a_setting_is_read_from_an_argument(name, form):
 
 
 def test_code_wins_over_the_environment_and_that_over_what_is_given():
-    base = dataclasses.replace(DEFAULT, span="own", events="none", deltas="none")
+    base = dataclasses.replace(DEFAULT, span="always", events="none", deltas="none")
     environment = {f"{PREFIX}SPAN": "off", f"{PREFIX}EVENTS": "log"}
     config, problems = load(environment, {"span": "auto", "deltas": None}, base)
     assert (config, problems) == (dataclasses.replace(base, span="auto", events="log"), ())
@@ -85,7 +85,7 @@ def test_code_wins_over_the_environment_and_that_over_what_is_given():
 def test_a_wrong_argument_leaves_what_the_environment_says():
     config, (problem,) = load({f"{PREFIX}SPAN": "off"}, {"span": "of"})
     assert config.span == "off"
-    assert str(problem) == "instrument(): span='of' is not valid: allowed is auto, own or off; did you mean off?"
+    assert str(problem) == "instrument(): span='of' is not valid: allowed is auto, always or off; did you mean off?"
 
 
 def test_an_empty_variable_is_an_unset_one():
@@ -124,7 +124,7 @@ def test_a_wrong_argument_is_one_problem_that_says_all(name, value):
         ("enabled", 2), ("enabled", []), ("span", None.__class__), ("span", 1), ("event_budget", True),
         ("event_budget", 20.5), ("event_budget", []), ("stall_thresholds", 10), ("stall_thresholds", [True]),
         ("stall_thresholds", [None]), ("stall_thresholds", {1: 2}), ("stall_thresholds", [float("nan")]),
-        ("stall_thresholds", [float("inf")]), ("max_models", object()), ("limits", 7),
+        ("stall_thresholds", [float("inf")]), ("max_models", object()), ("known_limits", 7),
     ],
 )  # fmt: skip
 def test_an_argument_of_the_wrong_type_is_a_problem_too(name, value):
@@ -195,7 +195,7 @@ NAMES = st.one_of(
 @given(st.dictionaries(NAMES, st.text(max_size=40), max_size=6))
 @example({f"{PREFIX}EVENT_BUDGET": "9" * 5000})
 @example({f"{PREFIX}STALL_THRESHOLDS": "9" * 400 + "h"})
-@example({f"{PREFIX}LIMITS": "x" + "9" * 400})
+@example({f"{PREFIX}KNOWN_LIMITS": "x" + "9" * 400})
 @example({f"{PREFIX}EVENT_BUDGET": "\u0663\u0662"})
 def test_no_environment_makes_loading_fail(environment):
     """It never raises, whatever is there; and each variable gives at most one problem."""
@@ -231,3 +231,51 @@ def test_an_argument_that_raises_is_a_problem_too(name):
     config, problems = load({}, {name: Unprintable()}, check_limits=parse_limits)
     assert config == DEFAULT
     assert [problem.setting for problem in problems] == [name]
+
+
+@pytest.mark.parametrize(
+    ("environment", "arguments", "said", "new"),
+    [
+        ({"SPAN": "own"}, {}, "environment: OTEL_CLAUDE_STREAM_SPAN='own'", "always"),
+        ({"GAPS": " OWN "}, {}, "environment: OTEL_CLAUDE_STREAM_GAPS=' OWN '", "claude_stream"),
+        ({"LIMITS": "x2"}, {}, "environment: OTEL_CLAUDE_STREAM_LIMITS='x2'", "OTEL_CLAUDE_STREAM_KNOWN_LIMITS"),
+        ({}, {"span": "own"}, "instrument(): span='own'", "always"),
+        ({}, {"gaps": "own"}, "instrument(): gaps='own'", "claude_stream"),
+        ({}, {"limits": "x2"}, "instrument(): limits='x2'", "known_limits"),
+    ],
+)
+def test_a_renamed_setting_is_one_problem_that_names_the_new_name(environment, arguments, said, new):
+    config, (problem,) = load({PREFIX + name: value for name, value in environment.items()}, arguments)
+    assert config == DEFAULT
+    assert str(problem) == f"{said} is not valid: it was renamed to {new!r} and has no effect under its old name"
+
+
+def test_a_value_is_renamed_only_where_it_was_a_value():
+    _, (problem,) = load({f"{PREFIX}EVENTS": "own"})
+    assert problem.allowed == "allowed is span, log, both or none"
+
+
+OPT_IN = "OTEL_SEMCONV_STABILITY_OPT_IN"
+LATEST = "gen_ai_latest_experimental"
+
+
+@pytest.mark.parametrize(
+    ("listed", "semconv"),
+    [
+        (LATEST, "latest"),
+        (f"http, {LATEST} ,database/dup", "latest"),
+        ("", "released"),
+        ("http/dup,database", "released"),
+        (f"{LATEST}_2", "released"),
+        (f"http {LATEST}", "released"),
+    ],
+)
+def test_the_opt_in_of_the_conventions_chooses_their_latest_names(listed, semconv):
+    assert load({OPT_IN: listed}) == (dataclasses.replace(DEFAULT, semconv=semconv), ())
+
+
+@pytest.mark.parametrize("semconv", ["released", "both", "latest"])
+def test_the_setting_wins_over_the_opt_in(semconv):
+    in_environment, _ = load({OPT_IN: LATEST, f"{PREFIX}SEMCONV": semconv})
+    in_code, _ = load({OPT_IN: LATEST}, {"semconv": semconv})
+    assert in_environment == in_code == dataclasses.replace(DEFAULT, semconv=semconv)

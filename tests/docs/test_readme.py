@@ -1,4 +1,4 @@
-"""The README does what it says."""
+"""The examples, links and commands in the README are correct."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 
 
-def test_the_example_runs_as_written(tmp_path: Path) -> None:
-    """The example is cut out of the README, run, and prints what its comments promise."""
+def test_the_example_prints_the_documented_output(tmp_path: Path) -> None:
+    """The example is extracted from the README and run."""
     match = re.search(r"<!-- example -->\n```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     assert match is not None
     script = tmp_path / "example.py"
@@ -21,18 +21,16 @@ def test_the_example_runs_as_written(tmp_path: Path) -> None:
         [sys.executable, script], capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-2:] == ["the application sees: 200", "the span says: overloaded"]
+    assert done.stdout.splitlines()[-2:] == ["the application sees: 200", "the span reports: overloaded"]
 
 
-def test_every_relative_link_leads_somewhere() -> None:
-    """Pictures and files that the documents point to are in the repository."""
+def test_every_relative_link_has_a_target() -> None:
     for document in (README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"):
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
 
 
-def test_the_commands_are_targets_of_the_makefile() -> None:
-    """Each `make` command that the documents name exists."""
+def test_every_make_command_is_a_target_of_the_makefile() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     for document in (README, ROOT / "CONTRIBUTING.md"):
         named = set(re.findall(r"(?:^|`)make ([a-z-]+)", document.read_text(encoding="utf-8"), re.MULTILINE))

@@ -1,4 +1,4 @@
-"""The examples of the reference of the retry policy are right."""
+"""The examples in the reference of the retry policy are valid."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ EXAMPLE = re.compile(r"```yaml\n(# yaml-language-server.*?)```", re.DOTALL)
 
 @pytest.fixture
 def loaded(tmp_path):
-    """Load an example as a file; nothing is doubted about it."""
+    """A function that loads an example as a file and asserts that it has no problems."""
 
-    def loading(example):
+    def load_example(example):
         path = tmp_path / "retry.yaml"
         path.write_text(example, encoding="utf-8")
         found = load({"OTEL_CLAUDE_STREAM_CONFIG": str(path)})
         assert found.problems == ()
         return found
 
-    return loading
+    return load_example
 
 
 @pytest.mark.parametrize("document", [ROOT / "README.md", REFERENCE], ids=lambda path: path.name)
-def test_the_first_example_retries(document, loaded):
+def test_the_first_example_is_a_valid_policy_in_mode_retry(document, loaded):
     policy = loaded(EXAMPLE.findall(document.read_text(encoding="utf-8"))[0]).policy
     assert policy.mode.value == "retry"
     assert policy.for_model("claude-haiku-4-5").limits.deadline == 30.0
 
 
-def test_the_whole_example_says_every_key_and_its_default(loaded):
+def test_the_full_example_lists_every_key_with_its_default(loaded):
     _, example = EXAMPLE.findall(REFERENCE.read_text(encoding="utf-8"))
     found = loaded(example)
     assert found.policy == RetryPolicy()
-    said = [".".join(map(str, path)) for path in leaves(found.checked[0].said)]
-    assert sorted(said) == sorted(["version", "rules", *(key.name for key in (*KEYS, KILL_SWITCH))])
+    documented = [".".join(map(str, path)) for path in leaves(found.checked[0].said)]
+    assert sorted(documented) == sorted(["version", "rules", *(key.name for key in (*KEYS, KILL_SWITCH))])
 
 
-def test_every_link_leads_somewhere():
+def test_every_link_has_a_target():
     targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", REFERENCE.read_text(encoding="utf-8"))
     assert targets
     for target in targets:

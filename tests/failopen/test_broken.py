@@ -118,13 +118,13 @@ CASES = {
     "odd, async": Case("async create", (ODD,)),
     "retried": Case("create", (BUSY, MESSAGE)),
     "retried, async": Case("async create", (BUSY, MESSAGE)),
-    "refused": Case("create", (Script.refuse_head(),)),
-    "refused, async": Case("async create", (Script.refuse_head(),)),
+    "refused": Case("create", (Script.no_response(),)),
+    "refused, async": Case("async create", (Script.no_response(),)),
     "left": Case("left", (MESSAGE,)),
     "spoilt": Case("stream", (SPOILT,)),
     "compressed bytes": Case("bytes", (replace(MESSAGE, headers=(("content-encoding", "gzip"),)),)),
     "rejected": Case("create", (Script.http_error(400),)),
-    "gateway": Case("create", (Script.nginx(504),)),
+    "gateway": Case("create", (Script.nginx_error(504),)),
     "bytes": Case("bytes", (MESSAGE,)),
     "cut bytes": Case("bytes", (CUT,)),
     "failing bytes": Case("bytes", (FAILING,)),
@@ -395,7 +395,7 @@ def test_failures_are_counted_by_place(monkeypatch):
     with broken(target), instrumented(monkeypatch, api.clock) as capture:
         read(api)
         assert capture.metrics()["claude.stream.internal.errors"]["points"] == [
-            {"attributes": {"claude.stream.internal.where": "read_event"}, "value": 1}
+            {"attributes": {"claude.stream.internal.component": "read_event"}, "value": 1}
         ]
         assert [span["attributes"]["claude.stream.outcome"] for span in capture.spans()] == ["completed"]
 

@@ -1,4 +1,4 @@
-"""The instrumentation in place, and everything that it tells captured."""
+"""Fixtures of the integration tests."""
 
 from __future__ import annotations
 
@@ -6,18 +6,6 @@ import pytest
 
 pytest.register_assert_rewrite("tests.support.observing", "tests.support.modes")
 
-from tests.support.modes import MODES  # noqa: E402 - after the line that makes its assertions speak
-from tests.support.observing import observed  # noqa: E402 - as above
+from tests.support.fixtures import mode, telemetry  # noqa: E402 - imported after its assertions are rewritten
 
-
-@pytest.fixture(params=MODES, ids=repr)
-def mode(request):
-    """Sync and async."""
-    return request.param
-
-
-@pytest.fixture
-def seen_by_us():
-    """What the instrumentation tells, while it is in place."""
-    with observed() as telemetry:
-        yield telemetry
+__all__ = ["mode", "telemetry"]

@@ -1,3 +1,5 @@
+"""A stream that the caller reads as bytes has the same telemetry as one that it reads as events."""
+
 from __future__ import annotations
 
 import zlib
@@ -12,14 +14,16 @@ from otel_claude_stream._core.stream import sse
 from otel_claude_stream.testing import CutMidChunk, End, Error, Event, FakeAPI, Ping, Reset, Script, Send
 
 TEXT = "Streams carry an answer."
-WHOLE = Script.message(TEXT, deltas=4, thinking="Hm, let me think.", tool=("look", {"at": "it"}), cache_read=7)
+WHOLE = Script.message(
+    TEXT, deltas=4, thinking="Hm, let me think.", tool=("look", {"at": "it"}), cache_read_input_tokens=7
+)
 
 
 def deflated(script: Script, wbits: int) -> Script:
-    """The script's body compressed, with or without zlib's header."""
+    """Return a script with its body compressed by deflate, with or without the header of zlib."""
     packer = zlib.compressobj(wbits=wbits)
     body = packer.compress(script.body()) + packer.flush()
-    return replace(script, steps=(Send.of(body),), headers=(("content-encoding", "deflate"),), chunking=50)
+    return replace(script, steps=(Send.from_bytes(body),), headers=(("content-encoding", "deflate"),), chunking=50)
 
 
 BODIES = {
@@ -38,15 +42,15 @@ BODIES = {
 READS = {"iter_lines()": by_lines, "iter_bytes()": by_bytes, "read()": by_read}
 
 
-def drive(mode, script, read):
-    """Stream one answer as bytes; what was seen."""
+def read_as_bytes(mode, script, read):
+    """Stream one response as bytes and return what the caller received."""
     seen = Seen()
 
     async def body():
         async with mode.entered(mode.client(api.url)) as client:
             try:
                 await streaming_response(read)(mode, client.messages, seen)
-            except Exception as error:  # noqa: BLE001 - whatever reaches the caller is the result
+            except Exception as error:  # noqa: BLE001 - any exception is the result
                 seen.error = error
 
     with FakeAPI(script) as api:
@@ -63,11 +67,11 @@ def drive(mode, script, read):
         if read is by_bytes or form in {"identity", "gzip"}
     ],
 )
-def test_bytes_tell_what_events_tell(mode, script, read, seen_by_us):
-    """A caller that reads bytes gets the same span as one that reads events, however the bytes come."""
-    seen = drive(mode, script, read)
+def test_a_stream_read_as_bytes_has_the_span_of_one_read_as_events(mode, script, read, telemetry):
+    """This does not depend on compression, framing, line ends or the size of the chunks."""
+    seen = read_as_bytes(mode, script, read)
     assert seen.error is None
-    by_bytes_span = seen_by_us.stream()
+    by_bytes_span = telemetry.stream()
 
     async def decode():
         async with mode.entered(mode.client(api.url)) as client:
@@ -75,17 +79,23 @@ def test_bytes_tell_what_events_tell(mode, script, read, seen_by_us):
 
     with FakeAPI(WHOLE) as api:
         mode.run(decode)
-    seen_by_us.told_once(streams=2)
-    decoded_span = seen_by_us.streams()[1]
+    telemetry.assert_recorded_once(streams=2)
+    decoded_span = telemetry.streams()[1]
     assert events_of(by_bytes_span) == events_of(decoded_span)
-    assert by_bytes_span["attributes"]["claude.stream.read"] == "bytes"
+    assert by_bytes_span["attributes"]["claude.stream.read.mode"] == "bytes"
     for name in SAME:
         assert by_bytes_span["attributes"].get(name) == decoded_span["attributes"].get(name), name
 
 
 SAME = (
-    *(f"claude.stream.{name}" for name in ("outcome", "abort.reason", "phase", "stop_reason", "events", "deltas")),
-    *(f"claude.stream.{name}" for name in ("pings", "blocks", "characters", "block.type", "usage.complete")),
+    *(
+        f"claude.stream.{name}"
+        for name in ("outcome", "abort.reason", "phase", "stop_reason", "event.count", "delta.count")
+    ),
+    *(
+        f"claude.stream.{name}"
+        for name in ("ping.count", "block.count", "content.characters", "block.type", "usage.complete")
+    ),
     *(f"gen_ai.usage.{name}" for name in ("input_tokens", "output_tokens", "cache_read.input_tokens")),
     *(f"gen_ai.response.{name}" for name in ("id", "model", "finish_reasons")),
 )
@@ -105,45 +115,50 @@ ENDS = {
         "overloaded",
     ),
     "nothing": (Script(), "failed", "truncated"),
-    "a login page": (Script.page(200, "<html>Log in</html>"), "failed", "bad_response"),
+    "a login page": (Script.plain_response(200, "<html>Log in</html>"), "failed", "bad_response"),
 }
 
 
 @pytest.mark.parametrize(("script", "outcome", "reason"), ENDS.values(), ids=ENDS)
-def test_the_end_of_a_body_read_as_bytes_has_its_reason(mode, script, outcome, reason, seen_by_us):
-    """What ended the stream is told, though nothing but the bytes shows it."""
-    drive(mode, script, by_bytes)
-    seen_by_us.told_once()
-    assert seen_by_us.ending() == (outcome, reason)
+def test_the_end_of_a_body_read_as_bytes_has_an_abort_reason(mode, script, outcome, reason, telemetry):
+    """The reason is found although the SDK decodes no event."""
+    read_as_bytes(mode, script, by_bytes)
+    telemetry.assert_recorded_once()
+    assert telemetry.outcome_and_reason() == (outcome, reason)
 
 
-ODD = (Event("message_start", "not JSON"), Event("content_block_delta", "[1]"), Event("content_block_delta", {}))
+MALFORMED = (Event("message_start", "not JSON"), Event("content_block_delta", "[1]"), Event("content_block_delta", {}))
 
 
-def test_odd_events_in_bytes_are_counted_and_passed_on(mode, seen_by_us):
-    """No JSON, no object, no fields, no name, an unknown one, no data: the bytes reach the caller, the span ends."""
-    odd = (*ODD, Event("", {"type": "message_stop"}), Event("future", {}), Send("event: message_delta\n\n"), Ping())
-    script = replace(WHOLE, steps=(*odd, *WHOLE.steps))
-    seen = drive(mode, script, by_bytes)
+def test_malformed_events_in_bytes_are_counted_and_passed_on(mode, telemetry):
+    """Events without JSON, fields, a known name or data do not disturb the span."""
+    malformed = (
+        *MALFORMED,
+        Event("", {"type": "message_stop"}),
+        Event("future", {}),
+        Send("event: message_delta\n\n"),
+        Ping(),
+    )
+    script = replace(WHOLE, steps=(*malformed, *WHOLE.steps))
+    seen = read_as_bytes(mode, script, by_bytes)
     assert seen.raw == script.body()
-    seen_by_us.told_once()
-    assert seen_by_us.ending() == ("completed", None)
-    assert events_of(seen_by_us.stream())["future"] == 1
+    telemetry.assert_recorded_once()
+    assert telemetry.outcome_and_reason() == ("completed", None)
+    assert events_of(telemetry.stream())["future"] == 1
 
 
-def test_an_event_that_is_too_long_is_counted_not_kept(mode, monkeypatch, seen_by_us):
-    """Its type is told; its size is not looked at."""
+def test_an_event_longer_than_the_limit_is_counted_but_not_decoded(mode, monkeypatch, telemetry):
     monkeypatch.setattr(sse, "MAX_DATA", 2000)
     long = Event("content_block_delta", {"type": "content_block_delta", "index": 0, "delta": {"text": "x" * 5000}})
     script = replace(WHOLE, steps=(*WHOLE.steps[:4], long, *WHOLE.steps[4:]))
-    assert drive(mode, script, by_bytes).raw == script.body()
-    seen_by_us.told_once()
-    assert seen_by_us.ending() == ("completed", None)
-    assert events_of(seen_by_us.stream())["content_block_delta"] == events_of_script(script)
+    assert read_as_bytes(mode, script, by_bytes).raw == script.body()
+    telemetry.assert_recorded_once()
+    assert telemetry.outcome_and_reason() == ("completed", None)
+    assert events_of(telemetry.stream())["content_block_delta"] == delta_count(script)
 
 
-def events_of_script(script: Script) -> int:
-    """The deltas of a script."""
+def delta_count(script: Script) -> int:
+    """Return the number of deltas in a script."""
     return sum(isinstance(step, Event) and step.type == "content_block_delta" for step in script.steps)
 
 
@@ -152,12 +167,12 @@ def events_of_script(script: Script) -> int:
     [
         replace(WHOLE, headers=(("content-encoding", "br"),)),
         replace(WHOLE, headers=(("content-encoding", "gzip"),)),
-        WHOLE.on_aws(),
+        WHOLE.for_bedrock(),
     ],
-    ids=["br", "no gzip after all", "frames of AWS"],
+    ids=["br", "not gzip", "event stream of AWS"],
 )
-def test_of_bytes_that_cannot_be_read_no_outcome_is_claimed(mode, script, seen_by_us):
-    """Neither a success nor a failure is made up; the span ends and nothing stays open."""
+def test_bytes_that_cannot_be_decoded_have_no_outcome(mode, script, telemetry):
+    """The span ends without an outcome and without a reason."""
 
     async def body():
         async with mode.entered(mode.client(api.url)) as client:
@@ -169,12 +184,12 @@ def test_of_bytes_that_cannot_be_read_no_outcome_is_claimed(mode, script, seen_b
 
     with FakeAPI(script) as api:
         mode.run(body)
-    seen_by_us.told_once(streams=1, measured=0)
-    assert seen_by_us.of("outcome", "abort.reason") == (None, None)
+    telemetry.assert_recorded_once(streams=1, measured=0)
+    assert telemetry.attributes("outcome", "abort.reason") == (None, None)
 
 
-def test_leaving_a_body_half_read_is_the_callers_end(mode, seen_by_us):
-    """`with` left before the end: closed by the caller, and the connection is released."""
+def test_leaving_a_body_half_read_is_a_close_by_the_caller(mode, telemetry):
+    """The `with` block is left early, which releases the connection."""
     script = WHOLE.insert_pause(5, 30)
 
     async def first_only(_mode, response, seen):
@@ -184,9 +199,9 @@ def test_leaving_a_body_half_read_is_the_callers_end(mode, seen_by_us):
     async def body():
         async with mode.entered(mode.client(api.url)) as client:
             await streaming_response(first_only)(mode, client.messages, Seen())
-            api.wait_until(lambda requests: requests[0].client_left)
+            api.wait_until(lambda requests: requests[0].client_disconnected)
 
     with FakeAPI(script) as api:
         mode.run(body)
-    seen_by_us.told_once()
-    assert seen_by_us.ending() == ("closed", "caller_closed")
+    telemetry.assert_recorded_once()
+    assert telemetry.outcome_and_reason() == ("closed", "caller_closed")

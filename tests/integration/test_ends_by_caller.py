@@ -1,3 +1,5 @@
+"""Streams that the caller ends, by closing, dropping, cancelling or raising."""
+
 from __future__ import annotations
 
 import asyncio
@@ -20,32 +22,32 @@ from otel_claude_stream.testing import FakeAPI, Pause, Script
 
 WHOLE = Script.message("Streams carry an answer.", deltas=6)
 LONG = WHOLE.insert_pause(7, 30)
-"""Four events that are read, two more, and then a silence that only the caller ends."""
+"""Seven events (one is a ping), then a silence that only the caller ends. The tests read four of them."""
 WAIT = 5.0
 
 
-class OwnError(Exception):
-    """Raised by the caller's own code."""
+class ApplicationError(Exception):
+    """Raised by the code of the caller."""
 
 
-async def opened(mode, client):
-    """A stream with some events read."""
+async def open_stream(mode, client):
+    """Open a stream and read four events."""
     stream = await mode.do(client.messages.create(**ASK, stream=True))
     for _ in range(4):
         assert await anext(stream) if mode.is_async else next(stream)
     return stream
 
 
-async def left(mode, api):
-    """Wait until the caller's side has closed the connection; an event loop may have to turn for that."""
+async def wait_for_disconnect(mode, api):
+    """Wait until the client has closed the connection, which may need turns of the event loop."""
     deadline = time.monotonic() + WAIT
-    while not api.requests[0].client_left:
+    while not api.requests[0].client_disconnected:
         gc.collect()
         assert time.monotonic() < deadline, "the connection was not released"
         await mode.do(mode.pause())
 
 
-# --- Each a way to leave a stream: takes mode, client and server ------------------------------------------------------
+# --- Ways to leave a stream, as functions of mode, client and server --------------------------------------------------
 async def break_in_with(mode, client, api):
     async with mode.entered(await mode.do(client.messages.create(**ASK, stream=True))) as stream:
         async for _ in mode.each(stream):
@@ -59,7 +61,7 @@ async def break_in_helper(mode, client, api):
 
 
 async def close_after_break(mode, client, api):
-    await mode.close(await opened(mode, client))
+    await mode.close(await open_stream(mode, client))
 
 
 async def close_unread(mode, client, api):
@@ -67,13 +69,13 @@ async def close_unread(mode, client, api):
 
 
 async def close_twice(mode, client, api):
-    stream = await opened(mode, client)
+    stream = await open_stream(mode, client)
     await mode.close(stream)
     await mode.close(stream)
 
 
 async def close_while_handling_an_exception(mode, client, api):
-    stream = await opened(mode, client)
+    stream = await open_stream(mode, client)
     try:
         int("no number")
     except ValueError:
@@ -81,14 +83,14 @@ async def close_while_handling_an_exception(mode, client, api):
 
 
 async def close_the_response(mode, client, api):
-    stream = await opened(mode, client)
+    stream = await open_stream(mode, client)
     await mode.close(stream.response)
     with contextlib.suppress(Exception):
         await by_iteration(mode, stream, Seen())
 
 
 async def close_the_client(mode, client, api):
-    stream = await opened(mode, client)
+    stream = await open_stream(mode, client)
     await mode.close(client)
     with contextlib.suppress(Exception):
         await by_iteration(mode, stream, Seen())
@@ -101,23 +103,23 @@ async def leave_by_exit_stack(mode, client, api):
 
 
 async def raise_in_with(mode, client, api):
-    with contextlib.suppress(OwnError):
+    with contextlib.suppress(ApplicationError):
         async with mode.entered(client.messages.stream(**ASK)) as stream:
             async for _ in mode.each(stream):
-                raise OwnError
+                raise ApplicationError
 
 
 async def raise_in_loop(mode, client, api):
     async def loop():
-        async for _ in mode.each(await opened(mode, client)):
-            raise OwnError
+        async for _ in mode.each(await open_stream(mode, client)):
+            raise ApplicationError
 
-    with contextlib.suppress(OwnError):
+    with contextlib.suppress(ApplicationError):
         await loop()
 
 
 async def drop(mode, client, api):
-    stream = await opened(mode, client)
+    stream = await open_stream(mode, client)
     del stream
 
 
@@ -140,7 +142,7 @@ async def close_a_generator_around_it(mode, client, api):
 
 
 async def cancel_the_task(mode, client, api):
-    task = asyncio.ensure_future(by_iteration(mode, await opened(mode, client), Seen()))
+    task = asyncio.ensure_future(by_iteration(mode, await open_stream(mode, client), Seen()))
     await asyncio.sleep(0)
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -149,10 +151,10 @@ async def cancel_the_task(mode, client, api):
 
 async def cancel_in_with(mode, client, api):
     with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(helper_read_through(mode, client), 0.3)
+        await asyncio.wait_for(read_to_the_end(mode, client), 0.3)
 
 
-async def helper_read_through(mode, client):
+async def read_to_the_end(mode, client):
     async with client.messages.stream(**ASK) as stream:
         await by_iteration(mode, stream, Seen())
 
@@ -160,7 +162,7 @@ async def helper_read_through(mode, client):
 async def time_out(mode, client, api):
     if not hasattr(asyncio, "timeout"):
         pytest.skip("asyncio.timeout came with Python 3.11")
-    stream = await opened(mode, client)
+    stream = await open_stream(mode, client)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(0.05):
             await by_iteration(mode, stream, Seen())
@@ -186,7 +188,7 @@ async def interrupt(mode, client, api):
 
 
 async def close_from_another_thread(mode, client, api):
-    stream = await opened(mode, client.with_options(timeout=0.3))  # a blocked read does not notice that it was closed
+    stream = await open_stream(mode, client.with_options(timeout=0.3))  # a blocked read does not notice the close
     closer = threading.Timer(0.05, stream.close)
     closer.start()
     with contextlib.suppress(Exception):
@@ -195,7 +197,7 @@ async def close_from_another_thread(mode, client, api):
 
 
 async def close_from_another_task(mode, client, api):
-    stream = await opened(mode, client)
+    stream = await open_stream(mode, client)
     task = asyncio.ensure_future(by_iteration(mode, stream, Seen()))
     await asyncio.sleep(0.02)
     await stream.close()
@@ -235,27 +237,27 @@ CASES = [
 
 
 @pytest.mark.parametrize(("mode", "leave", "reason"), CASES)
-def test_each_way_to_leave_a_stream_has_its_reason(mode, leave, reason, seen_by_us):
-    """Closed by the caller, by one span that ends once; the connection is released, and nothing counts as an error."""
-    script = LONG if leave is not cancel_the_request else Script(steps=(Pause(30),), before_headers=30)
+def test_each_way_to_leave_a_stream_has_an_abort_reason(mode, leave, reason, telemetry):
+    """The span ends once and without an error, and the connection is released."""
+    script = LONG if leave is not cancel_the_request else Script(steps=(Pause(30),), header_delay=30)
 
     async def body():
         async with mode.entered(mode.client(api.url)) as client:
             await leave(mode, client, api)
-            await left(mode, api)
+            await wait_for_disconnect(mode, api)
             gc.collect()
-        await settled(mode, seen_by_us)
+        await wait_for_span(mode, telemetry)
 
     with FakeAPI(script) as api:
         mode.run(body)
-    seen_by_us.told_once()
-    assert seen_by_us.ending() == ("closed", reason)
-    assert seen_by_us.of("abort.origin", "error.type") == ("caller", None)
-    assert seen_by_us.stream()["status"]["code"] == "UNSET"
+    telemetry.assert_recorded_once()
+    assert telemetry.outcome_and_reason() == ("closed", reason)
+    assert telemetry.attributes("abort.origin", "error.type") == ("caller", None)
+    assert telemetry.stream()["status"]["code"] == "UNSET"
 
 
-async def settled(mode, telemetry):
-    """Wait until the span has ended: a dropped stream may end in the event loop's next turn, or in another thread."""
+async def wait_for_span(mode, telemetry):
+    """Wait until a span has ended. That of a dropped stream may end later, or in another thread."""
     deadline = time.monotonic() + WAIT
     while not telemetry.streams() and time.monotonic() < deadline:
         gc.collect()
@@ -264,23 +266,23 @@ async def settled(mode, telemetry):
 
 @pytest.mark.skipif(
     not hasattr(anthropic, "_tracing"),
-    reason="before 1.14 the SDK needs a garbage collection to notice a dropped stream",
+    reason="before 1.14 the SDK closes a dropped stream only at a garbage collection",
 )
-def test_a_dropped_stream_needs_no_garbage_collection(mode, seen_by_us):
-    """We hold nothing that keeps it: the connection is released with its last reference, as without us."""
-    at_once = sys.version_info >= (3, 11)  # 3.10 keeps the response, though closed, until the next collection
+def test_a_dropped_stream_is_closed_without_a_garbage_collection(mode, telemetry):
+    """The instrumentation holds no reference to the stream that would delay its close."""
+    at_once = sys.version_info >= (3, 11)  # Python 3.10 keeps the closed response until the next collection
 
     async def body():
         async with mode.entered(mode.client(api.url)) as client:
-            stream = await opened(mode, client)
+            stream = await open_stream(mode, client)
             gc.collect()
             gc.disable()
             try:
                 del stream
                 deadline = time.monotonic() + WAIT
-                while not api.requests[0].client_left and time.monotonic() < deadline:
+                while not api.requests[0].client_disconnected and time.monotonic() < deadline:
                     await mode.do(mode.pause())
-                assert api.requests[0].client_left
+                assert api.requests[0].client_disconnected
             finally:
                 gc.enable()
 
@@ -288,48 +290,47 @@ def test_a_dropped_stream_needs_no_garbage_collection(mode, seen_by_us):
         mode.run(body)
     if not at_once:
         gc.collect()
-    seen_by_us.told_once()
-    assert seen_by_us.ending() == ("closed", "abandoned")
+    telemetry.assert_recorded_once()
+    assert telemetry.outcome_and_reason() == ("closed", "abandoned")
 
 
-def test_a_stream_that_is_never_read_and_dropped_is_abandoned(mode, seen_by_us):
-    """The SDK leaks its connection, with us and without; the span says that nobody read."""
+def test_a_stream_dropped_unread_is_abandoned(mode, telemetry):
+    """The SDK leaks the connection, with and without instrumentation. The span shows that nothing was read."""
 
     async def body():
         async with mode.entered(mode.client(api.url)) as client:
             stream = await mode.do(client.messages.create(**ASK, stream=True))
             del stream
-            await settled(mode, seen_by_us)
+            await wait_for_span(mode, telemetry)
 
     with warnings.catch_warnings(), FakeAPI(LONG) as api:
         warnings.simplefilter("ignore", ResourceWarning)
         mode.run(body)
         gc.collect()
-    seen_by_us.told_once()
-    assert seen_by_us.ending() == ("closed", "abandoned")
-    assert seen_by_us.of("read", "events", "bytes") == ("none", 0, 0)
+    telemetry.assert_recorded_once()
+    assert telemetry.outcome_and_reason() == ("closed", "abandoned")
+    assert telemetry.attributes("read.mode", "event.count", "read.bytes") == ("none", 0, 0)
 
 
-def test_a_manager_that_is_never_entered_sends_nothing(mode, seen_by_us):
-    """`messages.stream()` alone is no request, and no span."""
+def test_a_stream_manager_that_is_not_entered_has_no_span(mode, telemetry):
+    """`messages.stream()` sends no request before `with`."""
 
     async def body():
         async with mode.entered(mode.client(api.url)) as client:
             manager = client.messages.stream(**ASK)
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", RuntimeWarning)  # the SDK's own coroutine "was never awaited"
+                warnings.simplefilter("ignore", RuntimeWarning)  # a coroutine of the SDK "was never awaited"
                 del manager
                 gc.collect()
 
     with FakeAPI(WHOLE) as api:
         mode.run(body)
         assert api.requests == []
-    seen_by_us.told_once(streams=0)
+    telemetry.assert_recorded_once(streams=0)
 
 
 @pytest.mark.parametrize("then", ["close", "iterate again", "close twice"])
-def test_what_comes_after_the_end_changes_nothing(mode, then, seen_by_us):
-    """A stream that was read to its end is complete, whatever is done with it later."""
+def test_use_of_a_stream_after_its_end_does_not_change_its_outcome(mode, then, telemetry):
 
     async def body():
         async with mode.entered(mode.client(api.url)) as client:
@@ -344,12 +345,12 @@ def test_what_comes_after_the_end_changes_nothing(mode, then, seen_by_us):
 
     with FakeAPI(WHOLE) as api:
         mode.run(body)
-    seen_by_us.told_once()
-    assert seen_by_us.ending() == ("completed", None)
+    telemetry.assert_recorded_once()
+    assert telemetry.outcome_and_reason() == ("completed", None)
 
 
-def test_leaving_right_after_message_stop_is_completed(mode, seen_by_us):
-    """Nothing of the answer was missing when the caller left."""
+def test_a_stream_left_right_after_message_stop_is_completed(mode, telemetry):
+    """The caller has the whole message by then."""
 
     async def body():
         async with mode.entered(mode.client(api.url)) as client:
@@ -357,16 +358,15 @@ def test_leaving_right_after_message_stop_is_completed(mode, seen_by_us):
                 async for event in mode.each(stream):
                     if event.type == "message_stop":
                         break
-            await left(mode, api)
+            await wait_for_disconnect(mode, api)
 
     with FakeAPI(WHOLE.insert_pause(len(WHOLE.steps), 30)) as api:
         mode.run(body)
-    seen_by_us.told_once()
-    assert seen_by_us.ending() == ("completed", None)
+    telemetry.assert_recorded_once()
+    assert telemetry.outcome_and_reason() == ("completed", None)
 
 
-def test_streams_that_are_read_in_turns_are_told_apart(mode, seen_by_us):
-    """Two streams, one event of each at a time."""
+def test_streams_read_in_turns_have_separate_telemetry(mode, telemetry):
     short, long = WHOLE, Script.message("Another and longer answer.", deltas=20, model="claude-other")
 
     async def body():
@@ -380,22 +380,21 @@ def test_streams_that_are_read_in_turns_are_told_apart(mode, seen_by_us):
 
     with FakeAPI([short, long]) as api:
         mode.run(body)
-    seen_by_us.told_once(streams=2)
+    telemetry.assert_recorded_once(streams=2)
     assert [
         tuple(
             span["attributes"][name]
-            for name in ("gen_ai.response.model", "claude.stream.deltas", "claude.stream.outcome")
+            for name in ("gen_ai.response.model", "claude.stream.delta.count", "claude.stream.outcome")
         )
-        for span in seen_by_us.streams()
+        for span in telemetry.streams()
     ] == [("claude-sonnet-4-5-20250929", 6, "completed"), ("claude-other", 20, "completed")]
 
 
-def test_a_stream_may_be_read_elsewhere_than_where_it_was_opened(mode, seen_by_us):
-    """In another thread, or in another task."""
+def test_a_stream_can_be_read_in_another_thread_or_task(mode, telemetry):
 
     async def body():
         async with mode.entered(mode.client(api.url)) as client:
-            stream = await opened(mode, client)
+            stream = await open_stream(mode, client)
             seen = Seen()
             if mode.is_async:
                 await asyncio.ensure_future(by_iteration(mode, stream, seen))
@@ -407,16 +406,16 @@ def test_a_stream_may_be_read_elsewhere_than_where_it_was_opened(mode, seen_by_u
 
     with FakeAPI(WHOLE) as api:
         mode.run(body)
-    seen_by_us.told_once()
-    assert seen_by_us.ending() == ("completed", None)
+    telemetry.assert_recorded_once()
+    assert telemetry.outcome_and_reason() == ("completed", None)
 
 
-def test_a_copy_of_a_stream_is_the_same_stream(mode, seen_by_us):
-    """`copy(stream)`, as the SDK itself makes one: read through the copy, the original dropped."""
+def test_a_copied_stream_has_the_span_of_the_original(mode, telemetry):
+    """The SDK itself makes such copies with `copy.copy`. The original is dropped."""
 
     async def body():
         async with mode.entered(mode.client(api.url)) as client:
-            stream = await opened(mode, client)
+            stream = await open_stream(mode, client)
             twin = copy.copy(stream)
             del stream
             gc.collect()
@@ -425,13 +424,13 @@ def test_a_copy_of_a_stream_is_the_same_stream(mode, seen_by_us):
 
     with FakeAPI(WHOLE) as api:
         mode.run(body)
-    seen_by_us.told_once()
-    assert seen_by_us.ending() == ("completed", None)
+    telemetry.assert_recorded_once()
+    assert telemetry.outcome_and_reason() == ("completed", None)
 
 
 @pytest.mark.parametrize("cancelled", [False, True], ids=["read", "cancelled"])
-def test_under_trio(cancelled, seen_by_us):
-    """The async client on another event loop: nothing of ours is asyncio's."""
+def test_streams_work_under_trio(cancelled, telemetry):
+    """The instrumentation does not depend on asyncio."""
     trio = pytest.importorskip("trio", reason="trio is not installed")
     mode = Mode("async")
 
@@ -442,12 +441,12 @@ def test_under_trio(cancelled, seen_by_us):
 
     with FakeAPI(LONG if cancelled else WHOLE) as api:
         trio.run(body)
-    seen_by_us.told_once()
-    assert seen_by_us.ending() == (("closed", "cancelled") if cancelled else ("completed", None))
+    telemetry.assert_recorded_once()
+    assert telemetry.outcome_and_reason() == (("closed", "cancelled") if cancelled else ("completed", None))
 
 
-def test_nothing_is_read_before_it_is_asked_for(mode):
-    """No request before the call is awaited or entered, no byte of the body before the first `next()`."""
+def test_the_instrumentation_does_not_read_ahead(mode):
+    """No request is sent before `with`, and no byte of the body is read before the first `next()`."""
 
     async def body():
         async with mode.entered(mode.client(api.url)) as client:

@@ -1,4 +1,4 @@
-"""Responses that are pickled or copied while their stream is open: nothing of ours is in the way."""
+"""Responses can be pickled and copied while their stream is open, as without the instrumentation."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from otel_claude_stream import ClaudeStreamInstrumentor
 from otel_claude_stream.testing import Capture, FakeAPI, Script
 
 
-def seen_while_reading(url: str) -> list[Any]:
-    """What pickling and copying the response gives before, in the middle of, and after the reading of its stream."""
+def pickle_and_copy_while_reading(url: str) -> list[Any]:
+    """Pickle and copy the response before, during and after reading its stream; return the results."""
     stream = anthropic.Anthropic(api_key="none", base_url=url).messages.create(
         model="claude-sonnet-5", max_tokens=9, messages=[{"role": "user", "content": "go on"}], stream=True
     )
@@ -22,7 +22,7 @@ def seen_while_reading(url: str) -> list[Any]:
         for again in (lambda response: pickle.loads(pickle.dumps(response)), copy.copy):
             try:
                 response = again(stream.response)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it must be the same without us
+            except Exception as error:  # noqa: BLE001 - the exception is compared with that of the SDK alone
                 found.append((type(error), str(error)))
             else:
                 found.append((type(response), response.status_code, sorted(response.__dict__)))
@@ -30,13 +30,13 @@ def seen_while_reading(url: str) -> list[Any]:
     return found
 
 
-def test_pickled_and_copied_responses_are_as_without_us() -> None:
-    """The copies have what they had, the original is read to its end, and it ends once."""
+def test_pickling_and_copying_a_response_works_as_without_instrumentation() -> None:
+    """The stream can still be read to its end, and its span ends once."""
     with Capture() as capture, FakeAPI(Script.message(text="one two three")) as api:
-        bare = seen_while_reading(api.url)
+        bare = pickle_and_copy_while_reading(api.url)
         ClaudeStreamInstrumentor().instrument(**capture.providers)
         try:
-            instrumented = seen_while_reading(api.url)
+            instrumented = pickle_and_copy_while_reading(api.url)
         finally:
             ClaudeStreamInstrumentor().uninstrument()
         assert instrumented == bare

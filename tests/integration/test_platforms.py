@@ -1,3 +1,5 @@
+"""Streams of the SDK's clients for Amazon, Google and Microsoft are instrumented like any other."""
+
 from __future__ import annotations
 
 from contextlib import nullcontext
@@ -6,16 +8,15 @@ from dataclasses import replace
 import pytest
 from tests.support.modes import ASK
 from tests.support.observing import events_of, observed
+from tests.support.platforms import AWS_KEYS, platform_client
 from tests.support.ways import Seen, by_iteration, by_text_stream
 
 from otel_claude_stream.testing import CutMidChunk, End, Error, Event, FakeAPI, Reset, Script
 
 WHOLE = Script.message("Streams carry an answer.", deltas=4, pings=2)
-AWS_KEYS = {"aws_access_key": "a", "aws_secret_key": "s", "aws_region": "eu-west-1"}
-
-# The provider is what the SDK itself says of the client, in its own tracing.
+# The provider is the one that the SDK's own tracing reports for the client.
 PLATFORMS = {
-    "AnthropicBedrock": (AWS_KEYS, "aws.bedrock", WHOLE.on_aws()),
+    "AnthropicBedrock": (AWS_KEYS, "aws.bedrock", WHOLE.for_bedrock()),
     "AnthropicBedrockMantle": (AWS_KEYS, "aws.bedrock", WHOLE),
     "AnthropicAWS": ({**AWS_KEYS, "workspace_id": "w"}, "anthropic", WHOLE),
     "AnthropicVertex": ({"region": "global", "project_id": "p", "access_token": "t"}, "gcp.vertex_ai", WHOLE),
@@ -28,26 +29,14 @@ PLATFORMS = {
 }
 
 
-def client_of(mode, name, url, options):
-    """A client of a platform; skips where this release of the SDK has none, or its libraries are missing."""
-    kind = mode.kind(name)
-    if kind is None:
-        pytest.skip(f"this release of the SDK has no {name}")
-    if name in {"AnthropicBedrock", "AnthropicBedrockMantle", "AnthropicAWS"}:
-        pytest.importorskip("boto3", reason="clients for AWS sign their requests with botocore")
-    if name == "AnthropicVertex":
-        pytest.importorskip("google.auth", reason="the client for Vertex needs google-auth")
-    return kind(base_url=url, max_retries=0, **options)
-
-
 @pytest.mark.parametrize("way", ["create", "stream"])
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_every_platform_is_seen(mode, platform, way, seen_by_us):
-    """Each client of the SDK, with its own authentication, addresses and framing: one complete span, its provider."""
+def test_a_stream_of_every_platform_has_a_complete_span(mode, platform, way, telemetry):
+    """The clients differ in authentication, addresses and framing."""
     options, provider, script = PLATFORMS[platform]
 
     async def body():
-        async with mode.entered(client_of(mode, platform, api.url, options)) as client:
+        async with mode.entered(platform_client(mode, platform, api.url, options)) as client:
             seen = Seen()
             if way == "create":
                 await by_iteration(mode, await mode.do(client.messages.create(**ASK, stream=True)), seen)
@@ -60,11 +49,15 @@ def test_every_platform_is_seen(mode, platform, way, seen_by_us):
     with FakeAPI(script) as api:
         mode.run(body)
         assert len(api.requests) == 1
-    seen_by_us.told_once()
-    assert seen_by_us.of("gen_ai.provider.name", "helper", "outcome") == (provider, way, "completed")
-    assert seen_by_us.of("gen_ai.request.model", "characters", "usage.complete") == ("claude-test", 24, True)
-    told = events_of(seen_by_us.stream())
-    assert (told["content_block_delta"], told["ping"], sum(told.values())) == (4, 2, 11)
+    telemetry.assert_recorded_once()
+    assert telemetry.attributes("gen_ai.provider.name", "helper", "outcome") == (provider, way, "completed")
+    assert telemetry.attributes("gen_ai.request.model", "content.characters", "usage.complete") == (
+        "claude-test",
+        24,
+        True,
+    )
+    events = events_of(telemetry.stream())
+    assert (events["content_block_delta"], events["ping"], sum(events.values())) == (4, 2, 11)
 
 
 TYPES = [
@@ -91,24 +84,24 @@ BEDROCK_FAULTS = {
 
 
 @pytest.mark.parametrize(("script", "reason"), BEDROCK_FAULTS.values(), ids=BEDROCK_FAULTS)
-def test_what_goes_wrong_on_bedrock_reaches_the_caller_as_before(mode, script, reason):
-    """The frames of AWS, their ends and their exceptions: the same events and errors as without us, and a reason."""
+def test_a_fault_on_bedrock_reaches_the_caller_as_without_instrumentation(mode, script, reason):
+    """Events and exceptions are the same, and the span has a reason."""
 
     async def body():
-        async with mode.entered(client_of(mode, "AnthropicBedrock", api.url_for("it"), AWS_KEYS)) as client:
+        async with mode.entered(platform_client(mode, "AnthropicBedrock", api.url_for("it"), AWS_KEYS)) as client:
             try:
                 await by_iteration(mode, await mode.do(client.messages.create(**ASK, stream=True)), seen)
-            except Exception as error:  # noqa: BLE001 - whatever reaches the caller is the result
+            except Exception as error:  # noqa: BLE001 - any exception is the result
                 seen.error = error
 
-    got = []
+    results = []
     for instrumented in (False, True):
         seen = Seen()
-        with FakeAPI({"it": script.on_aws()}) as api, observed() if instrumented else nullcontext() as telemetry:
+        with FakeAPI({"it": script.for_bedrock()}) as api, observed() if instrumented else nullcontext() as telemetry:
             mode.run(body)
-        got.append(([(type(event), event.type) for event in seen.events], type(seen.error), str(seen.error)))
-    assert got[0] == got[1]
-    telemetry.told_once()
-    if reason is None:  # releases before 1.7 raise a ValueError that does not say the type
+        results.append(([(type(event), event.type) for event in seen.events], type(seen.error), str(seen.error)))
+    assert results[0] == results[1]
+    telemetry.assert_recorded_once()
+    if reason is None:  # releases before 1.7 raise a ValueError without the type
         reason = "rate_limited" if hasattr(seen.error, "status_code") else "decode_error"
-    assert telemetry.ending() == (("failed", reason) if reason else ("completed", None))
+    assert telemetry.outcome_and_reason() == (("failed", reason) if reason else ("completed", None))

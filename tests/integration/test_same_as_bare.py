@@ -1,3 +1,5 @@
+"""The instrumentation changes nothing that the caller or the server can observe, whatever fault occurs."""
+
 from __future__ import annotations
 
 import re
@@ -14,13 +16,13 @@ from tests.support.ways import BETA_WAYS, WAYS, Seen
 
 from otel_claude_stream.testing import FakeAPI, Script
 
-AFTERWARDS = Script.page(200, '{"data": []}', [("content-type", "application/json")])
+NEXT_RESPONSE = Script.plain_response(200, '{"data": []}', [("content-type", "application/json")])
 BY_NAME = {way.name: way for way in (*WAYS, *BETA_WAYS)}
 
 
 @dataclass
-class Portrait:
-    """All that a caller can tell of one call, in a form that can be compared."""
+class Observation:
+    """Everything that the caller and the server can observe of one call, for comparison."""
 
     events: list[Any] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
@@ -33,48 +35,50 @@ class Portrait:
 
 
 def dumped(value: Any) -> Any:
-    """A model as plain data; what it is besides."""
+    """Return a model as its class name and plain data."""
     if hasattr(value, "model_dump"):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd shapes make pydantic complain; they are compared as they are
+            warnings.simplefilter("ignore")  # pydantic warns of unexpected shapes
             return type(value).__name__, value.model_dump()
     return value
 
 
 def chain(error: BaseException | None) -> list[Any]:
-    """An exception with its causes and contexts: classes, words, and what is shown of them."""
+    """Describe an exception and its causes by their classes, messages and display flags."""
     found: list[Any] = []
     while error is not None and len(found) < 20:
-        said = re.sub(r"127\.0\.0\.1\D+\d+|cancel scope \w+", "HERE", str(error))
-        found.append((type(error), said, len(error.args), error.__cause__ is not None, error.__suppress_context__))
+        message = re.sub(r"127\.0\.0\.1\D+\d+|cancel scope \w+", "HERE", str(error))
+        found.append((type(error), message, len(error.args), error.__cause__ is not None, error.__suppress_context__))
         error = error.__cause__ or error.__context__
     return found
 
 
-def portrait(mode, fault, way):
-    """Make the call; what the caller saw, and what the server saw of him. With the exception itself."""
-    seen, result = Seen(), Portrait()
+def observe_call(mode, fault, way):
+    """Make the call and return its observation and the exception."""
+    seen, result = Seen(), Observation()
 
     async def body(url: str) -> None:
         async with mode.entered(mode.client(url, **fault.client)) as client:
             before = otel_context.get_current()
             try:
                 await way.run(mode, way.resource(client), seen)
-            except Exception as error:  # noqa: BLE001 - whatever reaches the caller is the result
+            except Exception as error:  # noqa: BLE001 - any exception is the result
                 seen.error = error
             result.same_context = otel_context.get_current() == before
             if fault.name != REFUSED:
-                await mode.do(client.models.list())  # over the same connection, if the stream gave it back
+                await mode.do(client.models.list())  # over the same connection, if the stream released it
 
     if fault.name == REFUSED:
         with socket.create_server(("127.0.0.1", 0)) as server:
             url = f"http://127.0.0.1:{server.getsockname()[1]}"
         mode.run(body, url)
     else:
-        with FakeAPI({"it": [*fault.scripts, AFTERWARDS]}) as api:
+        with FakeAPI({"it": [*fault.scripts, NEXT_RESPONSE]}) as api:
             mode.run(body, api.url_for("it"))
-            api.wait_until(lambda requests: all(request.done or request.client_left for request in requests))
-            # From 1.14 the SDK sends the current span along, whoever made it: that header is not ours.
+            api.wait_until(
+                lambda requests: all(request.completed or request.client_disconnected for request in requests)
+            )
+            # From 1.14 on the SDK itself adds the header `traceparent`.
             result.attempts = [
                 (request.path, request.body, sorted({*request.headers} - {"traceparent"})) for request in api.requests
             ]
@@ -93,13 +97,13 @@ CASES = [
 
 
 @pytest.mark.parametrize(("fault", "way"), CASES)
-def test_the_caller_sees_what_he_saw_before(mode, fault, way):
-    """Events, texts, message, exception and its causes, classes, requests, connections: all as without us; one span."""
-    bare, error = portrait(mode, fault, way)
+def test_a_call_is_the_same_with_and_without_instrumentation(mode, fault, way):
+    """Events, texts, exceptions, classes, requests and connections are equal, and the span has the expected reason."""
+    bare, error = observe_call(mode, fault, way)
     with observed() as telemetry:
-        ours, _ = portrait(mode, fault, way)
-        telemetry.told_once()
-        assert telemetry.ending() == fault.expected(way.read, error)
-        assert telemetry.of("attempts") == (fault.attempts,)
+        ours, _ = observe_call(mode, fault, way)
+        telemetry.assert_recorded_once()
+        assert telemetry.outcome_and_reason() == fault.expected(way.read, error)
+        assert telemetry.attributes("attempt.count") == (fault.attempts,)
     assert ours == bare
     assert ours.same_context

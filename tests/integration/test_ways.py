@@ -1,3 +1,5 @@
+"""Every way to open and to read a stream has one complete span."""
+
 from __future__ import annotations
 
 import asyncio
@@ -16,7 +18,7 @@ from otel_claude_stream import ClaudeStreamInstrumentor
 from otel_claude_stream.testing import FakeAPI, Script
 
 TEXT = "Streams carry an answer piece by piece."
-WHOLE = Script.message(TEXT, deltas=6, pings=2, cache_read=100, cache_creation=10)
+WHOLE = Script.message(TEXT, deltas=6, pings=2, cache_read_input_tokens=100, cache_creation_input_tokens=10)
 EVENTS = Counter(
     message_start=1,
     content_block_start=1,
@@ -29,8 +31,8 @@ EVENTS = Counter(
 
 
 @pytest.mark.parametrize("way", ALL_WAYS, ids=lambda way: way.name)
-def test_every_way_to_read_a_stream_is_one_span(mode, way, seen_by_us):
-    """One span that says how the stream was called and read, that it is complete, and every event of it."""
+def test_every_way_to_read_a_stream_has_one_complete_span(mode, way, telemetry):
+    """The span has the way of calling and reading, the outcome, and every event."""
 
     async def body():
         async with mode.entered(mode.client(api.url)) as client:
@@ -38,8 +40,8 @@ def test_every_way_to_read_a_stream_is_one_span(mode, way, seen_by_us):
 
     with FakeAPI(WHOLE) as api:
         mode.run(body)
-    seen_by_us.told_once()
-    assert seen_by_us.of("api", "helper", "read", "outcome", "stop_reason", "abort.reason") == (
+    telemetry.assert_recorded_once()
+    assert telemetry.attributes("api", "helper", "read.mode", "outcome", "stop_reason", "abort.reason") == (
         way.api,
         way.helper,
         way.read,
@@ -47,7 +49,9 @@ def test_every_way_to_read_a_stream_is_one_span(mode, way, seen_by_us):
         "end_turn",
         None,
     )
-    assert seen_by_us.of("events", "deltas", "pings", "blocks", "characters", "block.type") == (
+    assert telemetry.attributes(
+        "event.count", "delta.count", "ping.count", "block.count", "content.characters", "block.type"
+    ) == (
         13,
         6,
         2,
@@ -55,18 +59,26 @@ def test_every_way_to_read_a_stream_is_one_span(mode, way, seen_by_us):
         len(TEXT),
         "text",
     )
-    assert seen_by_us.of("bytes", "http.response.status_code", "attempts") == (len(WHOLE.body()), 200, 1)
-    assert seen_by_us.of("gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens", "usage.complete") == (135, 15, True)
-    span = seen_by_us.stream()
+    assert telemetry.attributes("read.bytes", "http.response.status_code", "attempt.count") == (
+        len(WHOLE.body()),
+        200,
+        1,
+    )
+    assert telemetry.attributes("gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens", "usage.complete") == (
+        135,
+        15,
+        True,
+    )
+    span = telemetry.stream()
     assert events_of(span) == EVENTS
     assert (span["name"], span["kind"]) == ("chat claude-test", "CLIENT")
     assert span["attributes"]["claude.stream.time_to_first_token"] > 0
-    assert seen_by_us.value("claude.stream.time_to_first_token") == 1
-    assert seen_by_us.value("gen_ai.client.operation.duration") == 1
+    assert telemetry.value("claude.stream.time_to_first_token") == 1
+    assert telemetry.value("gen_ai.client.operation.duration") == 1
 
 
-def test_structured_output_is_one_span(mode, seen_by_us):
-    """`stream()` with a class for its answer: the same span, and the answer is parsed as before."""
+def test_a_stream_with_structured_output_has_one_span(mode, telemetry):
+    """The SDK parses the output as without instrumentation."""
     if not has_output_format():
         pytest.skip("this release of the SDK has no structured output in stream()")
     seen = Seen()
@@ -77,13 +89,13 @@ def test_structured_output_is_one_span(mode, seen_by_us):
 
     with FakeAPI(Script.message('{"n": 7}', deltas=3)) as api:
         mode.run(body)
-    seen_by_us.told_once()
-    assert seen_by_us.of("helper", "outcome", "characters") == ("stream", "completed", 8)
+    telemetry.assert_recorded_once()
+    assert telemetry.attributes("helper", "outcome", "content.characters") == ("stream", "completed", 8)
     assert seen.message.parsed_output.n == 7
 
 
-def test_each_turn_of_the_tool_runner_is_a_span(mode, seen_by_us):
-    """Two requests, two streams; the tool runs in between, as before."""
+def test_each_turn_of_the_tool_runner_has_a_span(mode, telemetry):
+    """The tool is called between the two requests."""
     if not hasattr(anthropic, "beta_tool"):
         pytest.skip("this release of the SDK has no tool runner")
 
@@ -95,18 +107,18 @@ def test_each_turn_of_the_tool_runner_is_a_span(mode, seen_by_us):
     with FakeAPI([Script.message("Let me see.", tool=(tool, {"n": 21})), Script.message("42")]) as api:
         mode.run(body)
         assert api.requests[1].json["messages"][-1]["content"][0]["content"] == "42"
-    seen_by_us.told_once(streams=2)
+    telemetry.assert_recorded_once(streams=2)
     assert [
         tuple(span["attributes"][f"claude.stream.{name}"] for name in ("api", "helper", "outcome", "stop_reason"))
-        for span in seen_by_us.streams()
+        for span in telemetry.streams()
     ] == [
         ("beta.messages", "tool_runner", "completed", "tool_use"),
         ("beta.messages", "tool_runner", "completed", "end_turn"),
     ]
 
 
-def test_clients_that_exist_already_are_seen(mode):
-    """Clients, their copies and their raw accessors, all made before `instrument()`."""
+def test_clients_created_before_instrument_are_instrumented(mode):
+    """This includes copies of clients, bound methods and raw accessors."""
 
     async def body():
         async with mode.entered(mode.client(api.url)) as client:
@@ -118,15 +130,15 @@ def test_clients_that_exist_already_are_seen(mode):
                 await by_iteration(mode, await mode.do(bound(**ASK, stream=True)), Seen())
                 response = await mode.do(raw.create(**ASK, stream=True))
                 await by_iteration(mode, await mode.do(response.parse()), Seen())
-                telemetry.told_once(streams=4)
+                telemetry.assert_recorded_once(streams=4)
                 assert {span["attributes"]["claude.stream.outcome"] for span in telemetry.streams()} == {"completed"}
 
     with FakeAPI(WHOLE) as api:
         mode.run(body)
 
 
-def test_nothing_is_seen_after_uninstrument(mode):
-    """Not even by what was fetched from the client, or opened, while the instrumentation was in place."""
+def test_uninstrument_stops_the_recording_of_new_streams(mode):
+    """This includes methods and accessors that were fetched from the client while it was instrumented."""
 
     async def body():
         async with mode.entered(mode.client(api.url)) as client:
@@ -141,14 +153,14 @@ def test_nothing_is_seen_after_uninstrument(mode):
                 response = await mode.do(raw.create(**ASK, stream=True))
                 await by_iteration(mode, await mode.do(response.parse()), Seen())
                 await by_iteration(mode, await mode.do(bound(**ASK, stream=True)), Seen())
-                telemetry.told_once()  # the one that was open: it ends as it would have
+                telemetry.assert_recorded_once()  # the stream that was open
 
     with FakeAPI(WHOLE) as api:
         mode.run(body)
 
 
-def test_many_streams_at_once_are_told_apart(mode, seen_by_us):
-    """Twenty, in threads or in tasks: a complete span for each."""
+def test_concurrent_streams_have_separate_spans(mode, telemetry):
+    """Twenty streams are read at once, in threads or in tasks."""
     lengths = range(1, 21)
 
     async def stream(client, n):
@@ -166,15 +178,15 @@ def test_many_streams_at_once_are_told_apart(mode, seen_by_us):
         else:
             with mode.client(api.url) as client, ThreadPoolExecutor(max_workers=20) as pool:
                 list(pool.map(lambda n: mode.run(stream, client, n), lengths))
-    seen_by_us.told_once(streams=20)
-    told = [span["attributes"] for span in seen_by_us.streams()]
-    assert sorted(attributes["claude.stream.deltas"] for attributes in told) == list(lengths)
-    assert {attributes["claude.stream.outcome"] for attributes in told} == {"completed"}
-    assert len({span["trace_id"] for span in seen_by_us.streams()}) == 20
+    telemetry.assert_recorded_once(streams=20)
+    spans = [span["attributes"] for span in telemetry.streams()]
+    assert sorted(attributes["claude.stream.delta.count"] for attributes in spans) == list(lengths)
+    assert {attributes["claude.stream.outcome"] for attributes in spans} == {"completed"}
+    assert len({span["trace_id"] for span in telemetry.streams()}) == 20
 
 
-def test_a_request_made_by_hand_is_seen(mode, seen_by_us):
-    """`client.post(..., stream=True)` with a stream class of the user's choice."""
+def test_a_stream_from_client_post_has_a_span(mode, telemetry):
+    """The caller passes the stream class to `client.post(..., stream=True)`."""
 
     async def body():
         async with mode.entered(mode.client(api.url)) as client:
@@ -187,12 +199,12 @@ def test_a_request_made_by_hand_is_seen(mode, seen_by_us):
 
     with FakeAPI(WHOLE) as api:
         mode.run(body)
-    seen_by_us.told_once()
-    assert seen_by_us.of("helper", "api", "outcome", "events") == ("create", "messages", "completed", 13)
+    telemetry.assert_recorded_once()
+    assert telemetry.attributes("helper", "api", "outcome", "event.count") == ("create", "messages", "completed", 13)
 
 
-def test_a_stream_made_by_hand_is_left_alone(mode, seen_by_us):
-    """`Stream(cast_to=, response=, client=)` over a response that no request of the SDK made."""
+def test_a_stream_constructed_from_a_plain_response_has_no_span(mode, telemetry):
+    """The response of `Stream(cast_to=, response=, client=)` was not requested by the SDK."""
 
     async def body():
         async with mode.entered(mode.client(api.url)) as client:
@@ -205,19 +217,19 @@ def test_a_stream_made_by_hand_is_left_alone(mode, seen_by_us):
 
     with FakeAPI(WHOLE) as api:
         mode.run(body)
-    seen_by_us.told_once(streams=0)
+    telemetry.assert_recorded_once(streams=0)
 
 
-@pytest.mark.parametrize("what", ["a whole message", "a count of tokens", "a list of models"])
-def test_calls_that_do_not_stream_are_left_alone(mode, what, seen_by_us):
-    """No span, no metric: those calls are somebody else's to instrument."""
-    page = Script.page(200, "{}", [("content-type", "application/json")])
+@pytest.mark.parametrize("call", ["a whole message", "a count of tokens", "a list of models"])
+def test_calls_that_do_not_stream_have_no_telemetry(mode, call, telemetry):
+    """These calls are the concern of other instrumentations."""
+    page = Script.plain_response(200, "{}", [("content-type", "application/json")])
 
     async def body():
         async with mode.entered(mode.client(api.url)) as client:
-            if what == "a whole message":
+            if call == "a whole message":
                 await mode.do(client.messages.create(**ASK))
-            elif what == "a count of tokens":
+            elif call == "a count of tokens":
                 await mode.do(client.messages.count_tokens(model="m", messages=ASK["messages"]))
             else:
                 await mode.do(client.models.list())
@@ -225,23 +237,25 @@ def test_calls_that_do_not_stream_are_left_alone(mode, what, seen_by_us):
     with FakeAPI(page) as api:
         mode.run(body)
         assert len(api.requests) == 1
-    assert seen_by_us.capture.spans() == []
-    assert seen_by_us.value("claude.stream.requests") in (None, 0)
+    assert telemetry.capture.spans() == []
+    assert telemetry.value("claude.stream.requests") in (None, 0)
 
 
-def test_the_results_of_a_batch_are_left_alone(mode, seen_by_us):
-    """JSON lines are streamed too, but they are no message."""
+def test_the_results_of_a_batch_have_no_span(mode, telemetry):
+    """They are streamed as JSON lines, but are no message."""
 
     async def body():
         async with mode.entered(mode.client(api.url)) as client:
             lines = await mode.do(client.messages.batches.results("b"))
             assert [line.custom_id async for line in mode.each(lines)] == ["a"]
 
-    lines = Script.page(
+    lines = Script.plain_response(
         200, '{"custom_id": "a", "result": {"type": "canceled"}}\n', [("content-type", "application/jsonl")]
     )
     with FakeAPI(lines) as api:
         batch = {"id": "b", "type": "message_batch", "processing_status": "ended", "results_url": f"{api.url}/results"}
-        api.play("default", [Script.page(200, json.dumps(batch), [("content-type", "application/json")]), lines])
+        api.set_route(
+            "default", [Script.plain_response(200, json.dumps(batch), [("content-type", "application/json")]), lines]
+        )
         mode.run(body)
-    seen_by_us.told_once(streams=0)
+    telemetry.assert_recorded_once(streams=0)

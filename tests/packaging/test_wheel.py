@@ -1,4 +1,4 @@
-"""What is in the built wheel, and what its metadata says."""
+"""The contents of the built wheel and its metadata."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ PACKAGE = "otel_claude_stream"
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel that is under test, or one built now where the suite runs without."""
-    given = os.environ.get("WHEEL_UNDER_TEST")
-    if given:
-        return Path(given)
+    """The wheel in `WHEEL_UNDER_TEST`, or one that is built now."""
+    path = os.environ.get("WHEEL_UNDER_TEST")
+    if path:
+        return Path(path)
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
@@ -55,7 +55,7 @@ def metadata(archive: zipfile.ZipFile) -> Message:
 
 
 def extra(metadata: Message, name: str) -> set[str]:
-    """The requirements of one extra, in a canonical spelling, without the marker that makes them one."""
+    """Return the requirements of an extra, normalised and without their marker."""
     found = set()
     for text in metadata.get_all("Requires-Dist", []):
         requirement = Requirement(text)
@@ -66,7 +66,7 @@ def extra(metadata: Message, name: str) -> set[str]:
 
 
 def test_wheel_is_pure_and_named_for_its_version(wheel: Path):
-    """Any interpreter, any platform, and the version that the package states."""
+    """It works with any interpreter on any platform."""
     name, version, _, tags = parse_wheel_filename(wheel.name)
     assert (name, version, {str(tag) for tag in tags}) == (
         "otel-claude-stream",
@@ -75,31 +75,30 @@ def test_wheel_is_pure_and_named_for_its_version(wheel: Path):
     )
 
 
-def test_wheel_carries_the_package_alone(archive: zipfile.ZipFile):
-    """Nothing beside the package: no tests, no stray modules."""
+def test_wheel_contains_only_the_package(archive: zipfile.ZipFile):
     tops = {path.split("/")[0] for path in archive.namelist()}
     assert tops - {PACKAGE} == {top for top in tops if top.endswith(".dist-info")}
     assert not [path for path in archive.namelist() if "/tests/" in path or path.endswith((".pyc", ".sse"))]
 
 
-def test_wheel_carries_every_module_of_the_sources(archive: zipfile.ZipFile):
-    """A file that the build leaves out by mistake would be missed at run time only."""
+def test_wheel_contains_every_module_of_the_sources(archive: zipfile.ZipFile):
+    """A file that the build omits would fail at run time only."""
     sources = {path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src" / PACKAGE).rglob("*.py")}
     assert sources <= set(archive.namelist())
 
 
-def test_wheel_says_it_is_typed(archive: zipfile.ZipFile):
-    """PEP 561: without the marker type checkers ignore every annotation."""
+def test_wheel_contains_the_marker_for_types(archive: zipfile.ZipFile):
+    """Without `py.typed` (PEP 561), type checkers ignore the annotations."""
     assert f"{PACKAGE}/py.typed" in archive.namelist()
 
 
 def test_wheel_runs_nothing_at_interpreter_start(archive: zipfile.ZipFile):
-    """A `.pth` (or, from Python 3.15, `.start`) file would run in every process of the environment."""
+    """A `.pth` file (from Python 3.15 on a `.start` file) would run in every process of the environment."""
     assert not [path for path in archive.namelist() if path.endswith((".pth", ".start"))]
 
 
 def test_wheel_registers_the_instrumentor_and_the_command(archive: zipfile.ZipFile):
-    """The names that OpenTelemetry's auto-instrumentation and the shell look for."""
+    """OpenTelemetry's auto-instrumentation and the shell look for these names."""
     parser = ConfigParser()
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # the documented way to keep case
     parser.read_string(dist_info(archive, "entry_points.txt"))
@@ -109,8 +108,8 @@ def test_wheel_registers_the_instrumentor_and_the_command(archive: zipfile.ZipFi
     }
 
 
-def test_entry_points_lead_to_something():
-    """An entry point that cannot be loaded is skipped silently by the auto-instrumentation."""
+def test_entry_points_can_be_loaded():
+    """Auto-instrumentation skips an entry point that cannot be loaded."""
     points = importlib.metadata.distribution("otel-claude-stream").entry_points
     assert {point.name: callable(point.load()) for point in points} == {
         "claude_stream": True,
@@ -119,7 +118,7 @@ def test_entry_points_lead_to_something():
 
 
 def test_metadata_is_valid(archive: zipfile.ZipFile):
-    """By the rules of the core metadata specification, as the index applies them."""
+    """The rules are those of the core metadata specification, which the index applies."""
     metadata = Metadata.from_email(dist_info(archive, "METADATA"), validate=True)
     assert metadata.license_expression == "Apache-2.0"
     assert metadata.license_files == ["LICENSE"]
@@ -128,33 +127,33 @@ def test_metadata_is_valid(archive: zipfile.ZipFile):
 
 
 def test_classifiers_exist(metadata: Message):
-    """The index refuses an upload with a classifier it does not know."""
+    """The index rejects an upload with an unknown classifier."""
     assert set(metadata.get_all("Classifier", [])) <= classifiers - set(deprecated_classifiers)
 
 
 def test_no_dependency_is_pinned(metadata: Message):
-    """A library that pins cannot be installed beside another one."""
+    """A library with pinned dependencies conflicts with others."""
     pinned = [text for text in metadata.get_all("Requires-Dist", []) if "==" in text.split(";")[0]]
     assert pinned == []
 
 
-def test_the_extra_instruments_equals_what_the_instrumentor_asks_for(metadata: Message):
-    """The auto-instrumentation reads the extra, `instrument()` asks the class: one truth, written twice."""
+def test_the_extra_instruments_equals_the_dependencies_of_the_instrumentor(metadata: Message):
+    """Auto-instrumentation reads the extra, `instrument()` the class."""
     instrumentor = importlib.metadata.entry_points(group="opentelemetry_instrumentor", name="claude_stream")
     (point,) = instrumentor
-    asked = {str(Requirement(text)) for text in point.load()().instrumentation_dependencies()}
-    assert extra(metadata, "instruments") == asked
+    required = {str(Requirement(text)) for text in point.load()().instrumentation_dependencies()}
+    assert extra(metadata, "instruments") == required
 
 
 def test_the_extra_all_is_every_optional_feature(metadata: Message):
-    """`all` without the SDK to instrument, which its user has chosen already."""
+    """It does not include the SDK, which the user has installed already."""
     optional = set(metadata.get_all("Provides-Extra", [])) - {"all", "instruments"}
     assert optional == {"cli", "otlp", "policy"}
     assert extra(metadata, "all") == set.union(*(extra(metadata, name) for name in optional))
 
 
-def test_the_suite_runs_against_an_installation():
-    """Not against a folder that happens to be on the path: unless editable, the package lies beside its metadata."""
+def test_the_suite_runs_against_the_installed_package():
+    """Unless the installation is editable, the package is beside its metadata, not elsewhere on the path."""
     distribution = importlib.metadata.distribution("otel-claude-stream")
     if '"editable": true' in (distribution.read_text("direct_url.json") or "").replace('":true', '": true'):
         pytest.skip("an editable installation runs from the sources by design")

@@ -1,4 +1,7 @@
-"""Streams in a namespace of its own, all at once: jobs in (JSON), `open` when it is time to drop packets, spans out."""
+"""Stream in a separate namespace, all jobs at once.
+
+The jobs come from the input as JSON. The output is `open` when packets can be dropped, and then the spans as JSON.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,11 @@ KEEPALIVE = [
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2),
 ]
-OPEN_SECONDS = 0.8  # the script's first events take 0.4 s
+OPEN_SECONDS = 0.8  # the first events of the script take 0.4 s
 
 
 def play(job):
-    """Stream once; a job with `keepalive` probes the path each second."""
+    """Stream once. A job with `keepalive` probes the path every second."""
     timeout = calls.HTTP.Timeout(**job["timeout"])
     http_client = calls.client(job["mode"], KEEPALIVE if job["keepalive"] else None)
     return calls.play(job["mode"], job["url"], job["name"], timeout=timeout, http_client=http_client)
@@ -41,6 +44,6 @@ if __name__ == "__main__":
         print("open", flush=True)
         sys.stdin.readline()
         running |= {job["name"]: pool.submit(play, job) for job in late}
-        seen = {name: future.result() for name, future in running.items()}
+        codes = {name: future.result() for name, future in running.items()}
         spans = {span["name"].partition(" ")[2]: span["attributes"] for span in capture.spans()}
-    json.dump({name: {"seen": seen[name], "attributes": spans[name]} for name in seen}, sys.stdout, default=list)
+    json.dump({name: {"codes": codes[name], "attributes": spans[name]} for name in codes}, sys.stdout, default=list)

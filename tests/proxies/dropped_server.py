@@ -1,4 +1,4 @@
-"""The fake API in a namespace of its own: prints its port, plays until its input ends."""
+"""Run the fake API in its own namespace: print its port, and serve until the input ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.proxies.namespaces import SERVER
 from otel_claude_stream.testing import server
 
 if __name__ == "__main__":
-    server.HOST = SERVER  # never another than loopback, but nobody else reaches this namespace
+    server.HOST = SERVER  # usually loopback only, but no other machine reaches this namespace
     with server.FakeAPI(SCRIPTS) as api:
         print(api.port, flush=True)
         sys.stdin.read()

@@ -1,4 +1,4 @@
-"""Cuts that nobody reports: a router in the middle stops to forward, and neither end hears of it."""
+"""Cuts without any notice: a router stops forwarding, and neither end is informed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 from tests.support.proxies.calls import MODES
-from tests.support.proxies.namespaces import SERVER, NotAllowed, row
+from tests.support.proxies.namespaces import SERVER, NotAllowed, network
 
 pytestmark = [pytest.mark.network_namespace, pytest.mark.slow]
 
@@ -20,13 +20,13 @@ SECONDS = 40.0
 
 @dataclass(frozen=True)
 class Case:
-    """What the client does, and what the span must say. ``late``: the call begins when the path is dead already."""
+    """A call and its expected span. If ``late``, the call begins when the path is already dead."""
 
     name: str
     script: str
     timeout: dict[str, float]
     expected: dict[str, object]
-    seen: tuple[str, ...]
+    codes: tuple[str, ...]
     keepalive: bool = False
     late: bool = False
 
@@ -61,7 +61,7 @@ CASES = (
             "abort.errno": 110,
             "abort.also_possible": None,
         },
-        ("HANG", "RST"),  # sync says ReadTimeout and async ReadError: only the errno tells
+        ("HANG", "RST"),  # sync raises ReadTimeout and async ReadError, with the same errno
         keepalive=True,
     ),
     Case(
@@ -84,19 +84,19 @@ CASES = (
 
 @pytest.fixture(scope="module")
 def results(require_tool):
-    """What each case gave, by its name and mode."""
+    """Return the result of each case by its name and mode."""
     ip = require_tool("ip", "iproute2")
     try:
-        with row(ip) as made, child(made.command(made.server), "dropped_server") as server:
+        with network(ip) as net, child(net.command(net.server), "dropped_server") as server:
             port = server.stdout.readline().strip()
-            with child(made.command(made.client), "dropped_client") as client:
+            with child(net.command(net.client), "dropped_client") as client:
                 client.stdin.write(json.dumps(jobs(port)) + "\n")
                 client.stdin.flush()
                 assert client.stdout.readline() == "open\n", client.stderr.read()
-                made.forward(on=False)
-                found, complaints = client.communicate("dropped\n", timeout=SECONDS)
-                assert client.returncode == 0, complaints
-                return json.loads(found)
+                net.forward(on=False)
+                output, errors = client.communicate("dropped\n", timeout=SECONDS)
+                assert client.returncode == 0, errors
+                return json.loads(output)
     except NotAllowed as reason:
         pytest.skip(f"no network namespace: {reason}")
 
@@ -118,7 +118,7 @@ def jobs(port):
 
 @contextmanager
 def child(prefix, module):
-    """A module of this folder as a process in a namespace; killed at the end."""
+    """Run a module of this folder as a process in a namespace, and kill it at the end."""
     process = subprocess.Popen(
         [*prefix, sys.executable, "-m", f"tests.proxies.{module}"],
         cwd=ROOT,
@@ -136,9 +136,9 @@ def child(prefix, module):
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
-def test_the_span_says_that_the_path_is_dead(case, mode, results):
-    """Nothing came and nobody said why: a silence, of the client's clock or of the kernel's."""
+def test_the_span_reports_a_dead_path(case, mode, results):
+    """As a silence, by the time-out of the client or of the kernel."""
     result = results[f"{case.name}/{mode}"]
     found = {name: result["attributes"].get(f"claude.stream.{name}") for name in case.expected}
     assert found == case.expected
-    assert result["seen"] in case.seen
+    assert result["codes"] in case.codes

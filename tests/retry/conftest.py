@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.integration.conftest import mode
+from tests.support.fixtures import mode
 
 from otel_claude_stream._session import policy_resolver as policies
 

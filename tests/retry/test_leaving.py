@@ -42,9 +42,9 @@ def _nothing_is_left():
 
 def assert_left(telemetry, reason, attempts=1):
     """One ending, and the caller's."""
-    telemetry.told_once()
-    assert telemetry.ending() == ("closed", reason)
-    assert telemetry.of("attempts") == (attempts,)
+    telemetry.assert_recorded_once()
+    assert telemetry.outcome_and_reason() == ("closed", reason)
+    assert telemetry.attributes("attempt.count") == (attempts,)
 
 
 def sync_client(api, **options):
@@ -101,7 +101,7 @@ def test_closed_by_another_thread_in_the_backoff(broken):
 @pytest.mark.parametrize("broken", BROKEN)
 def test_closed_by_another_thread_while_a_further_request_is_made(broken):
     """The answer comes to nobody: its response is closed, not read."""
-    slow = Script(steps=(*told(STORY[AT - 48 :]).steps[:4], Hang(20.0)), before_headers=0.4)
+    slow = Script(steps=(*told(STORY[AT - 48 :]).steps[:4], Hang(20.0)), header_delay=0.4)
     with FakeAPI([BROKEN[broken], slow]) as api, observed(retry_policy=POLICY) as telemetry:
         stream = sync_client(api).messages.create(**ASK, stream=True)
         thread, raised = reader(stream)
@@ -109,9 +109,9 @@ def test_closed_by_another_thread_while_a_further_request_is_made(broken):
         stream.close()
         thread.join(AT_ONCE)
         assert not thread.is_alive()
-        api.wait_until(lambda requests: requests[1].client_left)
+        api.wait_until(lambda requests: requests[1].client_disconnected)
     assert "incomplete chunked read" in str(raised[0])
-    assert telemetry.ending() == ("closed", "caller_closed")
+    assert telemetry.outcome_and_reason() == ("closed", "caller_closed")
 
 
 @pytest.mark.parametrize("broken", BROKEN)
@@ -186,8 +186,8 @@ def test_interrupted_in_the_backoff(way):
         timer.join()
         assert time.monotonic() - before < 0.4 + AT_ONCE
         assert len(api.requests) == 1
-    telemetry.told_once()
-    assert telemetry.of("outcome", "attempts") == ("closed", 1)
+    telemetry.assert_recorded_once()
+    assert telemetry.attributes("outcome", "attempt.count") == ("closed", 1)
 
 
 LEAVES = ("break", "raise", "close")
@@ -311,4 +311,4 @@ def test_the_connections_are_given_back(mode, course):
     with FakeAPI([*COURSES[course]] * 4) as api, observed(retry_policy=POLICY) as telemetry:
         mode.run(body)
         assert len(api.requests) == 4 * len(COURSES[course])
-    telemetry.told_once(streams=4)
+    telemetry.assert_recorded_once(streams=4)

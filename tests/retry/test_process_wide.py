@@ -81,7 +81,7 @@ def test_threads_share_it():
         with ThreadPoolExecutor(8) as threads:
             assert set(threads.map(call, range(40))) == {"RemoteProtocolError"}
         assert len(api.requests) == 43
-    telemetry.told_once(streams=40)
+    telemetry.assert_recorded_once(streams=40)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
@@ -113,7 +113,7 @@ def test_a_forked_child_has_its_own(monkeypatch):
 def test_the_kill_switch_is_read_at_each_stream(monkeypatch, way):
     """On: as in `observe`, the SDK's loop included, and what would have been done is told. Off again: as before."""
     api = API([BROKEN, WHOLE, BROKEN, BROKEN, WHOLE])
-    policy = replace(TIGHT, sdk_retries=SdkRetries.OWN)
+    policy = replace(TIGHT, sdk_retries=SdkRetries.REPLACE)
     with instrumented(monkeypatch, api.clock, retry_policy=policy) as capture:
         assert read(api, way).error == []
         monkeypatch.setenv(KILL_SWITCH, "true")

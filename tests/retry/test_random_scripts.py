@@ -210,7 +210,7 @@ def test_what_fails_before_the_first_content_is_made_good(said, course, way):
     """Not only is nothing doubled: the caller gets the whole answer, and no error."""
     tale = Tale((said,))
     api = Storyteller(tale, [*course, WHOLE])
-    policy = RetryPolicy(mode=Mode.RETRY, sdk_retries=SdkRetries.OWN, limits=GENEROUS)
+    policy = RetryPolicy(mode=Mode.RETRY, sdk_retries=SdkRetries.REPLACE, limits=GENEROUS)
     seen = Call(policy, way).made(api)
     assert_one_message(raw(seen.events))
     assert (text(raw(seen.events)), seen.error, api.requests) == (said, [], len(course) + 1)

@@ -11,7 +11,7 @@ from otel_claude_stream.testing import Script
 
 ONE = RetryPolicy(mode=Mode.RETRY, budget=Budget(ratio=0.0, min_per_window=1))
 """A single retry a minute."""
-FAULTS = {"529": Script.http_error(529), "refused": Script.refuse_head()}
+FAULTS = {"529": Script.http_error(529), "refused": Script.no_response()}
 
 
 @pytest.mark.parametrize("way", WAYS)

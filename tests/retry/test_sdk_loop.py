@@ -44,7 +44,7 @@ def test_connections_that_fail_are_not_tried_past_the_deadline(monkeypatch, way,
     seen, capture = played(monkeypatch, api, way, policy)
     assert api.requests == sent
     assert seen == bare(monkeypatch, Storyteller(TALE, turns), way)
-    assert capture.spans()[-1]["attributes"]["claude.stream.attempts"] == sent
+    assert capture.spans()[-1]["attributes"]["claude.stream.attempt.count"] == sent
 
 
 def test_an_error_that_the_caller_handles_is_not_taken_for_one_of_the_sdk(monkeypatch):
@@ -105,9 +105,9 @@ def test_the_sdk_keeps_its_retries_within_the_requests(monkeypatch, way, retries
 @pytest.mark.parametrize("retries", [0, 2, 5])
 @pytest.mark.parametrize("turn", [status(529), status(500, 0.2), Turn("refused", how="rst")])
 def test_owned_the_retries_are_the_policys(monkeypatch, way, retries, turn):
-    """`sdk_retries: own`: the client's number means nothing, and each request is a first one to the SDK."""
+    """`sdk_retries: replace`: the client's number means nothing, and each request is a first one to the SDK."""
     api = Storyteller(TALE, [turn])
-    policy = replace(ACTING, sdk_retries=SdkRetries.OWN)
+    policy = replace(ACTING, sdk_retries=SdkRetries.REPLACE)
     seen, capture = played(monkeypatch, api, way, policy, retries)
     assert api.requests == 3
     assert {headers["x-stainless-retry-count"] for headers in api.headers} == {"0"}

@@ -239,7 +239,7 @@ def test_a_continuation_that_breaks_is_gone_on_with_if_allowed(monkeypatch, way,
         assert spans[-1]["attributes"][".abort.reason"] == "connection_closed"
 
 
-@pytest.mark.parametrize("answer", [Script.http_error(529), Script.http_error(400), Script.refuse_head("rst")])
+@pytest.mark.parametrize("answer", [Script.http_error(529), Script.http_error(400), Script.no_response("rst")])
 def test_a_continuation_that_is_not_answered_leaves_the_original_error(monkeypatch, answer):
     """The second failure is telemetry's; the caller gets the first one, which broke his answer."""
     broke = partial(STORY, 83)

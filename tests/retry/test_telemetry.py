@@ -15,15 +15,15 @@ HTTP_NAME = HTTP.__name__
 CALL = {
     ".api": "messages",
     ".block.type": "text",
-    ".blocks": 1,
-    ".consumer_time": 0.0,
+    ".block.count": 1,
+    ".caller.time": 0.0,
     ".helper": "create",
     ".longest_silence": 0.3,
-    ".read": "events",
+    ".read.mode": "events",
     ".request_id": "req_2",
     ".span_owner": "self",
     ".time_to_headers": 0.0,
-    ".attempts": 2,
+    ".attempt.count": 2,
     "gen_ai.operation.name": "chat",
     "gen_ai.provider.name": "anthropic",
     "gen_ai.request.max_tokens": 1024,
@@ -43,9 +43,9 @@ WENT_WELL = {
     ".phase": "finishing",
     ".stop_reason": "end_turn",
     ".usage.complete": True,
-    ".characters": 105,
-    ".attempts.input_tokens": [25, 25],
-    ".attempts.output_tokens": [0, 15],
+    ".content.characters": 105,
+    ".attempt.input_tokens": [25, 25],
+    ".attempt.output_tokens": [0, 15],
     "gen_ai.response.finish_reasons": ["end_turn"],
     "gen_ai.usage.cache_creation.input_tokens": 0,
     "gen_ai.usage.cache_read.input_tokens": 0,
@@ -56,7 +56,7 @@ WENT_WELL = {
 def attempt(number: int, starts: float, lasts: float, reason: str = "", **said: Any) -> dict[str, Any]:
     """The span of one attempt."""
     why = {".retry.reason": reason, "error.type": reason} if reason else {}
-    common = {".attempt": number, ".request_id": f"req_{number}", ".retry.layer": "policy"}
+    common = {".attempt.number": number, ".request_id": f"req_{number}", ".retry.layer": "policy"}
     return span(
         "claude.stream.attempt",
         kind="INTERNAL",
@@ -72,11 +72,11 @@ def attempt(number: int, starts: float, lasts: float, reason: str = "", **said: 
 def decided(at: float, number: int, reason: str, phase: str, decision: str, **said: Any) -> Any:
     """The event of a decision."""
     common = {
-        ".attempt": number,
+        ".attempt.number": number,
         ".phase": phase,
         ".request_id": f"req_{number}",
         ".retry.blocked_by": "none",
-        ".retry.budget_left": 5.2,
+        ".retry.budget": 5.2,
         ".retry.decision": decision,
         ".retry.dry_run": False,
         ".retry.layer": "policy",
@@ -93,7 +93,7 @@ def after(delay: float) -> dict[str, Any]:
 
 def seam(at: float, found: str) -> Any:
     """The event of a continuation that met the text."""
-    said = {".attempt": 2, ".characters": 84, ".resume.seam": found, ".resume.strategy": "user_continue"}
+    said = {".attempt.number": 2, ".content.characters": 84, ".resume.seam": found, ".resume.strategy": "user_continue"}
     return (at, ".resume", said)
 
 
@@ -133,15 +133,15 @@ SPANS: dict[str, list[dict[str, Any]]] = {
             attributes={
                 **CALL,
                 **WENT_WELL,
-                ".attempts.characters": [0, 105],
-                ".bytes": 2226,
-                ".deltas": 10,
-                ".events": 17,
-                ".events_per_read": 0.89,
-                ".longest_gap": 0.02,
-                ".pings": 1,
-                ".reads": 19,
-                ".recovery.how": "retry",
+                ".attempt.characters": [0, 105],
+                ".read.bytes": 2226,
+                ".delta.count": 10,
+                ".event.count": 17,
+                ".read.events": 0.89,
+                ".chunk.longest_gap": 0.02,
+                ".ping.count": 1,
+                ".read.count": 19,
+                ".recovery.action": "retry",
                 ".time_to_first_token": 1.1,
             },
             events=[
@@ -164,16 +164,16 @@ SPANS: dict[str, list[dict[str, Any]]] = {
             attributes={
                 **CALL,
                 **WENT_WELL,
-                ".attempts.characters": [84, 21],
-                ".bytes": 2191,
-                ".deltas": 9,
-                ".events": 16,
-                ".events_per_read": 0.59,
-                ".largest_ping_gap": 0.565,
-                ".longest_gap": 0.605,
-                ".pings": 2,
-                ".reads": 27,
-                ".recovery.how": "resume",
+                ".attempt.characters": [84, 21],
+                ".read.bytes": 2191,
+                ".delta.count": 9,
+                ".event.count": 16,
+                ".read.events": 0.59,
+                ".ping.longest_gap": 0.565,
+                ".chunk.longest_gap": 0.605,
+                ".ping.count": 2,
+                ".read.count": 27,
+                ".recovery.action": "resume",
                 ".resume.seam": "anchor",
                 ".resumed": True,
                 ".time_to_first_token": 0.3,
@@ -202,21 +202,21 @@ SPANS: dict[str, list[dict[str, Any]]] = {
                 ".abort.exception": f"{HTTP_NAME}.RemoteProtocolError",
                 ".abort.recent_bytes": 1615,
                 ".abort.rule": "closed",
-                ".attempts.characters": [84, 0],
-                ".attempts.input_tokens": [25, 25],
-                ".attempts.output_tokens": [0, 0],
-                ".bytes": 1615,
-                ".characters": 84,
-                ".deltas": 8,
-                ".events": 12,
-                ".events_per_read": 0.46,
-                ".largest_ping_gap": 0.565,
-                ".longest_gap": 0.02,
+                ".attempt.characters": [84, 0],
+                ".attempt.input_tokens": [25, 25],
+                ".attempt.output_tokens": [0, 0],
+                ".read.bytes": 1615,
+                ".content.characters": 84,
+                ".delta.count": 8,
+                ".event.count": 12,
+                ".read.events": 0.46,
+                ".ping.longest_gap": 0.565,
+                ".chunk.longest_gap": 0.02,
                 ".outcome": "failed",
                 ".phase": "streaming",
-                ".pings": 2,
-                ".reads": 26,
-                ".recovery.how": "resume",
+                ".ping.count": 2,
+                ".read.count": 26,
+                ".recovery.action": "resume",
                 ".resume.seam": "mismatch",
                 ".time_to_first_token": 0.3,
                 ".usage.complete": False,
@@ -279,7 +279,7 @@ TWO_REQUESTS = [
 ]
 METRICS = {
     "replayed": {
-        ".recoveries": [({".recovery.how": "retry", ".recovery.result": "completed"}, 1)],
+        ".recoveries": [({".recovery.action": "retry", ".recovery.outcome": "completed"}, 1)],
         ".requests": TWO_REQUESTS,
         ".retries": retries("retry", "overloaded"),
         ".retry.budget": [({}, 5.2)],
@@ -287,7 +287,7 @@ METRICS = {
         ".retry.delay": [({".retry.reason": "overloaded"}, (1, 0.5))],
     },
     "resumed": {
-        ".recoveries": [({".recovery.how": "resume", ".recovery.result": "completed"}, 1)],
+        ".recoveries": [({".recovery.action": "resume", ".recovery.outcome": "completed"}, 1)],
         ".requests": TWO_REQUESTS,
         ".retries": retries("resume", "connection_closed"),
         ".retry.budget": [({}, 5.2)],
@@ -296,7 +296,7 @@ METRICS = {
     },
     "not resumed": {
         ".output_tokens.wasted": [({".abort.reason": "connection_closed"}, 21)],
-        ".recoveries": [({".recovery.how": "resume", ".recovery.result": "failed"}, 1)],
+        ".recoveries": [({".recovery.action": "resume", ".recovery.outcome": "failed"}, 1)],
         ".requests": TWO_REQUESTS,
         ".retries": retries("resume", "connection_closed"),
         ".retry.budget": [({}, 5.2)],
@@ -328,7 +328,7 @@ def test_observed_what_would_have_been_done_is_told(monkeypatch, scene):
     capture = play(monkeypatch, replace(SCENES[scene], settings={}))
     (stream,) = [shown(found) for found in capture.spans()]
     at, _, said = next(event for event in SPANS[scene][-1]["events"] if event[1] == ".retry")
-    dry = {name: value for name, value in said.items() if name != ".retry.budget_left"}
+    dry = {name: value for name, value in said.items() if name != ".retry.budget"}
     assert [event for event in stream["events"] if event[1] == ".retry"] == [
         (at, ".retry", {**dry, ".retry.dry_run": True})
     ]

@@ -60,8 +60,8 @@ def test_a_stall_is_given_up_and_the_stream_told_again(mode, name):
         assert LIMIT <= time.monotonic() - before < SOON
         assert len(api.requests) == 2
     assert_whole(seen)
-    telemetry.told_once()
-    assert telemetry.ending() == ("completed", None)
+    telemetry.assert_recorded_once()
+    assert telemetry.outcome_and_reason() == ("completed", None)
     first = next(span for span in telemetry.capture.spans() if span["name"] == "claude.stream.attempt")
     assert first["attributes"]["error.type"] == reason
 
@@ -83,7 +83,7 @@ def test_a_stall_in_the_text_is_gone_on_after(mode):
         assert time.monotonic() - before < SOON
         assert type(caught.value).__name__ == "ReadTimeout"
         assert len(api.requests) == 2
-    assert telemetry.ending() == ("failed", "silent")
+    assert telemetry.outcome_and_reason() == ("failed", "silent")
 
 
 def test_a_time_out_of_ours_is_one_of_the_http_library(mode):
@@ -94,12 +94,12 @@ def test_a_time_out_of_ours_is_one_of_the_http_library(mode):
             read(mode, api, Seen())
         assert "ReadTimeout" in [kind.__name__ for kind in type(caught.value).__mro__]
         assert caught.value.request.url.host == "127.0.0.1"
-    assert telemetry.ending() == ("failed", "no_progress")
+    assert telemetry.outcome_and_reason() == ("failed", "no_progress")
 
 
 def test_the_headers_may_take_their_time(mode):
     """The limit is that of the body's reads: a response may be long in coming."""
-    slow = replace(WHOLE, before_headers=3 * LIMIT)
+    slow = replace(WHOLE, header_delay=3 * LIMIT)
     policy = replace(POLICY, watchdog=Watchdog(silence=LIMIT, first_event=2 * LIMIT))
     seen = Seen()
     with FakeAPI(slow) as api, observed(retry_policy=policy):
@@ -132,10 +132,10 @@ def test_the_callers_own_limit_stays(mode):
 @pytest.mark.parametrize("at", [0, 2, 6])
 def test_nothing_is_given_up_unasked(mode, policy, at):
     """Neither without a watchdog, nor where it only observes."""
-    quiet = WHOLE.insert_pause(at, 0.5, pings_every=0.2 if at == 6 else None)
+    quiet = WHOLE.insert_pause(at, 0.5, ping_interval=0.2 if at == 6 else None)
     seen = Seen()
     with FakeAPI(quiet) as api, observed(retry_policy=policy) as telemetry:
         read(mode, api, seen)
         assert len(api.requests) == 1
     assert_whole(seen)
-    assert telemetry.ending() == ("completed", None)
+    assert telemetry.outcome_and_reason() == ("completed", None)

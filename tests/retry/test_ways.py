@@ -9,10 +9,10 @@ from typing import Any
 
 import anthropic
 import pytest
-from tests.integration.test_platforms import AWS_KEYS, client_of
 from tests.sdk.test_span_owner import has_tracing, traced
 from tests.support.modes import ASK
 from tests.support.observing import observed
+from tests.support.platforms import AWS_KEYS, platform_client
 from tests.support.received import assert_one_message, raw
 from tests.support.received import text as text_of
 from tests.support.scenes import STORY
@@ -88,9 +88,9 @@ def test_every_way_to_read_a_stream_gets_the_whole_answer(mode, way, course):
     assert_whole(seen)
     assert seen.classes == healthy.classes
     assert len(seen.texts) >= len(healthy.texts)
-    telemetry.told_once()
-    assert telemetry.of("outcome", "attempts", "helper") == ("completed", sends(course), way.helper)
-    assert telemetry.of("resumed") == (("resumed" in course) or None,)
+    telemetry.assert_recorded_once()
+    assert telemetry.attributes("outcome", "attempt.count", "helper") == ("completed", sends(course), way.helper)
+    assert telemetry.attributes("resumed") == (("resumed" in course) or None,)
 
 
 @pytest.mark.parametrize("course", COURSES)
@@ -111,7 +111,7 @@ def test_whatever_the_client_may_retry(mode, course, retries):
         mode.run(body)
         assert len(api.requests) == sends(course)
     assert_whole(seen)
-    telemetry.told_once()
+    telemetry.assert_recorded_once()
 
 
 def tool_runner(**more):
@@ -139,8 +139,8 @@ def test_the_tool_runner_gets_the_whole_answer(mode, course):
         mode.run(called, mode, way, api.url, seen)
         assert len(api.requests) == sends(course)
     assert_whole(seen)
-    telemetry.told_once()
-    assert telemetry.of("outcome", "helper") == ("completed", "tool_runner")
+    telemetry.assert_recorded_once()
+    assert telemetry.attributes("outcome", "helper") == ("completed", "tool_runner")
 
 
 @pytest.mark.skipif(not HAS_THREADS, reason="this release of the SDK has no threads")
@@ -167,11 +167,11 @@ def test_other_platforms_get_the_whole_answer(mode, platform, course):
     """The frames of AWS, in the old decoder's form too; addresses and signatures are made anew for each request."""
     scripts = (WHOLE.cut_after(2, Reset()), WHOLE) if course not in COURSES else COURSES[course]
     if platform == "AnthropicBedrock":
-        scripts = tuple(script.on_aws() for script in scripts)
+        scripts = tuple(script.for_bedrock() for script in scripts)
     seen = Seen()
 
     async def body():
-        async with mode.entered(client_of(mode, platform, api.url, PLATFORMS[platform])) as client:
+        async with mode.entered(platform_client(mode, platform, api.url, PLATFORMS[platform])) as client:
             await by_iteration(mode, await mode.do(client.messages.create(**ASK, stream=True)), seen)
 
     with FakeAPI(list(scripts)) as api, observed(retry_policy=POLICY) as telemetry:
@@ -179,8 +179,8 @@ def test_other_platforms_get_the_whole_answer(mode, platform, course):
         assert len({request.path for request in api.requests}) == 1
         assert len(api.requests) == 2
     assert_whole(replace(seen, events=[event for event in seen.events if event.type != "ping"]))
-    telemetry.told_once()
-    assert telemetry.of("outcome", "resumed", "attempts") == ("completed", course == "resumed" or None, 2)
+    telemetry.assert_recorded_once()
+    assert telemetry.attributes("outcome", "resumed", "attempt.count") == ("completed", course == "resumed" or None, 2)
 
 
 @has_tracing
@@ -193,13 +193,13 @@ def test_beside_the_sdks_own_tracing(mode, way, course):
     with FakeAPI(list(COURSES[course])) as api, observed(retry_policy=POLICY) as telemetry:
         mode.run(called, mode, way, api.url, seen, **traced(telemetry.capture))
     assert_whole(seen)
-    telemetry.told_once()
+    telemetry.assert_recorded_once()
     ours = telemetry.stream()
     theirs = [span for span in telemetry.capture.spans() if span["scope"] == "com.anthropic.sdk.python"]
     assert len(theirs) == sends(course)
     assert {span["parent_id"] for span in theirs} == {ours["span_id"]}
     assert all(ours["start_ns"] <= span["start_ns"] <= span["end_ns"] <= ours["end_ns"] for span in theirs)
-    assert (ours["name"], ours["kind"], telemetry.of("span_owner")) == (
+    assert (ours["name"], ours["kind"], telemetry.attributes("span_owner")) == (
         "claude.stream claude-test",
         "INTERNAL",
         ("sdk",),

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.integration.conftest import mode, seen_by_us
+from tests.support.fixtures import mode, telemetry
 
-__all__ = ["mode", "seen_by_us"]
+__all__ = ["mode", "telemetry"]

@@ -80,11 +80,11 @@ def test_an_attribute_of_another_shape_is_left_alone(mode, hook, odd, monkeypatc
     ]
     assert seen.events[-1].type == "message_stop"
     blind = hook.attribute == "request" and hook.owner.startswith("Async") == mode.is_async
-    telemetry.told_once(streams=0 if blind else 1)
+    telemetry.assert_recorded_once(streams=0 if blind else 1)
     if not blind:
-        assert telemetry.ending() == ("completed", None)
+        assert telemetry.outcome_and_reason() == ("completed", None)
         pings_seen = 1
-        assert telemetry.of("pings", "usage.complete") == (pings_seen, True)
+        assert telemetry.attributes("ping.count", "usage.complete") == (pings_seen, True)
 
 
 @pytest.mark.parametrize("attribute", ["_iter_events", "__stream__"])
@@ -102,8 +102,8 @@ def test_without_the_decoders_hooks_the_bytes_tell(mode, attribute, monkeypatch)
 
     with observed() as telemetry, FakeAPI(WHOLE.cut_after(8, Error())) as api:
         mode.run(body, api.url)
-    telemetry.told_once()
-    assert telemetry.ending() == ("failed", "overloaded")
+    telemetry.assert_recorded_once()
+    assert telemetry.outcome_and_reason() == ("failed", "overloaded")
 
 
 def test_instrumenting_twice_tells_once_and_uninstrumenting_restores(mode):
@@ -152,14 +152,14 @@ def test_under_somebody_elses_wrapper_ours_is_switched_off_and_on(mode, wrap):
             for hook in HOOKS:
                 wrap(owner_of(hook), hook.attribute)
             mode.run(one_stream, mode, api.url)
-            first.told_once()
+            first.assert_recorded_once()
         mode.run(one_stream, mode, api.url)
-        first.told_once()
+        first.assert_recorded_once()
         with observed() as second:
             mode.run(one_stream, mode, api.url)
-            second.told_once()
+            second.assert_recorded_once()
         mode.run(one_stream, mode, api.url)
-        second.told_once()
+        second.assert_recorded_once()
 
 
 @contextmanager
@@ -178,15 +178,15 @@ def test_who_takes_our_wrapper_off_does_not_stop_the_next_one(mode):
             saved = attributes()
             put(BARE)
             mode.run(one_stream, mode, api.url)
-            first.told_once(streams=0)
+            first.assert_recorded_once(streams=0)
         with observed() as second:
             mode.run(one_stream, mode, api.url)
-            second.told_once()
+            second.assert_recorded_once()
         put(saved)
         mode.run(one_stream, mode, api.url)
         with observed() as third:
             mode.run(one_stream, mode, api.url)
-            third.told_once()
+            third.assert_recorded_once()
 
 
 def put(what):

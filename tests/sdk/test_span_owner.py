@@ -46,17 +46,17 @@ def native(capture):
 
 
 @has_tracing
-def test_beside_the_sdks_own_tracing_ours_is_around_it(mode, seen_by_us):
+def test_beside_the_sdks_own_tracing_ours_is_around_it(mode, telemetry):
     """An INTERNAL span without what the SDK's own says already, that one nested in it, and the metrics it lacks."""
     with FakeAPI(WHOLE) as api:
-        mode.run(one_stream, mode, api.url, **traced(seen_by_us.capture))
-    seen_by_us.told_once()
-    ours = seen_by_us.stream()
-    assert native(seen_by_us.capture)[0] == ours["span_id"]
+        mode.run(one_stream, mode, api.url, **traced(telemetry.capture))
+    telemetry.assert_recorded_once()
+    ours = telemetry.stream()
+    assert native(telemetry.capture)[0] == ours["span_id"]
     assert (ours["name"], ours["kind"], ours["parent_id"]) == ("claude.stream claude-test", "INTERNAL", None)
     assert [name for name in ours["attributes"] if name.startswith("gen_ai.")] == ["gen_ai.request.model"]
-    assert seen_by_us.of("span_owner", "outcome") == ("sdk", "completed")
-    metrics = seen_by_us.capture.metrics()
+    assert telemetry.attributes("span_owner", "outcome") == ("sdk", "completed")
+    metrics = telemetry.capture.metrics()
     # A busy machine may leave more than a millisecond between two chunks, and that is recorded too.
     told = {name for name in metrics if name.startswith("gen_ai.")} - {"gen_ai.client.operation.time_per_output_chunk"}
     assert {name: len(metrics[name]["points"]) for name in told} == {
@@ -99,14 +99,14 @@ def test_the_sdks_own_span_is_what_it_was(mode, way, script):
         without = native(bare)[1]
     with observed() as telemetry, FakeAPI({"it": script}) as api:
         mode.run(body, api.url_for("it"), telemetry.capture)
-        telemetry.told_once()
+        telemetry.assert_recorded_once()
         parent, with_us = native(telemetry.capture)
         assert parent == telemetry.stream()["span_id"]
     assert with_us == without
     assert "gen_ai.input.messages" in without[-1]
 
 
-RETRY_AT_ONCE = RetryPolicy(mode=Mode.RETRY, rules=(Rule(on=frozenset(AbortReason), backoff=Backoff(base=0.0)),))
+RETRY_AT_ONCE = RetryPolicy(mode=Mode.RETRY, rules=(Rule(reasons=frozenset(AbortReason), backoff=Backoff(base=0.0)),))
 
 
 @has_tracing
@@ -124,7 +124,7 @@ def test_of_a_stream_that_was_retried_the_sdks_own_spans_are_those_of_its_calls(
         mode.run(body, api.url, telemetry.capture)
         ours = telemetry.stream()
         broke, served = [span for span in telemetry.capture.spans() if span["scope"] == NATIVE]
-    assert ours["attributes"]["claude.stream.recovery.how"] == "retry"
+    assert ours["attributes"]["claude.stream.recovery.action"] == "retry"
     assert (broke["parent_id"], served["parent_id"]) == (ours["span_id"], ours["span_id"])
     assert "gen_ai.usage.output_tokens" not in broke["attributes"]
     found = {name: value for name, value in served["attributes"].items() if name not in TIMES_AND_PLACES}
@@ -134,20 +134,28 @@ def test_of_a_stream_that_was_retried_the_sdks_own_spans_are_those_of_its_calls(
 
 @has_tracing
 @pytest.mark.parametrize("options", [{"open_telemetry": False}, {}], ids=["off", "nobody listens"])
-def test_where_the_sdk_does_not_trace_the_span_is_ours(mode, options, seen_by_us):
+def test_where_the_sdk_does_not_trace_the_span_is_ours(mode, options, telemetry):
     """Switched off, or on without a provider behind it: CLIENT, with everything."""
     with FakeAPI(WHOLE) as api:
         mode.run(one_stream, mode, api.url, **options)
-    assert [(span["name"], span["kind"]) for span in seen_by_us.capture.spans()] == [("chat claude-test", "CLIENT")]
-    assert seen_by_us.of("span_owner", "gen_ai.operation.name", "gen_ai.usage.output_tokens") == ("self", "chat", 15)
+    assert [(span["name"], span["kind"]) for span in telemetry.capture.spans()] == [("chat claude-test", "CLIENT")]
+    assert telemetry.attributes("span_owner", "gen_ai.operation.name", "gen_ai.usage.output_tokens") == (
+        "self",
+        "chat",
+        15,
+    )
 
 
 @has_tracing
 def test_the_setting_span_own_makes_it_ours_all_the_same(mode):
     """Who wants both spans gets both, in full."""
-    with observed(span="own") as telemetry, FakeAPI(WHOLE) as api:
+    with observed(span="always") as telemetry, FakeAPI(WHOLE) as api:
         mode.run(one_stream, mode, api.url, **traced(telemetry.capture))
-    assert telemetry.of("span_owner", "gen_ai.operation.name", "gen_ai.usage.output_tokens") == ("self", "chat", 15)
+    assert telemetry.attributes("span_owner", "gen_ai.operation.name", "gen_ai.usage.output_tokens") == (
+        "self",
+        "chat",
+        15,
+    )
     assert native(telemetry.capture)[0] == telemetry.stream()["span_id"]
 
 
@@ -188,9 +196,9 @@ def test_a_global_provider_makes_the_sdk_the_owner(when):
 @pytest.mark.parametrize(
     "key", ["opentelemetry.genai.client.inference.context", "suppress_language_model_instrumentation"]
 )
-def test_beside_another_instrumentation_ours_says_nothing_twice(mode, key, seen_by_us):
+def test_beside_another_instrumentation_ours_says_nothing_twice(mode, key, telemetry):
     """An INTERNAL span within theirs, without usage, and none of the metrics that theirs has."""
-    tracer = seen_by_us.capture.tracer_provider.get_tracer("theirs")
+    tracer = telemetry.capture.tracer_provider.get_tracer("theirs")
 
     async def body(url):
         with tracer.start_as_current_span("chat claude-test"):
@@ -202,19 +210,19 @@ def test_beside_another_instrumentation_ours_says_nothing_twice(mode, key, seen_
 
     with FakeAPI(WHOLE) as api:
         mode.run(body, api.url)
-    seen_by_us.told_once()
-    ours, theirs = seen_by_us.capture.spans()
+    telemetry.assert_recorded_once()
+    ours, theirs = telemetry.capture.spans()
     assert (ours["name"], ours["kind"], ours["parent_id"]) == (
         "claude.stream claude-test",
         "INTERNAL",
         theirs["span_id"],
     )
-    assert seen_by_us.of("span_owner", "gen_ai.usage.output_tokens", "usage.complete") == ("other", None, True)
-    assert [name for name in seen_by_us.capture.metrics() if name.startswith("gen_ai.")] == []
-    assert seen_by_us.value("claude.stream.time_to_first_token") == 1
+    assert telemetry.attributes("span_owner", "gen_ai.usage.output_tokens", "usage.complete") == ("other", None, True)
+    assert [name for name in telemetry.capture.metrics() if name.startswith("gen_ai.")] == []
+    assert telemetry.value("claude.stream.time_to_first_token") == 1
 
 
-def test_where_instrumentation_is_suppressed_nothing_is_told(mode, seen_by_us):
+def test_where_instrumentation_is_suppressed_nothing_is_told(mode, telemetry):
     """OpenTelemetry's own switch for a piece of code."""
 
     async def body(url):
@@ -223,13 +231,13 @@ def test_where_instrumentation_is_suppressed_nothing_is_told(mode, seen_by_us):
 
     with FakeAPI(WHOLE) as api:
         mode.run(body, api.url)
-    assert seen_by_us.capture.spans() == []
-    assert all(seen_by_us.value(name) in (None, 0) for name in seen_by_us.capture.metrics())
+    assert telemetry.capture.spans() == []
+    assert all(telemetry.value(name) in (None, 0) for name in telemetry.capture.metrics())
 
 
-def test_our_span_is_not_current_while_the_caller_reads(mode, seen_by_us):
+def test_our_span_is_not_current_while_the_caller_reads(mode, telemetry):
     """What the caller starts in its loop is a child of its own span, as before; ours is a sibling of it."""
-    tracer = seen_by_us.capture.tracer_provider.get_tracer("app")
+    tracer = telemetry.capture.tracer_provider.get_tracer("app")
 
     async def body(url):
         with tracer.start_as_current_span("app") as app:
@@ -241,22 +249,22 @@ def test_our_span_is_not_current_while_the_caller_reads(mode, seen_by_us):
 
     with FakeAPI(WHOLE) as api:
         mode.run(body, api.url)
-    ours, app = seen_by_us.capture.spans()
+    ours, app = telemetry.capture.spans()
     assert ours["parent_id"] == app["span_id"]
 
 
-def test_each_of_the_sdks_requests_is_a_child_of_ours(mode, seen_by_us):
+def test_each_of_the_sdks_requests_is_a_child_of_ours(mode, telemetry):
     """Two refusals and a success: three attempts within the span, with their statuses and what followed."""
     busy = Script.http_error(529, headers=(("retry-after-ms", "1"),))
     with FakeAPI([busy, busy, WHOLE]) as api:
         mode.run(one_stream, mode, api.url, max_retries=2)
-    seen_by_us.told_once()
-    ours = seen_by_us.stream()
-    attempts = [span for span in seen_by_us.capture.spans() if span is not ours and span["name"] != ours["name"]]
+    telemetry.assert_recorded_once()
+    ours = telemetry.stream()
+    attempts = [span for span in telemetry.capture.spans() if span is not ours and span["name"] != ours["name"]]
     assert [(span["name"], span["parent_id"]) for span in attempts] == [("claude.stream.attempt", ours["span_id"])] * 3
     assert [
         tuple(span["attributes"].get(name) for name in ("http.response.status_code", "claude.stream.retry.reason"))
         for span in attempts
     ] == [(529, "overloaded"), (529, "overloaded"), (200, None)]
-    assert seen_by_us.of("attempts", "http.request.resend_count", "outcome") == (3, 2, "completed")
-    assert (seen_by_us.value("claude.stream.retries"), seen_by_us.value("claude.stream.requests")) == (2, 3)
+    assert telemetry.attributes("attempt.count", "http.request.resend_count", "outcome") == (3, 2, "completed")
+    assert (telemetry.value("claude.stream.retries"), telemetry.value("claude.stream.requests")) == (2, 3)

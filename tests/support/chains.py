@@ -1,10 +1,10 @@
-"""Exception chains as the SDK's callers see them, as plain data: what `Fault` is built from in these tests."""
+"""Exception chains that callers of the SDK get, as plain data."""
 
 from __future__ import annotations
 
 from otel_claude_stream._core.diagnosis.facts import Fault
 
-# Class -> its bases, nearest first, as far as they matter; everything ends in Exception.
+# Class -> its relevant bases, nearest first, without Exception.
 _HTTP = ("TransportError", "RequestError", "HTTPError")
 MRO = {
     "ReadTimeout": ("TimeoutException", *_HTTP),
@@ -44,7 +44,7 @@ MODULES = {"hx": "httpx2", "hc": "httpcore2", "aio": "aiohttp", "an": "anthropic
 
 
 def fault(*links: str, errno: int | None = None, message: str = "") -> Fault:
-    """`fault("hx.ReadTimeout", "hc.ReadTimeout", "TimeoutError")`: a chain, outermost first."""
+    """Return the chain `fault("hx.ReadTimeout", "hc.ReadTimeout", "TimeoutError")`, outermost first."""
     kinds, modules, bases = [], [], []
     for link in links:
         short, _, kind = link.rpartition(".")
@@ -55,18 +55,18 @@ def fault(*links: str, errno: int | None = None, message: str = "") -> Fault:
     return Fault(tuple(kinds), tuple(modules), tuple(bases), message=message, errno=errno)
 
 
-CUT = fault(
+CHUNKED_BODY_CUT = fault(
     "hx.RemoteProtocolError",
     "hc.RemoteProtocolError",
     "h11.RemoteProtocolError",
     message="peer closed connection without sending complete message body (incomplete chunked read)",
 )
-SHORT = fault(
+CONTENT_LENGTH_CUT = fault(
     "hx.RemoteProtocolError",
     "hc.RemoteProtocolError",
     message="peer closed connection without sending complete message body (received 1016 bytes, expected 1913)",
 )
-CUT_AIOHTTP = fault(
+BODY_CUT_AIOHTTP = fault(
     "hx.ReadError",
     "aio.ClientPayloadError",
     "aio.TransferEncodingError",
@@ -80,21 +80,23 @@ RESET_ASYNC = fault("hx.ReadError", "hc.ReadError", "anyio.BrokenResourceError",
 RESET_NO_ERRNO = fault("hx.ReadError", "hc.ReadError", "anyio.BrokenResourceError")
 GZIP = fault("hx.DecodingError", "zlib.error", message="Error -3 while decompressing data: incorrect data check")
 GZIP_RAW = fault("zlib.error", message="Error -3 while decompressing data")
-QUIET = fault("hx.ReadTimeout", "hc.ReadTimeout", "TimeoutError", message="timed out")
-QUIET_ASYNC = fault("hx.ReadTimeout", "hc.ReadTimeout", "TimeoutError", "asyncio.CancelledError")
-QUIET_AIOHTTP = fault("hx.ReadTimeout", "aio.SocketTimeoutError", message="Timeout on reading data from socket")
-QUIET_HEAD = fault(
+READ_TIMEOUT = fault("hx.ReadTimeout", "hc.ReadTimeout", "TimeoutError", message="timed out")
+READ_TIMEOUT_ASYNC = fault("hx.ReadTimeout", "hc.ReadTimeout", "TimeoutError", "asyncio.CancelledError")
+READ_TIMEOUT_AIOHTTP = fault("hx.ReadTimeout", "aio.SocketTimeoutError", message="Timeout on reading data from socket")
+RESPONSE_TIMEOUT = fault(
     "an.APITimeoutError", "hx.ReadTimeout", "hc.ReadTimeout", "TimeoutError", message="Request timed out."
 )
-QUIET_HEAD_ASYNC = fault(
+RESPONSE_TIMEOUT_ASYNC = fault(
     "an.APITimeoutError", "hx.ReadTimeout", "hc.ReadTimeout", "TimeoutError", "asyncio.CancelledError"
 )
-NOT_TAKEN = fault("an.APITimeoutError", "hx.WriteTimeout", "hc.WriteTimeout", "TimeoutError")
+WRITE_TIMEOUT = fault("an.APITimeoutError", "hx.WriteTimeout", "hc.WriteTimeout", "TimeoutError")
 CONNECT_TIMEOUT = fault("an.APITimeoutError", "hx.ConnectTimeout", "hc.ConnectTimeout", "TimeoutError")
 POOL_TIMEOUT = fault("an.APITimeoutError", "hx.PoolTimeout", "hc.PoolTimeout", "TimeoutError")
-DEAD = fault("hx.ReadTimeout", "hc.ReadTimeout", "TimeoutError", errno=110, message="[Errno 110] Connection timed out")
-DEAD_ASYNC = fault("hx.ReadError", "hc.ReadError", "anyio.BrokenResourceError", "TimeoutError", errno=110)
-DEAD_HEAD = fault("an.APITimeoutError", "hx.ReadTimeout", "hc.ReadTimeout", "TimeoutError", errno=110)
+DEAD_PATH = fault(
+    "hx.ReadTimeout", "hc.ReadTimeout", "TimeoutError", errno=110, message="[Errno 110] Connection timed out"
+)
+DEAD_PATH_ASYNC = fault("hx.ReadError", "hc.ReadError", "anyio.BrokenResourceError", "TimeoutError", errno=110)
+DEAD_PATH_BEFORE_HEADERS = fault("an.APITimeoutError", "hx.ReadTimeout", "hc.ReadTimeout", "TimeoutError", errno=110)
 DISCONNECTED = fault(
     "an.APIConnectionError",
     "hx.RemoteProtocolError",
@@ -102,23 +104,27 @@ DISCONNECTED = fault(
     message="Connection error.",
 )
 DISCONNECTED_AIOHTTP = fault("an.APIConnectionError", "hx.ConnectError", "aio.ServerDisconnectedError")
-RESET_HEAD = fault("an.APIConnectionError", "hx.ReadError", "hc.ReadError", "ConnectionResetError", errno=104)
-RESET_HEAD_AIOHTTP = fault("an.APIConnectionError", "hx.ConnectError", "aio.ClientOSError", errno=104)
-PIPE_HEAD = fault("an.APIConnectionError", "hx.ReadError", "anyio.BrokenResourceError", "BrokenPipeError", errno=32)
+RESET_BEFORE_HEADERS = fault("an.APIConnectionError", "hx.ReadError", "hc.ReadError", "ConnectionResetError", errno=104)
+RESET_BEFORE_HEADERS_AIOHTTP = fault("an.APIConnectionError", "hx.ConnectError", "aio.ClientOSError", errno=104)
+BROKEN_PIPE_BEFORE_HEADERS = fault(
+    "an.APIConnectionError", "hx.ReadError", "anyio.BrokenResourceError", "BrokenPipeError", errno=32
+)
 REFUSED = fault("an.APIConnectionError", "hx.ConnectError", "hc.ConnectError", "ConnectionRefusedError", errno=111)
 REFUSED_AIOHTTP = fault("an.APIConnectionError", "hx.ConnectError", "aio.ClientConnectorError", errno=111)
 NO_ROUTE = fault("an.APIConnectionError", "hx.ConnectError", "OSError", errno=113)
-NO_NAME = fault("an.APIConnectionError", "hx.ConnectError", "hc.ConnectError", "socket.gaierror", errno=-2)
-UNTRUSTED = fault("an.APIConnectionError", "hx.ConnectError", "hc.ConnectError", "ssl.SSLCertVerificationError")
+NAME_NOT_FOUND = fault("an.APIConnectionError", "hx.ConnectError", "hc.ConnectError", "socket.gaierror", errno=-2)
+UNTRUSTED_CERTIFICATE = fault(
+    "an.APIConnectionError", "hx.ConnectError", "hc.ConnectError", "ssl.SSLCertVerificationError"
+)
 PROXY_REFUSED = fault("an.APIConnectionError", "hx.ProxyError", "hc.ProxyError", message="503 Service Unavailable")
 ERROR_BODY_CUT = fault("hx.ReadError", "hc.ReadError")
-JSON = fault("json.JSONDecodeError", message="Expecting value: line 1 column 1 (char 0)")
-UTF8 = fault("UnicodeDecodeError")
+INVALID_JSON = fault("json.JSONDecodeError", message="Expecting value: line 1 column 1 (char 0)")
+INVALID_UTF8 = fault("UnicodeDecodeError")
 NOT_HTTP = fault(
     "an.APIConnectionError", "hx.RemoteProtocolError", message="illegal status line: bytearray(b'SSH-2.0')"
 )
-STATUS = fault("an.APIStatusError", message="Overloaded")
+STATUS_ERROR = fault("an.APIStatusError", message="Overloaded")
 CANCELLED = fault("asyncio.CancelledError")
-BAD_FD = fault("hx.ReadError", "hc.ReadError", "OSError", errno=9, message="[Errno 9] Bad file descriptor")
+BAD_FILE_DESCRIPTOR = fault("hx.ReadError", "hc.ReadError", "OSError", errno=9, message="[Errno 9] Bad file descriptor")
 CLOSED_ANYIO = fault("hx.ReadError", "hc.ReadError", "anyio.ClosedResourceError")
 CLOSED_AIOHTTP = fault("hx.ConnectError", message="Connection closed")

@@ -100,7 +100,7 @@ def view(*spans: Mapping[str, Any]) -> StreamView:
 
 
 def delta(at: float, kind: str = "text", **more: Any) -> Event:
-    given = {"claude.stream.event.count": 1, "claude.stream.block.index": 0, "claude.stream.block.type": kind}
+    given = {"claude.stream.event.coalesced": 1, "claude.stream.block.index": 0, "claude.stream.block.type": kind}
     return DELTA, at, {**given, "claude.stream.event.characters": 4, **more}
 
 
@@ -116,15 +116,15 @@ HEALTHY = {
     "claude.stream.time_to_headers": 0.05,
     "claude.stream.time_to_first_token": 0.4,
     "claude.stream.longest_silence": 0.4,
-    "claude.stream.consumer_time": 0.01,
+    "claude.stream.caller.time": 0.01,
     "claude.stream.usage.complete": True,
-    "claude.stream.attempts": 1,
+    "claude.stream.attempt.count": 1,
 }
 HEALTHY_EVENTS = (
-    ("claude.stream.message_start", 0.05, {"claude.stream.event.count": 1}),
-    ("claude.stream.content_block_start", 0.39, {"claude.stream.event.count": 1}),
+    ("claude.stream.message_start", 0.05, {"claude.stream.event.coalesced": 1}),
+    ("claude.stream.content_block_start", 0.39, {"claude.stream.event.coalesced": 1}),
     *(delta(0.4 + n * 0.05, **{"claude.stream.event.gap": 0.05}) for n in range(30)),
-    ("claude.stream.message_stop", 1.99, {"claude.stream.event.count": 1}),
+    ("claude.stream.message_stop", 1.99, {"claude.stream.event.coalesced": 1}),
 )
 CUT = {
     **HEALTHY,

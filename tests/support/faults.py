@@ -1,4 +1,4 @@
-"""What can go wrong with a stream, as a table of scripts, and what the span has to say of each."""
+"""A table of faults of a stream, each with its script and the expected outcome and reason."""
 
 from __future__ import annotations
 
@@ -10,61 +10,65 @@ from otel_claude_stream.testing import CutMidChunk, End, Error, Event, Hang, Pau
 
 QUICK = (("retry-after-ms", "1"),)
 BUSY = Script.http_error(529, headers=QUICK)
-WHOLE = Script.message("Streams carry an answer.", deltas=6, thinking="Hm, well.", cache_read=7)
+WHOLE = Script.message("Streams carry an answer.", deltas=6, thinking="Hm, well.", cache_read_input_tokens=7)
 AT = 8
-"""Events before most faults: the answer has begun, and is not finished."""
+"""The number of events before most faults. The message has begun and is not finished."""
 REFUSED = "refused"
-"""In place of a script: nobody listens."""
+"""The name of the fault without a server, which needs no script."""
 
 Ending = tuple[str, "str | None"]
 COMPLETED: Ending = ("completed", None)
 
 
 def failed(reason: str) -> Ending:
-    """The ending of a stream that failed."""
+    """Return the ending of a stream that failed for a reason."""
     return "failed", reason
 
 
-def odd(error: BaseException | None) -> Ending:
-    """The ending of a stream with something odd in it: whether the SDK chokes on it differs between its releases."""
+def completed_or_decode_error(error: BaseException | None) -> Ending:
+    """Return the ending of a stream with invalid content, which not every release of the SDK accepts."""
     return COMPLETED if error is None else failed("decode_error")
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that goes wrong."""
+    """One fault of a stream."""
 
     name: str
     scripts: tuple[Script, ...]
     ending: Ending | Callable[[BaseException | None], Ending]
-    """Of a stream that is read as events; a function of what the uninstrumented caller got, where SDKs differ."""
-    as_bytes: Ending | None = None
-    """Of a stream that is read as bytes, if it is another."""
+    """The ending if the stream is read as events.
+
+    Where releases of the SDK differ, a function of the exception that the SDK raises without instrumentation.
+    """
+    ending_as_bytes: Ending | None = None
+    """The ending if the stream is read as bytes, where it differs."""
     client: dict[str, Any] = field(default_factory=dict)
+    """Options of the client."""
     attempts: int = 1
     ways: tuple[str, ...] = ("create, iterated", "stream, iterated", "streaming response, iter_lines()")
-    """The ways of reading with which it is tried."""
+    """The names of the ways to read with which the fault is tested."""
 
     def expected(self, read: str, error: BaseException | None) -> Ending:
-        """Outcome and reason on the span."""
-        ending = self.as_bytes if read == "bytes" and self.as_bytes is not None else self.ending
+        """Return the expected outcome and reason for a way to read."""
+        ending = self.ending_as_bytes if read == "bytes" and self.ending_as_bytes is not None else self.ending
         if not callable(ending):
             return ending
         return COMPLETED if read == "bytes" else ending(error)
 
 
 def broken(name: str, how: Any, reason: str, *, at: int = AT, base: Script = WHOLE, **more: Any) -> Fault:
-    """An answer that breaks off."""
+    """Return the fault of a message that breaks off after `at` events."""
     return Fault(name, (base.cut_after(at, how),), failed(reason), **more)
 
 
-def with_steps(name: str, *steps: Any, at: int = AT, ending: Any = odd, **more: Any) -> Fault:
-    """An answer with something more in its middle."""
+def with_steps(name: str, *steps: Any, at: int = AT, ending: Any = completed_or_decode_error, **more: Any) -> Fault:
+    """Return the fault of a message with additional steps after `at` events."""
     return Fault(name, (replace(WHOLE, steps=(*WHOLE.steps[:at], *steps, *WHOLE.steps[at:])),), ending, **more)
 
 
-def changed(name: str, change: Callable[[Any], Any], *, ending: Any = odd, **more: Any) -> Fault:
-    """An answer with each event's data changed."""
+def changed(name: str, change: Callable[[Any], Any], *, ending: Any = completed_or_decode_error, **more: Any) -> Fault:
+    """Return the fault of a message whose events have changed data."""
     steps = tuple(
         replace(step, data=change(step.data)) if isinstance(step, Event) and isinstance(step.data, dict) else step
         for step in WHOLE.steps
@@ -73,7 +77,7 @@ def changed(name: str, change: Callable[[Any], Any], *, ending: Any = odd, **mor
 
 
 def without(*names: str) -> Callable[[Any], Any]:
-    """Leaves fields out, at any depth."""
+    """Return a change that removes fields, at any depth."""
 
     def change(value: Any) -> Any:
         if isinstance(value, dict):
@@ -84,7 +88,7 @@ def without(*names: str) -> Callable[[Any], Any]:
 
 
 def nulled(*names: str) -> Callable[[Any], Any]:
-    """Sets fields to null, at any depth."""
+    """Return a change that sets fields to null, at any depth."""
 
     def change(value: Any) -> Any:
         if isinstance(value, dict):
@@ -95,17 +99,17 @@ def nulled(*names: str) -> Callable[[Any], Any]:
 
 
 def event(kind: str, **data: Any) -> Event:
-    """One event of the API."""
+    """Create an event of the API."""
     return Event(kind, {"type": kind, **data})
 
 
 def delta(kind: str, index: int = 1, **content: Any) -> Event:
-    """One delta."""
+    """Create a `content_block_delta` event."""
     return event("content_block_delta", index=index, delta={"type": kind, **content})
 
 
 def many_blocks(count: int) -> Script:
-    """An answer of very many, very small blocks."""
+    """Create a message of many small blocks."""
     steps = [WHOLE.steps[0]]
     for index in range(count):
         block = {"type": "text", "text": ""}
@@ -115,7 +119,7 @@ def many_blocks(count: int) -> Script:
             event("content_block_stop", index=index),
         ]
     body = replace(WHOLE, steps=(*steps, *WHOLE.steps[-2:])).body()
-    return replace(WHOLE, steps=(Send.of(body),))
+    return replace(WHOLE, steps=(Send.from_bytes(body),))
 
 
 CREATE, LINES = "create, iterated", "streaming response, iter_lines()"
@@ -148,18 +152,18 @@ FAULTS = (
     Fault("cut after message_stop", (WHOLE.cut_after(LAST, CutMidChunk()),), COMPLETED),
     Fault("reset after message_stop", (WHOLE.cut_after(LAST, Reset()),), COMPLETED),
     Fault("silence after message_stop", (WHOLE.cut_after(LAST, Hang(5)),), COMPLETED, client=SHORT),
-    # What the provider says in the stream.
+    # Error events in the stream.
     broken("error event", Error(), "overloaded", ways=EVERY),
     broken("error event first", Error("api_error"), "api_error", at=0),
-    broken("error event of an unknown type", Error("odd_error"), "stream_error"),
-    broken("error event that is no JSON", Event("error", "oh no"), "stream_error"),
+    broken("error event of an unknown type", Error("unknown_error"), "stream_error"),
+    broken("error event that is not JSON", Event("error", "oh no"), "stream_error"),
     Fault("error event after message_stop", (WHOLE.cut_after(LAST, Error()),), COMPLETED),
     with_steps("error event, and the stream stays open", Error(), Pause(5), ending=failed("overloaded"),
                ways=(CREATE, "stream, iterated")),
-    # What comes instead of a stream.
+    # Responses that are no stream.
     Fault("an empty answer", (Script(),), failed("truncated"), ways=EVERY),
-    Fault("a login page", (Script.page(200, "<html>Log in</html>"),), failed("bad_response")),
-    Fault("JSON", (Script.page(200, "{}", [("content-type", "application/json")]),), failed("bad_response")),
+    Fault("a login page", (Script.plain_response(200, "<html>Log in</html>"),), failed("bad_response")),
+    Fault("JSON", (Script.plain_response(200, "{}", [("content-type", "application/json")]),), failed("bad_response")),
     Fault("529, then success", (BUSY, BUSY, WHOLE), COMPLETED, client={"max_retries": 2}, attempts=3),
     Fault("529 again and again", (BUSY, BUSY, BUSY), failed("overloaded"), client={"max_retries": 2}, attempts=3,
           ways=EVERY),
@@ -167,21 +171,21 @@ FAULTS = (
           client={"max_retries": 1}, attempts=2),
     Fault("429 and no retry", (Script.http_error(429, headers=(("retry-after", "7"),)),), failed("rate_limited")),
     Fault("400", (Script.http_error(400),), failed("request_rejected"), client={"max_retries": 2}),
-    Fault("nginx's 504", (Script.nginx(504),), failed("gateway_error")),
-    Fault("closed before the headers", (Script.refuse_head("fin"),), failed("connection_closed")),
-    Fault("reset before the headers", (Script.refuse_head("rst"),), failed("connection_reset")),
-    Fault("reset before the headers, then success", (Script.refuse_head("rst"), WHOLE), COMPLETED,
+    Fault("nginx's 504", (Script.nginx_error(504),), failed("gateway_error")),
+    Fault("closed before the headers", (Script.no_response("fin"),), failed("connection_closed")),
+    Fault("reset before the headers", (Script.no_response("rst"),), failed("connection_reset")),
+    Fault("reset before the headers, then success", (Script.no_response("rst"), WHOLE), COMPLETED,
           client={"max_retries": 1}, attempts=2, ways=(CREATE,)),
-    Fault("silence before the headers", (replace(WHOLE, before_headers=5),), failed("response_timeout"), client=SHORT),
+    Fault("silence before the headers", (replace(WHOLE, header_delay=5),), failed("response_timeout"), client=SHORT),
     Fault(REFUSED, (), failed("connect_failed")),
-    # What no SDK expects in the stream.
-    with_steps("JSON that is none", Event("content_block_delta", "{not JSON"), ending=failed("decode_error"),
-               as_bytes=COMPLETED),
-    with_steps("text that is no UTF-8", Send.of(b'event: content_block_delta\ndata: {"type": "\xff\xfe"}\n\n'),
-               ending=failed("decode_error"), as_bytes=COMPLETED),
+    # Content that the SDK does not expect.
+    with_steps("data that is not JSON", Event("content_block_delta", "{not JSON"), ending=failed("decode_error"),
+               ending_as_bytes=COMPLETED),
+    with_steps("text that is not UTF-8", Send.from_bytes(b'event: content_block_delta\ndata: {"type": "\xff\xfe"}\n\n'),
+               ending=failed("decode_error"), ending_as_bytes=COMPLETED),
     with_steps("an event of an unknown type", event("future", n=1)),
     with_steps("an unknown event with the type of another", Event("future", {"type": "message_stop"})),
-    with_steps("an event whose data says another type", Event("content_block_delta", {"type": "message_stop"})),
+    with_steps("an event whose data has another type", Event("content_block_delta", {"type": "message_stop"})),
     with_steps("an event with the name of one of ours", event("abort"), event("stall")),
     with_steps("an event of an enormous type", Event("n" * 5000, {})),
     with_steps("an empty object", Event("content_block_delta", {})),
@@ -211,7 +215,7 @@ FAULTS = (
     with_steps("a megabyte in one event", delta("text_delta", text="x" * (1 << 20)), ending=COMPLETED),
     Fault("10,000 blocks", (many_blocks(10_000),), COMPLETED, ways=(CREATE,), client={"timeout": 60}),
     Fault("gzip", (replace(WHOLE, encoding="gzip"),), COMPLETED),
-    Fault("gzip that is none", (replace(WHOLE, headers=(("content-encoding", "gzip"),)),), failed("decode_error")),
+    Fault("a body without gzip", (replace(WHOLE, headers=(("content-encoding", "gzip"),)),), failed("decode_error")),
     broken("gzip that breaks off", CutMidChunk(), "connection_closed", base=replace(WHOLE, encoding="gzip")),
     Fault("one byte at a time", (replace(WHOLE, chunking="bytes"),), COMPLETED),
     Fault("CRLF", (replace(WHOLE, newline="\r\n", chunking=9),), COMPLETED),

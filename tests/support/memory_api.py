@@ -1,4 +1,7 @@
-"""An API in memory: the real SDK's client over a transport that answers from a list of chunks. No socket, no noise."""
+"""Clients of the SDK over an in-memory transport, which answers with a list of chunks.
+
+Without sockets, measurements have less noise.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Any
 import anthropic
 
 HTTP: Any = sys.modules.get("httpx2") or sys.modules["httpx"]
-"""The HTTP library of this SDK generation: `httpx2` from 1.0, `httpx` before. Importing both breaks users."""
+"""The HTTP library of this release of the SDK, `httpx2` from 1.0 on, `httpx` before. Only one may be imported."""
 
 REQUEST: dict[str, Any] = {
     "model": "claude-sonnet-5",
@@ -20,7 +23,7 @@ REQUEST: dict[str, Any] = {
 }
 
 FIRST_DELTA = 3
-"""Position of the first delta among `chunks`: after `message_start`, `content_block_start` and a ping."""
+"""The position of the first delta in `chunks`, after `message_start`, `content_block_start` and a ping."""
 
 
 def _frame(kind: str, data: dict[str, Any]) -> bytes:
@@ -28,7 +31,7 @@ def _frame(kind: str, data: dict[str, Any]) -> bytes:
 
 
 def chunks(deltas: int) -> list[bytes]:
-    """The chunks of a stream with this many text deltas, one event each."""
+    """Return the chunks of a stream with so many text deltas, one event in each chunk."""
     usage = {"input_tokens": 25, "output_tokens": 1, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0}
     message = {
         "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "content": [],
@@ -49,8 +52,8 @@ def chunks(deltas: int) -> list[bytes]:
     ]
 
 
-class Body(HTTP.SyncByteStream, HTTP.AsyncByteStream):  # type: ignore[misc] # one of two libraries, found at run time
-    """A response body from a list of chunks; `before` is called before each, to let a clock step."""
+class Body(HTTP.SyncByteStream, HTTP.AsyncByteStream):  # type: ignore[misc] # the library is known at run time only
+    """A response body from a list of chunks. `before` is called before each chunk, to advance a clock."""
 
     def __init__(self, parts: list[bytes], before: Callable[[], None] | None = None) -> None:
         self._parts = parts
@@ -81,19 +84,22 @@ def _transport(parts: list[bytes], before: Callable[[], None] | None) -> Any:
 
 
 def sync_client(parts: list[bytes], before: Callable[[], None] | None = None) -> anthropic.Anthropic:
-    """A client whose every request is answered with these chunks."""
+    """Create a client that gets these chunks as the response to every request."""
     http = HTTP.Client(transport=_transport(parts, before))
     return anthropic.Anthropic(api_key="bench", base_url="http://127.0.0.1:9", http_client=http, max_retries=0)
 
 
 def async_client(parts: list[bytes], before: Callable[[], None] | None = None) -> anthropic.AsyncAnthropic:
-    """As `sync_client`."""
+    """Create an async client; see `sync_client`."""
     http = HTTP.AsyncClient(transport=_transport(parts, before))
     return anthropic.AsyncAnthropic(api_key="bench", base_url="http://127.0.0.1:9", http_client=http, max_retries=0)
 
 
 def reader(way: str, parts: list[bytes], before: Callable[[], None] | None = None) -> Callable[[], int]:
-    """A function that makes one call in this way, reads it whole, and gives the number of events it saw."""
+    """Return a function that makes one call, reads the stream, and returns the number of events.
+
+    `way` is one of `WAYS`.
+    """
     if way.startswith("sync"):
         client = sync_client(parts, before)
 
@@ -105,18 +111,18 @@ def reader(way: str, parts: list[bytes], before: Callable[[], None] | None = Non
                 return sum(1 for _ in stream)
 
         return read_created if way.endswith("create") else read_streamed
-    async_ = async_client(parts, before)
+    aclient = async_client(parts, before)
     loop = asyncio.new_event_loop()
 
     async def aread_created() -> int:
         count = 0
-        async for _ in await async_.messages.create(stream=True, **REQUEST):
+        async for _ in await aclient.messages.create(stream=True, **REQUEST):
             count += 1
         return count
 
     async def aread_streamed() -> int:
         count = 0
-        async with async_.messages.stream(**REQUEST) as stream:
+        async with aclient.messages.stream(**REQUEST) as stream:
             async for _ in stream:
                 count += 1
         return count

@@ -1,6 +1,6 @@
-"""Sync and async as one: a test body is written once, as a coroutine, and runs against either half of the SDK.
+"""Modes in which a test body, written once as a coroutine, runs against the sync or the async half of the SDK.
 
-In the sync mode it runs without an event loop, as nothing in it ever waits: `await mode.do(x)` gives `x` back.
+The sync mode needs no event loop, as nothing in the body suspends: `await mode.do(x)` returns `x`.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ ASK = {
 }
 
 READ_TIMEOUT = 5.0
-"""Seconds: none of the tests waits for it, but a hanging one ends."""
+"""Seconds. No test waits for it, but a test that hangs ends."""
 
 
 class Each:
-    """Iterates either kind of iterable. No generator: one would hold the stream in a frame of its own."""
+    """An async iterator over either kind of iterable.
+
+    It is not a generator, whose frame would hold a reference to the stream.
+    """
 
     def __init__(self, mode: Mode, iterable: Any) -> None:
         self.mode = mode
@@ -44,7 +47,7 @@ class Each:
 
 
 class Mode:
-    """One half of the SDK: `sync` or `async`."""
+    """One half of the SDK, `sync` or `async`."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -54,7 +57,7 @@ class Mode:
         return self.name
 
     def run(self, body: Callable[..., Coroutine[Any, Any, Any]], *args: Any, **kwargs: Any) -> Any:
-        """Run a test's body."""
+        """Run a coroutine function and return its result."""
         if self.is_async:
             return asyncio.run(body(*args, **kwargs))
         coroutine = body(*args, **kwargs)
@@ -64,16 +67,16 @@ class Mode:
             return done.value
         finally:
             coroutine.close()
-        raise AssertionError("something awaited in the sync mode")
+        raise AssertionError("the body was suspended in the sync mode")
 
     def kind(self, name: str) -> type[Any] | None:
-        """A class of the SDK by its sync name; None if this release has none."""
+        """Return a class of the SDK by its sync name; None if this release does not have it."""
         return getattr(anthropic, f"Async{name}" if self.is_async else name, None)
 
     def client(self, url: str, **options: Any) -> Any:
-        """A client; a context manager for `entered`."""
+        """Create a client, which is a context manager for `entered`."""
         options = {"api_key": "none", "max_retries": 0, "timeout": READ_TIMEOUT, **options}
-        # No certificates are loaded for a server without TLS: that would be most of the time of a test.
+        # The server has no TLS. Loading certificates would take most of the time of a test.
         http = getattr(anthropic, "DefaultAsyncHttpxClient" if self.is_async else "DefaultHttpxClient")
         options.setdefault("http_client", http(verify=False))
         client = self.kind("Anthropic")
@@ -81,29 +84,29 @@ class Mode:
         return client(base_url=url, **options)
 
     async def do(self, value: Any) -> Any:
-        """The value, awaited if it has to be."""
+        """Return the value, which is awaited if it is awaitable."""
         if not self.is_async:
             return value
         return await value if isinstance(value, Awaitable) or inspect.isawaitable(value) else value
 
     def pause(self) -> Any:
-        """For `do`: a moment for other threads, or for the event loop, between two looks at what they do."""
+        """Let other threads or tasks run for a moment; pass the result to `do`."""
         return asyncio.sleep(0.001) if self.is_async else time.sleep(0.001)
 
     def each(self, iterable: Any) -> Each:
-        """For `async for`."""
+        """Return an iterator for `async for`."""
         return Each(self, iterable)
 
     async def all(self, iterable: Any) -> list[Any]:
-        """Every item."""
+        """Return all items of an iterable."""
         return [item async for item in self.each(iterable)]
 
     def entered(self, manager: Any) -> AbstractAsyncContextManager[Any]:
-        """For `async with`."""
+        """Return a context manager for `async with`."""
         return manager if self.is_async else _entered(manager)
 
     async def close(self, closable: Any) -> None:
-        """Close a stream, a client, a response."""
+        """Close a stream, a client or a response."""
         aclose = getattr(closable, "aclose", None)
         await self.do(aclose() if self.is_async and aclose is not None else closable.close())
 

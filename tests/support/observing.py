@@ -1,4 +1,4 @@
-"""The instrumentation in place for a while, and what it told in the words of the tests."""
+"""A context manager that installs the instrumentation, and access to the telemetry that it recorded."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from otel_claude_stream import ClaudeStreamInstrumentor
 from otel_claude_stream.testing import Capture
 
 PREFIX = "claude.stream."
-OWN = {"stall", "retry", "abort"}
+SYNTHETIC = {"stall", "retry", "abort"}
+"""Names of events that are not events of the API."""
 
 
 class Telemetry:
-    """What a `Capture` holds, asked by the tests."""
+    """Access to the records of a `Capture`."""
 
     def __init__(self, capture: Capture) -> None:
         self.capture = capture
 
     def streams(self) -> list[dict[str, Any]]:
-        """The stream spans that ended, attempts left out."""
+        """Return the stream spans that have ended, without attempt spans."""
         return [
             span
             for span in self.capture.spans()
@@ -29,49 +30,52 @@ class Telemetry:
         ]
 
     def stream(self) -> dict[str, Any]:
-        """The one stream span."""
+        """Return the only stream span."""
         (span,) = self.streams()
         return span
 
-    def of(self, *names: str) -> tuple[Any, ...]:
-        """Attributes of the one stream span, by their names without `claude.stream.`."""
-        attributes = self.stream()["attributes"]
+    def attributes(self, *names: str) -> tuple[Any, ...]:
+        """Return attributes of the only stream span, by names without the prefix `claude.stream.`."""
+        values = self.stream()["attributes"]
         return tuple(
-            attributes.get(name if name.startswith(("gen_ai.", "error.", "http.")) else PREFIX + name) for name in names
+            values.get(name if name.startswith(("gen_ai.", "error.", "http.")) else PREFIX + name) for name in names
         )
 
-    def ending(self) -> tuple[Any, ...]:
-        """Outcome and reason of the one stream."""
-        return self.of("outcome", "abort.reason")
+    def outcome_and_reason(self) -> tuple[Any, ...]:
+        """Return the outcome and the abort reason of the only stream span."""
+        return self.attributes("outcome", "abort.reason")
 
     def value(self, metric: str) -> float | None:
-        """The sum of a metric over all its points; None if nothing was measured."""
+        """Return the sum of a metric over all its points; None if nothing was measured."""
         found = self.capture.metrics().get(metric)
         if found is None:
             return None
         return sum(point.get("value", point.get("count", 0)) for point in found["points"])
 
-    def told_once(self, streams: int = 1, measured: int | None = None) -> None:
-        """Assert that so many streams were told (and measured), each once, that none is open, and nothing failed."""
+    def assert_recorded_once(self, streams: int = 1, measured: int | None = None) -> None:
+        """Assert that each stream was recorded once, that none is open, and that no internal error occurred.
+
+        ``streams`` is the number of spans, ``measured`` that of measured durations (by default the same).
+        """
         assert len(self.streams()) == streams
         assert (self.value("claude.stream.duration") or 0) == (streams if measured is None else measured)
-        assert self.value("claude.stream.active") in (None, 0)  # None: never asked while one was open
+        assert self.value("claude.stream.active") in (None, 0)  # None if it was not collected while a stream was open
         assert self.value("claude.stream.internal.errors") in (None, 0)
 
 
 def events_of(span: dict[str, Any]) -> Counter[str]:
-    """The SSE events that a span tells, by type; one without a count is one."""
+    """Count the SSE events of a span by type. An event without a count stands for one."""
     found: Counter[str] = Counter()
     for event in span["events"]:
         name = event["name"].removeprefix(PREFIX)
-        if name not in OWN:
-            found[name] += event["attributes"].get("claude.stream.event.count", 1)
+        if name not in SYNTHETIC:
+            found[name] += event["attributes"].get("claude.stream.event.coalesced", 1)
     return found
 
 
 @contextmanager
 def observed(**settings: Any) -> Iterator[Telemetry]:
-    """Instrument, and take it out again."""
+    """Instrument the SDK in the block, and yield the telemetry."""
     with Capture() as capture:
         instrumentor = ClaudeStreamInstrumentor()
         instrumentor.instrument(**capture.providers, **settings)

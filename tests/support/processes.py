@@ -30,7 +30,7 @@ class Printer(SpanExporter):
             line = {
                 "pid": os.getpid(), "name": span.name, "span": span.context.span_id, "trace": span.context.trace_id,
                 **{name.rpartition(".")[2]: value for name, value in span.attributes.items()
-                   if name in ("claude.stream.outcome", "claude.stream.abort.reason", "claude.stream.deltas")},
+                   if name in ("claude.stream.outcome", "claude.stream.abort.reason", "claude.stream.delta.count")},
             }
             os.write(1, (json.dumps(line) + "\\n").encode())
         return SpanExportResult.SUCCESS

@@ -105,11 +105,11 @@ class API:
     def _answer(self, request: Any) -> Any:
         script = self._scripts[min(self.requests, len(self._scripts) - 1)]
         self.requests += 1
-        self.clock.advance(script.before_headers)
-        if script.refuse != "no":
+        self.clock.advance(script.header_delay)
+        if script.close_before_headers != "no":
             raise HTTP.RemoteProtocolError("Server disconnected without sending a response.")
         headers = {"content-type": "text/event-stream; charset=utf-8", **dict(script.headers)}
-        said = script.request_id_or(f"req_{self.requests}")
+        said = script.resolve_request_id(f"req_{self.requests}")
         if said is not None:
             headers.setdefault("request-id", said)
         body = Body(script, self.clock, self.chunks)
@@ -242,7 +242,7 @@ def by(clock: ManualClock, monkeypatch: Any) -> Iterator[None]:
         patch.setattr(_base_client, "time", SimpleNamespace(**{**vars(time), "sleep": clock.advance}))
         patch.setattr(_base_client, "random", lambda: 0.0)  # its back-off is not scattered
         patch.setattr(anyio, "sleep", sleep)
-        patch.setattr(_instrumentor, "CHANCE", lambda: 0.5)
+        patch.setattr(_instrumentor, "RANDOM", lambda: 0.5)
         patch.setattr(sync_driver, "sleep", wait)
         patch.setattr(async_driver, "sleep", await_)
         # Its thread goes by real time: it would look, or not, just when a script moves the clock.

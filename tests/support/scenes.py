@@ -8,7 +8,13 @@ from typing import Any
 from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
 from otel_claude_stream.testing import CutMidChunk, End, Error, Event, Hang, Pause, Ping, Reset, Script
 
-MESSAGE = Script.message("Hello, big wide world!", gap=0.02, first_token_after=0.3, cache_read=100, cache_creation=7)
+MESSAGE = Script.message(
+    "Hello, big wide world!",
+    gap=0.02,
+    first_token_delay=0.3,
+    cache_read_input_tokens=100,
+    cache_creation_input_tokens=7,
+)
 """start, block start, ping, four deltas, block stop, message delta, stop."""
 
 
@@ -22,7 +28,7 @@ STORY = "The quick brown fox jumps over the lazy dog, and goes home to sleep und
 
 def told(text: str, **said: Any) -> Script:
     """A message of ten deltas."""
-    return Script.message(text, deltas=10, gap=0.02, first_token_after=0.3, **said)
+    return Script.message(text, deltas=10, gap=0.02, first_token_delay=0.3, **said)
 
 
 def goes_on(after: str, repeats: int = 48) -> Script:
@@ -57,13 +63,13 @@ SCENES: dict[str, Scene] = {
     "tool": Scene(Script.message("", tool=("get_weather", {"city": "Paris"}), gap=0.05)),
     "sse error": Scene(MESSAGE.cut_after(5, Error())),
     "sse error at once": Scene(MESSAGE.cut_after(1, Error("api_error", "Internal server error"))),
-    "retried": Scene((BUSY, replace(BUSY, before_headers=0.1), MESSAGE)),
-    "retried after a refusal": Scene((Script.refuse_head(after=0.2), LIMITED, MESSAGE)),
+    "retried": Scene((BUSY, replace(BUSY, header_delay=0.1), MESSAGE)),
+    "retried after a refusal": Scene((Script.no_response(delay=0.2), LIMITED, MESSAGE)),
     "gave up": Scene((BUSY,)),
-    "refused": Scene(Script.refuse_head(after=0.5), request={"model": "claude-other"}),
+    "refused": Scene(Script.no_response(delay=0.5), request={"model": "claude-other"}),
     "rejected": Scene(Script.http_error(400)),
-    "gateway": Scene(Script.nginx(504)),
-    "page": Scene(Script.page(200, "<html>Log in</html>", [("server", "portal")])),
+    "gateway": Scene(Script.nginx_error(504)),
+    "page": Scene(Script.plain_response(200, "<html>Log in</html>", [("server", "portal")])),
     "truncated": Scene(MESSAGE.cut_after(5, End())),
     "truncated at the end": Scene(MESSAGE.cut_after(9, End())),
     "cut after silence": Scene(after(MESSAGE, 5, Pause(60.05), CutMidChunk())),
@@ -72,7 +78,7 @@ SCENES: dict[str, Scene] = {
     "timed out": Scene(after(MESSAGE, 5, Hang(600.0))),
     "garbage": Scene(after(MESSAGE, 5, Event("content_block_delta", "{no json"))),
     "silent stall": Scene(MESSAGE.insert_pause(5, 35.0)),
-    "pings only": Scene(MESSAGE.insert_pause(5, 35.0, pings_every=15.0)),
+    "pings only": Scene(MESSAGE.insert_pause(5, 35.0, ping_interval=15.0)),
     "unknown": Scene(after(MESSAGE, 2, Event("stall", {"type": "stall"}), Event("new_thing", {"type": "new_thing"}))),
     "closed": Scene(MESSAGE, leaves="close"),
     "left by break": Scene(MESSAGE, leaves="break"),

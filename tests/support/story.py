@@ -60,7 +60,7 @@ class Tale:
                 stop_reason="tool_use" if self.tool else "end_turn",
                 gap=0.02,
                 pings=1,
-                first_token_after=0.3,
+                first_token_delay=0.3,
             )
         )
 
@@ -149,8 +149,8 @@ class Turn:
             headers = [] if self.how is None else [("retry-after", str(self.how))]
             whole = Script.http_error(self.at, headers=headers)
         elif self.kind == "refused":
-            whole = Script.refuse_head(self.how)
-        return replace(whole, before_headers=self.after)
+            whole = Script.no_response(self.how)
+        return replace(whole, header_delay=self.after)
 
 
 WHOLE = Turn()

@@ -1,4 +1,4 @@
-"""Every way to get a stream from the SDK, and every way to read one, as a table."""
+"""A table of the ways to open a stream with the SDK and to read it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ END = object()
 
 @dataclass
 class Seen:
-    """What the caller got, in a form that can be compared."""
+    """The results that the caller received, for comparison."""
 
     events: list[Any] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
@@ -31,23 +31,23 @@ Read = Callable[[Mode, Any, Seen], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Way:
-    """One way: how to call, what the span then says of it, and how to read."""
+    """One way to call and to read, with the attributes of the resulting span."""
 
     name: str
     helper: str
     run: Read
-    """Takes the client's `messages` resource."""
+    """Makes the call with the `messages` resource of a client."""
     api: str = "messages"
     read: str = "events"
 
     def resource(self, client: Any) -> Any:
-        """The part of the client that is called."""
+        """Return the resource of the client that makes the call."""
         if self.api == "messages":
             return client.messages
         return client.beta.messages
 
     def skip_unless_there(self) -> None:
-        """Skip the test if this release of the SDK does not have it."""
+        """Skip the test if this release of the SDK lacks the method or parameter."""
         runner = getattr(anthropic.Anthropic(api_key="none").beta.messages, "tool_runner", None)
         if self.helper == "tool_runner" and runner is None:
             pytest.skip("this release of the SDK has no tool runner")
@@ -64,7 +64,7 @@ def has_output_format() -> bool:
 
 # --- messages.stream() ------------------------------------------------------------------------------------------------
 def streaming(read: Read, **more: Any) -> Read:
-    """`with messages.stream() as stream`, read in some way."""
+    """Return the way `with messages.stream() as stream`, read by `read`."""
 
     async def run(mode: Mode, messages: Any, seen: Seen) -> None:
         manager = messages.stream(**ASK, **more)
@@ -109,7 +109,7 @@ async def by_final_message(mode: Mode, stream: Any, seen: Seen) -> None:
 
 # --- create(stream=True) ----------------------------------------------------------------------------------------------
 def creating(read: Read) -> Read:
-    """`create(stream=True)`, read in some way, without `with`."""
+    """Return the way `create(stream=True)` without `with`, read by `read`."""
 
     async def run(mode: Mode, messages: Any, seen: Seen) -> None:
         stream = await mode.do(messages.create(**ASK, stream=True))
@@ -134,7 +134,7 @@ async def raw_response_parsed(mode: Mode, messages: Any, seen: Seen) -> None:
 
 
 def streaming_response(read: Read) -> Read:
-    """`with_streaming_response.create(stream=True)`, read in some way."""
+    """Return the way `with_streaming_response.create(stream=True)`, read by `read`."""
 
     async def run(mode: Mode, messages: Any, seen: Seen) -> None:
         async with mode.entered(messages.with_streaming_response.create(**ASK, stream=True)) as response:
@@ -169,7 +169,7 @@ async def by_read(mode: Mode, response: Any, seen: Seen) -> None:
 
 # --- structured output, tool runner -----------------------------------------------------------------------------------
 def output_format() -> type:
-    """A model for structured output."""
+    """Create a model for structured output."""
     from pydantic import create_model
 
     return create_model("Answer", n=(int, ...))
@@ -182,7 +182,7 @@ async def structured(mode: Mode, messages: Any, seen: Seen) -> None:
 
 
 def doubling(mode: Mode) -> Any:
-    """A tool that the tool runner may call."""
+    """Return a tool that the tool runner can call."""
     if mode.is_async:
 
         @anthropic.beta_async_tool

@@ -186,5 +186,5 @@ def test_the_callers_span_is_no_exemplar_of_what_shows_none(monkeypatch):
     with instrumented(monkeypatch, api.clock) as capture:
         with trace.use_span(capture.tracer_provider.get_tracer("app").start_span("request")):
             read(api)
-        (point,) = capture.metrics()["claude.stream.consumer.time"]["points"]
+        (point,) = capture.metrics()["claude.stream.caller.time"]["points"]
     assert "exemplars" not in point or point["exemplars"] == []

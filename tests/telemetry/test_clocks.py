@@ -22,7 +22,7 @@ def observe(monkeypatch, scripts, way="create", *, before=None, each=None, chunk
         return seen, span["attributes"], points(capture), span["events"]
 
 
-FIGURES = (".time_to_headers", ".time_to_first_token", ".longest_gap", ".longest_silence", ".consumer_time")
+FIGURES = (".time_to_headers", ".time_to_first_token", ".chunk.longest_gap", ".longest_silence", ".caller.time")
 
 
 def figures(attributes):
@@ -30,13 +30,13 @@ def figures(attributes):
 
 
 @pytest.mark.parametrize("way", ["create", "stream", "async create", "async stream"])
-def test_a_slow_consumer_is_no_slow_api(monkeypatch, way):
-    """The caller works two seconds on each event: that is consumer time; gaps and silences stay the API's."""
-    slow = replace(MESSAGE, before_headers=0.2)
+def test_a_slow_caller_is_no_slow_api(monkeypatch, way):
+    """The caller works two seconds on each event: that is its time; gaps and silences stay the API's."""
+    slow = replace(MESSAGE, header_delay=0.2)
     seen, attributes, metrics, _ = observe(monkeypatch, slow, way, each=lambda clock: clock.advance(2.0))
     assert figures(attributes) == (0.2, 0.5, 0.02, 0.3, 2.0 * len(seen.events))
     assert metrics[".chunk.gap"] == [({}, (3, 0.06))]
-    assert metrics[".consumer.time"] == [({}, (1, 2.0 * len(seen.events)))]
+    assert metrics[".caller.time"] == [({}, (1, 2.0 * len(seen.events)))]
     assert metrics[".output_tokens.rate"] == [({}, (1, 250.0))]
     assert ".stalls" not in metrics
 
@@ -44,7 +44,7 @@ def test_a_slow_consumer_is_no_slow_api(monkeypatch, way):
 @pytest.mark.parametrize("way", ["create", "async create"])
 def test_time_to_first_token_leaves_out_what_the_caller_did_before_it_read(monkeypatch, way):
     """It slept five seconds between `create()` and the first `next()`: not the API's fault."""
-    slow = replace(MESSAGE, before_headers=0.2)
+    slow = replace(MESSAGE, header_delay=0.2)
     _, attributes, metrics, _ = observe(monkeypatch, slow, way, before=lambda clock: clock.advance(5.0))
     assert figures(attributes) == (0.2, 0.5, 0.02, 0.3, 5.0)
     assert attributes["gen_ai.response.time_to_first_chunk"] == 0.2
@@ -70,17 +70,17 @@ def test_events_less_than_a_millisecond_apart_are_one_burst(monkeypatch, gap, re
 def test_a_read_from_memory_is_no_wait(monkeypatch):
     """Less than 50 us: what the SDK spends on a read is not the wire's."""
     _, attributes, _, _ = observe(monkeypatch, Script.message(deltas=10, gap=0.00004))
-    assert attributes[".longest_gap"] == 0.0
+    assert attributes[".chunk.longest_gap"] == 0.0
     assert attributes[".longest_silence"] <= 0.00004
 
 
 def test_a_wait_inside_an_event_is_a_wait_for_it(monkeypatch):
     """Half of a delta, four tenths of nothing, the other half: one gap."""
     raw = MESSAGE.render(MESSAGE.steps[6], None)
-    halves = after(MESSAGE, 4, Send.of(raw[:50]), Pause(0.4), Send.of(raw[50:]), *MESSAGE.steps[7:])
+    halves = after(MESSAGE, 4, Send.from_bytes(raw[:50]), Pause(0.4), Send.from_bytes(raw[50:]), *MESSAGE.steps[7:])
     seen, attributes, metrics, _ = observe(monkeypatch, halves)
     assert seen.error == []
-    assert (attributes[".longest_gap"], attributes[".longest_silence"]) == (0.4, 0.4)
+    assert (attributes[".chunk.longest_gap"], attributes[".longest_silence"]) == (0.4, 0.4)
     assert metrics[".chunk.gap"] == [({}, (3, 0.44))]
 
 
@@ -96,8 +96,8 @@ def test_however_the_bytes_come_the_figures_are_the_same(monkeypatch, size):
     _, cut_up, cut_metrics, cut_events = observe(monkeypatch, MESSAGE, chunks=cut)
     assert (cut_metrics, cut_events) == (metrics, events)
     for attributes in (plain, cut_up):
-        attributes.pop(".reads")
-        attributes.pop(".events_per_read")
+        attributes.pop(".read.count")
+        attributes.pop(".read.events")
     assert cut_up == plain
 
 

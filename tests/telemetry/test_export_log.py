@@ -191,5 +191,5 @@ def test_the_loader_comes_after_a_configuration_file(instrumentor, monkeypatch):
 @pytest.mark.parametrize(("word", "once"), [("", True), ("once", True), ("all", False)])
 def test_where_we_start_opentelemetry_the_environment_decides(monkeypatch, word, once):
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_EXPORT_FAILURES", word)
-    _instrumentor.tell_export_failures()
+    _instrumentor.limit_export_failure_logs()
     assert export_log.is_told_once() is once

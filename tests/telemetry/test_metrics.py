@@ -51,7 +51,7 @@ def stalled(kind, *thresholds):
 
 HEALTHY = {
     ".chunk.gap": [({}, (3, 0.06))],
-    ".consumer.time": [({}, (1, 0.0))],
+    ".caller.time": [({}, (1, 0.0))],
     ".duration": [({".outcome": "completed"}, (1, 0.36))],
     ".longest_silence": [({".outcome": "completed"}, (1, 0.3))],
     ".output_tokens.rate": [({}, (1, 250.0))],
@@ -61,7 +61,7 @@ HEALTHY = {
 }
 BROKEN = {
     ".chunk.gap": [({}, (1, 0.02))],
-    ".consumer.time": [({}, (1, 0.0))],
+    ".caller.time": [({}, (1, 0.0))],
     ".longest_silence": [({".outcome": "failed"}, (1, 0.3))],
     ".requests": [(sent(), 1)],
     ".time_to_first_token": [({".block.type": "text"}, (1, 0.3))],
@@ -248,7 +248,7 @@ def active(capture: Capture) -> tuple[list[float], list[float]]:
     metrics = capture.metrics()
     return tuple(
         [point["value"] for point in metrics.get(f"claude.stream.{name}", {"points": []})["points"]]
-        for name in ("active", "oldest.age")
+        for name in ("active", "oldest_age")
     )
 
 

@@ -79,7 +79,7 @@ def test_beside_another_instrumentation_it_is_not_the_chat_span(monkeypatch, key
 @pytest.mark.parametrize("key", KEYS)
 def test_it_can_be_made_to_own_the_span(monkeypatch, key):
     api = API(MESSAGE)
-    with instrumented(monkeypatch, api.clock, span="own") as capture:
+    with instrumented(monkeypatch, api.clock, span="always") as capture:
         token = context.attach(context.set_value(key, True))
         try:
             read(api)

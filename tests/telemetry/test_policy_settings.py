@@ -67,4 +67,4 @@ def test_an_attempt_that_was_never_sent_is_not_counted(monkeypatch):
         assert read(api).error != []
         (span,) = capture.spans()
         assert [count for _, count in points(capture)[".requests"]] == [1]
-    assert api.requests == span["attributes"]["claude.stream.attempts"] == 1
+    assert api.requests == span["attributes"]["claude.stream.attempt.count"] == 1

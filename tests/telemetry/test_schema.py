@@ -160,7 +160,7 @@ NOT_HERE = {
         (schema.STREAM_SPAN.name, spec.name)
         for spec in (
             a.ALSO_POSSIBLE, a.ABORT_ERRNO, a.ERROR_BODY, a.FAULT_AFTER_STOP, a.MISSING_MESSAGE_STOP, a.INTERMEDIARY,
-            a.EVENTS_DROPPED,
+            a.EVENT_DROPPED,
         )
     ),
 }  # fmt: skip

@@ -61,14 +61,14 @@ def test_the_latest_names_hold_the_same_figures(monkeypatch):
         ]
 
 
-OWN, CONVENTIONS = "claude.stream.chunk.gap", "gen_ai.client.operation.time_per_output_chunk"
+OURS, CONVENTIONS = "claude.stream.chunk.gap", "gen_ai.client.operation.time_per_output_chunk"
 
 
-@pytest.mark.parametrize(("gaps", "without"), [("both", None), ("own", CONVENTIONS), ("gen_ai", OWN)])
+@pytest.mark.parametrize(("gaps", "without"), [("both", None), ("claude_stream", CONVENTIONS), ("gen_ai", OURS)])
 def test_the_waits_between_chunks_are_recorded_where_they_are_wanted(monkeypatch, gaps, without):
     """Nothing else is different."""
     everything = play(monkeypatch, SCENES["text"]).metrics()
-    assert {OWN, CONVENTIONS} < set(everything)
+    assert {OURS, CONVENTIONS} < set(everything)
     found = play(monkeypatch, SCENES["text"], gaps=gaps).metrics()
     assert found == {name: metric for name, metric in everything.items() if name != without}
 
@@ -121,8 +121,8 @@ DELTA = {".block.index": 0, ".block.type": "text"}
 @pytest.mark.parametrize(
     ("deltas", "told"),
     [
-        ("coalesce", [(0.3, {**DELTA, ".event.characters": 22, ".event.count": 4, ".event.gap": 0.02,
-                             ".event.span": 0.06})]),
+        ("coalesce", [(0.3, {**DELTA, ".event.characters": 22, ".event.coalesced": 4, ".event.gap": 0.02,
+                             ".event.duration": 0.06})]),
         ("all", [(0.3, {**DELTA, ".event.characters": 6}),
                  (0.32, {**DELTA, ".event.characters": 4, ".event.gap": 0.02}),
                  (0.34, {**DELTA, ".event.characters": 5, ".event.gap": 0.02}),
@@ -145,8 +145,8 @@ def test_the_budget_keeps_the_first_of_each_the_head_and_the_tail(monkeypatch):
         ".message_start", ".content_block_start", ".ping", *[".content_block_delta"] * 9, ".content_block_stop",
         ".message_delta", ".message_stop",
     ]  # fmt: skip
-    assert span["attributes"][".events"] == 66
-    assert span["attributes"][".events.dropped"] == 66 - len(names)
+    assert span["attributes"][".event.count"] == 66
+    assert span["attributes"][".event.dropped"] == 66 - len(names)
 
 
 def test_within_the_default_budget_the_sdks_limit_drops_nothing(monkeypatch):

@@ -117,7 +117,7 @@ def test_the_fault_after_the_stop_is_told_and_harms_nothing(monkeypatch):
 def test_a_missing_stop_is_told_and_harms_nothing(monkeypatch):
     (span,) = spans(monkeypatch, "truncated at the end")
     assert span["attributes"] == but(
-        HEALTHY, {".bytes": 1406, ".events": 9, ".events_per_read": 0.9, ".missing_message_stop": True}
+        HEALTHY, {".read.bytes": 1406, ".event.count": 9, ".read.events": 0.9, ".missing_message_stop": True}
     )
 
 

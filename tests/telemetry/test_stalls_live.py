@@ -13,7 +13,7 @@ from otel_claude_stream import ClaudeStreamInstrumentor
 from otel_claude_stream.testing import Capture, FakeAPI, Hang, Script
 
 ANSWER = Script.message(text="one two three four")
-STALLED = ANSWER.cut_after(4, how=Hang(30))
+STALLED = ANSWER.cut_after(4, ending=Hang(30))
 THRESHOLDS = "50ms,100ms"
 
 
@@ -37,7 +37,7 @@ def wait_for_stalls(capture: Capture, number: int) -> list[dict[str, Any]]:
     ("script", "kind"),
     [
         pytest.param(STALLED, "silent", id="silent"),
-        pytest.param(ANSWER.insert_pause(4, 30.0, pings_every=0.02), "pings_only", id="pings only"),
+        pytest.param(ANSWER.insert_pause(4, 30.0, ping_interval=0.02), "pings_only", id="pings only"),
     ],
 )
 def test_a_stall_is_told_while_it_lasts(script: Script, kind: str) -> None:

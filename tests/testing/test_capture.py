@@ -1,4 +1,4 @@
-"""What the providers in memory received, as plain data."""
+"""`Capture` returns spans, metrics and logs as plain data."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ TRACE = f"{1:032x}"
 SPAN = f"{1:016x}"
 
 
-def test_a_span_is_shown_whole():
-    """Every field, as a literal: ids are counted, so nothing varies."""
-    with Capture() as cap:
-        tracer = cap.tracer_provider.get_tracer("lib")
+def test_a_span_is_returned_with_all_its_fields():
+    """Ids count up from 1, so the whole span can be compared with a literal."""
+    with Capture() as capture:
+        tracer = capture.tracer_provider.get_tracer("lib")
         span = tracer.start_span("chat", kind=SpanKind.CLIENT, start_time=5, attributes={"b": (1, 2), "a": "x"})
         with trace.use_span(span):
             tracer.start_span("inner", start_time=6).end(end_time=6)
         span.add_event("first", {"n": 1}, timestamp=7)
         span.set_status(StatusCode.ERROR, "cut")
         span.end(end_time=9)
-    inner, outer = cap.spans()
+    inner, outer = capture.spans()
     assert inner["parent_id"] == SPAN
     assert outer == {
         "name": "chat",
@@ -45,14 +45,14 @@ def test_a_span_is_shown_whole():
     }
 
 
-def test_metrics_add_up_between_readings():
-    """Reading twice shows the same; measuring on adds to it; exemplars point to their span."""
-    with Capture() as cap:
-        meter = cap.meter_provider.get_meter("lib")
+def test_metrics_accumulate_between_calls():
+    """A second call returns the same, later measurements are added, and exemplars name their span."""
+    with Capture() as capture:
+        meter = capture.meter_provider.get_meter("lib")
         waits = meter.create_histogram("wait", unit="s", explicit_bucket_boundaries_advisory=[1, 2])
-        with cap.tracer_provider.get_tracer("lib").start_as_current_span("op"):
+        with capture.tracer_provider.get_tracer("lib").start_as_current_span("op"):
             waits.record(0.5, {"k": "v"})
-        assert cap.metrics() == cap.metrics()
+        assert capture.metrics() == capture.metrics()
         waits.record(3.0, {"k": "v"})
         point = {
             "attributes": {"k": "v"},
@@ -64,18 +64,17 @@ def test_metrics_add_up_between_readings():
             "exemplars": [{"value": 0.5, "trace_id": TRACE, "span_id": SPAN}],
         }
         expected = {"unit": "s", "description": "", "scope": "lib", "kind": "histogram", "points": [point]}
-        assert cap.metrics() == {"wait": expected}
-        assert json.loads(json.dumps(cap.metrics())) == cap.metrics()
+        assert capture.metrics() == {"wait": expected}
+        assert json.loads(json.dumps(capture.metrics())) == capture.metrics()
 
 
-def test_counters_sort_their_points_and_name_their_kind():
-    """Stable order, whatever order they were measured in."""
-    with Capture() as cap:
-        meter = cap.meter_provider.get_meter("lib")
-        tries = meter.create_counter("tries")
-        tries.add(2, {"r": "b"})
-        tries.add(1, {"r": "a"})
-        assert cap.metrics()["tries"] == {
+def test_points_of_a_counter_are_sorted_by_attributes():
+    with Capture() as capture:
+        meter = capture.meter_provider.get_meter("lib")
+        attempts = meter.create_counter("attempts")
+        attempts.add(2, {"r": "b"})
+        attempts.add(1, {"r": "a"})
+        assert capture.metrics()["attempts"] == {
             "unit": "",
             "description": "",
             "scope": "lib",
@@ -85,29 +84,28 @@ def test_counters_sort_their_points_and_name_their_kind():
         }
 
 
-def test_clear_forgets_events_and_keeps_levels():
-    """A counter starts anew, a stream that is open stays open."""
-    with Capture() as cap:
-        meter = cap.meter_provider.get_meter("lib")
-        tries, active = meter.create_counter("tries"), meter.create_up_down_counter("active")
-        tries.add(5)
+def test_clear_discards_counts_but_keeps_the_value_of_up_down_counters():
+    """An up-down counter such as the number of open streams must survive `clear()`."""
+    with Capture() as capture:
+        meter = capture.meter_provider.get_meter("lib")
+        attempts, active = meter.create_counter("attempts"), meter.create_up_down_counter("active")
+        attempts.add(5)
         active.add(2)
-        cap.tracer_provider.get_tracer("lib").start_span("op").end()
-        cap.clear()
-        tries.add(1)
+        capture.tracer_provider.get_tracer("lib").start_span("op").end()
+        capture.clear()
+        attempts.add(1)
         active.add(-1)
-        shown = {name: metric["points"][0]["value"] for name, metric in cap.metrics().items()}
-        assert shown == {"tries": 1, "active": 1}
-        assert cap.spans() == []
+        values = {name: metric["points"][0]["value"] for name, metric in capture.metrics().items()}
+        assert values == {"attempts": 1, "active": 1}
+        assert capture.spans() == []
 
 
-# opentelemetry-sdk 1.37, the oldest supported, warns of its own use of its own deprecated arguments.
+# opentelemetry-sdk 1.37, the oldest supported release, triggers its own deprecation warning.
 @pytest.mark.filterwarnings("ignore:LogRecord init with")
-def test_logs_show_event_and_span():
-    """A log record within a span names it; outside there is none."""
-    with Capture() as cap:
-        logger = cap.logger_provider.get_logger("lib")
-        with cap.tracer_provider.get_tracer("lib").start_as_current_span("op"):
+def test_a_log_record_names_its_event_and_its_span():
+    with Capture() as capture:
+        logger = capture.logger_provider.get_logger("lib")
+        with capture.tracer_provider.get_tracer("lib").start_as_current_span("op"):
             logger.emit(
                 LogRecord(
                     timestamp=5,
@@ -117,7 +115,7 @@ def test_logs_show_event_and_span():
                     event_name="cut",
                 )
             )
-    assert cap.logs() == [
+    assert capture.logs() == [
         {
             "event_name": "cut",
             "severity": "WARN",
@@ -131,26 +129,24 @@ def test_logs_show_event_and_span():
     ]
 
 
-def test_readings_outlive_the_capture():
-    """Assertions may stand behind the `with` block."""
-    with Capture({"service.name": "shop"}) as cap:
-        cap.meter_provider.get_meter("lib").create_counter("tries").add(1)
-        cap.tracer_provider.get_tracer("lib").start_span("op").end()
-    assert cap.metrics()["tries"]["points"] == [{"attributes": {}, "value": 1}]
-    assert cap.spans()[0]["resource"] == {"service.name": "shop"}
-    cap.__exit__(None, None, None)  # closing twice is harmless
+def test_records_can_be_read_after_the_with_block():
+    with Capture({"service.name": "shop"}) as capture:
+        capture.meter_provider.get_meter("lib").create_counter("attempts").add(1)
+        capture.tracer_provider.get_tracer("lib").start_span("op").end()
+    assert capture.metrics()["attempts"]["points"] == [{"attributes": {}, "value": 1}]
+    assert capture.spans()[0]["resource"] == {"service.name": "shop"}
+    capture.__exit__(None, None, None)  # closing twice has no effect
 
 
-def test_the_global_providers_stay_as_they_are():
-    """A test must not decide what the rest of the process records."""
+def test_the_global_providers_are_not_changed():
     before = trace.get_tracer_provider(), metrics.get_meter_provider()
-    with Capture() as cap:
-        assert sorted(cap.providers) == ["logger_provider", "meter_provider", "tracer_provider"]
+    with Capture() as capture:
+        assert sorted(capture.providers) == ["logger_provider", "meter_provider", "tracer_provider"]
     assert (trace.get_tracer_provider(), metrics.get_meter_provider()) == before
 
 
-def test_without_the_sdk_the_extra_is_named():
-    """The kit itself imports without OpenTelemetry's SDK; only `Capture()` asks for it."""
+def test_without_the_sdk_the_error_names_the_extra_to_install():
+    """The kit can be imported without OpenTelemetry's SDK; only `Capture()` needs it."""
     code = (
         "import sys; sys.modules['opentelemetry.sdk'] = None\n"
         "from otel_claude_stream.testing import Capture, FakeAPI, Script\n"

@@ -1,4 +1,4 @@
-"""The fake API seen by the real SDK: each kind of end means to it what it means in life."""
+"""Against the fake API, the SDK behaves as it does against the real one."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from otel_claude_stream.testing import CutMidChunk, End, Error, FakeAPI, Hang, R
 WHOLE = Script.message("Hello, world!")
 BUSY = Script.http_error(529, headers=(("retry-after-ms", "1"),))
 ASK = {"model": "claude-test", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello?"}]}
-TIMEOUT = 0.3  # seconds; only silence is to meet it
+TIMEOUT = 0.3  # seconds; only the tests with silence reach it
 
 
 async def stream_async(url: str) -> tuple[str, str | None]:
+    """Stream one message and return its text and its stop reason, or the name of the exception."""
     async with anthropic.AsyncAnthropic(api_key="none", base_url=url, max_retries=1, timeout=TIMEOUT) as client:
         text = ""
         try:
@@ -29,11 +30,12 @@ async def stream_async(url: str) -> tuple[str, str | None]:
                 async for piece in stream.text_stream:
                     text += piece
                 return text, (await stream.get_final_message()).stop_reason
-        except Exception as error:  # noqa: BLE001 - whatever reaches the caller is the result
+        except Exception as error:  # noqa: BLE001 - any exception is the result
             return text, type(error).__name__
 
 
 def stream_sync(url: str) -> tuple[str, str | None]:
+    """Do the same as `stream_async`, with the sync client."""
     with anthropic.Anthropic(api_key="none", base_url=url, max_retries=1, timeout=TIMEOUT) as client:
         text = ""
         try:
@@ -41,13 +43,13 @@ def stream_sync(url: str) -> tuple[str, str | None]:
                 for piece in stream.text_stream:
                     text += piece
                 return text, stream.get_final_message().stop_reason
-        except Exception as error:  # noqa: BLE001 - whatever reaches the caller is the result
+        except Exception as error:  # noqa: BLE001 - any exception is the result
             return text, type(error).__name__
 
 
 @pytest.fixture(params=["sync", "async"])
 def stream(request):
-    """Streams one answer: its text, and how it ended (stop reason, or name of the exception)."""
+    """A function that streams one message, sync or async."""
     return stream_sync if request.param == "sync" else lambda url: asyncio.run(stream_async(url))
 
 
@@ -67,26 +69,25 @@ def stream(request):
         (WHOLE.cut_after(4, Reset()), "Hello,", "ReadError"),
         (WHOLE.cut_after(4, Hang(5)), "Hello,", "ReadTimeout"),
         (WHOLE.cut_after(4, Error()), "Hello,", "APIStatusError"),
-        (Script.nginx(504), "", "GatewayTimeoutError"),
+        (Script.nginx_error(504), "", "GatewayTimeoutError"),
         (Script.http_error(400), "", "BadRequestError"),
         ([BUSY, WHOLE], "Hello, world!", "end_turn"),
-        ([Script.refuse_head("rst"), WHOLE], "Hello, world!", "end_turn"),
-        ([Script.refuse_head("fin"), WHOLE], "Hello, world!", "end_turn"),
+        ([Script.no_response("rst"), WHOLE], "Hello, world!", "end_turn"),
+        ([Script.no_response("fin"), WHOLE], "Hello, world!", "end_turn"),
     ],
 )
-def test_each_ending_reaches_the_caller_as_in_life(stream, script, text, ending):
-    """The table of what a stock application sees, sync and async."""
+def test_the_sdk_reports_each_ending_to_the_caller(stream, script, text, ending):
     with FakeAPI({"it": script}) as api:
-        seen = stream(api.url_for("it"))
-        if ending == "GatewayTimeoutError" and seen[1] == "InternalServerError":
-            pytest.skip("this release of the SDK has no class of its own for 504")
-        assert seen == (text, ending)
+        result = stream(api.url_for("it"))
+        if ending == "GatewayTimeoutError" and result[1] == "InternalServerError":
+            pytest.skip("this release of the SDK has no exception class for 504")
+        assert result == (text, ending)
         expected = len(script) if isinstance(script, list) else 1 + (script.status == 504)
         assert [request.attempt for request in api.requests] == list(range(1, expected + 1))
 
 
 def test_keep_alive_connections_are_reused():
-    """Two answers, one connection: the pool works against the fake as against the API."""
+    """Two requests share one connection."""
     with FakeAPI({"it": WHOLE}) as api, anthropic.Anthropic(api_key="none", base_url=api.url_for("it")) as client:
         for _ in range(2):
             assert client.messages.stream(**ASK).__enter__().get_final_text() == "Hello, world!"
@@ -94,21 +95,19 @@ def test_keep_alive_connections_are_reused():
         assert api.requests[0].json["stream"] is True
 
 
-def test_leaving_a_stream_releases_the_connection():
-    """What an instrumentation must not prevent."""
+def test_leaving_a_with_block_early_closes_the_connection():
     script = WHOLE.insert_pause(4, 30)
     with FakeAPI(script) as api, anthropic.Anthropic(api_key="none", base_url=api.url) as client:
         with client.messages.stream(**ASK) as stream:
             next(iter(stream.text_stream))
-        api.wait_until(lambda requests: requests[0].client_left)
+        api.wait_until(lambda requests: requests[0].client_disconnected)
 
 
-def test_bedrock_client_reads_the_aws_wire():
-    """With the SDK's own Bedrock client and decoder."""
+def test_the_bedrock_client_reads_the_event_stream_of_aws():
     pytest.importorskip("botocore", reason="the SDK's Bedrock client needs botocore and boto3; not installed")
     pytest.importorskip("boto3", reason="the SDK's Bedrock client needs botocore and boto3; not installed")
     with (
-        FakeAPI({"it": WHOLE.on_aws()}) as api,
+        FakeAPI({"it": WHOLE.for_bedrock()}) as api,
         anthropic.AnthropicBedrock(
             aws_access_key="a", aws_secret_key="b", aws_region="eu-west-1", base_url=api.url_for("it")
         ) as client,
@@ -117,8 +116,7 @@ def test_bedrock_client_reads_the_aws_wire():
         assert [event.type for event in stream][-1] == "message_stop"
 
 
-def test_the_example_in_the_package_runs_as_written():
-    """Documentation that is never run is wrong."""
+def test_the_example_in_the_docstring_of_the_package_runs():
     _, _, example = (inspect.getdoc(kit) or "").partition("::\n\n")
     code = re.sub(r"^    ", "", example, flags=re.MULTILINE)
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""The fake API seen from a plain socket: what is on the wire, and what happens to connections."""
+"""The bytes that the fake API sends, and its handling of connections, tested with plain sockets."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ SHORT = Script(steps=(Send("one"), Send("two")))
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_left_over():
-    """Every test ends with the threads it began with."""
+def _no_thread_is_left_running():
+    """Assert that a test leaves no thread of the server behind."""
     before = set(threading.enumerate())
     yield
     assert set(threading.enumerate()) <= before
@@ -44,7 +44,7 @@ def connect(api: FakeAPI) -> socket.socket:
     return socket.create_connection(("127.0.0.1", api.port), timeout=5)
 
 
-def ask(sock: socket.socket, path: str = "/v1/messages", more: str = "") -> None:
+def send_request(sock: socket.socket, path: str = "/v1/messages", more: str = "") -> None:
     sock.sendall(POST.format(path=path, more=more).encode())
 
 
@@ -65,15 +65,15 @@ def read_until(sock: socket.socket, mark: bytes) -> bytes:
 
 
 def fetch(script: Script) -> tuple[bytes, bytes]:
-    """Head and body of one answer, read to the end of the connection."""
+    """Return the head and the body of one response, read until the connection closes."""
     with FakeAPI(script) as api, connect(api) as sock:
-        ask(sock, more="connection: close\r\n")
+        send_request(sock, more="connection: close\r\n")
         head, _, body = read_all(sock).partition(b"\r\n\r\n")
         return head, body
 
 
-def test_chunked_answer_has_one_chunk_a_step():
-    """Known bytes, request id included: it is the same in every run."""
+def test_a_chunked_response_has_one_chunk_for_each_step():
+    """The generated request id is the same in every run."""
     head, body = fetch(SHORT)
     lines = head.split(b"\r\n")
     assert lines[0] == b"HTTP/1.1 200 OK"
@@ -86,25 +86,23 @@ def test_chunked_answer_has_one_chunk_a_step():
 @pytest.mark.parametrize(
     ("chunking", "sizes"), [("event", [3, 3]), ("whole", [6]), ("bytes", [1] * 6), (4, [4, 2]), (99, [6])]
 )
-def test_chunking_decides_what_is_written_at_once(chunking, sizes):
-    """The same bytes in other pieces."""
+def test_chunking_sets_the_size_of_each_write(chunking, sizes):
     _, body = fetch(replace(SHORT, chunking=chunking))
     lines = body.split(b"\r\n")
     assert [int(size, 16) for size in lines[:-3:2]] == sizes
     assert b"".join(lines[1:-3:2]) == b"onetwo"
 
 
-def test_length_framing_says_the_length():
-    """And nothing but the body follows."""
+def test_framing_by_length_sends_a_content_length():
     head, body = fetch(replace(SHORT, framing="length"))
     assert b"content-length: 6" in head
     assert body == b"onetwo"
 
 
-def test_close_framing_ends_with_the_connection():
-    """Even though the client would have kept it."""
+def test_framing_by_close_ends_the_body_with_the_connection():
+    """The server closes the connection although the client requested keep-alive."""
     with FakeAPI(replace(SHORT, framing="close")) as api, connect(api) as sock:
-        ask(sock)
+        send_request(sock)
         head, _, body = read_all(sock).partition(b"\r\n\r\n")
     assert b"connection: close" in head
     assert b"content-length" not in head
@@ -112,10 +110,10 @@ def test_close_framing_ends_with_the_connection():
 
 
 def test_gzip_is_flushed_after_every_step():
-    """So that a client sees each event when it is sent."""
+    """A client can therefore decompress each event when it arrives."""
     script = replace(SHORT, encoding="gzip", framing="close", steps=(Send("one"), Pause(30)))
     with FakeAPI(script) as api, connect(api) as sock:
-        ask(sock)
+        send_request(sock)
         assert b"content-encoding: gzip" in read_until(sock, b"\r\n\r\n")
         assert zlib.decompressobj(wbits=31).decompress(sock.recv(100)) == b"one"
     assert gzip.decompress(fetch(replace(SHORT, encoding="gzip", framing="length"))[1]) == b"onetwo"
@@ -123,7 +121,6 @@ def test_gzip_is_flushed_after_every_step():
 
 @pytest.mark.parametrize("newline", ["\r\n", "\r"])
 def test_newline_changes_every_line_end_of_the_body(newline):
-    """All three line ends of the SSE specification can be tried."""
     script = Script.message()
     _, body = fetch(replace(script, newline=newline, framing="length"))
     generated = body.replace(newline.encode(), b"\n")
@@ -132,52 +129,49 @@ def test_newline_changes_every_line_end_of_the_body(newline):
 
 
 def test_cut_mid_chunk_leaves_a_chunk_open():
-    """A clean FIN within the chunk, after the partial bytes."""
+    """The connection is closed by FIN within the chunk, after the partial bytes."""
     _, body = fetch(replace(SHORT, steps=(Send("one"), CutMidChunk("data: {"))))
     assert body == b"3\r\none\r\n1000\r\ndata: {"
 
 
-def test_cut_with_length_falls_short_of_it():
-    """The announced length is never reached."""
+def test_a_cut_body_is_shorter_than_its_content_length():
     head, body = fetch(replace(SHORT, framing="length").cut_after(1))
     assert b"content-length: 67" in head
     assert body == b"one"
 
 
-def test_reset_arrives_after_the_bytes_before_it():
-    """The client can read everything sent, then gets ECONNRESET."""
+def test_a_reset_follows_the_bytes_sent_before_it():
+    """The client reads all sent bytes, then gets ECONNRESET."""
     with FakeAPI(SHORT.cut_after(1, Reset())) as api, connect(api) as sock:
-        ask(sock)
+        send_request(sock)
         assert read_until(sock, b"one\r\n")
         with pytest.raises(ConnectionResetError):
             sock.recv(1)
 
 
-def test_refused_head_closes_without_a_byte():
-    """By FIN or by RST, as asked."""
-    with FakeAPI({"fin": Script.refuse_head(), "rst": Script.refuse_head("rst", after=0.01)}) as api:
+def test_no_response_closes_the_connection_without_a_byte():
+    with FakeAPI({"fin": Script.no_response(), "rst": Script.no_response("rst", delay=0.01)}) as api:
         with connect(api) as sock:
-            ask(sock, "/s/fin/v1/messages")
+            send_request(sock, "/s/fin/v1/messages")
             assert sock.recv(1) == b""
         with connect(api) as sock:
-            ask(sock, "/s/rst/v1/messages")
+            send_request(sock, "/s/rst/v1/messages")
             with pytest.raises(ConnectionResetError):
                 sock.recv(1)
 
 
-def test_hang_is_silent_then_closes():
-    """Bounded, so that a forgotten test ends."""
+def test_hang_sends_nothing_and_then_closes():
+    """Its duration is limited, so that a forgotten test ends."""
     started = time.monotonic()
     _, body = fetch(SHORT.cut_after(1, Hang(0.1)))
     assert body == b"3\r\none\r\n"
     assert time.monotonic() - started >= 0.1
 
 
-def test_pauses_before_the_head_and_between_steps_are_kept():
-    """Each in its place."""
-    with FakeAPI(Script(before_headers=0.1, steps=(Pause(0.1), Send("x")))) as api, connect(api) as sock:
+def test_header_delay_and_pauses_delay_the_bytes_after_them():
+    with FakeAPI(Script(header_delay=0.1, steps=(Pause(0.1), Send("x")))) as api, connect(api) as sock:
         started = time.monotonic()
-        ask(sock)
+        send_request(sock)
         read_until(sock, b"\r\n\r\n")
         head_at = time.monotonic() - started
         read_until(sock, b"x")
@@ -185,39 +179,43 @@ def test_pauses_before_the_head_and_between_steps_are_kept():
         assert time.monotonic() - started >= 0.2
 
 
-def test_a_clean_end_keeps_the_connection_and_a_list_goes_attempt_by_attempt():
-    """The last script of a list repeats; the requests tell which was played where."""
+def test_each_request_takes_the_next_script_of_a_list():
+    """The last script repeats. `requests` records the script and the connection, which a clean end keeps open."""
     first, second = replace(SHORT, name="first"), replace(SHORT, name="second", framing="length")
     with FakeAPI({"r": [first, second]}) as api, connect(api) as sock:
         for _ in range(3):
-            ask(sock, "/s/r/v1/messages?beta=true")
+            send_request(sock, "/s/r/v1/messages?beta=true")
             read_until(sock, b"two")
             read_until(sock, b"0\r\n\r\n") if len(api.requests) == 1 else None
-        asked = api.requests_for("r")
-    assert [(seen.attempt, seen.script_name, seen.connection) for seen in asked] == [
+        received = api.requests_for("r")
+    assert [(request.attempt, request.script_name, request.connection) for request in received] == [
         (1, "first", 1),
         (2, "second", 1),
         (3, "second", 1),
     ]
-    assert (asked[0].method, asked[0].path, asked[0].json) == ("POST", "/s/r/v1/messages?beta=true", {})
-    assert asked[0].headers["content-length"] == "2"
+    assert (received[0].method, received[0].path, received[0].json) == ("POST", "/s/r/v1/messages?beta=true", {})
+    assert received[0].headers["content-length"] == "2"
 
 
 def test_a_chunked_request_body_is_read():
-    """Trailers and chunk extensions included; the next request is not disturbed."""
+    """Trailers and chunk extensions are skipped, so that the next request is read correctly."""
     with FakeAPI(SHORT) as api, connect(api) as sock:
         sock.sendall(
             b"POST /a HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n3;x=y\r\n[1,\r\n2\r\n2]\r\n0\r\nt: u\r\n\r\n"
         )
         read_until(sock, b"0\r\n\r\n")
-        ask(sock, "/b")
+        send_request(sock, "/b")
         read_until(sock, b"0\r\n\r\n")
-        assert [(seen.path, seen.json) for seen in api.requests] == [("/a", [1, 2]), ("/b", {})]
+        assert [(request.path, request.json) for request in api.requests] == [("/a", [1, 2]), ("/b", {})]
 
 
-def test_routes_are_found_by_path_then_header_then_default():
-    """Names may hold any character; Bedrock's and Vertex's paths are no exception."""
-    routes = {"a b/c": Script.page(200, "path"), "h": Script.page(200, "header"), "default": Script.page(200, "rest")}
+def test_a_route_is_chosen_by_path_then_header_then_default():
+    """Names may contain any character, and the paths of Bedrock and Vertex work too."""
+    routes = {
+        "a b/c": Script.plain_response(200, "path"),
+        "h": Script.plain_response(200, "header"),
+        "default": Script.plain_response(200, "rest"),
+    }
     with FakeAPI(routes) as api, connect(api) as sock:
         for path, more, body in (
             (api.url_for("a b/c").removeprefix(api.url) + "/model/m:0/invoke-with-response-stream", "", b"path"),
@@ -225,15 +223,15 @@ def test_routes_are_found_by_path_then_header_then_default():
             ("/v1/messages", "x-script: h\r\n", b"header"),
             ("/v1/messages", "", b"rest"),
         ):
-            ask(sock, path, more)
+            send_request(sock, path, more)
             read_until(sock, body)
 
 
-def test_an_unknown_route_gets_a_404_that_names_the_known_ones():
-    """In the API's form; asking for the URL of such a route fails at once."""
+def test_an_unknown_route_gets_a_404_that_lists_the_known_routes():
+    """The body is an API error. `url_for()` raises for such a route."""
     with FakeAPI({"a": SHORT, "b": SHORT}) as api:
         with connect(api) as sock:
-            ask(sock, "/s/c/v1/messages", "connection: close\r\n")
+            send_request(sock, "/s/c/v1/messages", "connection: close\r\n")
             head, _, body = read_all(sock).partition(b"\r\n\r\n")
         with pytest.raises(KeyError, match="known: a, b"):
             api.url_for("c")
@@ -245,7 +243,7 @@ def test_an_unknown_route_gets_a_404_that_names_the_known_ones():
 
 
 @pytest.mark.parametrize(
-    "garbage",
+    "request_bytes",
     [
         b"hello\r\n\r\n",
         b"GET / HTTP/1.1\r\nx\r\n\r\n",
@@ -253,34 +251,33 @@ def test_an_unknown_route_gets_a_404_that_names_the_known_ones():
         b"GET / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
     ],
 )
-def test_garbage_gets_a_400(garbage):
-    """And the connection is closed."""
+def test_an_invalid_request_gets_a_400(request_bytes):
+    """The server then closes the connection."""
     with FakeAPI(SHORT) as api, connect(api) as sock:
-        sock.sendall(garbage)
+        sock.sendall(request_bytes)
         assert read_all(sock).startswith(b"HTTP/1.1 400 Bad Request")
         assert api.requests == []
 
 
-@pytest.mark.parametrize("script", [SHORT.cut_after(1, Hang(30)), replace(SHORT, before_headers=30)])
-def test_a_client_that_leaves_is_noticed(script):
-    """While the server is silent, before or after the head."""
+@pytest.mark.parametrize("script", [SHORT.cut_after(1, Hang(30)), replace(SHORT, header_delay=30)])
+def test_a_disconnect_of_the_client_is_recorded(script):
+    """It is noticed while the server sends nothing, before or after the headers."""
     with FakeAPI(script) as api:
         with connect(api) as sock:
-            ask(sock)
+            send_request(sock)
             [request] = api.wait_for_requests(1)
-            assert (request.client_left, request.done) == (False, False)
-        api.wait_until(lambda requests: requests[0].client_left)
-        assert not api.requests[0].done
+            assert (request.client_disconnected, request.completed) == (False, False)
+        api.wait_until(lambda requests: requests[0].client_disconnected)
+        assert not api.requests[0].completed
 
 
-def test_waiting_for_what_does_not_come_times_out():
-    """With the requests that did come."""
+def test_waiting_for_a_missing_request_times_out():
     with FakeAPI(SHORT) as api, pytest.raises(TimeoutError, match="requests"):
         api.wait_for_requests(1, timeout=0.01)
 
 
-def test_stopping_ends_open_streams_at_once():
-    """Hanging, pausing, or blocked by a client that does not read; no thread or socket is left."""
+def test_stop_ends_open_streams_at_once():
+    """This includes a stream that hangs, pauses, or is blocked by a client that does not read."""
     routes = {
         "hang": Script(steps=(Hang(60),)),
         "pause": Script(steps=(Pause(60),)),
@@ -291,7 +288,7 @@ def test_stopping_ends_open_streams_at_once():
     api.start()
     socks = [connect(api) for _ in routes]
     for sock, name in zip(socks, routes, strict=True):
-        ask(sock, f"/s/{name}/v1/messages")
+        send_request(sock, f"/s/{name}/v1/messages")
     api.wait_for_requests(len(routes))
     started = time.monotonic()
     api.stop()
@@ -303,46 +300,44 @@ def test_stopping_ends_open_streams_at_once():
         connect(api)
 
 
-def test_routes_can_be_replaced_while_running():
-    """Attempts are counted anew."""
+def test_a_route_can_be_added_while_the_server_runs():
     with FakeAPI(SHORT) as api, connect(api) as sock:
-        url = api.play("late", Script.page(200, "new"))
-        ask(sock, url.removeprefix(api.url))
+        url = api.set_route("late", Script.plain_response(200, "new"))
+        send_request(sock, url.removeprefix(api.url))
         read_until(sock, b"new")
 
 
-def test_misuse_is_refused():
-    """Starting twice, routes without a script."""
+def test_a_second_start_and_an_empty_route_are_errors():
     with FakeAPI(SHORT) as api, pytest.raises(RuntimeError, match="running"):
         api.start()
     with pytest.raises(TypeError, match="route 'a'"):
         FakeAPI({"a": []})
 
 
-def test_many_events_and_many_clients_are_no_burden():
-    """5,000 events in one answer, and 100 connections at once."""
+def test_thousands_of_events_and_100_clients_are_served_within_seconds():
+    """5,000 events are sent in one response, then 100 connections are open at once."""
     started = time.monotonic()
     big = replace(Script.message(deltas=5000), framing="close")
     assert fetch(big)[1] == big.body()
     with FakeAPI(Script(steps=(Ping(), Pause(0.2), Ping()))) as api:
         socks = [connect(api) for _ in range(100)]
         for sock in socks:
-            ask(sock, more="connection: close\r\n")
+            send_request(sock, more="connection: close\r\n")
         assert all(read_all(sock).endswith(b"0\r\n\r\n") for sock in socks)
         for sock in socks:
             sock.close()
     assert time.monotonic() - started < 4
 
 
-def test_aws_framing_is_what_botocore_reads():
-    """Chunks and exceptions, checksums included, whatever the chunking."""
+def test_botocore_decodes_the_event_stream_of_aws():
+    """Chunks, exceptions and checksums are decoded, however the bytes are chunked."""
     eventstream = pytest.importorskip(
         "botocore.eventstream", reason="botocore decodes Bedrock's framing; not installed"
     )
     script = Script(
         steps=(Event("a", {"type": "a", "t": "ü"}), Ping(), Error("throttlingException", "slow down"), End())
     )
-    head, body = fetch(replace(script, framing="length", chunking=7).on_aws())
+    head, body = fetch(replace(script, framing="length", chunking=7).for_bedrock())
     assert b"content-type: application/vnd.amazon.eventstream" in head
     assert b"x-amzn-RequestId: " in head
     buffer = eventstream.EventStreamBuffer()
@@ -355,14 +350,14 @@ def test_aws_framing_is_what_botocore_reads():
     assert json.loads(error.payload) == {"message": "slow down"}
 
 
-def test_on_aws_translates_recorded_text():
-    """A recorded body can be played as Bedrock; text without events stays as it is."""
-    script = Script.from_sse(b'event: a\ndata: {"x":1}\n\n: c\n\nevent: b\r\ndata: 1\r\ndata: 2\r\n\r\n').on_aws()
+def test_for_bedrock_converts_recorded_text():
+    """Text that contains no events is not changed."""
+    script = Script.from_sse(b'event: a\ndata: {"x":1}\n\n: c\n\nevent: b\r\ndata: 1\r\ndata: 2\r\n\r\n').for_bedrock()
     assert script.steps == (Event("a", '{"x":1}'), Send(": c\n\n"), Event("b", "1\n2"))
 
 
-def test_tls_is_served_and_cut(tmp_path):
-    """Over an `ssl_context` everything works alike; the end is TLS's own."""
+def test_responses_are_served_and_cut_over_tls(tmp_path):
+    """With an `ssl_context` the server speaks HTTPS; connections are closed as TLS requires."""
     key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1", "-days", "2"]
     try:
@@ -378,9 +373,9 @@ def test_tls_is_served_and_cut(tmp_path):
         assert api.url.startswith("https://")
         for name, ending in (("ok", b"0\r\n\r\n"), ("cut", b"1000\r\n")):
             with client.wrap_socket(connect(api)) as sock:
-                ask(sock, f"/s/{name}/", "connection: close\r\n")
+                send_request(sock, f"/s/{name}/", "connection: close\r\n")
                 assert read_all(sock).endswith(ending)
         with client.wrap_socket(connect(api)) as sock:
-            ask(sock, "/s/hang/")
+            send_request(sock, "/s/hang/")
             api.wait_for_requests(3)
-        api.wait_until(lambda requests: requests[2].client_left)
+        api.wait_until(lambda requests: requests[2].client_disconnected)

@@ -1,6 +1,6 @@
-"""The public API as a typed program uses it. Never run: type checkers read it, in their strict modes.
+"""Typed use of the public API, for type checkers in strict mode. It is not run.
 
-A line that must be refused carries an ignore; if it stops being refused, the ignore is unused, and that is an error.
+A line with an intended type error has an ignore comment. If the error disappears, the unused ignore is an error.
 """
 
 from __future__ import annotations
@@ -15,61 +15,61 @@ from otel_claude_stream.testing import FakeAPI, Request, Script
 
 
 def turn_on_and_off(traces: TracerProvider, metrics: MeterProvider, logs: LoggerProvider) -> None:
-    """With providers of one's own, and with a configuration."""
+    """Instrument with providers and with a configuration."""
     instrumentor = ClaudeStreamInstrumentor()
     instrumentor.instrument()
     instrumentor.instrument(tracer_provider=traces, meter_provider=metrics, logger_provider=logs)
     instrumentor.instrument(config=StreamConfig())
     instrumentor.uninstrument()
-    asked: list[str] = list(instrumentor.instrumentation_dependencies())
-    print(asked)
+    required: list[str] = list(instrumentor.instrumentation_dependencies())
+    print(required)
 
 
 def configure() -> StreamConfig:
-    """Fields are keywords and typed; a configuration does not change."""
+    """Create a configuration, whose fields are typed and read-only."""
     config = StreamConfig(span="auto", event_budget=96, stall_thresholds=(10.0, 30.0))
     budget: int = config.event_budget
     thresholds: tuple[float, ...] = config.stall_thresholds
     print(budget, thresholds)
     StreamConfig(event_budget="many")  # type: ignore[arg-type]  # a number, not a text
-    StreamConfig(no_such_setting=True)  # type: ignore[call-arg]  # a misspelt setting is found before it runs
+    StreamConfig(no_such_setting=True)  # type: ignore[call-arg]  # a misspelt setting is a type error
     config.event_budget = 1  # type: ignore[misc]  # frozen
     return config
 
 
 def retry(instrumentor: ClaudeStreamInstrumentor) -> RetryPolicy:
-    """A policy in code, for the process and for some calls."""
+    """Set a retry policy for the process and for single calls."""
     policy = RetryPolicy(
         mode=Mode.RETRY,
         limits=RetryLimits(max_attempts=2, deadline=60.0),
-        rules=(Rule(on=frozenset({AbortReason.TRUNCATED}), retry=False),),
+        rules=(Rule(reasons=frozenset({AbortReason.TRUNCATED}), retry=False),),
     )
     RetryPolicy(mode="often")  # type: ignore[arg-type]  # one of a closed set
     instrumentor.instrument(retry_policy=policy)
     instrumentor.instrument(retry_policy={"mode": "retry"})
     with no_retry(), retry_policy("batch"), retry_policy({"limits": {"deadline": "20s"}}):
         pass
-    retry_policy(3)  # type: ignore[arg-type]  # neither a policy nor the name of one
+    retry_policy(3)  # type: ignore[arg-type]  # neither a policy nor a name
 
     @retry_policy(policy)
     def ask(question: str) -> int:
         return len(question)
 
     answer: int = ask("How are you?")
-    ask(3)  # type: ignore[arg-type]  # decorated, it takes what it took before
+    ask(3)  # type: ignore[arg-type]  # the decorator keeps the signature
     print(answer)
     return policy
 
 
 def page_someone(reason: AbortReason) -> bool:
-    """Reasons are a closed set of strings."""
+    """Use an abort reason, which is a member of a closed set of strings."""
     text: str = reason.value
     print(text, AbortReason("silent") is AbortReason.SILENT)
     return reason in {AbortReason.OVERLOADED, AbortReason.TRUNCATED}
 
 
-def play() -> list[Request]:
-    """The test kit: a script, changed, played."""
+def use_the_test_kit() -> list[Request]:
+    """Change a script and serve it."""
     whole: Script = Script.message("Hello, world!")
     broken: Script = whole.cut_after(5)
     again: Script = Script.from_json(broken.to_json())

@@ -343,7 +343,7 @@ _OPEN: Final = Row(
             ),
             unit="s",
             queries=(
-                Query(quantile(0.95, CALLS.series(schema.CONSUMER_TIME, suffix="_bucket"), STEP, "job"), "{{job}}"),
+                Query(quantile(0.95, CALLS.series(schema.CALLER_TIME, suffix="_bucket"), STEP, "job"), "{{job}}"),
             ),
             no_value="no streams",
         ),
@@ -357,8 +357,8 @@ _OPEN: Final = Row(
             unit="suffix: errors",
             queries=(
                 Query(
-                    f"{total(JOBS.grown(schema.INTERNAL_ERRORS, STEP), label(a.WHERE))} > 0",
-                    f"{{{{{label(a.WHERE)}}}}}",
+                    f"{total(JOBS.grown(schema.INTERNAL_ERRORS, STEP), label(a.INTERNAL_COMPONENT))} > 0",
+                    f"{{{{{label(a.INTERNAL_COMPONENT)}}}}}",
                 ),
             ),
             width=24,

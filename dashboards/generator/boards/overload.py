@@ -62,8 +62,8 @@ def overloaded(scope: Scope, window: str, *by: str) -> str:
 
 _BUDGET: Final = CALLS.series(schema.RETRY_BUDGET)
 _LOST: Final = total(CALLS.grown(schema.ABORTS, RANGE, OVERLOADED))
-_SAVED: Final = CALLS.grown(schema.RECOVERIES, RANGE, equal(a.RECOVERY_RESULT, Outcome.COMPLETED.value))
-_HOW_AND_WHAT: Final = (label(a.RECOVERED_BY), label(a.RECOVERY_RESULT))
+_SAVED: Final = CALLS.grown(schema.RECOVERIES, RANGE, equal(a.RECOVERY_OUTCOME, Outcome.COMPLETED.value))
+_HOW_AND_WHAT: Final = (label(a.RECOVERY_ACTION), label(a.RECOVERY_OUTCOME))
 _RETRIED_OVERLOAD: Final = equal(a.RETRY_REASON, AbortReason.OVERLOADED.value)
 _BY_POLICY: Final = equal(a.RETRY_LAYER, "policy")
 _DONE: Final = equal(a.RETRY_DRY_RUN, "false")
@@ -375,7 +375,7 @@ _RETRIES: Final = Row(
                 "all there, those that succeeded at once only as the sampled share."
             ),
             unit="suffix: streams/s",
-            queries=(Query(counted(ENDED, a.ATTEMPTS, a.OUTCOME), form="trace metrics"),),
+            queries=(Query(counted(ENDED, a.ATTEMPT_COUNT, a.OUTCOME), form="trace metrics"),),
             no_value="none in the traces",
         ),
         Panel(

@@ -196,8 +196,8 @@ _FLOW: Final = Row(
             unit="suffix: errors",
             queries=(
                 Query(
-                    f"{total(JOBS.grown(schema.INTERNAL_ERRORS, STEP), 'job', label(a.WHERE))} > 0",
-                    f"{{{{job}}}}: {{{{{label(a.WHERE)}}}}}",
+                    f"{total(JOBS.grown(schema.INTERNAL_ERRORS, STEP), 'job', label(a.INTERNAL_COMPONENT))} > 0",
+                    f"{{{{job}}}}: {{{{{label(a.INTERNAL_COMPONENT)}}}}}",
                 ),
             ),
             no_value="none",

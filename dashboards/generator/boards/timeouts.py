@@ -339,7 +339,7 @@ _BEFORE: Final = Row(
             queries=(
                 Query(
                     columns(
-                        HELD_BACK, a.SERVER_ADDRESS, a.INTERMEDIARY, a.EVENTS_PER_READ, a.EVENTS, a.TIME_TO_FIRST_TOKEN
+                        HELD_BACK, a.SERVER_ADDRESS, a.INTERMEDIARY, a.READ_EVENTS, a.EVENT_COUNT, a.TIME_TO_FIRST_TOKEN
                     ),
                     form="traces",
                 ),

@@ -1,1 +1,1 @@
-"""Starting with the interpreter: by a folder on `PYTHONPATH`, or by one guarded line in the environment."""
+"""Activation at the start of the interpreter, by a folder on `PYTHONPATH` or by a `.pth` file."""

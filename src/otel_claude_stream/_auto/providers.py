@@ -1,4 +1,4 @@
-"""The global providers: whether any is set, and how an application still gets its own after ours came first."""
+"""OpenTelemetry's global providers, and their replacement by those that the application sets later."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, Final
 
 
 @dataclass(frozen=True, slots=True)
-class Global:
-    """Where OpenTelemetry's API keeps one of its global providers, and the lock that takes the first one only."""
+class GlobalProvider:
+    """The location of a global provider in OpenTelemetry's API, and of the flag that allows to set it once."""
 
     api: str
     setter: str
@@ -21,21 +21,21 @@ class Global:
 
 
 GLOBALS: Final = (
-    Global(
+    GlobalProvider(
         "opentelemetry.trace",
         "set_tracer_provider",
         "opentelemetry.trace",
         "_TRACER_PROVIDER",
         "_TRACER_PROVIDER_SET_ONCE",
     ),
-    Global(
+    GlobalProvider(
         "opentelemetry.metrics",
         "set_meter_provider",
         "opentelemetry.metrics._internal",
         "_METER_PROVIDER",
         "_METER_PROVIDER_SET_ONCE",
     ),
-    Global(
+    GlobalProvider(
         "opentelemetry._logs",
         "set_logger_provider",
         "opentelemetry._logs._internal",
@@ -43,45 +43,45 @@ GLOBALS: Final = (
         "_LOGGER_PROVIDER_SET_ONCE",
     ),
 )
-"""The same from API 1.37 to 1.45. Where one is missing, OpenTelemetry's own rule holds: the first provider stays."""
+"""Valid for opentelemetry-api 1.37 to 1.45. If a name is missing, the first provider cannot be replaced."""
 
 
-def any_is_set() -> bool:
-    """Whether somebody has set a global provider already, in a `sitecustomize` for instance."""
-    return any(_value(one) is not None for one in GLOBALS)
+def any_provider_is_set() -> bool:
+    """Whether a global provider is set already, by a `sitecustomize` for instance."""
+    return any(_current(kind) is not None for kind in GLOBALS)
 
 
-def yield_to_the_application() -> None:
-    """Let providers that the application sets replace those that are set now.
+def let_application_replace_providers() -> None:
+    """Allow the application to replace the global providers that are set now.
 
-    The API refuses all but the first, with a warning. That is right among parts of one application; but ours were made
-    from variables that it may have meant for its own set-up, and before its first line.
+    The API accepts the first provider only, and logs a warning for any other. The providers set now were created
+    before the application's first line, from variables that it may use for its own set-up.
     """
-    for one in GLOBALS:
-        ours = _value(one)
-        if ours is not None:
-            _replaceable(one, ours)
+    for kind in GLOBALS:
+        provider = _current(kind)
+        if provider is not None:
+            _make_replaceable(kind, provider)
 
 
-def _value(one: Global) -> Any:
-    return getattr(import_module(one.holder), one.value, None)
+def _current(kind: GlobalProvider) -> Any:
+    return getattr(import_module(kind.holder), kind.value, None)
 
 
-def _replaceable(one: Global, ours: object) -> None:
+def _make_replaceable(kind: GlobalProvider, ours: object) -> None:
     from opentelemetry.util._once import Once
 
-    holder, api = import_module(one.holder), import_module(one.api)
-    original: Callable[..., None] = getattr(api, one.setter)
-    if not isinstance(getattr(holder, one.once, None), Once):
+    holder, api = import_module(kind.holder), import_module(kind.api)
+    original: Callable[..., None] = getattr(api, kind.setter)
+    if not isinstance(getattr(holder, kind.once, None), Once):
         return
 
     @functools.wraps(original)
     def set_provider(provider: Any, *args: Any, **kwargs: Any) -> None:
-        if getattr(holder, one.value, None) is ours and provider is not ours:
-            setattr(holder, one.value, None)
-            setattr(holder, one.once, Once())
+        if getattr(holder, kind.value, None) is ours and provider is not ours:
+            setattr(holder, kind.value, None)
+            setattr(holder, kind.once, Once())
         original(provider, *args, **kwargs)
 
     for module in {holder, api}:
-        if getattr(module, one.setter, None) is original:
-            setattr(module, one.setter, set_provider)
+        if getattr(module, kind.setter, None) is original:
+            setattr(module, kind.setter, set_provider)

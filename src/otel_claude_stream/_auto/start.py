@@ -1,4 +1,4 @@
-"""Starts the instrumentation of a process that did not ask for it in code: once, and never with an exception."""
+"""Start the instrumentation of a process from outside its code, once and without raising."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from otel_claude_stream import _guard
-from otel_claude_stream._auto.providers import any_is_set, yield_to_the_application
-from otel_claude_stream._instrumentor import ClaudeStreamInstrumentor, tell_export_failures
+from otel_claude_stream._auto.providers import any_provider_is_set, let_application_replace_providers
+from otel_claude_stream._instrumentor import ClaudeStreamInstrumentor, limit_export_failure_logs
 
 _log = logging.getLogger("otel_claude_stream")
 
 NAME: Final = "claude_stream"
-"""Of the entry point, and so in `OTEL_PYTHON_DISABLED_INSTRUMENTATIONS`."""
+"""The name of the entry point, which `OTEL_PYTHON_DISABLED_INSTRUMENTATIONS` uses too."""
 
 SWITCH: Final = "OTEL_CLAUDE_STREAM_AUTO"
 DISABLED: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
@@ -38,49 +38,50 @@ _state = {"started": False}
 
 
 def start() -> None:
-    """Start OpenTelemetry's auto-instrumentation, and ours with it.
+    """Start OpenTelemetry's auto-instrumentation, including this package.
 
-    Where exporter variables are set and no provider is, OpenTelemetry configures itself from them and instruments
-    what it finds, as under ``opentelemetry-instrument``; an application that sets providers of its own later still
-    gets its way. Without such variables only ours is started, and uses what the application will set.
+    If exporter variables are set and no provider is, OpenTelemetry is configured from the variables and instruments
+    what it finds, as under ``opentelemetry-instrument``. Providers that the application sets later replace these.
+    Without such variables only this package is started. It uses the providers that the application sets.
     """
     if _state["started"]:
         return
     _state["started"] = True
     try:
-        with _not_in_children(os.environ):
+        with _switched_off_in_children(os.environ):
             _start(os.environ)
-    except Exception as error:  # noqa: BLE001 - the boundary: this runs before the application's first line
+    except Exception as error:  # noqa: BLE001 - this runs before the application's first line, and must not fail
         _guard.report("start", error)
 
 
 def _start(environ: MutableMapping[str, str]) -> None:
     if _opentelemetry_started():
         return
-    if wants_exporters(environ) and not any_is_set():
+    if wants_exporters(environ) and not any_provider_is_set():
         _configure(environ)
     if not is_disabled(environ):
         ClaudeStreamInstrumentor().instrument()
 
 
 def wants_exporters(environ: Mapping[str, str]) -> bool:
-    """Whether the environment says where telemetry goes to."""
+    """Whether the environment names an exporter, an endpoint or a configuration file."""
 
-    def said(name: str) -> str:
+    def value(name: str) -> str:
         return environ.get(name, "").strip().lower()
 
-    if said("OTEL_SDK_DISABLED") == "true":
+    if value("OTEL_SDK_DISABLED") == "true":
         return False
-    if said(CONFIG_FILE):
+    if value(CONFIG_FILE):
         return True
-    chosen = [said(name) for name in EXPORTERS if said(name)]
-    if chosen:
-        return any(name != "none" for name in chosen) or (len(chosen) < len(EXPORTERS) and _has_endpoint(environ))
+    exporters = [value(name) for name in EXPORTERS if value(name)]
+    if exporters:
+        all_named = len(exporters) == len(EXPORTERS)
+        return any(name != "none" for name in exporters) or (not all_named and _has_endpoint(environ))
     return _has_endpoint(environ)
 
 
 def is_disabled(environ: Mapping[str, str]) -> bool:
-    """Whether the variable of OpenTelemetry's auto-instrumentation names us."""
+    """Whether `OTEL_PYTHON_DISABLED_INSTRUMENTATIONS` names this package, or all."""
     return not {NAME, "*"}.isdisjoint(name.strip() for name in environ.get(DISABLED, "").split(","))
 
 
@@ -89,7 +90,7 @@ def _has_endpoint(environ: Mapping[str, str]) -> bool:
 
 
 def _opentelemetry_started() -> bool:
-    """Whether OpenTelemetry's own `sitecustomize` was the next one: it has done all of it."""
+    """Whether OpenTelemetry's `sitecustomize` ran after ours, and has started everything."""
     path = str(getattr(sys.modules.get("sitecustomize"), "__file__", None) or "")
     return Path(path).parent.parts[-3:] == ("opentelemetry", "instrumentation", "auto_instrumentation")
 
@@ -97,36 +98,39 @@ def _opentelemetry_started() -> bool:
 def _configure(environ: MutableMapping[str, str]) -> None:
     if find_spec("opentelemetry.sdk") is None:
         _log.warning(
-            "otel-claude-stream: exporter variables are set, but there is no OpenTelemetry SDK to configure from them; "
-            "install it with: pip install 'otel-claude-stream[otlp]'"
+            "otel-claude-stream: exporter variables are set, but opentelemetry-sdk is not installed; "
+            "no telemetry will be exported. Run: pip install 'otel-claude-stream[otlp]'"
         )
         return
-    _complete(environ)
+    _set_exporter_defaults(environ)
     from opentelemetry.instrumentation.auto_instrumentation import initialize
 
-    if not list(entry_points(group="opentelemetry_configurator")):  # without a distribution nobody else would do it
+    if not list(entry_points(group="opentelemetry_configurator")):  # else OpenTelemetry's distribution does it
         sdk: Any = import_module("opentelemetry.sdk._configuration")
-        sdk._OTelSDKConfigurator().configure()  # noqa: SLF001 - made for distributions to build on
+        sdk._OTelSDKConfigurator().configure()  # noqa: SLF001 - the base class of configurators
     initialize()
-    tell_export_failures()
-    yield_to_the_application()
+    limit_export_failure_logs()
+    let_application_replace_providers()
 
 
-def _complete(environ: MutableMapping[str, str]) -> None:
-    """Say what a distribution would have to guess: OTLP for every signal, by the protocol that is installed."""
+def _set_exporter_defaults(environ: MutableMapping[str, str]) -> None:
+    """Set OTLP as the default exporter of every signal, with the protocol whose exporter is installed."""
     if environ.get(CONFIG_FILE):
         return
     for name in EXPORTERS:
         environ.setdefault(name, "otlp")
     installed = {point.name for point in entry_points(group="opentelemetry_traces_exporter")}
     if "otlp_proto_grpc" not in installed and "otlp_proto_http" in installed:
-        # The default of OpenTelemetry's distribution is grpc, and an exporter that is missing switches all of it off.
+        # OpenTelemetry's distribution defaults to grpc, and a missing exporter would switch off all of OpenTelemetry.
         environ.setdefault(PROTOCOL, "http/protobuf")
 
 
 @contextmanager
-def _not_in_children(environ: MutableMapping[str, str]) -> Iterator[None]:
-    """Within, children do not start it: one that an instrumentation starts while it loads would do so in turn."""
+def _switched_off_in_children(environ: MutableMapping[str, str]) -> Iterator[None]:
+    """Switch activation off in child processes.
+
+    An instrumentation may start a child while it loads, and that child would start one of its own.
+    """
     before = environ.get(SWITCH)
     environ[SWITCH] = "false"
     try:

@@ -22,6 +22,6 @@ class StreamConfig:
     metrics: bool = True
     gaps: str = "both"
     stall_thresholds: tuple[float, ...] = (10.0, 30.0, 60.0, 180.0)
-    limits: str = ""
+    known_limits: str = ""
     max_models: int = 20
     export_failures: str = "auto"

@@ -6,9 +6,10 @@ import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from otel_claude_stream._config import renamed
 from otel_claude_stream._config.config import StreamConfig
 from otel_claude_stream._config.problem import Problem
-from otel_claude_stream._config.settings import OTHER_VARIABLES, PREFIX, SETTINGS
+from otel_claude_stream._config.settings import OTHER_VARIABLES, PREFIX, SETTINGS, Setting, opted_in
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 _BY_VARIABLE = {setting.variable: setting for setting in SETTINGS}
@@ -31,39 +32,71 @@ def load(
         environment: The variables of the process; those with another prefix are nobody's business.
         arguments: What code said (``instrument(events="log")``). Wins over the environment; None is not said.
         base: What to start from; by default the defaults.
-        check_limits: Raises `ValueError` for a value of `limits` that does not parse.
+        check_limits: Raises `ValueError` for a value of `known_limits` that does not parse.
         source: Where the arguments come from, for the problems.
     """
     values: dict[str, object] = {}
+    said, problems = _in_environment(environment)
+    more, further = _in_code(arguments or {}, source)
+    problems += further
+    for where, shown, name, value in (*said, *more):
+        setting = _BY_NAME[name]
+        try:
+            parsed = setting.parse(value)
+            if name == "known_limits" and check_limits is not None:
+                check_limits(str(parsed))
+            values[name] = parsed
+        except Exception:  # noqa: BLE001 - code may give an object of any kind, whose `__str__` may raise anything
+            problems.append(_wrong(where, shown, setting, _shown(value)))
+    if base is None and opted_in(environment):
+        values.setdefault("semconv", "latest")
+    return replace(base or StreamConfig(), **values), tuple(problems)  # type: ignore[arg-type] # each parsed by its row
+
+
+_Said = tuple[str, str, str, object]
+"""One value that was set: the source, its name there, the setting, and the value."""
+
+
+def _in_environment(environment: Mapping[str, str]) -> tuple[list[_Said], list[Problem]]:
+    """Return the settings that variables set, and the variables that are no settings."""
+    said: list[_Said] = []
     problems: list[Problem] = []
-    said: list[tuple[str, str, str, object]] = []
     for variable in sorted(environment):
         if not variable.startswith(PREFIX) or variable.removeprefix(PREFIX) in OTHER_VARIABLES:
             continue
+        value = environment[variable]
         if variable in _BY_VARIABLE:
-            if environment[variable].strip():  # OpenTelemetry: an empty variable is an unset one
-                said.append(("environment", variable, _BY_VARIABLE[variable].name, environment[variable]))
+            if value.strip():  # OpenTelemetry: an empty variable is an unset one
+                said.append(("environment", variable, _BY_VARIABLE[variable].name, value))
+        elif new := renamed.setting(variable.removeprefix(PREFIX).lower()):
+            problems.append(Problem("environment", variable, value, renamed.message(_BY_NAME[new].variable)))
         elif "__" not in variable and variable not in _variables_of_the_policy():
             near = _nearest(variable, {**_variables_of_the_policy(), **_BY_VARIABLE})
-            problems.append(Problem("environment", variable, environment[variable], "no such setting", near))
-    for name, value in (arguments or {}).items():
+            problems.append(Problem("environment", variable, value, "no such setting", near))
+    return said, problems
+
+
+def _in_code(arguments: Mapping[str, object], source: str) -> tuple[list[_Said], list[Problem]]:
+    """Return the settings that arguments set, and the arguments that are no settings."""
+    said: list[_Said] = []
+    problems: list[Problem] = []
+    for name, value in arguments.items():
         if value is None:
             continue
         if name in _BY_NAME:
             said.append((source, name, name, value))
+        elif new := renamed.setting(name):
+            problems.append(Problem(source, name, _shown(value), renamed.message(new)))
         else:
             problems.append(Problem(source, name, _shown(value), "no such setting", _nearest(name, _BY_NAME)))
-    for where, shown, name, value in said:
-        setting = _BY_NAME[name]
-        try:
-            parsed = setting.parse(value)
-            if name == "limits" and check_limits is not None:
-                check_limits(str(parsed))
-            values[name] = parsed
-        except Exception:  # noqa: BLE001 - code may give an object of any kind, whose `__str__` may raise anything
-            text = _shown(value)
-            problems.append(Problem(where, shown, text, f"allowed is {setting.allowed}", _word(setting, text)))
-    return replace(base or StreamConfig(), **values), tuple(problems)  # type: ignore[arg-type] # each parsed by its row
+    return said, problems
+
+
+def _wrong(where: str, shown: str, setting: Setting, value: str) -> Problem:
+    """Return the problem of a value that its setting does not take."""
+    if new := renamed.value(setting.name, value):
+        return Problem(where, shown, value, renamed.message(new))
+    return Problem(where, shown, value, f"allowed is {setting.allowed}", _word(setting, value))
 
 
 def _variables_of_the_policy() -> Mapping[str, object]:
@@ -80,10 +113,9 @@ def _shown(value: object) -> str:
         return f"<{type(value).__name__}>"
 
 
-def _word(setting: object, value: str) -> str:
+def _word(setting: Setting, value: str) -> str:
     """The nearest allowed word, for settings that allow words only."""
-    allowed = getattr(setting, "allowed", "")
-    if getattr(setting, "type", "") != "word":
+    if setting.type != "word":
         return ""
-    words = allowed.replace(" or ", ", ").split(", ")
+    words = setting.allowed.replace(" or ", ", ").split(", ")
     return next(iter(difflib.get_close_matches(value.strip().lower(), words, n=1)), "")

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from otel_claude_stream._config import durations as _durations
 
 PREFIX = "OTEL_CLAUDE_STREAM_"
 """Every setting is also an environment variable: this, and its name in upper case."""
+
+SEMCONV_OPT_IN = "OTEL_SEMCONV_STABILITY_OPT_IN"
+"""OpenTelemetry's own choice of conventions: a list with commas, of which one entry concerns this package."""
+
+_LATEST = "gen_ai_latest_experimental"
 
 OTHER_VARIABLES = frozenset({"STRICT", "AUTO", "CONFIG"})
 """Variables with the prefix that are no settings of this table, and so no mistakes."""
@@ -32,6 +37,11 @@ class Setting:
     def variable(self) -> str:
         """The environment variable of this setting."""
         return PREFIX + self.name.upper()
+
+
+def opted_in(environment: Mapping[str, str]) -> bool:
+    """Return whether `OTEL_SEMCONV_STABILITY_OPT_IN` asks for the latest GenAI conventions."""
+    return _LATEST in {entry.strip() for entry in environment.get(SEMCONV_OPT_IN, "").split(",")}
 
 
 def boolean(value: object) -> bool:
@@ -101,16 +111,17 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "span",
         "word",
-        "auto, own or off",
-        "`auto`: a `chat` span where nobody else has one, else a `claude.stream` span around it. `own`: always the "
+        "auto, always or off",
+        "`auto`: a `chat` span where nobody else has one, else a `claude.stream` span around it. `always`: always the "
         "`chat` span. `off`: metrics only.",
-        one_of("auto", "own", "off"),
+        one_of("auto", "always", "off"),
     ),
     Setting(
         "semconv",
         "word",
         "released, latest or both",
-        "Which names of the GenAI conventions: those of the last release, those of the next one, or both.",
+        "Which names of the GenAI conventions: those of the last release, those of the next one, or both. Where it is "
+        "not set, `OTEL_SEMCONV_STABILITY_OPT_IN` with the entry `gen_ai_latest_experimental` makes it `latest`.",
         one_of("released", "latest", "both"),
     ),
     Setting(
@@ -139,10 +150,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "gaps",
         "word",
-        "both, own or gen_ai",
-        "Where the wait before each chunk is recorded: in `claude.stream.chunk.gap` (`own`), in the conventions' "
-        "`time_per_output_chunk` (`gen_ai`), or in both. Of all that is recorded only this is recorded for each chunk.",
-        one_of("both", "own", "gen_ai"),
+        "both, claude_stream or gen_ai",
+        "Where the wait before each chunk is recorded: in `claude.stream.chunk.gap` (`claude_stream`), in the "
+        "conventions' `time_per_output_chunk` (`gen_ai`), or in both. Of all that is recorded only this is recorded "
+        "for each chunk.",
+        one_of("both", "claude_stream", "gen_ai"),
     ),
     Setting(
         "stall_thresholds",
@@ -153,7 +165,7 @@ SETTINGS: tuple[Setting, ...] = (
         durations,
     ),
     Setting(
-        "limits",
+        "known_limits",
         "text",
         "empty, a factor such as x0.5, or a list such as idle:2s=nginx,duration:3s=gateway",
         "Scales or replaces the table of known middlebox limits, for tests and odd installations.",

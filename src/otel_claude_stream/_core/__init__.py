@@ -1,1 +1,4 @@
-"""The pure core: what a stream is and why it ended. No clock, random, I/O, logging, OpenTelemetry or SDK."""
+"""The pure core: what a stream is, why it ended, and what is done about it.
+
+It uses no clock, randomness, I/O or logging, and neither OpenTelemetry nor the SDK.
+"""

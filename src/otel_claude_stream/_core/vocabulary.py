@@ -1,4 +1,4 @@
-"""The closed sets of words that every other part speaks: outcomes, phases, reasons, origins."""
+"""The enumerations that all parts share: outcomes, phases, reasons, origins."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ from enum import Enum
 
 
 class Outcome(str, Enum):
-    """What became of a stream (attribute ``claude.stream.outcome``)."""
+    """The outcome of a stream (attribute ``claude.stream.outcome``)."""
 
     COMPLETED = "completed"
-    """``message_stop`` came, or only it was missing after ``message_delta``."""
+    """``message_stop`` arrived, or it alone was missing after ``message_delta``."""
     FAILED = "failed"
-    """Ended by the provider, something in between, the wire, or a clock."""
+    """Ended by the provider, an intermediary, the network, or a time-out."""
     CLOSED = "closed"
-    """Ended by the caller: nobody's fault, left out of error rates."""
+    """Ended by the caller. Not a failure, and not part of error rates."""
 
 
 class Phase(str, Enum):
-    """How far a stream had come (attribute ``claude.stream.phase``)."""
+    """How far a stream had progressed (attribute ``claude.stream.phase``)."""
 
     CONNECTING = "connecting"
     """No connection to the server yet (DNS, TCP, TLS, CONNECT proxy)."""
     AWAITING_RESPONSE = "awaiting_response"
-    """Request sent or being sent, no response headers yet."""
+    """The request is being sent or was sent, without response headers yet."""
     AWAITING_FIRST_EVENT = "awaiting_first_event"
-    """Response headers are there, no event yet."""
+    """The response headers arrived, but no event."""
     AWAITING_FIRST_TOKEN = "awaiting_first_token"  # noqa: S105 - a phase, not a password
-    """Events came (``message_start``, pings, block starts), no content yet."""
+    """Events arrived (``message_start``, pings, block starts), but no content."""
     STREAMING = "streaming"
-    """At least one content delta came."""
+    """At least one content delta arrived."""
     FINISHING = "finishing"
-    """``message_delta`` with the stop reason came: nothing of the answer is missing any more."""
+    """``message_delta`` with the stop reason arrived. The answer is complete."""
 
 
 class Origin(str, Enum):
-    """Who caused an abort, as far as the evidence goes (attribute ``claude.stream.abort.origin``)."""
+    """The party that caused an abort, as far as the evidence allows (attribute ``claude.stream.abort.origin``)."""
 
     ANTHROPIC = "anthropic"
     INTERMEDIARY = "intermediary"
@@ -45,7 +45,7 @@ class Origin(str, Enum):
 
 
 class AbortReason(str, Enum):
-    """Why a stream that did not complete ended (attribute ``claude.stream.abort.reason``). A closed set."""
+    """Why a stream ended without being complete (attribute ``claude.stream.abort.reason``). A closed set."""
 
     # From Anthropic.
     OVERLOADED = "overloaded"
@@ -54,16 +54,16 @@ class AbortReason(str, Enum):
     TIMEOUT_ERROR = "timeout_error"
     REQUEST_REJECTED = "request_rejected"
     STREAM_ERROR = "stream_error"
-    # From something in between.
+    # From an intermediary.
     GATEWAY_ERROR = "gateway_error"
     BAD_RESPONSE = "bad_response"
-    # From the wire.
+    # From the network.
     CONNECT_FAILED = "connect_failed"
     CONNECTION_CLOSED = "connection_closed"
     CONNECTION_RESET = "connection_reset"
     TRUNCATED = "truncated"
     DECODE_ERROR = "decode_error"
-    # From clocks.
+    # From time-outs.
     RESPONSE_TIMEOUT = "response_timeout"
     FIRST_EVENT_TIMEOUT = "first_event_timeout"
     SILENT = "silent"
@@ -85,41 +85,41 @@ CALLER_REASONS = frozenset(
         AbortReason.INTERPRETER_EXIT,
     }
 )
-"""The reasons whose outcome is ``closed``."""
+"""The reasons with the outcome ``closed``."""
 
 
 class ErrorSource(str, Enum):
-    """Where a provider error was said (attribute ``claude.stream.error.source``)."""
+    """Where the provider reported an error (attribute ``claude.stream.error.source``)."""
 
     SSE = "sse"
-    """An ``event: error`` inside a 200 response."""
+    """An ``error`` event in a 200 response."""
     HTTP = "http"
     """An HTTP error status."""
 
 
 class BodyClass(str, Enum):
-    """What the body of an HTTP error response looks like (attribute ``claude.stream.error.body``)."""
+    """The form of the body of an HTTP error response (attribute ``claude.stream.error.body``)."""
 
     API = "api"
-    """JSON of the API's own form: ``{"type": "error", "error": {"type": ...}}``."""
+    """JSON with the API's structure, ``{"type": "error", "error": {"type": ...}}``."""
     JSON = "json"
     HTML = "html"
     TEXT = "text"
     EMPTY = "empty"
     NONE = "none"
-    """There was no error body to look at."""
+    """There was no error body."""
 
 
 class Stop(str, Enum):
-    """How the reading of a stream stopped, before anybody asks why."""
+    """How the reading of a stream stopped, before its cause is classified."""
 
     EXHAUSTED = "exhausted"
-    """The body ended and the iteration with it; nothing was raised."""
+    """The body ended, and with it the iteration, without an exception."""
     RAISED = "raised"
-    """An exception came out of the SDK, into the caller."""
+    """The SDK raised an exception to the caller."""
     CLOSED = "closed"
     """The caller closed the stream (``close()``, end of ``with``)."""
     DROPPED = "dropped"
-    """The last reference went away (also ``GeneratorExit`` in the reader)."""
+    """The last reference was dropped, or the reader got a ``GeneratorExit``."""
     EXIT = "exit"
-    """The interpreter is going down with the stream open."""
+    """The interpreter exits with the stream open."""

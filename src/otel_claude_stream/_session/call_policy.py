@@ -91,9 +91,9 @@ class CallPolicy:
                 reason=verdict.reason or AbortReason.STREAM_ERROR,
                 phase=facts.phase,
                 delivered=delivered,
-                traits=traits,
+                capabilities=traits,
                 limit_match=verdict.limit_match,
-                certificate=facts.fault is not None and facts.fault.has(_CERTIFICATE),
+                certificate_rejected=facts.fault is not None and facts.fault.has(_CERTIFICATE),
                 retry_after=reply.retry_after if reply is not None else None,
                 should_retry=reply.should_retry if reply is not None else None,
                 before_response=before_response,
@@ -103,7 +103,7 @@ class CallPolicy:
                 elapsed=facts.elapsed,
                 previous_delay=self.delay,
             ),
-            take=self.take,
+            take_token=self.take,
             random=self._random(),
         )
         if decision.action is not Action.GIVE_UP and not self.dry_run:

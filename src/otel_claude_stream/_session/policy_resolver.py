@@ -34,7 +34,7 @@ class BudgetTokens:
 
     def first(self) -> None:
         """Count the call itself."""
-        self._budgets.first(self._key, self._budget, self._clock())
+        self._budgets.count_call(self._key, self._budget, self._clock())
 
     def take(self) -> bool:
         """Take one retry; False if there is none left."""
@@ -42,7 +42,7 @@ class BudgetTokens:
 
     def left(self) -> float:
         """How many there are."""
-        return self._budgets.left(self._key, self._budget, self._clock())
+        return self._budgets.remaining(self._key, self._budget, self._clock())
 
 
 class PolicyResolver:
@@ -109,7 +109,7 @@ class PolicyResolver:
     def left(self) -> Iterable[tuple[float, dict[str, Any]]]:
         """What is left of each budget, per set of labels: for the gauge. The least where several share theirs."""
         found: dict[tuple[Any, ...], tuple[float, dict[str, Any]]] = {}
-        for key, left in _budgets.all_left(self._clock()):
+        for key, left in _budgets.remaining_by_key(self._clock()):
             labels = self._labels.get(key)
             if labels is not None:
                 same = tuple(labels.values())

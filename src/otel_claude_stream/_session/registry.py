@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from otel_claude_stream import _guard
-from otel_claude_stream._core.diagnosis.end import End
+from otel_claude_stream._core.diagnosis.facts import End
 from otel_claude_stream._core.vocabulary import Stop
 from otel_claude_stream._session.call_stack import runs_above
 from otel_claude_stream._session.child_exit import at_end_of_child

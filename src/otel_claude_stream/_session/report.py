@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otel_claude_stream._core.diagnosis.classify import Verdict
-from otel_claude_stream._core.diagnosis.end import End
-from otel_claude_stream._core.diagnosis.facts import Facts, Fault
+from otel_claude_stream._core.diagnosis.facts import End, Facts, Fault
 from otel_claude_stream._core.stream.call import Reply
 from otel_claude_stream._core.stream.summary import Summary
 from otel_claude_stream._core.vocabulary import Phase
@@ -34,7 +33,6 @@ def facts_of(session: StreamSession, end: End, now: int, reply: Reply | None, *,
         stop=end.stop,
         phase=_phase(session) if opened else _phase_before_response(end.fault),
         fault=end.fault,
-        closed_elsewhere=end.closed_elsewhere,
         status=reply.status if reply is not None else None,
         error_type=end.error_type,
         error_source=end.error_source,
@@ -52,15 +50,15 @@ def facts_of(session: StreamSession, end: End, now: int, reply: Reply | None, *,
         pings=machine.pings,
         bytes=came.bytes,
         elapsed=(now - clocks.started) / _NS,
-        head=(head_end - attempts.started) / _NS,
+        time_to_headers=(head_end - attempts.started) / _NS,
         silence=_silence(session, now, opened=opened) / _NS,
         no_progress=clocks.gap / _NS,
         longest_earlier_silence=clocks.longest / _NS,
-        largest_ping_gap=machine.largest_ping_gap / _NS,
+        longest_ping_gap=machine.longest_ping_gap / _NS,
         bytes_last_5s=clocks.bytes_lately(now),
         reads=clocks.reads,
         read_timeout=session.read_timeout,
-        last_attempt=(now - attempts.started) / _NS,
+        attempt_elapsed=(now - attempts.started) / _NS,
     )
 
 
@@ -101,7 +99,7 @@ def summary_of(session: StreamSession, end: End, facts: Facts, verdict: Verdict,
         read="events" if session.decoded else ("bytes" if clocks.reads else "none"),
         reads=clocks.reads,
         longest_silence=clocks.longest_silence / _NS,
-        consumer_time=clocks.others_time(now) / _NS,
+        caller_time=clocks.others_time(now) / _NS,
         exception=end.exception,
         time_to_headers=_seconds(clocks.head_wait),
         time_to_first_event=_seconds(clocks.first_event),

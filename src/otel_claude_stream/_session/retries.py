@@ -6,8 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from otel_claude_stream._core.diagnosis.classify import Verdict, classify
-from otel_claude_stream._core.diagnosis.end import End
-from otel_claude_stream._core.diagnosis.facts import Facts
+from otel_claude_stream._core.diagnosis.facts import End, Facts
 from otel_claude_stream._core.retry.context import Action, Blocker, Decision
 from otel_claude_stream._core.stream.call import Reply
 from otel_claude_stream._core.vocabulary import AbortReason, Stop

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 from otel_claude_stream import _guard
 from otel_claude_stream._config import StreamConfig
 from otel_claude_stream._core.diagnosis.classify import Verdict, classify
-from otel_claude_stream._core.diagnosis.end import End
-from otel_claude_stream._core.diagnosis.facts import Facts
+from otel_claude_stream._core.diagnosis.facts import End, Facts
 from otel_claude_stream._core.diagnosis.limits import Limit
 from otel_claude_stream._core.retry.context import Blocker, Decision
 from otel_claude_stream._core.retry.policy import RetryPolicy, Watchdog

@@ -25,7 +25,9 @@ REQUEST_MODEL: Final = Attribute(
     "gen_ai.request.model", "string", "Model asked for. On metrics at most 20 different ones, then `other`."
 )
 REQUEST_STREAM: Final = Attribute("gen_ai.request.stream", "boolean", "Always true.")
-REQUEST_MAX_TOKENS: Final = Attribute("gen_ai.request.max_tokens", "int", "`max_tokens` of the request.")
+REQUEST_MAX_TOKENS: Final = Attribute(
+    "gen_ai.request.max_tokens", "int", "`max_tokens` of the request.", unit="{token}"
+)
 REQUEST_TEMPERATURE: Final = Attribute("gen_ai.request.temperature", "double", "`temperature` of the request.")
 REQUEST_TOP_P: Final = Attribute("gen_ai.request.top_p", "double", "`top_p` of the request.")
 REQUEST_TOP_K: Final = Attribute("gen_ai.request.top_k", "int", "`top_k` of the request.")
@@ -37,23 +39,34 @@ FINISH_REASONS: Final = Attribute(
     "The stop reason; `error` if the stream ended before there was one.",
 )
 RESPONSE_TIME_TO_FIRST_CHUNK: Final = Attribute(
-    "gen_ai.response.time_to_first_chunk", "double", "Seconds from the start of the call to its first SSE event."
+    "gen_ai.response.time_to_first_chunk",
+    "double",
+    "Seconds from the start of the call to its first SSE event.",
+    unit="s",
 )
 INPUT_TOKENS: Final = Attribute(
-    "gen_ai.usage.input_tokens", "int", "Input tokens, cache reads and cache writes included."
+    "gen_ai.usage.input_tokens", "int", "Input tokens, cache reads and cache writes included.", unit="{token}"
 )
 OUTPUT_TOKENS: Final = Attribute(
-    "gen_ai.usage.output_tokens", "int", "Output tokens; absent unless `message_delta` said them."
+    "gen_ai.usage.output_tokens", "int", "Output tokens; absent unless `message_delta` said them.", unit="{token}"
 )
-CACHE_READ_TOKENS: Final = Attribute("gen_ai.usage.cache_read.input_tokens", "int", "Input tokens read from the cache.")
+CACHE_READ_TOKENS: Final = Attribute(
+    "gen_ai.usage.cache_read.input_tokens", "int", "Input tokens read from the cache.", unit="{token}"
+)
 CACHE_CREATION_TOKENS: Final = Attribute(
-    "gen_ai.usage.cache_creation.input_tokens", "int", "Input tokens written to the cache (released name)."
+    "gen_ai.usage.cache_creation.input_tokens",
+    "int",
+    "Input tokens written to the cache (released name).",
+    unit="{token}",
 )
 CACHE_WRITE_TOKENS: Final = Attribute(
-    "gen_ai.usage.cache_write.input_tokens", "int", "Input tokens written to the cache (latest name)."
+    "gen_ai.usage.cache_write.input_tokens", "int", "Input tokens written to the cache (latest name).", unit="{token}"
 )
 REASONING_TOKENS: Final = Attribute(
-    "gen_ai.usage.reasoning.output_tokens", "int", "Output tokens that were thinking, where the API says so."
+    "gen_ai.usage.reasoning.output_tokens",
+    "int",
+    "Output tokens that were thinking, where the API says so.",
+    unit="{token}",
 )
 TOKEN_TYPE: Final = Attribute("gen_ai.token.type", "string", "Which tokens are counted.", ("input", "output"))
 TOKEN_MODALITY: Final = Attribute("gen_ai.token.modality", "string", "Always `unknown`.", ("unknown",))
@@ -63,9 +76,11 @@ ERROR_TYPE: Final = Attribute(
 SERVER_ADDRESS: Final = Attribute("server.address", "string", "Host of the base URL of the client.")
 SERVER_PORT: Final = Attribute("server.port", "int", "Port of the base URL of the client.")
 STATUS_CODE: Final = Attribute("http.response.status_code", "int", "HTTP status of the (last) response.")
-RESEND_COUNT: Final = Attribute("http.request.resend_count", "int", "HTTP requests after the first; absent if none.")
+RESEND_COUNT: Final = Attribute(
+    "http.request.resend_count", "int", "HTTP requests after the first; absent if none.", unit="{request}"
+)
 
-# --- Our own names.
+# --- Names of this package.
 OUTCOME: Final = Attribute(
     "claude.stream.outcome", "string", "What became of the stream.", tuple(x.value for x in Outcome)
 )
@@ -93,10 +108,13 @@ SUSPECTS: Final = Attribute(
 ADVICE: Final = Attribute("claude.stream.abort.advice", "string", "One line of remedy.")
 RULE: Final = Attribute("claude.stream.abort.rule", "string", "Id of the classifier's rule that decided.")
 ABORT_IDLE: Final = Attribute(
-    "claude.stream.abort.idle", "double", "Seconds without a byte before the end (time blocked in the last read)."
+    "claude.stream.abort.idle",
+    "double",
+    "Seconds without a byte before the end (time blocked in the last read).",
+    unit="s",
 )
 ABORT_ELAPSED: Final = Attribute(
-    "claude.stream.abort.elapsed", "double", "Seconds from the start of the call to its end."
+    "claude.stream.abort.elapsed", "double", "Seconds from the start of the call to its end.", unit="s"
 )
 ABORT_ERRNO: Final = Attribute("claude.stream.abort.errno", "int", "First POSIX errno in the exception chain.")
 ABORT_EXCEPTION: Final = Attribute(
@@ -128,8 +146,8 @@ HELPER: Final = Attribute(
     "How it was called.",
     ("create", "stream", "tool_runner", "raw_response", "streaming_response"),
 )
-READ: Final = Attribute(
-    "claude.stream.read",
+READ_MODE: Final = Attribute(
+    "claude.stream.read.mode",
     "string",
     "How the body was read: as events, as bytes by the caller, or never.",
     ("events", "bytes", "none"),
@@ -147,12 +165,13 @@ INTERMEDIARY: Final = Attribute(
     "claude.stream.intermediary", "string", "`server` or `via` header of the last response, at most 64 characters."
 )
 TIME_TO_HEADERS: Final = Attribute(
-    "claude.stream.time_to_headers", "double", "Seconds from the start of the call to the response headers."
+    "claude.stream.time_to_headers", "double", "Seconds from the start of the call to the response headers.", unit="s"
 )
 TIME_TO_FIRST_TOKEN: Final = Attribute(
     "claude.stream.time_to_first_token",
     "double",
     "Seconds from the start of the call to the first content delta, without the caller's own time.",
+    unit="s",
 )
 BLOCK_TYPE: Final = Attribute(
     "claude.stream.block.type",
@@ -161,43 +180,64 @@ BLOCK_TYPE: Final = Attribute(
     ("text", "thinking", "tool_use", "other"),
 )
 BLOCK_INDEX: Final = Attribute("claude.stream.block.index", "int", "Index of the content block.")
-EVENTS: Final = Attribute("claude.stream.events", "int", "SSE events of every type, pings and errors included.")
-EVENTS_DROPPED: Final = Attribute(
-    "claude.stream.events.dropped", "int", "SSE events that the span's event budget left out; absent if none."
+EVENT_COUNT: Final = Attribute(
+    "claude.stream.event.count", "int", "SSE events of every type, pings and errors included.", unit="{event}"
 )
-DELTAS: Final = Attribute("claude.stream.deltas", "int", "Content deltas.")
-PINGS: Final = Attribute("claude.stream.pings", "int", "Pings.")
-BLOCKS: Final = Attribute("claude.stream.blocks", "int", "Content blocks.")
-CHARACTERS: Final = Attribute("claude.stream.characters", "int", "Characters of text, thinking and tool input.")
-BYTES: Final = Attribute("claude.stream.bytes", "int", "Bytes of the body as they came over the wire.")
-READS: Final = Attribute("claude.stream.reads", "int", "Reads of the body that returned bytes.")
-EVENTS_PER_READ: Final = Attribute(
-    "claude.stream.events_per_read",
+EVENT_DROPPED: Final = Attribute(
+    "claude.stream.event.dropped",
+    "int",
+    "SSE events that the span's event budget left out; absent if none.",
+    unit="{event}",
+)
+DELTA_COUNT: Final = Attribute("claude.stream.delta.count", "int", "Content deltas.", unit="{delta}")
+PING_COUNT: Final = Attribute("claude.stream.ping.count", "int", "Pings.", unit="{ping}")
+BLOCK_COUNT: Final = Attribute("claude.stream.block.count", "int", "Content blocks.", unit="{block}")
+CONTENT_CHARACTERS: Final = Attribute(
+    "claude.stream.content.characters", "int", "Characters of text, thinking and tool input.", unit="{character}"
+)
+READ_BYTES: Final = Attribute(
+    "claude.stream.read.bytes", "int", "Bytes of the body as they came over the wire.", unit="By"
+)
+READ_COUNT: Final = Attribute(
+    "claude.stream.read.count", "int", "Reads of the body that returned bytes.", unit="{read}"
+)
+READ_EVENTS: Final = Attribute(
+    "claude.stream.read.events",
     "double",
     "Events for each read. Far above 1 where a hop holds events back and sends them together.",
+    unit="{event}",
 )
 RECENT_BYTES: Final = Attribute(
     "claude.stream.abort.recent_bytes",
     "int",
     "Bytes in the last five seconds: they flowed to the end if a limit on the duration cut, not if an idle limit did.",
+    unit="By",
 )
 LONGEST_SILENCE: Final = Attribute(
-    "claude.stream.longest_silence", "double", "Longest time, in seconds, that a read waited for the next byte."
+    "claude.stream.longest_silence",
+    "double",
+    "Longest time, in seconds, that a read waited for the next byte.",
+    unit="s",
 )
-LONGEST_GAP: Final = Attribute(
-    "claude.stream.longest_gap", "double", "Longest wait, in seconds, between two events with content."
+CHUNK_LONGEST_GAP: Final = Attribute(
+    "claude.stream.chunk.longest_gap", "double", "Longest wait, in seconds, between two events with content.", unit="s"
 )
-LARGEST_PING_GAP: Final = Attribute(
-    "claude.stream.largest_ping_gap", "double", "Longest time, in seconds, between two pings."
+PING_LONGEST_GAP: Final = Attribute(
+    "claude.stream.ping.longest_gap", "double", "Longest time, in seconds, between two pings.", unit="s"
 )
-CONSUMER_TIME: Final = Attribute(
-    "claude.stream.consumer_time", "double", "Seconds that the caller spent in its loop body while the stream was open."
+CALLER_TIME: Final = Attribute(
+    "claude.stream.caller.time",
+    "double",
+    "Seconds that the caller spent in its loop body while the stream was open.",
+    unit="s",
 )
 USAGE_COMPLETE: Final = Attribute(
     "claude.stream.usage.complete", "boolean", "False if the stream broke before `message_delta` said the usage."
 )
-ATTEMPTS: Final = Attribute("claude.stream.attempts", "int", "HTTP requests that the call needed.")
-ATTEMPT: Final = Attribute("claude.stream.attempt", "int", "Ordinal of the HTTP request, from 1.")
+ATTEMPT_COUNT: Final = Attribute(
+    "claude.stream.attempt.count", "int", "HTTP requests that the call needed.", unit="{attempt}"
+)
+ATTEMPT_NUMBER: Final = Attribute("claude.stream.attempt.number", "int", "Ordinal of the HTTP request, from 1.")
 RETRY_REASON: Final = Attribute(
     "claude.stream.retry.reason",
     "string",
@@ -225,22 +265,26 @@ RETRY_DELAY_SOURCE: Final = Attribute(
     "Where the delay came from.",
     tuple(x.value for x in DelaySource),
 )
-RETRY_BUDGET_LEFT: Final = Attribute(
-    "claude.stream.retry.budget_left", "double", "Retries that the budget still allows, this one paid."
+RETRY_BUDGET: Final = Attribute(
+    "claude.stream.retry.budget", "double", "Retries that the budget still allows, this one paid.", unit="{retry}"
 )
 RETRY_LAYER: Final = Attribute("claude.stream.retry.layer", "string", "Who retried.", ("sdk", "policy"))
-RETRY_DELAY: Final = Attribute("claude.stream.retry.delay", "double", "Seconds of back-off before the next attempt.")
-RETRY_AFTER: Final = Attribute("claude.stream.retry.after", "double", "Seconds that `retry-after` asked for.")
+RETRY_DELAY: Final = Attribute(
+    "claude.stream.retry.delay", "double", "Seconds of back-off before the next attempt.", unit="s"
+)
+RETRY_AFTER: Final = Attribute(
+    "claude.stream.retry.retry_after", "double", "Seconds that `retry-after` asked for.", unit="s"
+)
 RESUMED: Final = Attribute(
     "claude.stream.resumed",
     "boolean",
     "True: the text was continued by a further request, so no single generation produced it. Absent otherwise.",
 )
-RECOVERED_BY: Final = Attribute(
-    "claude.stream.recovery.how", "string", "What the policy did about a stream that broke.", ("retry", "resume")
+RECOVERY_ACTION: Final = Attribute(
+    "claude.stream.recovery.action", "string", "What the policy did about a stream that broke.", ("retry", "resume")
 )
-RECOVERY_RESULT: Final = Attribute(
-    "claude.stream.recovery.result",
+RECOVERY_OUTCOME: Final = Attribute(
+    "claude.stream.recovery.outcome",
     "string",
     "What became of it in the end; `closed` is the caller's doing.",
     tuple(x.value for x in Outcome),
@@ -254,33 +298,44 @@ SEAM: Final = Attribute(
 STRATEGY: Final = Attribute(
     "claude.stream.resume.strategy", "string", "How the continuation was asked for.", ("prefill", "user_continue")
 )
-ATTEMPTS_CHARACTERS: Final = Attribute(
-    "claude.stream.attempts.characters",
+ATTEMPT_CHARACTERS: Final = Attribute(
+    "claude.stream.attempt.characters",
     "int[]",
     "Characters that each attempt of the policy wrote; absent if there was one.",
+    unit="{character}",
 )
-ATTEMPTS_INPUT_TOKENS: Final = Attribute(
-    "claude.stream.attempts.input_tokens",
+ATTEMPT_INPUT_TOKENS: Final = Attribute(
+    "claude.stream.attempt.input_tokens",
     "int[]",
     "Input tokens that each attempt of the policy said, cache included; 0 where it said none. All are billed.",
+    unit="{token}",
 )
-ATTEMPTS_OUTPUT_TOKENS: Final = Attribute(
-    "claude.stream.attempts.output_tokens",
+ATTEMPT_OUTPUT_TOKENS: Final = Attribute(
+    "claude.stream.attempt.output_tokens",
     "int[]",
     "Output tokens that each attempt of the policy said; 0 where it broke before it said them.",
+    unit="{token}",
 )
 STALL_THRESHOLD: Final = Attribute("claude.stream.stall.threshold", "string", "The threshold that was passed: `30s`.")
 STALL_KIND: Final = Attribute(
     "claude.stream.stall.kind", "string", "No byte at all, or pings only.", ("silent", "pings_only")
 )
-WHERE: Final = Attribute("claude.stream.internal.where", "string", "Part of this package that failed.")
+INTERNAL_COMPONENT: Final = Attribute("claude.stream.internal.component", "string", "Part of this package that failed.")
 
 # --- Of single events.
-COUNT: Final = Attribute(
-    "claude.stream.event.count", "int", "SSE events that this event stands for; absent if it is one."
+EVENT_COALESCED: Final = Attribute(
+    "claude.stream.event.coalesced",
+    "int",
+    "SSE events that this event stands for; absent if it is one.",
+    unit="{event}",
 )
-LAST_AT: Final = Attribute(
-    "claude.stream.event.span", "double", "Seconds from the first to the last of the events it stands for."
+EVENT_DURATION: Final = Attribute(
+    "claude.stream.event.duration",
+    "double",
+    "Seconds from the first to the last of the events it stands for.",
+    unit="s",
 )
-GAP: Final = Attribute("claude.stream.event.gap", "double", "Longest wait, in seconds, before one of them.")
-EVENT_CHARACTERS: Final = Attribute("claude.stream.event.characters", "int", "Characters in the events it stands for.")
+GAP: Final = Attribute("claude.stream.event.gap", "double", "Longest wait, in seconds, before one of them.", unit="s")
+EVENT_CHARACTERS: Final = Attribute(
+    "claude.stream.event.characters", "int", "Characters in the events it stands for.", unit="{character}"
+)

@@ -35,7 +35,7 @@ class Instruments:
 
         self.genai_duration = histogram(schema.GENAI_DURATION)
         self.genai_first_chunk = histogram(schema.GENAI_TIME_TO_FIRST_CHUNK)
-        self.genai_per_chunk = histogram(schema.GENAI_TIME_PER_OUTPUT_CHUNK) if gaps != "own" else None
+        self.genai_per_chunk = histogram(schema.GENAI_TIME_PER_OUTPUT_CHUNK) if gaps != "claude_stream" else None
         self.token_usage = histogram(schema.GENAI_TOKEN_USAGE) if semconv != "latest" else None
         self.input_tokens = histogram(schema.GENAI_INPUT_TOKENS) if semconv != "released" else None
         self.output_tokens = histogram(schema.GENAI_OUTPUT_TOKENS) if semconv != "released" else None
@@ -47,7 +47,7 @@ class Instruments:
         self.abort_elapsed = histogram(schema.ABORT_ELAPSED)
         self.retry_delay = histogram(schema.RETRY_DELAY)
         self.tokens_rate = histogram(schema.OUTPUT_TOKENS_RATE)
-        self.consumer_time = histogram(schema.CONSUMER_TIME)
+        self.caller_time = histogram(schema.CALLER_TIME)
         self.aborts = counter(schema.ABORTS)
         self.stalls = counter(schema.STALLS)
         self.requests = counter(schema.REQUESTS)
@@ -74,7 +74,7 @@ def record_end(instruments: Instruments, of: EndLabels, context: Context, summar
     instruments.duration.record(facts.elapsed, outcome, context)
     if summary.reads:
         instruments.longest_silence.record(summary.longest_silence, outcome, context)
-        instruments.consumer_time.record(summary.consumer_time, labels)
+        instruments.caller_time.record(summary.caller_time, labels)
     if verdict.reason is not None:
         instruments.aborts.add(
             1,
@@ -88,7 +88,7 @@ def record_end(instruments: Instruments, of: EndLabels, context: Context, summar
             context,
         )
     if summary.recovered is not None:
-        recovery = {a.RECOVERED_BY.name: summary.recovered, a.RECOVERY_RESULT.name: verdict.outcome.value}
+        recovery = {a.RECOVERY_ACTION.name: summary.recovered, a.RECOVERY_OUTCOME.name: verdict.outcome.value}
         instruments.recoveries.add(1, {**labels, **recovery}, context)
     if verdict.outcome is Outcome.FAILED:
         _record_failure(instruments, labels, context, summary)

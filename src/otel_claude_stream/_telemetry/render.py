@@ -17,7 +17,7 @@ from otel_claude_stream._config.durations import written
 from otel_claude_stream._config.policy.keys import KEYS, KILL_SWITCH, LISTS, RULE_KEYS, Key
 from otel_claude_stream._config.policy.presets import PRESETS
 from otel_claude_stream._config.policy.value_types import Duration, Kind
-from otel_claude_stream._core.retry.rules import BUILTIN, Builtin, Veto
+from otel_claude_stream._core.retry.rules import BUILTIN_RULES, BuiltinRule, Veto
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, AbortReason
 from otel_claude_stream._telemetry import schema
 from otel_claude_stream._telemetry.spec import Attribute
@@ -74,9 +74,14 @@ def attributes() -> str:
     for group in groups:
         found.update({attribute.name: attribute for attribute in group})
     return _table(
-        ("Attribute", "Type", "What it says", "Values"),
+        ("Attribute", "Type, unit", "What it says", "Values"),
         (
-            (f"`{x.name}`", x.type, x.doc, ", ".join(f"`{value}`" for value in x.values))
+            (
+                f"`{x.name}`",
+                x.type + (f", `{x.unit}`" if x.unit else ""),
+                x.doc,
+                ", ".join(f"`{value}`" for value in x.values),
+            )
             for x in sorted(found.values(), key=lambda x: (not x.name.startswith("claude."), x.name))
         ),
     )
@@ -122,23 +127,29 @@ def policy_rules() -> str:
     """The keys of a rule."""
     reasons = ", ".join(f"`{reason.value}`" for reason in AbortReason if reason not in CALLER_REASONS)
     rows = [
-        ("`on`", f"a list of {reasons}", LISTS["rules.on"]),
+        ("`reasons`", f"a list of {reasons}", LISTS["rules.reasons"]),
         *((f"`{key.path[-1]}`", key.kind.allowed, key.doc) for key in RULE_KEYS),
         ("`backoff`", "a mapping with keys of `backoff`", "As `backoff`; what it does not say is as there."),
     ]
     return _table(("Key", "Allowed", "What it does"), rows)
 
 
+_VETOES = {
+    Veto.UNLESS_SERVER: "only if the server requests it",
+    Veto.UNLESS_RULE: "no, unless a rule enables it",
+}
+
+
 def policy_reasons() -> str:
     """The built-in rules."""
 
-    def row(reason: AbortReason, builtin: Builtin) -> Sequence[str]:
+    def row(reason: AbortReason, builtin: BuiltinRule) -> Sequence[str]:
         rates = f"{written(builtin.base)} to {written(builtin.cap)}" if builtin.base and builtin.cap else "as `backoff`"
-        no = {Veto.SERVER: "only if the server says so", Veto.RULE: "no, unless a rule says so"}.get(builtin.veto, "no")
+        vetoed = _VETOES.get(builtin.veto, "no")
         again = "with `retry-after`" if builtin.require_retry_after else "yes"
         return (
             f"`{reason.value}`",
-            again if builtin.retry and builtin.veto is Veto.NONE else no,
+            again if builtin.retry and builtin.veto is Veto.NONE else vetoed,
             "yes" if builtin.resume else "no",
             str(builtin.max_attempts or "as `limits`"),
             "none" if builtin.cap == 0 else rates,
@@ -146,7 +157,7 @@ def policy_reasons() -> str:
         )
 
     head = ("Reason", "Retried", "Resumed", "Attempts", "Back-off", "Why")
-    return _table(head, [row(x, builtin) for x, builtin in BUILTIN.items() if x not in CALLER_REASONS])
+    return _table(head, [row(x, builtin) for x, builtin in BUILTIN_RULES.items() if x not in CALLER_REASONS])
 
 
 def policy_presets() -> str:

@@ -171,7 +171,7 @@ ACTIVE: Final = Metric(
     "claude.stream.active", "observable_updowncounter", "{stream}", "Streams that are open now.", _CALL
 )
 OLDEST_AGE: Final = Metric(
-    "claude.stream.oldest.age", "observable_gauge", "s", "Age of the oldest stream that is open now.", _CALL
+    "claude.stream.oldest_age", "observable_gauge", "s", "Age of the oldest stream that is open now.", _CALL
 )
 REQUESTS: Final = Metric(
     "claude.stream.requests",
@@ -199,7 +199,7 @@ RECOVERIES: Final = Metric(
     "counter",
     "{stream}",
     "Streams that broke and went on, by what the policy did and what became of them.",
-    (*_CALL, a.RECOVERED_BY, a.RECOVERY_RESULT),
+    (*_CALL, a.RECOVERY_ACTION, a.RECOVERY_OUTCOME),
 )
 RETRY_BUDGET: Final = Metric(
     "claude.stream.retry.budget",
@@ -231,8 +231,8 @@ OUTPUT_TOKENS_RATE: Final = Metric(
     _CALL,
     _RATE,
 )
-CONSUMER_TIME: Final = Metric(
-    "claude.stream.consumer.time",
+CALLER_TIME: Final = Metric(
+    "claude.stream.caller.time",
     "histogram",
     "s",
     "Time that the caller spent in its loop body, per stream: a slow reader is not a slow API.",
@@ -244,21 +244,21 @@ INTERNAL_ERRORS: Final = Metric(
     "counter",
     "{error}",
     "Failures inside this package. The caller noticed nothing; please report them.",
-    (a.WHERE,),
+    (a.INTERNAL_COMPONENT,),
 )
 
 METRICS: Final[tuple[Metric, ...]] = (
     GENAI_DURATION, GENAI_TIME_TO_FIRST_CHUNK, GENAI_TIME_PER_OUTPUT_CHUNK, GENAI_TOKEN_USAGE, GENAI_INPUT_TOKENS,
     GENAI_OUTPUT_TOKENS, DURATION, TIME_TO_FIRST_TOKEN, CHUNK_GAP, LONGEST_SILENCE, ABORTS, ABORT_IDLE, ABORT_ELAPSED,
     STALLS, ACTIVE, OLDEST_AGE, REQUESTS, RETRIES, RETRY_DECISIONS, RETRY_DELAY, RECOVERIES, RETRY_BUDGET,
-    OUTPUT_TOKENS_WASTED, OUTPUT_TOKENS_RATE, CONSUMER_TIME, INTERNAL_ERRORS,
+    OUTPUT_TOKENS_WASTED, OUTPUT_TOKENS_RATE, CALLER_TIME, INTERNAL_ERRORS,
 )  # fmt: skip
 
 # --- Span events -------------------------------------------------------------------------------------------------
 EVENT_PREFIX: Final = "claude.stream."
 """Before the SSE event type: an event type that nobody knows gets its event too."""
 
-_COALESCED: Final = (a.COUNT, a.LAST_AT)
+_COALESCED: Final = (a.EVENT_COALESCED, a.EVENT_DURATION)
 
 MESSAGE_START: Final = SpanEvent("claude.stream.message_start", "The message begins.", (a.GAP,))
 CONTENT_BLOCK_START: Final = SpanEvent(
@@ -288,14 +288,14 @@ RETRY: Final = SpanEvent(
     "claude.stream.retry",
     "An attempt failed, and what was decided about it. With layer `sdk`, the SDK's own loop retried.",
     (
-        a.ATTEMPT, a.RETRY_DECISION, a.RETRY_REASON, a.RETRY_LAYER, a.PHASE, a.RETRY_BLOCKED_BY, a.RETRY_DRY_RUN,
-        a.RETRY_DELAY, a.RETRY_DELAY_SOURCE, a.RETRY_AFTER, a.RETRY_BUDGET_LEFT, a.STATUS_CODE, a.REQUEST_ID,
+        a.ATTEMPT_NUMBER, a.RETRY_DECISION, a.RETRY_REASON, a.RETRY_LAYER, a.PHASE, a.RETRY_BLOCKED_BY, a.RETRY_DRY_RUN,
+        a.RETRY_DELAY, a.RETRY_DELAY_SOURCE, a.RETRY_AFTER, a.RETRY_BUDGET, a.STATUS_CODE, a.REQUEST_ID,
     ),
 )  # fmt: skip
 RESUME: Final = SpanEvent(
     "claude.stream.resume",
     "A continuation of the text met the text before it.",
-    (a.ATTEMPT, a.STRATEGY, a.SEAM, a.CHARACTERS),
+    (a.ATTEMPT_NUMBER, a.STRATEGY, a.SEAM, a.CONTENT_CHARACTERS),
 )
 ABORT: Final = SpanEvent(
     "claude.stream.abort",
@@ -317,36 +317,36 @@ _GENAI_SPAN: Final = (
     a.RESPONSE_TIME_TO_FIRST_CHUNK, a.INPUT_TOKENS, a.OUTPUT_TOKENS, a.CACHE_READ_TOKENS, a.CACHE_CREATION_TOKENS,
     a.CACHE_WRITE_TOKENS, a.REASONING_TOKENS,
 )  # fmt: skip
-_OWN_SPAN: Final = (
-    a.OUTCOME, a.PHASE, a.REASON, a.ORIGIN, a.LIMIT_MATCH, a.ALSO_POSSIBLE, a.SUSPECTS, a.ADVICE, a.RULE,
-    a.ABORT_IDLE, a.ABORT_ELAPSED, a.ABORT_ERRNO, a.ABORT_EXCEPTION, a.ERROR_TYPE, a.ERROR_SOURCE, a.ERROR_BODY,
-    a.FAULT_AFTER_STOP, a.MISSING_MESSAGE_STOP, a.STOP_REASON, a.API, a.HELPER, a.READ, a.SPAN_OWNER, a.REQUEST_ID,
-    a.INTERMEDIARY, a.SERVER_ADDRESS, a.SERVER_PORT, a.STATUS_CODE, a.RESEND_COUNT, a.ATTEMPTS, a.TIME_TO_HEADERS,
-    a.TIME_TO_FIRST_TOKEN, a.BLOCK_TYPE, a.EVENTS, a.EVENTS_DROPPED, a.DELTAS, a.PINGS, a.BLOCKS, a.CHARACTERS,
-    a.BYTES, a.READS, a.EVENTS_PER_READ, a.RECENT_BYTES, a.LONGEST_SILENCE, a.LONGEST_GAP, a.LARGEST_PING_GAP,
-    a.CONSUMER_TIME, a.USAGE_COMPLETE, a.RECOVERED_BY, a.RESUMED, a.SEAM, a.ATTEMPTS_CHARACTERS,
-    a.ATTEMPTS_INPUT_TOKENS, a.ATTEMPTS_OUTPUT_TOKENS,
+_STREAM_ATTRIBUTES: Final = (
+    a.OUTCOME, a.PHASE, a.REASON, a.ORIGIN, a.LIMIT_MATCH, a.ALSO_POSSIBLE, a.SUSPECTS, a.ADVICE, a.RULE, a.ABORT_IDLE,
+    a.ABORT_ELAPSED, a.ABORT_ERRNO, a.ABORT_EXCEPTION, a.ERROR_TYPE, a.ERROR_SOURCE, a.ERROR_BODY, a.FAULT_AFTER_STOP,
+    a.MISSING_MESSAGE_STOP, a.STOP_REASON, a.API, a.HELPER, a.READ_MODE, a.SPAN_OWNER, a.REQUEST_ID, a.INTERMEDIARY,
+    a.SERVER_ADDRESS, a.SERVER_PORT, a.STATUS_CODE, a.RESEND_COUNT, a.ATTEMPT_COUNT, a.TIME_TO_HEADERS,
+    a.TIME_TO_FIRST_TOKEN, a.BLOCK_TYPE, a.EVENT_COUNT, a.EVENT_DROPPED, a.DELTA_COUNT, a.PING_COUNT, a.BLOCK_COUNT,
+    a.CONTENT_CHARACTERS, a.READ_BYTES, a.READ_COUNT, a.READ_EVENTS, a.RECENT_BYTES, a.LONGEST_SILENCE,
+    a.CHUNK_LONGEST_GAP, a.PING_LONGEST_GAP, a.CALLER_TIME, a.USAGE_COMPLETE, a.RECOVERY_ACTION, a.RESUMED, a.SEAM,
+    a.ATTEMPT_CHARACTERS, a.ATTEMPT_INPUT_TOKENS, a.ATTEMPT_OUTPUT_TOKENS,
 )  # fmt: skip
 
 CHAT_SPAN: Final = Span(
     "chat {model}",
     "CLIENT",
     "The call and its stream, where nobody else has a span for it.",
-    (*_GENAI_SPAN, *_OWN_SPAN),
+    (*_GENAI_SPAN, *_STREAM_ATTRIBUTES),
 )
 STREAM_SPAN: Final = Span(
     "claude.stream {model}",
     "INTERNAL",
     "The call and its stream, where the SDK's own tracing (nested inside it) or another instrumentation has the "
     "`chat` span: no operation name and no usage on it, so nothing is counted twice.",
-    (a.REQUEST_MODEL, *_OWN_SPAN),
+    (a.REQUEST_MODEL, *_STREAM_ATTRIBUTES),
 )
 ATTEMPT_SPAN: Final = Span(
     "claude.stream.attempt",
     "INTERNAL",
     "One HTTP request of a call that needed more than one.",
     (
-        a.ATTEMPT, a.STATUS_CODE, a.ERROR_TYPE, a.RETRY_REASON, a.REQUEST_ID, a.RETRY_AFTER, a.RETRY_DELAY,
+        a.ATTEMPT_NUMBER, a.STATUS_CODE, a.ERROR_TYPE, a.RETRY_REASON, a.REQUEST_ID, a.RETRY_AFTER, a.RETRY_DELAY,
         a.RETRY_LAYER, a.INTERMEDIARY,
     ),
 )  # fmt: skip

@@ -33,8 +33,8 @@ def entry_attributes(entry: Entry) -> Values:
     """The event's attributes; what says nothing is left out."""
     found: Values = {}
     if entry.count > 1:
-        found[a.COUNT.name] = entry.count
-        found[a.LAST_AT.name] = (entry.last_at - entry.at) / _NS
+        found[a.EVENT_COALESCED.name] = entry.count
+        found[a.EVENT_DURATION.name] = (entry.last_at - entry.at) / _NS
     if entry.gap:
         found[a.GAP.name] = entry.gap / _NS
     if entry.characters:
@@ -53,7 +53,7 @@ def entry_attributes(entry: Entry) -> Values:
 def retry_detail(attempt: Attempt) -> Values:
     """What the event of a retry says of the attempt that failed."""
     found: Values = {
-        a.ATTEMPT.name: attempt.number,
+        a.ATTEMPT_NUMBER.name: attempt.number,
         a.RETRY_DECISION.name: "retry",
         a.RETRY_LAYER.name: attempt.layer,
     }
@@ -78,7 +78,7 @@ def decision_detail(
 ) -> Values:
     """What the event of a decision says. `left` is what the budget allows after it."""
     found: Values = {
-        a.ATTEMPT.name: attempt,
+        a.ATTEMPT_NUMBER.name: attempt,
         a.RETRY_DECISION.name: decision.action.value,
         a.RETRY_REASON.name: reason.value,
         a.RETRY_LAYER.name: "policy",
@@ -90,7 +90,7 @@ def decision_detail(
         found[a.RETRY_DELAY.name] = decision.delay
         found[a.RETRY_DELAY_SOURCE.name] = decision.delay_source.value
     if left is not None:
-        found[a.RETRY_BUDGET_LEFT.name] = left
+        found[a.RETRY_BUDGET.name] = left
     if reply is not None:
         found |= _reply_detail(reply)
     return found
@@ -99,10 +99,10 @@ def decision_detail(
 def seam_detail(attempt: int, strategy: str, seam: str, characters: int) -> Values:
     """What the event of a continuation says; `characters` of text had been handed on before it."""
     return {
-        a.ATTEMPT.name: attempt,
+        a.ATTEMPT_NUMBER.name: attempt,
         a.STRATEGY.name: strategy,
         a.SEAM.name: seam,
-        a.CHARACTERS.name: characters,
+        a.CONTENT_CHARACTERS.name: characters,
     }
 
 
@@ -183,21 +183,21 @@ def _progress(summary: Summary) -> list[tuple[Attribute, object]]:
         (a.TIME_TO_HEADERS, summary.time_to_headers),
         (a.TIME_TO_FIRST_TOKEN, summary.time_to_first_token),
         (a.BLOCK_TYPE, machine.first_block or None),
-        (a.EVENTS, machine.events),
-        (a.EVENTS_DROPPED, machine.journal.dropped or None),
-        (a.DELTAS, machine.deltas),
-        (a.PINGS, machine.pings),
-        (a.BLOCKS, machine.blocks),
-        (a.CHARACTERS, machine.characters),
-        (a.BYTES, summary.facts.bytes),
-        (a.READS, summary.reads),
-        (a.EVENTS_PER_READ, round(machine.events / summary.reads, 2) if summary.reads else None),
+        (a.EVENT_COUNT, machine.events),
+        (a.EVENT_DROPPED, machine.journal.dropped or None),
+        (a.DELTA_COUNT, machine.deltas),
+        (a.PING_COUNT, machine.pings),
+        (a.BLOCK_COUNT, machine.blocks),
+        (a.CONTENT_CHARACTERS, machine.characters),
+        (a.READ_BYTES, summary.facts.bytes),
+        (a.READ_COUNT, summary.reads),
+        (a.READ_EVENTS, round(machine.events / summary.reads, 2) if summary.reads else None),
         (a.LONGEST_SILENCE, summary.longest_silence),
-        (a.LONGEST_GAP, machine.largest_gap / _NS),
-        (a.LARGEST_PING_GAP, machine.largest_ping_gap / _NS or None),
-        (a.CONSUMER_TIME, summary.consumer_time),
+        (a.CHUNK_LONGEST_GAP, machine.longest_gap / _NS),
+        (a.PING_LONGEST_GAP, machine.longest_ping_gap / _NS or None),
+        (a.CALLER_TIME, summary.caller_time),
         (a.USAGE_COMPLETE, summary.usage_complete),
-        (a.READ, summary.read),
+        (a.READ_MODE, summary.read),
     ]
 
 
@@ -208,7 +208,7 @@ def _request(summary: Summary) -> list[tuple[Attribute, object]]:
         (a.API, call.api),
         (a.HELPER, call.helper),
         (a.SPAN_OWNER, call.owner),
-        (a.ATTEMPTS, attempts),
+        (a.ATTEMPT_COUNT, attempts),
         (a.RESEND_COUNT, attempts - 1 if attempts > 1 else None),
         (a.STATUS_CODE, reply.status if reply is not None else None),
         (a.REQUEST_ID, reply.request_id if reply is not None else None),
@@ -221,12 +221,12 @@ def _recovery(summary: Summary) -> list[tuple[Attribute, object]]:
     """What the policy did. The usage of the span is that of the attempt that served; each attempt's own is here."""
     attempts = summary.attempts
     return [
-        (a.RECOVERED_BY, summary.recovered),
+        (a.RECOVERY_ACTION, summary.recovered),
         (a.RESUMED, summary.resumed or None),
         (a.SEAM, summary.seam),
-        (a.ATTEMPTS_CHARACTERS, [attempt.characters for attempt in attempts]),
-        (a.ATTEMPTS_INPUT_TOKENS, [attempt.input_tokens for attempt in attempts]),
-        (a.ATTEMPTS_OUTPUT_TOKENS, [attempt.output_tokens for attempt in attempts]),
+        (a.ATTEMPT_CHARACTERS, [attempt.characters for attempt in attempts]),
+        (a.ATTEMPT_INPUT_TOKENS, [attempt.input_tokens for attempt in attempts]),
+        (a.ATTEMPT_OUTPUT_TOKENS, [attempt.output_tokens for attempt in attempts]),
     ]
 
 

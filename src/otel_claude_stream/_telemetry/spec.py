@@ -17,6 +17,8 @@ class Attribute:
     type: Type
     doc: str
     values: tuple[str, ...] = ()
+    unit: str = ""
+    """Unit of a quantity, as metrics declare theirs: `s`, `By`, `{event}`. Empty for values that are no quantity."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -282,7 +282,7 @@ class Emitter:
     def attempt_spans(self, emission: StreamTelemetry, summary: Summary, wall: Callable[[int], int]) -> None:
         """One child span for each HTTP request of a call that needed several, made after the fact."""
         for attempt in summary.attempts:
-            attributes: Labels = {a.ATTEMPT.name: attempt.number, a.RETRY_LAYER.name: attempt.layer}
+            attributes: Labels = {a.ATTEMPT_NUMBER.name: attempt.number, a.RETRY_LAYER.name: attempt.layer}
             reply = attempt.reply
             if reply is not None:
                 attributes[a.STATUS_CODE.name] = reply.status
@@ -320,4 +320,4 @@ class Emitter:
     def internal_error(self, where: str) -> None:
         """Count a failure of our own."""
         if self.instruments is not None:
-            self.instruments.internal_errors.now(1, {a.WHERE.name: where})
+            self.instruments.internal_errors.now(1, {a.INTERNAL_COMPONENT.name: where})

@@ -102,9 +102,9 @@ def decisions(*, active: bool) -> Iterator[Labels]:
 def recoveries(*, active: bool) -> Iterator[Labels]:
     """Labels of `claude.stream.recoveries`; none where the policy only observes."""
     if active:
-        for how in ("retry", "resume"):
+        for action in ("retry", "resume"):
             for result in (Outcome.COMPLETED, Outcome.FAILED):
-                yield _named(how=(a.RECOVERED_BY, how), result=(a.RECOVERY_RESULT, result.value))
+                yield _named(action=(a.RECOVERY_ACTION, action), outcome=(a.RECOVERY_OUTCOME, result.value))
 
 
 def requests() -> Iterator[Labels]:

@@ -87,17 +87,17 @@ class Player:
         self._script = script
         self._session = session
         self._clock = clock
-        self._request_id = script.request_id_or(REQUEST_ID)
+        self._request_id = script.resolve_request_id(REQUEST_ID)
         self._ending = script.steps[-1] if script.steps and _ends(script.steps[-1]) else End()
 
     def play(self) -> None:
         """From the request to the one ending of the session."""
         script = self._script
-        self._clock.pass_by(min(script.before_headers, READ_TIMEOUT))
-        if script.before_headers >= READ_TIMEOUT:
+        self._clock.pass_by(min(script.header_delay, READ_TIMEOUT))
+        if script.header_delay >= READ_TIMEOUT:
             request_failed(self._session, transport.no_response("timeout"))
-        elif script.refuse != "no":
-            request_failed(self._session, transport.no_response(script.refuse))
+        elif script.close_before_headers != "no":
+            request_failed(self._session, transport.no_response(script.close_before_headers))
         elif script.status >= transport.FIRST_ERROR:
             self._refused()
         else:

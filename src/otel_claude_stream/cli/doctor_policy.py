@@ -71,7 +71,7 @@ def _values(found: Loaded) -> Iterator[Finding]:
             yield ok(f"{key.name} = {value} ({layer.where(key.path)})")
     for number, rule in enumerate(found.policy.rules):
         path = ("rules", number)
-        reasons = ", ".join(sorted(reason.value for reason in rule.on))
+        reasons = ", ".join(sorted(reason.value for reason in rule.reasons))
         yield ok(f"rules[{number}] is for {reasons} ({found.origin(path).where(path)})")
     for pattern, _ in found.policy.models:
         said = [

@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Final
 
 from otel_claude_stream._config import SETTINGS, StreamConfig, load
+from otel_claude_stream._config.settings import SEMCONV_OPT_IN, opted_in
 from otel_claude_stream._core.diagnosis.limits import parse_limits
 from otel_claude_stream.cli.doctor_findings import Finding, Section, error, note, ok, warning
 
@@ -34,6 +35,8 @@ def settings(environ: Mapping[str, str], declared: Mapping[str, object] | None =
     }
     names = {setting.name for setting in SETTINGS}
     origins |= {name: FILE for name, value in section.items() if value is not None and name in names - wrong}
+    if opted_in(environ):
+        origins.setdefault("semconv", SEMCONV_OPT_IN)
     found += [ok(f"{name} = {shown(getattr(config, name))} ({origin})") for name, origin in origins.items()]
     defaults = [
         f"{field.name} {shown(getattr(config, field.name))}" for field in fields(config) if field.name not in origins

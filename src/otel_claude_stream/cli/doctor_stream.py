@@ -102,7 +102,7 @@ def _chain(found: Probe, snapshot: Snapshot, metrics: set[str], took: float, con
         yield error(f"{len(snapshot.views)} of 2 streams arrived as they should{said}")
     else:
         first = words.seconds(whole.ttft)
-        events = whole.text(a.EVENTS)
+        events = whole.text(a.EVENT_COUNT)
         yield ok(f"an answer arrived as completed: {events} events, first token after {first}, span and all")
         yield ok(f"a connection cut on purpose arrived as {broken.outcome}: {words.words(broken.reason)}")
     missing = {schema.DURATION.name, schema.ABORTS.name} - metrics

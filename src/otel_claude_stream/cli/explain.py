@@ -32,11 +32,11 @@ examples:
   otel-claude-stream explain answer.sse
   otel-claude-stream explain traces.json --json | jq '.[] | {reason, advice}'
   curl -N ... | otel-claude-stream explain -
-  otel-claude-stream explain broken.json --limits idle:2s=nginx,duration:29s=gateway
+  otel-claude-stream explain broken.json --known-limits idle:2s=nginx,duration:29s=gateway
 
 A recording and a Script are run through the same state machine and classifier as a live stream, in simulated time
-(read time-out 600 s, one attempt). Spans carry what the classifier said at the time, so --limits does not change it.
-One stream is at best consistent with a limit: many with the same figure prove it.
+(read time-out 600 s, one attempt). Spans carry what the classifier said at the time, so --known-limits does not change
+it. One stream is at best consistent with a limit: many with the same figure prove it.
 
 exit codes: 0 explained, however the streams ended; 1 a file could not be read or understood; 2 wrong usage"""
 
@@ -47,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", metavar="FILE", nargs="+", help="what to explain; - is the standard input")
     parser.add_argument("--json", action="store_true", help="a JSON array, one object a stream")
     parser.add_argument(
-        "--limits",
+        "--known-limits",
         metavar="LIMITS",
         default="",
         help="known limits, scaled ('x0.5') or replaced ('idle:2s=nginx,duration:29s=gateway')",
@@ -56,7 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Explain every file; returns the exit code. Files that cannot be explained do not stop the others."""
-    limits = _limits(args.limits)
+    limits = _limits(args.known_limits)
     if args.files.count(STDIN) > 1:
         raise UsageError("the standard input can be read once only")
     code = OK
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"otel-claude-stream: {_name(file)}: {error}", file=sys.stderr)
             code = FAILED
             continue
-        if given.kind == "spans" and args.limits:
+        if given.kind == "spans" and args.known_limits:
             print(f"otel-claude-stream: {_name(file)}: spans keep their own limits", file=sys.stderr)
         found += explain(given)
     try:
@@ -91,7 +91,7 @@ def _limits(text: str) -> Sequence[Limit]:
     try:
         return parse_limits(text) if text else KNOWN_LIMITS
     except ValueError as error:
-        raise UsageError(f"--limits: {error}") from error
+        raise UsageError(f"--known-limits: {error}") from error
 
 
 def _input(file: str, limits: Sequence[Limit]) -> Input:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from otel_claude_stream._core.diagnosis.classify import RULES, Clock
+from otel_claude_stream._core.diagnosis.classify import RULES, LimitCheck
 from otel_claude_stream._core.diagnosis.limits import AMBIGUOUS, NO_MATCH
 from otel_claude_stream._core.stream.message_state import DELTA
 from otel_claude_stream._core.vocabulary import Outcome
@@ -48,13 +48,13 @@ CLOCKS: Final = (
     ("until the response", a.TIME_TO_HEADERS),
     ("until the first token", a.TIME_TO_FIRST_TOKEN),
     ("longest silence", a.LONGEST_SILENCE),
-    ("time in the application's loop", a.CONSUMER_TIME),
+    ("time in the application's loop", a.CALLER_TIME),
 )
 COUNTS: Final = (
-    ("events", a.EVENTS),
-    ("deltas", a.DELTAS),
-    ("pings", a.PINGS),
-    ("bytes", a.BYTES),
+    ("events", a.EVENT_COUNT),
+    ("deltas", a.DELTA_COUNT),
+    ("pings", a.PING_COUNT),
+    ("bytes", a.READ_BYTES),
     ("errno", a.ABORT_ERRNO),
 )
 SAID: Final = (
@@ -123,7 +123,7 @@ def explanation(view: StreamView, given: Input) -> Explanation:
         duration=view.duration,
         timeline=_shortened(tuple(_timeline(view, given.kind))),
         rule=rule,
-        because=BY_ID[rule].says if rule in BY_ID else "",
+        because=BY_ID[rule].description if rule in BY_ID else "",
         evidence=tuple(_evidence(view, given.kind)),
         also_possible=texts(view.attributes, a.ALSO_POSSIBLE),
         limit_match=view.limit_match,
@@ -151,7 +151,7 @@ def _compared(view: StreamView, rule: str) -> bool:
     """Whether the ending's times were compared with limits: not those of the caller, nor what the API itself said."""
     if view.outcome != Outcome.FAILED.value:
         return False
-    return rule not in BY_ID or BY_ID[rule].clock is not Clock.NONE
+    return rule not in BY_ID or BY_ID[rule].limit_check is not LimitCheck.NONE
 
 
 def _rule(view: StreamView) -> str:

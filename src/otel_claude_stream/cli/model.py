@@ -104,7 +104,7 @@ class StreamView:
         """
         if not self.tokens.output or self.ttft is None or self.seams:
             return None
-        writing = self.duration - self.ttft - (self.number(a.CONSUMER_TIME) or 0.0)
+        writing = self.duration - self.ttft - (self.number(a.CALLER_TIME) or 0.0)
         return self.tokens.output / writing if writing >= SHORTEST_WRITING else None
 
     @property
@@ -114,7 +114,7 @@ class StreamView:
             return ""
         if self.outcome == Outcome.FAILED.value:
             return "given up"
-        recovered = RECOVERED.get(self.text(a.RECOVERED_BY), "")
+        recovered = RECOVERED.get(self.text(a.RECOVERY_ACTION), "")
         return recovered if self.outcome == Outcome.COMPLETED.value or self.retries else "caller left"
 
     @property
@@ -178,11 +178,11 @@ def stream_view(span: SpanData, children: Collection[SpanData] = (), parent: Spa
     attempts = attempts_from(span, [child for child in children if child.name == schema.ATTEMPT_SPAN.name], duration)
     seams = seams_from(span, duration)
     headers_at = number(attrs, a.TIME_TO_HEADERS)
-    dropped = whole(attrs, a.EVENTS_DROPPED) or 0
+    dropped = whole(attrs, a.EVENT_DROPPED) or 0
     opened = headers_at if headers_at is not None else (attempts[-1].start if attempts else 0.0)
     status = whole(attrs, a.STATUS_CODE)
     silence = _silence(attrs)
-    clocks = Clocks(silence, number(attrs, a.CONSUMER_TIME))
+    clocks = Clocks(silence, number(attrs, a.CALLER_TIME))
     told = not dropped and (status is None or status < ERROR_STATUS) and headers_at is not None
     return StreamView(
         key=f"{span.trace_id}/{span.span_id}",
@@ -203,10 +203,10 @@ def stream_view(span: SpanData, children: Collection[SpanData] = (), parent: Spa
         advice=text(attrs, a.ADVICE),
         ttft=number(attrs, a.TIME_TO_FIRST_TOKEN),
         longest_silence=silence,
-        longest_gap=number(attrs, a.LONGEST_GAP),
+        longest_gap=number(attrs, a.CHUNK_LONGEST_GAP),
         headers_at=headers_at,
         status=status,
-        requests=whole(attrs, a.ATTEMPTS) or 1 + (whole(attrs, a.RESEND_COUNT) or 0),
+        requests=whole(attrs, a.ATTEMPT_COUNT) or 1 + (whole(attrs, a.RESEND_COUNT) or 0),
         tokens=_tokens([span, *children, *([parent] if parent else [])]),
         stop_reason=text(attrs, a.STOP_REASON),
         server=text(attrs, a.SERVER_ADDRESS),
@@ -350,9 +350,7 @@ def _tokens(family: Sequence[SpanData]) -> Tokens:
 
     Of a stream that the policy recovered, that of the request that served: spans of the SDK's own know only theirs.
     """
-    inputs, outputs = (
-        _counts(family[0].attributes, key) for key in (a.ATTEMPTS_INPUT_TOKENS, a.ATTEMPTS_OUTPUT_TOKENS)
-    )
+    inputs, outputs = (_counts(family[0].attributes, key) for key in (a.ATTEMPT_INPUT_TOKENS, a.ATTEMPT_OUTPUT_TOKENS))
     if inputs and outputs:
         return Tokens(next((said for said in reversed(inputs) if said), None), outputs[-1] or None)
     for span in family:

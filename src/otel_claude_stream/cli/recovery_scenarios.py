@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from otel_claude_stream._core.retry.context import Action, Blocker
 from otel_claude_stream._core.retry.policy import Mode, Resume
-from otel_claude_stream._core.retry.resume.partial_text import anchor_of, partial_of
+from otel_claude_stream._core.retry.resume.seam import anchor_of, partial_of
 from otel_claude_stream._core.vocabulary import AbortReason as R
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream.cli.scenarios import (
@@ -28,7 +28,7 @@ from otel_claude_stream.cli.scenarios import (
 from otel_claude_stream.testing import CutMidChunk, End, Error, Event, Hang, Reset, Script
 
 POLICY: Final[Mapping[str, str]] = {
-    "OTEL_CLAUDE_STREAM_SDK_RETRIES": "own",
+    "OTEL_CLAUDE_STREAM_SDK_RETRIES": "replace",
     "OTEL_CLAUDE_STREAM_BUDGET__MIN_PER_WINDOW": "50",
 }
 """Beside the mode: the policy retries before the response, too. And a budget for so few streams that nearly all break;

@@ -22,7 +22,7 @@ INSTRUMENTATION: Final = {
     "OTEL_CLAUDE_STREAM_EVENT_BUDGET": "1000",
     "OTEL_SPAN_EVENT_COUNT_LIMIT": "1024",
     "OTEL_CLAUDE_STREAM_STALL_THRESHOLDS": "1s,3s",
-    "OTEL_CLAUDE_STREAM_LIMITS": "idle:2s=nginx",
+    "OTEL_CLAUDE_STREAM_KNOWN_LIMITS": "idle:2s=nginx",
 }
 """What the demo sets: each delta an event, so that the picture can show it; and seconds where the world has minutes."""
 
@@ -68,7 +68,7 @@ class Scenario:
 
 def answer(model: str, text: str = STORY, **values: Any) -> Script:
     """A complete answer at the pace of the model."""
-    values = {"gap": PACE[model], "first_token_after": 0.35, "input_tokens": 412, "output_tokens": 96, **values}
+    values = {"gap": PACE[model], "first_token_delay": 0.35, "input_tokens": 412, "output_tokens": 96, **values}
     return Script.message(text, model=model, **values)
 
 
@@ -94,7 +94,7 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     Scenario("text", "Plain answer", "text, read as it comes", SONNET, (answer(SONNET),)),
     Scenario(
         "fast", "Fast model", "asynchronous client", HAIKU,
-        (answer(HAIKU, first_token_after=0.15),), "async_chat",
+        (answer(HAIKU, first_token_delay=0.15),), "async_chat",
     ),
     Scenario(
         "thinking", "Thinking, then text", "thinking has its own colour", OPUS,
@@ -108,7 +108,7 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     ),
     Scenario(
         "slow_start", "Slow first token", "3.2 s until the first word", OPUS,
-        (answer(OPUS, STORY[:170], first_token_after=3.2),),
+        (answer(OPUS, STORY[:170], first_token_delay=3.2),),
     ),
     Scenario(
         "stall_silent", "Stall without a byte", "silent for 3 s, then it goes on", SONNET,
@@ -142,7 +142,7 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     ),
     Scenario(
         "gateway", "504 page from nginx", "a page, so not Anthropic's words", SONNET,
-        (replace(Script.nginx(504), before_headers=1.2),), "chat", {"max_retries": 1}, failed(R.GATEWAY_ERROR, 2),
+        (replace(Script.nginx_error(504), header_delay=1.2),), "chat", {"max_retries": 1}, failed(R.GATEWAY_ERROR, 2),
     ),
     Scenario(
         "cut_idle", "Cut after 2 s of silence", "as by the idle limit of a proxy", OPUS,
@@ -167,7 +167,7 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     ),
     Scenario(
         "html", "A page instead of a stream", "captive portal: 200, no exception", HAIKU,
-        (Script.page(200, _PAGE, (("server", "portal"),)),), "events", expected=failed(R.BAD_RESPONSE),
+        (Script.plain_response(200, _PAGE, (("server", "portal"),)),), "events", expected=failed(R.BAD_RESPONSE),
     ),
     Scenario(
         "break", "The caller stops reading", "it has seen enough", SONNET,

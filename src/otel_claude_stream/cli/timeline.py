@@ -239,7 +239,7 @@ def _attempts_from_events(span: SpanData, duration: float) -> Iterator[Attempt]:
     for event in span.events:
         if event.name == schema.RETRY.name and _is_followed(event.attributes):
             end = _clamp((event.time - span.start) / NANO, duration)
-            yield _attempt({a.ATTEMPT.name: ordinal, **event.attributes}, start * NANO, end * NANO, duration)
+            yield _attempt({a.ATTEMPT_NUMBER.name: ordinal, **event.attributes}, start * NANO, end * NANO, duration)
             start, ordinal = _clamp(end + _number(event.attributes, a.RETRY_DELAY), duration), ordinal + 1
     if ordinal > 1:
         yield Attempt(ordinal, start, duration, None, "", "", None, None)
@@ -255,7 +255,7 @@ def decisions_from(span: SpanData, duration: float) -> tuple[Decided, ...]:
     return tuple(
         Decided(
             at=_clamp((event.time - span.start) / NANO, duration),
-            attempt=int(_number(event.attributes, a.ATTEMPT)) or 1,
+            attempt=int(_number(event.attributes, a.ATTEMPT_NUMBER)) or 1,
             reason=str(event.attributes.get(a.RETRY_REASON.name, "")),
             phase=str(event.attributes.get(a.PHASE.name, "")),
             decision=str(event.attributes.get(a.RETRY_DECISION.name, "")),
@@ -263,7 +263,7 @@ def decisions_from(span: SpanData, duration: float) -> tuple[Decided, ...]:
             delay=_number(event.attributes, a.RETRY_DELAY),
             delay_source=str(event.attributes.get(a.RETRY_DELAY_SOURCE.name, "")),
             budget_left=(
-                _number(event.attributes, a.RETRY_BUDGET_LEFT) if a.RETRY_BUDGET_LEFT.name in event.attributes else None
+                _number(event.attributes, a.RETRY_BUDGET) if a.RETRY_BUDGET.name in event.attributes else None
             ),
             dry_run=event.attributes.get(a.RETRY_DRY_RUN.name) is True,
         )
@@ -277,10 +277,10 @@ def seams_from(span: SpanData, duration: float) -> tuple[Seam, ...]:
     return tuple(
         Seam(
             at=_clamp((event.time - span.start) / NANO, duration),
-            attempt=int(_number(event.attributes, a.ATTEMPT)) or 1,
+            attempt=int(_number(event.attributes, a.ATTEMPT_NUMBER)) or 1,
             strategy=str(event.attributes.get(a.STRATEGY.name, "")),
             result=str(event.attributes.get(a.SEAM.name, "")),
-            characters=int(_number(event.attributes, a.CHARACTERS)),
+            characters=int(_number(event.attributes, a.CONTENT_CHARACTERS)),
         )
         for event in span.events
         if event.name == schema.RESUME.name
@@ -291,7 +291,7 @@ def _attempt(attrs: Attributes, start: float, end: float, duration: float) -> At
     status, delay, after = (attrs.get(key.name) for key in (a.STATUS_CODE, a.RETRY_DELAY, a.RETRY_AFTER))
     begin = _clamp(start / NANO, duration)
     return Attempt(
-        number=int(_number(attrs, a.ATTEMPT)) or 1,
+        number=int(_number(attrs, a.ATTEMPT_NUMBER)) or 1,
         start=begin,
         end=max(begin, _clamp(end / NANO, duration)),
         status=status if isinstance(status, int) else None,
@@ -314,8 +314,8 @@ def _mark(event: EventData, start: int, duration: float) -> Mark:
         at=at,
         kind=_kind(event),
         name=event.name.removeprefix(schema.EVENT_PREFIX),
-        count=max(1, int(_number(attrs, a.COUNT))),
-        span=min(_number(attrs, a.LAST_AT), duration - at),
+        count=max(1, int(_number(attrs, a.EVENT_COALESCED))),
+        span=min(_number(attrs, a.EVENT_DURATION), duration - at),
         gap=_number(attrs, a.GAP) if a.GAP.name in attrs else None,
         characters=int(_number(attrs, a.EVENT_CHARACTERS)),
         block=index if isinstance(index, int) else None,

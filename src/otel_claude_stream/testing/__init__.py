@@ -1,9 +1,10 @@
-"""A kit for testing code that streams from the Claude API: scripted failures over real sockets.
+"""Test kit for code that streams from the Claude API, with scripted failures over real sockets.
 
-A ``Script`` says what one response does; a ``FakeAPI`` plays scripts to a real client; a ``Capture`` shows the
-telemetry that came of it; a ``ManualClock`` stands still until told. The first two need the standard library only.
+``Script`` describes one HTTP response and how it fails. ``FakeAPI`` is a local server that plays scripts to a real
+client. ``Capture`` records the spans, metrics and logs that result. ``ManualClock`` is a clock that only ``advance()``
+moves. ``Script`` and ``FakeAPI`` need the standard library only; ``Capture`` needs ``opentelemetry-sdk``.
 
-An overloaded API, then an answer that breaks off in the middle::
+The example plays an overloaded API first, then a stream that breaks off in the middle::
 
     import anthropic
 
@@ -27,6 +28,7 @@ An overloaded API, then an answer that breaks off in the middle::
 from __future__ import annotations
 
 from otel_claude_stream.testing.capture import Capture
+from otel_claude_stream.testing.checks import ScriptError
 from otel_claude_stream.testing.clock import ManualClock, SteppingClock
 from otel_claude_stream.testing.script import Script
 from otel_claude_stream.testing.server import FakeAPI, Request
@@ -41,7 +43,6 @@ from otel_claude_stream.testing.steps import (
     Pause,
     Ping,
     Reset,
-    ScriptError,
     Send,
     Step,
 )

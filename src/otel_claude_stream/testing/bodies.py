@@ -1,4 +1,4 @@
-"""Whole answers as steps: the sequence of events the API sends for a message, and recorded bodies."""
+"""The steps of whole responses, generated as the API sends a message, or taken from a recorded body."""
 
 from __future__ import annotations
 
@@ -9,18 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from otel_claude_stream.testing.steps import (
-    DATA_LINES,
-    Event,
-    Json,
-    Pause,
-    Ping,
-    ScriptError,
-    Send,
-    Step,
-    check_seconds,
-    compact,
-)
+from otel_claude_stream.testing.checks import LINE_END, ScriptError, check_count, check_seconds
+from otel_claude_stream.testing.steps import Event, Json, Pause, Ping, Send, Step, compact
 
 WORDS: Final = ("Streams", "carry", "an", "answer", "piece", "by", "piece", "and", "may", "end", "early")
 DEFAULT_DELTAS: Final = 8
@@ -29,7 +19,7 @@ SSE_EVENT: Final = re.compile(rb".*?(?:\r\n\r\n|\n\n|\r\r)|.+\Z", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Token counts of one answer, as its usage objects report them."""
+    """Token counts of one message, as its usage objects report them."""
 
     input: int
     output: int
@@ -41,7 +31,7 @@ class Tokens:
             check_count(f"{name} tokens", getattr(self, name))
 
     def at_start(self) -> Json:
-        """Usage in ``message_start``: the output count is the API's placeholder 1, not a count."""
+        """Return the usage in ``message_start``, where the API reports 1 output token as a placeholder."""
         return {
             **self._prompt(),
             "cache_creation": {"ephemeral_5m_input_tokens": self.cache_creation, "ephemeral_1h_input_tokens": 0},
@@ -50,7 +40,7 @@ class Tokens:
         }
 
     def at_end(self) -> Json:
-        """Usage in ``message_delta``: cumulative."""
+        """Return the usage in ``message_delta``, with the final counts."""
         return {**self._prompt(), "output_tokens": self.output}
 
     def _prompt(self) -> dict[str, Json]:
@@ -63,7 +53,7 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One content block: how it starts, and its deltas."""
+    """One content block: the object in ``content_block_start``, and the deltas."""
 
     start: dict[str, Json]
     deltas: tuple[dict[str, Json], ...]
@@ -78,15 +68,18 @@ def message_steps(
     stop_reason: str,
     gap: float,
     pings: int,
-    first_token_after: float,
+    first_token_delay: float,
 ) -> tuple[Step, ...]:
-    """A complete answer; ``gap`` seconds before each delta but the first, pings after the first block start."""
+    """Return the steps of a complete message.
+
+    There are ``gap`` seconds before each delta except the first. The pings follow the start of the first block.
+    """
     check_seconds("gap", gap)
-    check_seconds("first_token_after", first_token_after)
+    check_seconds("first_token_delay", first_token_delay)
     check_count("pings", pings)
     steps: list[Step] = [_message_start(model, message_id, tokens)]
-    if first_token_after:
-        steps.append(Pause(first_token_after))
+    if first_token_delay:
+        steps.append(Pause(first_token_delay))
     waits = _gaps(gap)
     for index, block in enumerate(blocks):
         steps.append(_event("content_block_start", index=index, content_block=block.start))
@@ -102,7 +95,7 @@ def message_steps(
 
 
 def thinking_block(thinking: str) -> Block:
-    """A thinking block: one delta a word, then its signature."""
+    """Return a thinking block with one delta for each word, then the signature."""
     words = [_delta("thinking_delta", "thinking", piece) for piece in _words(thinking)]
     signature = base64.b64encode(hashlib.sha512(thinking.encode()).digest()).decode()
     start: dict[str, Json] = {"type": "thinking", "thinking": "", "signature": ""}
@@ -110,7 +103,7 @@ def thinking_block(thinking: str) -> Block:
 
 
 def text_block(text: str | None, deltas: int | None) -> Block:
-    """A text block: ``text`` in ``deltas`` pieces, one a word when not said; filler words when there is no text."""
+    """Return a text block with ``text`` (or filler words) in ``deltas`` deltas, by default one for each word."""
     if deltas is not None:
         check_count("deltas", deltas)
     if text is None:
@@ -122,7 +115,7 @@ def text_block(text: str | None, deltas: int | None) -> Block:
 
 
 def tool_block(name: str, tool_input: Json) -> Block:
-    """A tool call: an empty delta first, as the API does, then the input's JSON in small pieces."""
+    """Return a tool call, with an empty first delta (as the API sends) and the input's JSON in small pieces."""
     text = compact(tool_input)
     tool_id = "toolu_01" + hashlib.sha256((name + text).encode()).hexdigest()[:22]
     pieces = ["", *(text[at : at + 12] for at in range(0, len(text), 12))]
@@ -131,21 +124,21 @@ def tool_block(name: str, tool_input: Json) -> Block:
 
 
 def recorded_steps(body: bytes, gap: float) -> tuple[Step, ...]:
-    """A recorded body, one ``Send`` an event, byte for byte, ``gap`` seconds between them."""
+    """Return the steps of a recorded body: one ``Send`` for each event, with ``gap`` seconds between them."""
     check_seconds("gap", gap)
     steps: list[Step] = []
     for match in SSE_EVENT.finditer(body):
         if steps and gap:
             steps.append(Pause(gap))
-        steps.append(Send.of(match.group()))
+        steps.append(Send.from_bytes(match.group()))
     return tuple(steps)
 
 
 def events_of(send: Send) -> tuple[Step, ...]:
-    """The events in raw text, as ``Event`` steps; ``send`` itself when there are none."""
+    """Return the events in raw text as ``Event`` steps; ``send`` itself if there are none."""
     found: list[Step] = []
     for block in SSE_EVENT.findall(send.raw):
-        lines = [line.partition(":") for line in DATA_LINES.split(Send.of(block).data)]
+        lines = [line.partition(":") for line in LINE_END.split(Send.from_bytes(block).data)]
         values = {key: value.removeprefix(" ") for key, _, value in lines}
         if "data" in values:
             data = "\n".join(value.removeprefix(" ") for key, _, value in lines if key == "data")
@@ -153,10 +146,17 @@ def events_of(send: Send) -> tuple[Step, ...]:
     return tuple(found) or (send,)
 
 
-def check_count(path: str, value: object) -> None:
-    """Raise ``ScriptError`` unless ``value`` is a whole number, zero or more."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ScriptError(path, value, "a whole number, zero or more")
+def pause_steps(seconds: float, ping_interval: float | None) -> list[Step]:
+    """Return the steps of a pause, with a ping each ``ping_interval`` seconds unless that is ``None``."""
+    check_seconds("seconds", seconds)
+    if ping_interval is None:
+        return [Pause(seconds)]
+    check_seconds("ping_interval", ping_interval)
+    if ping_interval == 0:
+        raise ScriptError("ping_interval", ping_interval, "more than zero seconds, or None for no pings")
+    count, rest = divmod(seconds, ping_interval)
+    pinging: list[Step] = [Pause(ping_interval), Ping()]
+    return [*pinging * int(count), *([Pause(rest)] if rest else [])]
 
 
 def _message_start(model: str, message_id: str, tokens: Tokens) -> Event:
@@ -183,17 +183,17 @@ def _delta(kind: str, key: str, piece: str) -> dict[str, Json]:
 
 
 def _gaps(gap: float) -> Iterator[list[Step]]:
-    yield []  # the wait before the first delta is ``first_token_after``
+    yield []  # ``first_token_delay`` precedes the first delta
     while True:
         yield [Pause(gap)] if gap else []
 
 
 def _words(text: str) -> list[str]:
-    """Pieces of about a token: each word with the blanks before it; joined they are ``text`` again."""
+    """Split text into words, each with the blanks before it."""
     return re.findall(r"\s*\S+(?:\s+\Z)?|\s+", text)
 
 
 def _pieces(text: str, count: int) -> list[str]:
     if count > len(text) or (count == 0 and text):
-        raise ScriptError("deltas", count, f"1 to {len(text)}: each delta carries at least one of its characters")
+        raise ScriptError("deltas", count, f"1 to {len(text)}, as each delta has at least one character")
     return [text[len(text) * n // count : len(text) * (n + 1) // count] for n in range(count)]

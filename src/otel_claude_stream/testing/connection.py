@@ -1,7 +1,7 @@
-"""One client connection of the fake API: reading requests, playing plans, noticing that the client left.
+"""A client connection of the fake API: requests, responses, and the disconnect of the client.
 
-The socket never blocks. All waiting happens in ``wait_for``, which also ends when the server stops, so that a
-server with open streams stops at once and leaves no thread behind.
+The socket does not block. Every wait is in ``wait_for``, which also returns when the server stops. A server with open
+streams therefore stops at once and leaves no thread behind.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+from otel_claude_stream.testing.response_plan import ResponsePlan
 from otel_claude_stream.testing.steps import CutMidChunk, End, Hang, Pause, Reset, assert_never
-from otel_claude_stream.testing.wire import Plan
 
-# poll has no limit of 1,024 descriptors, as select has; Windows has select only, without that limit.
+# Unlike select, poll has no limit of 1,024 descriptors. Windows has select only, without that limit.
 Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
 READ_SIZE: Final = 1 << 16
 MAX_HEAD: Final = 1 << 20
-LINGER_SECONDS: Final = 0.5  # after FIN, for the client to close first: closing with unread bytes would send a RST
-DRAIN_SECONDS: Final = 1.0  # before a RST, for sent bytes to arrive: a RST throws away what is still on its way
-DRAIN_BLIND_SECONDS: Final = 0.02  # the same where the system does not tell how much is on its way
+LINGER_SECONDS: Final = 0.5  # after FIN, for the client to close first: a close with unread bytes would send RST
+DRAIN_SECONDS: Final = 1.0  # before RST, for sent bytes to arrive: RST discards those in transit
+DRAIN_BLIND_SECONDS: Final = 0.02  # the same, where the number of bytes in transit is unknown
 NO_LINGER: Final = struct.pack("ii", 1, 0) if sys.platform != "win32" else struct.pack("hh", 1, 0)
 
 
@@ -37,12 +37,12 @@ class Stopped(Exception):
 
 
 class BadRequest(Exception):
-    """What came in is not an HTTP/1.1 request."""
+    """The received bytes are not an HTTP/1.1 request."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawRequest:
-    """A request as read: header names in lower case, the body with its transfer coding removed."""
+    """A request, with header names in lower case and the body without its transfer coding."""
 
     method: str
     path: str
@@ -51,18 +51,18 @@ class RawRequest:
     body: bytes
 
     def header(self, name: str) -> str | None:
-        """The first value of a header, asked for in lower case."""
+        """Return the first value of a header, by its name in lower case."""
         return next((value for key, value in self.headers if key == name), None)
 
     @property
     def keep_alive(self) -> bool:
-        """Whether the client lets another request follow."""
+        """Whether another request may follow on the connection."""
         connection = (self.header("connection") or "").lower()
         return "close" not in connection if self.version == "HTTP/1.1" else "keep-alive" in connection
 
 
-class Wire:
-    """A connected socket. ``stop`` is a socket that becomes readable when the server stops."""
+class Connection:
+    """A connection to one client. ``stop`` is a socket that becomes readable when the server stops."""
 
     def __init__(self, sock: socket.socket, stop: socket.socket) -> None:
         sock.setblocking(False)
@@ -74,7 +74,7 @@ class Wire:
     # -- requests --------------------------------------------------------------------------------------------------
 
     def start_tls(self, context: ssl.SSLContext) -> None:
-        """Take the server's part in a TLS handshake."""
+        """Perform the server side of the TLS handshake."""
         tls = context.wrap_socket(self._sock, server_side=True, do_handshake_on_connect=False)
         self._sock = tls
         while True:
@@ -88,7 +88,7 @@ class Wire:
                 raise ClientLeft from error
 
     def read_request(self) -> RawRequest:
-        """The next request. Raises ``ClientLeft``, ``Stopped`` or ``BadRequest``."""
+        """Read the next request. Raises ``ClientLeft``, ``Stopped`` or ``BadRequest``."""
         head = self._read_until(b"\r\n\r\n").decode("latin-1")
         first, *lines = head.split("\r\n")
         match first.split(" "):
@@ -126,23 +126,23 @@ class Wire:
         while (at := self._buffer.find(mark)) < 0:
             if len(self._buffer) > MAX_HEAD:
                 raise BadRequest("head too long")
-            self._receive()
+            self._wait_for_bytes()
         return self._read_exactly(at + len(mark))
 
     def _read_exactly(self, count: int) -> bytes:
         while len(self._buffer) < count:
-            self._receive()
+            self._wait_for_bytes()
         taken = bytes(self._buffer[:count])
         del self._buffer[:count]
         return taken
 
-    def _receive(self) -> None:
-        """Wait for bytes and take them in."""
-        while not self._take_in():
+    def _wait_for_bytes(self) -> None:
+        """Wait until bytes arrive and buffer them."""
+        while not self._receive_available():
             self.wait(selectors.EVENT_READ)
 
-    def _take_in(self) -> bool:
-        """Take in what has arrived; false when nothing has. Raises ``ClientLeft`` at the end of it."""
+    def _receive_available(self) -> bool:
+        """Buffer the bytes that have arrived; return whether there were any. Raises ``ClientLeft`` at the end."""
         try:
             data = self._sock.recv(READ_SIZE)
         except (BlockingIOError, ssl.SSLWantReadError):
@@ -157,7 +157,7 @@ class Wire:
     # -- responses -------------------------------------------------------------------------------------------------
 
     def send(self, data: bytes) -> None:
-        """Write all of ``data``, in one piece if the client keeps up."""
+        """Write all of ``data``, in one piece unless the send buffer is full."""
         view = memoryview(data)
         while view:
             try:
@@ -167,24 +167,24 @@ class Wire:
             except OSError as error:
                 raise ClientLeft from error
 
-    def rest(self, seconds: float) -> None:
-        """Send nothing for so long. Raises ``ClientLeft`` or ``Stopped`` as soon as that happens."""
+    def stay_silent(self, seconds: float) -> None:
+        """Send nothing for ``seconds``. Raises ``ClientLeft`` or ``Stopped`` as soon as that happens."""
         deadline = time.monotonic() + seconds
         while self.wait(selectors.EVENT_READ, deadline):
-            self._take_in()
+            self._receive_available()
 
-    def play(self, plan: Plan) -> None:
-        """Write everything between head and ending, with its pauses."""
-        for move in plan.moves:
-            if isinstance(move, Pause):
-                self.rest(move.seconds)
+    def send_body(self, plan: ResponsePlan) -> None:
+        """Send the body of a response, with its pauses."""
+        for part in plan.parts:
+            if isinstance(part, Pause):
+                self.stay_silent(part.seconds)
             else:
-                self.send(move)
+                self.send(part)
         if plan.last:
             self.send(plan.last)
 
-    def end(self, plan: Plan) -> None:
-        """Do what the plan's ending does to the connection; a clean end leaves it open."""
+    def perform_ending(self, plan: ResponsePlan) -> None:
+        """Perform the ending of a response. A clean end leaves the connection open."""
         match plan.ending:
             case End():
                 return
@@ -193,7 +193,7 @@ class Wire:
             case Reset():
                 self.reset()
             case Hang():
-                self.rest(plan.ending.max_seconds)
+                self.stay_silent(plan.ending.max_seconds)
                 self.close()
             case _:
                 assert_never(plan.ending)
@@ -201,44 +201,47 @@ class Wire:
     # -- closing ---------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close with FIN; nothing happens on a closed connection."""
+        """Close with FIN. Closing twice has no effect."""
         if self._sock.fileno() < 0:
             return
         try:
             if isinstance(self._sock, ssl.SSLSocket):
-                self._say_goodbye(self._sock)
+                self._send_close_notify(self._sock)
             self._sock.shutdown(socket.SHUT_WR)
-            self.rest(LINGER_SECONDS)
+            self.stay_silent(LINGER_SECONDS)
         except (OSError, ClientLeft, Stopped):
-            return  # there is nobody left to be polite to
+            return  # the peer has gone
         finally:
             self._sock.close()
 
     def reset(self) -> None:
-        """Close with RST, once the bytes sent have arrived."""
+        """Close with RST, once the sent bytes have arrived."""
         deadline = time.monotonic() + DRAIN_SECONDS
-        while (left := _unsent(self._sock)) and time.monotonic() < deadline:
+        while (unsent := _unsent(self._sock)) and time.monotonic() < deadline:
             time.sleep(0.001)
-        if left is None:
+        if unsent is None:
             time.sleep(DRAIN_BLIND_SECONDS)
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
         self._sock.close()
 
     @staticmethod
-    def _say_goodbye(tls: ssl.SSLSocket) -> None:
-        """Send TLS's own end (close_notify), without which every end would look like an attack to the client."""
+    def _send_close_notify(tls: ssl.SSLSocket) -> None:
+        """Send TLS's close_notify. Without it, clients treat the end as a truncation attack."""
         try:
             tls.unwrap()
         except (ssl.SSLError, OSError, ValueError):
             return  # sent, but not answered yet; or the handshake never finished
 
     def wait(self, event: int, deadline: float | None = None) -> bool:
-        """Wait until the socket is ready; false when the time is up. Raises ``Stopped`` when the server stops."""
+        """Wait until the socket is ready; return false at the deadline. Raises ``Stopped`` if the server stops."""
         return wait_for(self._sock, self._stop, event, deadline)
 
 
 def wait_for(sock: socket.socket, stop: socket.socket, event: int, deadline: float | None = None) -> bool:
-    """Wait for ``event`` on ``sock`` until ``deadline`` (``time.monotonic``); raises ``Stopped`` with ``stop``."""
+    """Wait for ``event`` on ``sock`` until ``deadline`` (of ``time.monotonic``); return whether it occurred.
+
+    Raises ``Stopped`` as soon as ``stop`` is readable.
+    """
     with Selector() as selector:
         selector.register(sock, event)
         selector.register(stop, selectors.EVENT_READ)
@@ -257,7 +260,7 @@ def _header(line: str) -> tuple[str, str]:
 
 
 def _unsent(sock: socket.socket) -> int | None:
-    """Bytes written but not yet acknowledged; ``None`` where the system does not tell."""
+    """Return the number of unacknowledged bytes; ``None`` where the system does not report it."""
     try:
         import fcntl
         import termios

@@ -1,91 +1,84 @@
-"""``Script``: what one HTTP response of a fake API does, as pure data."""
+"""``Script``: the description of one HTTP response of a fake API, as plain data."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from http import HTTPStatus
 from pathlib import Path
 from typing import Final, Literal, get_args
 
 from otel_claude_stream.testing import bodies
-from otel_claude_stream.testing.codec import script_from_json, script_to_json
+from otel_claude_stream.testing.checks import (
+    Headers,
+    ScriptError,
+    check_choice,
+    check_chunking,
+    check_line,
+    check_seconds,
+    check_status,
+    check_text,
+    checked_headers,
+)
+from otel_claude_stream.testing.error_responses import api_error, nginx_page
+from otel_claude_stream.testing.script_json import script_from_json, script_to_json
 from otel_claude_stream.testing.steps import (
     ENDINGS,
     EVENTS,
-    Comment,
     CutMidChunk,
     End,
     Ending,
     Error,
-    Hang,
     Json,
     Pause,
-    Ping,
-    ScriptError,
     Send,
     Step,
-    check_bytes,
-    check_line,
-    check_seconds,
+    checked_steps,
     compact,
     error_body,
+    scaled_step,
     sse_bytes,
     to_bytes,
 )
 
 Framing = Literal["chunked", "length", "close"]
 Encoding = Literal["identity", "gzip"]
-Wire = Literal["sse", "aws"]
-Refusal = Literal["no", "fin", "rst"]
+EventFormat = Literal["sse", "aws"]
+CloseBeforeHeaders = Literal["no", "fin", "rst"]
 Chunking = Literal["event", "whole", "bytes"] | int
 Newline = Literal["\n", "\r\n", "\r"]
-Headers = tuple[tuple[str, str], ...]
 
-TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110: what a header may be called
 CHOICES: Final[dict[str, tuple[object, ...]]] = {
     "framing": get_args(Framing),
     "encoding": get_args(Encoding),
-    "wire": get_args(Wire),
-    "refuse": get_args(Refusal),
+    "event_format": get_args(EventFormat),
+    "close_before_headers": get_args(CloseBeforeHeaders),
     "newline": get_args(Newline),
-}
-NGINX_PAGE: Final = (
-    "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n"
-    "<center><h1>{title}</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
-)
-# Where nginx's wording is not the one of Python's table of statuses.
-NGINX_REASONS: Final = {
-    408: "Request Time-out",
-    413: "Request Entity Too Large",
-    503: "Service Temporarily Unavailable",
-    504: "Gateway Time-out",
-}
-# The error type the API gives with each status (its documented error codes).
-ERROR_TYPES: Final = {
-    400: ("invalid_request_error", "Invalid request"),
-    401: ("authentication_error", "invalid x-api-key"),
-    403: ("permission_error", "Forbidden"),
-    404: ("not_found_error", "Not found"),
-    413: ("request_too_large", "Request exceeds the maximum size"),
-    429: ("rate_limit_error", "This request would exceed your account's rate limit"),
-    500: ("api_error", "Internal server error"),
-    504: ("timeout_error", "Request timed out"),
-    529: ("overloaded_error", "Overloaded"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What one response does: its head, then its steps. Values are checked here: ``ScriptError`` (a ValueError).
+    """The description of one HTTP response, with its status, its headers and the steps of its body.
 
-    ``headers`` are added to the defaults (content type, request id) and replace those of the same name.
-    ``request_id`` is made up by the server when empty; ``None`` sends none, as intermediaries do.
-    ``before_headers`` seconds pass before the head is sent; ``refuse`` closes the connection instead of it.
-    ``chunking`` says what goes out in one write: each step (``"event"``), everything up to the next pause
-    (``"whole"``), single bytes, or pieces of at most so many bytes. It never holds bytes back over a pause;
-    ``buffered`` does.
+    Build it with a class method such as ``message`` and vary it with methods such as ``cut_after``. Each returns a
+    new script. The constructor raises ``ScriptError``, a ``ValueError``, for an invalid value.
+
+    Args:
+        name: A name for the script, as shown in ``Request.script_name``.
+        status: The HTTP status, from 200 to 599.
+        headers: Pairs of name and value. They are added to the default headers or replace those of the same name.
+        steps: The steps of the body. An ending, if there is one, comes last; without one the body ends cleanly.
+        framing: How the end of the body is marked: ``"chunked"`` transfer coding, a content-``"length"``, or the
+            ``"close"`` of the connection.
+        encoding: The content encoding, ``"identity"`` or ``"gzip"``.
+        event_format: ``"sse"`` (server-sent events) or ``"aws"`` (the event stream encoding of Amazon Bedrock).
+        request_id: The request id. If empty, the server generates one. ``None`` omits the header, as proxies do.
+        header_delay: Seconds before the status line and the headers are sent.
+        close_before_headers: Close the connection without a response, with a ``"fin"`` or an ``"rst"`` packet.
+        chunking: The unit of one write: a step (``"event"``), everything up to the next pause (``"whole"``), one byte
+            (``"bytes"``), or a maximum number of bytes. All bytes before a pause are sent before it; compare
+            ``buffered``.
+        newline: The line end within server-sent events.
     """
 
     name: str = ""
@@ -94,24 +87,24 @@ class Script:
     steps: tuple[Step, ...] = ()
     framing: Framing = "chunked"
     encoding: Encoding = "identity"
-    wire: Wire = "sse"
+    event_format: EventFormat = "sse"
     request_id: str | None = ""
-    before_headers: float = 0.0
-    refuse: Refusal = "no"
+    header_delay: float = 0.0
+    close_before_headers: CloseBeforeHeaders = "no"
     chunking: Chunking = "event"
     newline: Newline = "\n"
 
     def __post_init__(self) -> None:
-        check_bytes("name", self.name)
-        check_seconds("before_headers", self.before_headers)
-        _check_status(self.status)
+        check_text("name", self.name)
+        check_seconds("header_delay", self.header_delay)
+        check_status(self.status)
         if self.request_id is not None:
             check_line("request_id", self.request_id)
         for field, allowed in CHOICES.items():
-            _check_choice(field, getattr(self, field), allowed)
-        _check_chunking(self.chunking)
-        object.__setattr__(self, "headers", _checked_headers(self.headers))
-        object.__setattr__(self, "steps", _checked_steps(self.steps))
+            check_choice(field, getattr(self, field), allowed)
+        check_chunking("chunking", self.chunking)
+        object.__setattr__(self, "headers", checked_headers(self.headers))
+        object.__setattr__(self, "steps", checked_steps(self.steps))
 
     # -- whole responses -------------------------------------------------------------------------------------------
 
@@ -128,38 +121,55 @@ class Script:
         stop_reason: str | None = None,
         input_tokens: int = 25,
         output_tokens: int = 15,
-        cache_read: int = 0,
-        cache_creation: int = 0,
+        cache_read_input_tokens: int = 0,
+        cache_creation_input_tokens: int = 0,
         pings: int = 1,
-        first_token_after: float = 0.0,
+        first_token_delay: float = 0.0,
         message_id: str = "msg_01XFDUDYJgAACzvnptvVoYEL",
         name: str = "",
     ) -> Script:
-        """A complete answer as the API streams it.
+        """Create a complete message, as the API streams it.
 
-        ``text`` goes out in ``deltas`` pieces (one a word when not said), ``gap`` seconds apart; filler words
-        when ``None``, no text block when empty. ``thinking`` comes before it, ``tool`` (name and input) after.
-        ``stop_reason`` is ``end_turn``, or ``tool_use`` with a tool. ``first_token_after`` seconds lie between
-        ``message_start`` and the first block. Raises ``ScriptError`` for more deltas than characters.
+        Args:
+            text: The text. ``None`` stands for filler words; an empty string for a message without a text block.
+            deltas: The number of text deltas; by default one for each word.
+            gap: Seconds between two deltas.
+            model: The model in ``message_start``.
+            thinking: The content of a thinking block before the text.
+            tool: The name and the input of a tool call after the text.
+            stop_reason: By default ``"end_turn"``, or ``"tool_use"`` with a tool.
+            input_tokens: Input tokens that were neither read from nor written to the cache.
+            output_tokens: Output tokens in ``message_delta``.
+            cache_read_input_tokens: Input tokens read from the cache.
+            cache_creation_input_tokens: Input tokens written to the cache.
+            pings: The number of pings after the start of the first block.
+            first_token_delay: Seconds between ``message_start`` and the start of the first block.
+            message_id: The id of the message.
+            name: The name of the script.
+
+        Raises ``ScriptError`` for an invalid value, such as more deltas than characters.
         """
         blocks = [bodies.thinking_block(thinking)] if thinking is not None else []
         blocks += [bodies.text_block(text, deltas)] if text != "" else []
         blocks += [bodies.tool_block(*tool)] if tool is not None else []
         steps = bodies.message_steps(
             blocks=blocks,
-            tokens=bodies.Tokens(input_tokens, output_tokens, cache_read, cache_creation),
+            tokens=bodies.Tokens(input_tokens, output_tokens, cache_read_input_tokens, cache_creation_input_tokens),
             model=model,
             message_id=message_id,
             stop_reason=stop_reason or ("end_turn" if tool is None else "tool_use"),
             gap=gap,
             pings=pings,
-            first_token_after=first_token_after,
+            first_token_delay=first_token_delay,
         )
         return cls(name=name, steps=steps)
 
     @classmethod
     def from_sse(cls, body: bytes | Path, *, gap: float = 0.0, name: str = "") -> Script:
-        """A recorded body (bytes, or a file's path), replayed byte for byte, ``gap`` seconds between events."""
+        """Replay a recorded body, given as bytes or as the path of a file, byte for byte.
+
+        ``gap`` is the number of seconds between two events. Raises ``OSError`` if the file cannot be read.
+        """
         raw = body.read_bytes() if isinstance(body, Path) else body
         return cls(name=name, steps=bodies.recorded_steps(raw, gap))
 
@@ -173,190 +183,144 @@ class Script:
         *,
         name: str = "",
     ) -> Script:
-        """An error response of the API itself: JSON body, request id; type and message follow from the status."""
-        kind, words = ERROR_TYPES.get(status, ERROR_TYPES[500] if status >= 500 else ERROR_TYPES[400])
-        step = Error(kind if type is None else type, words if message is None else message)
+        """Create an error response of the API, with a JSON body and a request id.
+
+        By default ``type`` and ``message`` are those that the API documents for the status.
+        """
+        default_type, default_message = api_error(status)
+        step = Error(default_type if type is None else type, default_message if message is None else message)
         json_type = ("content-type", "application/json")
         return cls(name=name, status=status, headers=(json_type, *headers), steps=(step,), framing="length")
 
     @classmethod
-    def page(cls, status: int, body: str | bytes, headers: Iterable[tuple[str, str]] = (), *, name: str = "") -> Script:
-        """A plain page as an intermediary sends: no request id; ``text/html`` unless ``headers`` say otherwise."""
-        given = tuple(headers)
-        typed = any(key.lower() == "content-type" for key, _ in given)
-        step = Send(body) if isinstance(body, str) else Send.of(body)
+    def plain_response(
+        cls, status: int, body: str | bytes, headers: Iterable[tuple[str, str]] = (), *, name: str = ""
+    ) -> Script:
+        """Create a response that is no stream and has no request id, such as a proxy's error page.
+
+        The content type is ``text/html`` unless ``headers`` set another.
+        """
+        pairs = tuple(headers)
+        has_type = any(key.lower() == "content-type" for key, _ in pairs)
+        step = Send(body) if isinstance(body, str) else Send.from_bytes(body)
         return cls(
             name=name,
             status=status,
-            headers=given if typed else (("content-type", "text/html"), *given),
+            headers=pairs if has_type else (("content-type", "text/html"), *pairs),
             steps=(step,),
             framing="length",
             request_id=None,
         )
 
     @classmethod
-    def nginx(cls, status: int = 504) -> Script:
-        """nginx's own error page for ``status``, in its exact words."""
-        reason = NGINX_REASONS.get(status) or HTTPStatus(status).phrase
-        return cls.page(status, NGINX_PAGE.format(title=f"{status} {reason}"), (("server", "nginx"),))
+    def nginx_error(cls, status: int = 504) -> Script:
+        """Create nginx's built-in error page for ``status``. Raises ``ValueError`` for an unknown status."""
+        return cls.plain_response(status, nginx_page(status), (("server", "nginx"),))
 
     @classmethod
-    def refuse_head(cls, how: Literal["fin", "rst"] = "fin", *, after: float = 0.0, name: str = "") -> Script:
-        """The request is read, then the connection closed without any response, ``after`` seconds later."""
-        return cls(name=name, refuse=how, before_headers=after)
+    def no_response(cls, how: Literal["fin", "rst"] = "fin", *, delay: float = 0.0, name: str = "") -> Script:
+        """Read the request, then close the connection without a response after ``delay`` seconds.
+
+        ``how`` is the TCP packet that closes it: ``"fin"`` (a clean close) or ``"rst"`` (a reset).
+        """
+        return cls(name=name, close_before_headers=how, header_delay=delay)
 
     # -- variations ------------------------------------------------------------------------------------------------
 
-    def cut_after(self, n_events: int, how: Ending | Error | None = None) -> Script:
-        """The first ``n_events`` events, then ``how`` (``CutMidChunk()`` when not said).
+    def cut_after(self, n_events: int, ending: Ending | Error | None = None) -> Script:
+        """Keep the first ``n_events`` events, then append ``ending`` (by default ``CutMidChunk()``).
 
-        Pings, errors and ``Send`` steps count as one event each, comments do not. Raises ``ScriptError`` when
-        there are fewer events.
+        Pings, errors and ``Send`` steps count as one event each; comments and pauses do not count. Raises
+        ``ScriptError`` if the script has fewer events.
         """
         kept = self.steps[: self._position(n_events)]
-        return replace(self, steps=(*kept, CutMidChunk() if how is None else how))
+        return replace(self, steps=(*kept, CutMidChunk() if ending is None else ending))
 
-    def insert_pause(self, after_event: int, seconds: float, pings_every: float | None = None) -> Script:
-        """``seconds`` of nothing (or of nothing but pings, ``pings_every`` seconds apart) after that many events."""
+    def insert_pause(self, after_event: int, seconds: float, ping_interval: float | None = None) -> Script:
+        """Insert a pause of ``seconds`` after the first ``after_event`` events.
+
+        With ``ping_interval``, a ping is sent each ``ping_interval`` seconds during the pause. Raises ``ScriptError``
+        if the script has fewer events, or for an invalid duration.
+        """
         at = self._position(after_event)
-        return replace(self, steps=(*self.steps[:at], *_silence(seconds, pings_every), *self.steps[at:]))
+        return replace(self, steps=(*self.steps[:at], *bodies.pause_steps(seconds, ping_interval), *self.steps[at:]))
 
     def scaled(self, factor: float) -> Script:
-        """The same script with every duration multiplied by ``factor``."""
+        """Multiply every duration by ``factor``. Raises ``ScriptError`` if it is negative or not finite."""
         check_seconds("factor", factor)
-        steps = tuple(_scaled(step, factor) for step in self.steps)
-        return replace(self, steps=steps, before_headers=self.before_headers * factor)
+        steps = tuple(scaled_step(step, factor) for step in self.steps)
+        return replace(self, steps=steps, header_delay=self.header_delay * factor)
 
-    def buffered(self, block: int | None = None) -> Script:
-        """As seen through a proxy that passes bytes on only in full blocks of ``block``; ``None``: all at the end."""
-        if self.wire == "aws" or self.newline != "\n":
-            raise ScriptError("buffered", (self.wire, self.newline), "wire 'sse' with newline '\\n'")
-        if block is not None:
-            _check_chunking(block)
-        ended = bool(self.steps) and isinstance(self.steps[-1], ENDINGS)
-        *rest, ending = self.steps if ended else (*self.steps, End())
-        held, steps, request_id = b"", list[Step](), self.request_id_or("")
+    def buffered(self, block_size: int | None = None) -> Script:
+        """Send the body in full blocks of ``block_size`` bytes, as a buffering proxy does.
+
+        ``None`` sends all of it at the end. Raises ``ScriptError`` for the format ``"aws"`` and for newlines other
+        than the line feed.
+        """
+        if self.event_format == "aws" or self.newline != "\n":
+            found = (self.event_format, self.newline)
+            raise ScriptError("buffered", found, "event_format 'sse' with newline '\\n'")
+        if block_size is not None:
+            check_chunking("block_size", block_size)
+        has_ending = bool(self.steps) and isinstance(self.steps[-1], ENDINGS)
+        *rest, ending = self.steps if has_ending else (*self.steps, End())
+        buffer, steps, request_id = b"", list[Step](), self.resolve_request_id("")
         for step in rest:
             if isinstance(step, Pause):
                 steps.append(step)
                 continue
-            held += self.render(step, request_id)
-            while block is not None and len(held) >= block:
-                steps.append(Send.of(held[:block]))
-                held = held[block:]
-        return replace(self, steps=(*steps, *([Send.of(held)] if held else []), ending))
+            buffer += self.render(step, request_id)
+            while block_size is not None and len(buffer) >= block_size:
+                steps.append(Send.from_bytes(buffer[:block_size]))
+                buffer = buffer[block_size:]
+        return replace(self, steps=(*steps, *([Send.from_bytes(buffer)] if buffer else []), ending))
 
-    def on_aws(self) -> Script:
-        """The same answer as Bedrock sends it; events in ``Send`` steps (``from_sse``) are translated too.
+    def for_bedrock(self) -> Script:
+        """Convert the response to Bedrock's event stream, including the events within ``Send`` steps.
 
-        A ``Send`` put on the ``aws`` wire directly is sent as raw bytes instead.
+        To send raw bytes with ``event_format="aws"``, add ``Send`` steps to the result.
         """
         steps = (bodies.events_of(step) if isinstance(step, Send) else (step,) for step in self.steps)
-        return replace(self, wire="aws", steps=tuple(step for some in steps for step in some))
+        return replace(self, event_format="aws", steps=tuple(step for group in steps for step in group))
 
-    # -- what it comes to ------------------------------------------------------------------------------------------
+    # -- the bytes of the response ---------------------------------------------------------------------------------
 
     def body(self) -> bytes:
-        """All bytes the steps send, before chunks and compression; pauses and the kind of end leave no trace."""
-        request_id = self.request_id_or("")
+        """Return the bytes of all steps as server-sent events, without transfer coding and compression."""
+        request_id = self.resolve_request_id("")
         return b"".join(self.render(step, request_id) for step in self.steps)
 
     def render(self, step: Step, request_id: str | None) -> bytes:
-        """What ``step`` adds to the body: server-sent events, or a JSON error body in a response that is no stream."""
+        """Return the bytes of one step as server-sent events, or as a JSON body if the response is no stream."""
         if isinstance(step, Error) and not self.is_stream:
             return to_bytes(compact(error_body(step.type, step.message, request_id)))
         return sse_bytes(step, request_id)
 
     @property
     def is_stream(self) -> bool:
-        """Whether the response calls itself an event stream."""
-        given = [value for key, value in self.headers if key.lower() == "content-type"]
-        return not given or any("event-stream" in value or "eventstream" in value for value in given)
+        """Whether the content type is that of an event stream."""
+        types = [value for key, value in self.headers if key.lower() == "content-type"]
+        return not types or any("event-stream" in value or "eventstream" in value for value in types)
 
-    def request_id_or(self, generated: str) -> str | None:
-        """The request id this response carries, ``generated`` standing for one made up; ``None`` for none."""
+    def resolve_request_id(self, generated: str) -> str | None:
+        """Return the request id of the response: that of the script, else ``generated``; ``None`` for none."""
         for key, value in self.headers:
             if key.lower() == "request-id":
                 return value
         return generated if self.request_id == "" else self.request_id
 
     def to_json(self, indent: int | None = None) -> str:
-        """The script as JSON text; ``from_json`` gives an equal script."""
+        """Return the script as JSON text, from which ``from_json`` creates an equal script."""
         return script_to_json(self, indent)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Script:
-        """A script from JSON text. Raises ``ScriptError`` for what is unknown, missing or not usable."""
+        """Create a script from JSON text. Raises ``ScriptError`` for an unknown, missing or invalid value."""
         return script_from_json(cls, text)
 
     def _position(self, n_events: int) -> int:
-        """Index just behind the ``n_events``-th event."""
+        """Return the index of the step that follows the first ``n_events`` events."""
         ends = [0, *(at + 1 for at, step in enumerate(self.steps) if isinstance(step, EVENTS))]
         if not 0 <= n_events < len(ends):
-            raise ScriptError("n_events", n_events, f"0 to {len(ends) - 1}, the events of this script")
+            raise ScriptError("n_events", n_events, f"0 to {len(ends) - 1}, the number of events in this script")
         return ends[n_events]
-
-
-def _silence(seconds: float, pings_every: float | None) -> list[Step]:
-    check_seconds("seconds", seconds)
-    if pings_every is None:
-        return [Pause(seconds)]
-    check_seconds("pings_every", pings_every)
-    if pings_every == 0:
-        raise ScriptError("pings_every", pings_every, "more than zero seconds, or None for no pings")
-    count, rest = divmod(seconds, pings_every)
-    pinging: list[Step] = [Pause(pings_every), Ping()]
-    return [*pinging * int(count), *([Pause(rest)] if rest else [])]
-
-
-def _scaled(step: Step, factor: float) -> Step:
-    match step:
-        case Pause():
-            return Pause(step.seconds * factor)
-        case Hang():
-            return Hang(step.max_seconds * factor)
-        case _:
-            return step
-
-
-def _check_status(value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not 200 <= value <= 599:
-        raise ScriptError("status", value, "200 to 599")
-
-
-def _check_choice(path: str, value: object, allowed: tuple[object, ...]) -> None:
-    if value not in allowed:
-        raise ScriptError(path, value, ", ".join(map(repr, allowed)))
-
-
-def _check_chunking(value: object) -> None:
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return
-    if value not in ("event", "whole", "bytes"):
-        raise ScriptError("chunking", value, "'event', 'whole', 'bytes', or a number of bytes above zero")
-
-
-def _checked_headers(value: object) -> Headers:
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise ScriptError("headers", value, "pairs of name and value")
-    return tuple(_checked_header(f"headers[{n}]", pair) for n, pair in enumerate(value))
-
-
-def _checked_header(path: str, pair: object) -> tuple[str, str]:
-    match pair:
-        case (str(key), str(value)) if TOKEN.fullmatch(key) and not re.search(r"[^\t\x20-\x7e\x80-\xff]", value):
-            return key, value
-        case _:
-            raise ScriptError(path, pair, "a pair of header name and one-line Latin-1 value")
-
-
-def _checked_steps(value: object) -> tuple[Step, ...]:
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise ScriptError("steps", value, "steps")
-    steps = tuple(value)
-    for n, step in enumerate(steps):
-        if not isinstance(step, (*EVENTS, *ENDINGS, Comment, Pause)):
-            raise ScriptError(f"steps[{n}]", step, "a step such as Send, Event, Pause or End")
-        if isinstance(step, ENDINGS) and n + 1 < len(steps):
-            raise ScriptError(f"steps[{n + 1}]", steps[n + 1], "nothing: the step before it ends the response")
-    return steps

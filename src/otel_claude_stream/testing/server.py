@@ -1,4 +1,4 @@
-"""``FakeAPI``: an HTTP server on the loopback interface that plays scripts over real sockets."""
+"""``FakeAPI``: an HTTP server on the loopback interface that answers requests with scripts."""
 
 from __future__ import annotations
 
@@ -15,34 +15,44 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
 
-from otel_claude_stream.testing.connection import BadRequest, ClientLeft, RawRequest, Stopped, Wire, wait_for
+from otel_claude_stream.testing.connection import BadRequest, ClientLeft, Connection, RawRequest, Stopped, wait_for
+from otel_claude_stream.testing.response_plan import ResponsePlan, plan_response
 from otel_claude_stream.testing.script import Script
 from otel_claude_stream.testing.steps import Json, assert_never
-from otel_claude_stream.testing.wire import Plan, plan
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 Scripts = Script | Sequence[Script]
 
-HOST: Final = "127.0.0.1"  # never another: the server answers everybody who can reach it
+HOST: Final = "127.0.0.1"  # loopback only: the server answers every request that reaches it
 DEFAULT_ROUTE: Final = "default"
 ROUTE_HEADER: Final = "x-script"
-BACKLOG: Final = 1024  # many streams may open at once
+BACKLOG: Final = 1024  # many streams may be opened at once
 JOIN_SECONDS: Final = 5.0
 WAIT_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as the server saw it, and how far its answer has come.
+    """A request that the server received, and the state of its response.
 
-    ``at`` is ``time.monotonic()`` in seconds; ``attempt`` counts from 1 in each route; ``connection`` numbers the
-    client's connections from 1 (two requests with one number: the connection was reused). ``done`` once the
-    answer has been played to its end; ``client_left`` if the client closed the connection before that.
+    Attributes:
+        received_at: The time of arrival, in seconds of ``time.monotonic()``.
+        route: The name of the route; empty if no route has that name.
+        method: The HTTP method.
+        path: The path with its query.
+        headers: The headers, by their names in lower case.
+        body: The body, without transfer coding.
+        attempt: The number of the request on its route, counted from 1.
+        script_name: The name of the script that answers it.
+        request_id: The request id of the response; empty for none.
+        connection: The number of the connection, counted from 1. Requests with the same number share a connection.
+        completed: Whether the response was played to its end.
+        client_disconnected: Whether the client closed the connection before that.
     """
 
-    at: float
+    received_at: float
     route: str
     method: str
     path: str
@@ -52,35 +62,40 @@ class Request:
     script_name: str
     request_id: str
     connection: int
-    done: bool = False
-    client_left: bool = False
+    completed: bool = False
+    client_disconnected: bool = False
 
     @property
     def json(self) -> Json:
-        """The body as JSON; raises ``ValueError`` when it is not."""
+        """The body, decoded as JSON. Raises ``ValueError`` if it is not JSON."""
         value: Json = json.loads(self.body)
         return value
 
 
 @dataclass(slots=True)
 class Route:
-    """The scripts of one route, taken attempt by attempt; the last one repeats."""
+    """The scripts of one route, one for each request; the last one repeats."""
 
     scripts: tuple[Script, ...]
     attempts: int = field(default=0)
 
     def next_script(self) -> Script:
-        """The script for the attempt that begins now."""
+        """Count a request and return its script."""
         self.attempts += 1
         return self.scripts[min(self.attempts, len(self.scripts)) - 1]
 
 
 class FakeAPI:
-    """Plays scripts to whoever connects; a context manager.
+    """A local HTTP server that answers requests with scripts. A context manager that starts and stops it.
 
-    ``routes`` maps names to a script or a list of scripts (one an attempt, the last one repeats); a bare script or
-    list answers every request. A request belongs to the route in its path (``/s/<name>/...``, see ``url_for``),
-    else in its ``x-script`` header, else to the route ``default`` if there is one, else it gets a 404.
+    Args:
+        routes: A mapping from the name of a route to a script or a list of scripts. Each request to a route takes the
+            next script of its list; the last one repeats. A script or list without a mapping answers every request.
+        port: The port to listen on; 0 for a free one.
+        ssl_context: A server-side context, to serve HTTPS.
+
+    The route of a request is named by its path (``/s/<name>/...``, see ``url_for``), else by its ``x-script`` header,
+    else it is ``default``. A request to an unknown route gets a 404. Raises ``TypeError`` for a route without scripts.
     """
 
     def __init__(
@@ -96,7 +111,7 @@ class FakeAPI:
         self._connections = 0
         self._running = False
 
-    # -- life ------------------------------------------------------------------------------------------------------
+    # -- start and stop --------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
         self.start()
@@ -108,9 +123,9 @@ class FakeAPI:
         self.stop()
 
     def start(self) -> None:
-        """Listen. Raises ``OSError`` when the port is taken, ``RuntimeError`` when started already."""
+        """Start the server. Raises ``OSError`` if the port is in use, ``RuntimeError`` if it is already running."""
         if self._running:
-            raise RuntimeError("this FakeAPI is running already")
+            raise RuntimeError("this FakeAPI is already running")
         self._listener = socket.create_server((HOST, self._port), backlog=BACKLOG)
         self._listener.setblocking(False)
         self._port = self._listener.getsockname()[1]
@@ -119,11 +134,14 @@ class FakeAPI:
         self._spawn(self._accept, "fake-api-accept")
 
     def stop(self) -> None:
-        """Close everything, open streams too, and wait for it; nothing happens on a stopped server."""
+        """Close all connections, open streams included, and join all threads. Stopping twice has no effect.
+
+        Raises ``RuntimeError`` if a thread does not end within 5 seconds.
+        """
         if not self._running:
             return
         self._running = False
-        self._stop.send(b"x")  # never read: stays visible to every waiting thread
+        self._stop.send(b"x")  # never read, so that every waiting thread sees it
         deadline = time.monotonic() + JOIN_SECONDS
         while threads := self._alive():
             threads[0].join(max(0.0, deadline - time.monotonic()))
@@ -132,53 +150,56 @@ class FakeAPI:
         for sock in (self._listener, self._stop, self._stop_seen):
             sock.close()
 
-    # -- what clients need -----------------------------------------------------------------------------------------
+    # -- addresses and routes --------------------------------------------------------------------------------------
 
     @property
     def port(self) -> int:
-        """The port listened on; 0 before ``start`` if none was asked for."""
+        """The port of the server; before ``start()`` the value of the argument ``port``."""
         return self._port
 
     @property
     def url(self) -> str:
-        """Base URL, without a route."""
+        """The base URL, without a route."""
         return f"{'http' if self._ssl_context is None else 'https'}://{HOST}:{self._port}"
 
     def url_for(self, name: str) -> str:
-        """Base URL of a route: the ``base_url`` for a client. Raises ``KeyError`` for an unknown name."""
+        """Return the ``base_url`` for a client of a route. Raises ``KeyError`` for an unknown route."""
         with self._changed:
             if name not in self._routes:
                 raise KeyError(f"no route {name!r}; known: {', '.join(sorted(self._routes))}")
         return f"{self.url}/s/{quote(name, safe='')}"
 
-    def play(self, name: str, scripts: Scripts) -> str:
-        """Add or replace a route while running, attempts counted anew; returns its base URL."""
+    def set_route(self, name: str, scripts: Scripts) -> str:
+        """Add or replace a route of the running server and return its base URL. Attempts count from 1 again."""
         with self._changed:
             self._routes[name] = _route(name, scripts)
         return self.url_for(name)
 
-    # -- what tests ask --------------------------------------------------------------------------------------------
+    # -- received requests -----------------------------------------------------------------------------------------
 
     @property
     def requests(self) -> list[Request]:
-        """Everything received so far, in order of arrival."""
+        """All requests received so far, in order of arrival."""
         with self._changed:
             return list(self._requests)
 
     def requests_for(self, name: str) -> list[Request]:
-        """The requests of one route."""
+        """Return the requests to one route, in order of arrival."""
         return [request for request in self.requests if request.route == name]
 
     def wait_for_requests(self, n: int, timeout: float = WAIT_SECONDS) -> list[Request]:
-        """Wait until ``n`` requests have come. Raises ``TimeoutError`` after ``timeout`` seconds."""
+        """Wait until ``n`` requests have arrived, and return all. Raises ``TimeoutError`` after ``timeout`` seconds."""
         self.wait_until(lambda requests: len(requests) >= n, timeout)
         return self.requests
 
-    def wait_until(self, holds: Callable[[list[Request]], bool], timeout: float = WAIT_SECONDS) -> None:
-        """Wait until ``holds(requests)``, asked at every change. Raises ``TimeoutError`` after ``timeout`` seconds."""
+    def wait_until(self, predicate: Callable[[list[Request]], bool], timeout: float = WAIT_SECONDS) -> None:
+        """Wait until ``predicate(requests)`` is true. It is called after each change of a request.
+
+        Raises ``TimeoutError`` after ``timeout`` seconds.
+        """
         with self._changed:
-            if not self._changed.wait_for(lambda: holds(list(self._requests)), timeout):
-                raise TimeoutError(f"not so within {timeout} s; requests: {self._requests}")
+            if not self._changed.wait_for(lambda: predicate(list(self._requests)), timeout):
+                raise TimeoutError(f"condition not met within {timeout} s; requests: {self._requests}")
 
     # -- threads ---------------------------------------------------------------------------------------------------
 
@@ -186,7 +207,7 @@ class FakeAPI:
         thread = threading.Thread(target=self._run, args=(target, *args), name=name, daemon=True)
         with self._changed:
             self._threads.add(thread)
-            thread.start()  # under the lock: ``stop`` must not join a thread that has not started
+            thread.start()  # under the lock, as ``stop`` must not join a thread that has not started
 
     def _run(self, target: Callable[..., None], *args: object) -> None:
         try:
@@ -207,70 +228,70 @@ class FakeAPI:
             try:
                 sock, _ = self._listener.accept()
             except (BlockingIOError, ConnectionError):
-                continue  # the client has gone again
+                continue  # the client has disconnected already
             self._connections += 1
             self._spawn(self._serve, f"fake-api-{self._connections}", sock, self._connections)
 
-    def _serve(self, sock: socket.socket, connection: int) -> None:
-        wire = Wire(sock, self._stop_seen)
+    def _serve(self, sock: socket.socket, number: int) -> None:
+        connection = Connection(sock, self._stop_seen)
         try:
             if self._ssl_context is not None:
-                wire.start_tls(self._ssl_context)
-            while self._answer(wire, connection):
+                connection.start_tls(self._ssl_context)
+            while self._answer(connection, number):
                 continue
         except ClientLeft:
             return
         finally:
-            wire.close()
+            connection.close()
 
     # -- one request -----------------------------------------------------------------------------------------------
 
-    def _answer(self, wire: Wire, connection: int) -> bool:
-        """Serve one request; whether another may follow."""
+    def _answer(self, connection: Connection, number: int) -> bool:
+        """Serve one request and return whether another may follow."""
         try:
-            raw = wire.read_request()
+            raw = connection.read_request()
         except BadRequest as error:
-            self._play(wire, Script.http_error(400, message=f"not an HTTP/1.1 request: {error}"), "req_0")
+            self._play(connection, Script.http_error(400, message=f"not an HTTP/1.1 request: {error}"), "req_0")
             return False
-        at, script, request = self._note(raw, connection)
+        index, script, request = self._record(raw, number)
         try:
-            reusable = self._play(wire, script, request.request_id)
+            reusable = self._play(connection, script, request.request_id)
         except ClientLeft:
-            self._update(at, client_left=True)
+            self._update(index, client_disconnected=True)
             raise
-        self._update(at, done=True)
+        self._update(index, completed=True)
         return reusable and raw.keep_alive
 
-    def _play(self, wire: Wire, script: Script, request_id: str) -> bool:
-        wire.rest(script.before_headers)
-        match script.refuse:
+    def _play(self, connection: Connection, script: Script, request_id: str) -> bool:
+        connection.stay_silent(script.header_delay)
+        match script.close_before_headers:
             case "fin":
-                wire.close()
+                connection.close()
                 return False
             case "rst":
-                wire.reset()
+                connection.reset()
                 return False
             case "no":
-                return self._play_out(wire, plan(script, request_id))
+                return self._send(connection, plan_response(script, request_id))
             case _:
-                assert_never(script.refuse)
+                assert_never(script.close_before_headers)
 
     @staticmethod
-    def _play_out(wire: Wire, ready: Plan) -> bool:
-        wire.send(ready.head)
-        wire.play(ready)
-        wire.end(ready)
-        return ready.keep_alive
+    def _send(connection: Connection, plan: ResponsePlan) -> bool:
+        connection.send(plan.head)
+        connection.send_body(plan)
+        connection.perform_ending(plan)
+        return plan.keep_alive
 
-    def _note(self, raw: RawRequest, connection: int) -> tuple[int, Script, Request]:
-        """Choose the script, record the request; with its position in the record."""
+    def _record(self, raw: RawRequest, number: int) -> tuple[int, Script, Request]:
+        """Choose the script and record the request. Return its index in ``requests``, the script and the request."""
         with self._changed:
             name = _route_name(raw)
             route = self._routes.get(name)
-            script = self._unknown(name) if route is None else route.next_script()
+            script = self._unknown_route(name) if route is None else route.next_script()
             attempt = 0 if route is None else route.attempts
             request = Request(
-                at=time.monotonic(),
+                received_at=time.monotonic(),
                 route="" if route is None else name,
                 method=raw.method,
                 path=raw.path,
@@ -278,28 +299,30 @@ class FakeAPI:
                 body=raw.body,
                 attempt=attempt,
                 script_name=script.name,
-                request_id=script.request_id_or(_request_id(name, attempt)) or "",
-                connection=connection,
+                request_id=script.resolve_request_id(_request_id(name, attempt)) or "",
+                connection=number,
             )
             self._requests.append(request)
             self._changed.notify_all()
             return len(self._requests) - 1, script, request
 
-    def _update(self, at: int, *, done: bool = False, client_left: bool = False) -> None:
+    def _update(self, index: int, *, completed: bool = False, client_disconnected: bool = False) -> None:
         with self._changed:
-            self._requests[at] = replace(self._requests[at], done=done, client_left=client_left)
+            self._requests[index] = replace(
+                self._requests[index], completed=completed, client_disconnected=client_disconnected
+            )
             self._changed.notify_all()
 
-    def _unknown(self, name: str) -> Script:
+    def _unknown_route(self, name: str) -> Script:
         known = ", ".join(sorted(self._routes))
         return Script.http_error(404, message=f"the fake API has no route {name!r}; known: {known}")
 
 
 def _route(name: str, scripts: Scripts) -> Route:
-    listed = (scripts,) if isinstance(scripts, Script) else tuple(scripts)
-    if not listed or not all(isinstance(script, Script) for script in listed):
-        raise TypeError(f"route {name!r}: a Script or a list of at least one Script is needed, not {scripts!r}")
-    return Route(tuple(script if script.name else replace(script, name=name) for script in listed))
+    sequence = (scripts,) if isinstance(scripts, Script) else tuple(scripts)
+    if not sequence or not all(isinstance(script, Script) for script in sequence):
+        raise TypeError(f"route {name!r}: expected a Script or a non-empty list of Scripts, not {scripts!r}")
+    return Route(tuple(script if script.name else replace(script, name=name) for script in sequence))
 
 
 def _route_name(raw: RawRequest) -> str:
@@ -311,5 +334,5 @@ def _route_name(raw: RawRequest) -> str:
 
 
 def _request_id(route: str, attempt: int) -> str:
-    """Made up, yet the same in every run, so that tests can compare whole spans."""
+    """Generate a request id that is the same in every run, so that tests can compare whole spans."""
     return "req_011C" + hashlib.sha256(f"{route}/{attempt}".encode()).hexdigest()[:20]

@@ -1,64 +1,52 @@
-"""The steps of a script: what a server does after the head of a response, one small value each.
+"""The steps of a script, which are the parts of a response body and its ending, as plain data.
 
-Steps are data. They know how they look as server-sent events (``sse_bytes``) and what values they
-accept; they do not know about sockets, chunks or compression (``wire.py``, ``server.py``).
+Steps validate their values and have a form as server-sent events (``sse_bytes``). Chunks and compression are the
+concern of ``response_plan.py``, sockets that of ``connection.py``.
 """
 
 from __future__ import annotations
 
 import json
-import math
-import re
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Final, NoReturn
 
+from otel_claude_stream.testing.checks import LINE_END, ScriptError, check_line, check_seconds, check_text
+
 Json = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 
-DATA_LINES: Final = re.compile("\r\n|\r|\n")  # the three line ends the SSE specification knows
-PING_DATA: Final = '{"type": "ping"}'  # with this one blank: the API's own ping, unlike all its other events
-
-
-class ScriptError(ValueError):
-    """A script is not usable: says where (``path``), what was found (``value``), what is ``allowed``."""
-
-    def __init__(self, path: str, value: object, allowed: str) -> None:
-        shown = repr(value)
-        shown = shown if len(shown) <= 120 else shown[:117] + "..."
-        super().__init__(f"{path}: {shown} is not usable here; allowed: {allowed}")
-        self.path = path
-        self.value = value
-        self.allowed = allowed
-
-    def under(self, prefix: str) -> ScriptError:
-        """The same error, seen from further out: ``seconds`` becomes ``steps[3].seconds``."""
-        return ScriptError(f"{prefix}.{self.path}", self.value, self.allowed)
+PING_DATA: Final = '{"type": "ping"}'  # with a blank, unlike the API's other events
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Raw body text, sent as it is. Bytes that are not UTF-8 are written as surrogate escapes (see ``of``)."""
+    """Raw text of the body, sent without changes.
+
+    Bytes that are not UTF-8 are written as surrogate escapes: ``from_bytes`` creates a step from any bytes.
+    """
 
     data: str
 
     def __post_init__(self) -> None:
-        check_bytes("data", self.data)
+        check_text("data", self.data)
 
     @classmethod
-    def of(cls, raw: bytes) -> Send:
-        """A step sending exactly ``raw``, valid UTF-8 or not."""
+    def from_bytes(cls, raw: bytes) -> Send:
+        """Create a step that sends exactly ``raw``, which need not be valid UTF-8."""
         return cls(raw.decode("utf-8", "surrogateescape"))
 
     @property
     def raw(self) -> bytes:
-        """The bytes this step sends."""
+        """The bytes that the step sends."""
         return to_bytes(self.data)
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One server-sent event. ``data`` is a JSON value (sent compact) or a string (sent as it is, line by line).
+    """One server-sent event.
 
-    An empty ``type`` leaves the ``event:`` line out.
+    ``data`` is a JSON value, which is sent without blanks, or a string, which is sent line by line. If ``type`` is
+    empty, the ``event:`` line is omitted.
     """
 
     type: str
@@ -67,19 +55,19 @@ class Event:
     def __post_init__(self) -> None:
         check_line("type", self.type)
         if isinstance(self.data, str):
-            check_bytes("data", self.data)
+            check_text("data", self.data)
         else:
             object.__setattr__(self, "data", _plain_json("data", self.data))
 
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """The API's keep-alive event."""
+    """A ``ping`` event, the API's keep-alive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """An SSE comment line, as proxies send to keep a connection warm; no event for the client."""
+    """An SSE comment line, as some proxies send to keep a connection alive. Clients ignore it."""
 
     text: str = ""
 
@@ -89,7 +77,7 @@ class Comment:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Nothing is sent for ``seconds``; ends early when the client leaves or the server stops."""
+    """A pause of ``seconds`` without any bytes. It ends early if the client disconnects or the server stops."""
 
     seconds: float
 
@@ -99,43 +87,43 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """The API's error event in an open stream (Bedrock: an exception frame). Does not end the stream by itself."""
+    """An ``error`` event in an open stream (for Bedrock an exception frame). The stream goes on after it."""
 
     type: str = "overloaded_error"
     message: str = "Overloaded"
 
     def __post_init__(self) -> None:
         check_line("type", self.type)
-        check_bytes("message", self.message)
+        check_text("message", self.message)
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """A clean end: the terminating chunk, the full length, or the close of a close-delimited body."""
+    """A clean end of the body, with the last chunk, at the full length, or by a close (see ``Script.framing``)."""
 
 
 @dataclass(frozen=True, slots=True)
 class CutMidChunk:
-    """The connection is closed (FIN) inside a chunk, or short of the content-length.
+    """A close of the connection (FIN) inside a chunk, or before the full content-length.
 
-    ``partial`` is sent within that last chunk first. With close-delimited framing the client cannot tell this
-    from a clean end, as in life.
+    ``partial`` is sent as the beginning of that chunk. With ``framing="close"`` the client cannot distinguish this
+    from a clean end.
     """
 
     partial: str = ""
 
     def __post_init__(self) -> None:
-        check_bytes("partial", self.partial)
+        check_text("partial", self.partial)
 
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """The connection is reset (RST), after everything sent before has reached the client's kernel."""
+    """A reset of the connection (RST), after the bytes sent before it have reached the client's kernel."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """Silence until the client leaves, the server stops, or ``max_seconds`` are over; then the connection closes."""
+    """Silence until the client disconnects, but at most ``max_seconds``; then a close of the connection."""
 
     max_seconds: float = 60.0
 
@@ -160,11 +148,11 @@ KINDS: Final[dict[str, type[Step]]] = {
 }
 NAMES: Final[dict[type[Step], str]] = {kind: name for name, kind in KINDS.items()}
 ENDINGS: Final = (End, CutMidChunk, Reset, Hang)
-EVENTS: Final = (Send, Event, Ping, Error)  # what ``Script.cut_after`` counts
+EVENTS: Final = (Send, Event, Ping, Error)  # counted by ``Script.cut_after``
 
 
 def sse_bytes(step: Step, request_id: str | None) -> bytes:
-    """The step as server-sent events; empty for pauses and endings."""
+    """Return the bytes of a step as server-sent events; none for pauses and endings."""
     match step:
         case Send():
             return step.raw
@@ -183,67 +171,68 @@ def sse_bytes(step: Step, request_id: str | None) -> bytes:
 
 
 def sse_event(kind: str, data: str) -> bytes:
-    """One event in the API's layout: ``event:`` line, ``data:`` lines, blank line."""
+    """Return one event in the layout of the API, with an ``event:`` line, ``data:`` lines and a blank line."""
     name = f"event: {kind}\n" if kind else ""
-    return to_bytes(name + "".join(f"data: {line}\n" for line in DATA_LINES.split(data)) + "\n")
+    return to_bytes(name + "".join(f"data: {line}\n" for line in LINE_END.split(data)) + "\n")
 
 
 def event_text(step: Event) -> str:
-    """What stands after ``data:``."""
+    """Return the text after ``data:``."""
     return step.data if isinstance(step.data, str) else compact(step.data)
 
 
 def error_body(kind: str, message: str, request_id: str | None) -> Json:
-    """The API's error object, in streams and in error responses."""
+    """Return the API's error object, as used in streams and in error responses."""
     body: dict[str, Json] = {"type": "error", "error": {"type": kind, "message": message}}
     return body if request_id is None else {**body, "request_id": request_id}
 
 
 def compact(value: Json) -> str:
-    """JSON as the API writes it: no blanks, characters beyond ASCII as they are."""
+    """Return JSON as the API writes it, without blanks and without escapes for non-ASCII characters."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def to_bytes(text: str) -> bytes:
-    """Text to the bytes on the wire; escaped surrogates become the bytes they stand for."""
+    """Encode text; surrogate escapes become the bytes they stand for."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def step_fields(kind: type[Step]) -> tuple[str, ...]:
-    """The names of a step kind's values, in order."""
+    """Return the names of the fields of a kind of step, in order."""
     return tuple(field.name for field in fields(kind))
 
 
 def assert_never(value: NoReturn) -> NoReturn:
-    """For the type checker: no kind of step is left over (``typing.assert_never`` needs Python 3.11)."""
+    """Assert to the type checker that no case is left. ``typing.assert_never`` needs Python 3.11."""
     raise AssertionError(f"unexpected {value!r}")
 
 
-def check_seconds(path: str, value: object) -> None:
-    """Raise ``ScriptError`` unless ``value`` is a finite number, zero or more."""
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value) or value < 0:
-        raise ScriptError(path, value, "a finite number of seconds, zero or more")
+def scaled_step(step: Step, factor: float) -> Step:
+    """Return the step with its duration multiplied by ``factor``."""
+    match step:
+        case Pause():
+            return Pause(step.seconds * factor)
+        case Hang():
+            return Hang(step.max_seconds * factor)
+        case _:
+            return step
 
 
-def check_bytes(path: str, value: object) -> None:
-    """Raise ``ScriptError`` unless ``value`` is text with a form in bytes."""
-    if not isinstance(value, str):
-        raise ScriptError(path, value, "text")
-    try:
-        to_bytes(value)
-    except UnicodeEncodeError:
-        raise ScriptError(path, value, "text without lone surrogates (bytes that are not UTF-8: Send.of)") from None
-
-
-def check_line(path: str, value: object) -> None:
-    """Raise ``ScriptError`` unless ``value`` is text on one line."""
-    check_bytes(path, value)
-    if DATA_LINES.search(str(value)):
-        raise ScriptError(path, value, "text on one line")
+def checked_steps(value: object) -> tuple[Step, ...]:
+    """Return steps as a tuple. Raises ``ScriptError`` for anything that is no step, and for steps after an ending."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise ScriptError("steps", value, "steps")
+    steps = tuple(value)
+    for n, step in enumerate(steps):
+        if not isinstance(step, (*EVENTS, *ENDINGS, Comment, Pause)):
+            raise ScriptError(f"steps[{n}]", step, "a step such as Send, Event, Pause or End")
+        if isinstance(step, ENDINGS) and n + 1 < len(steps):
+            raise ScriptError(f"steps[{n + 1}]", steps[n + 1], "nothing: the step before it ends the response")
+    return steps
 
 
 def _plain_json(path: str, value: object) -> Json:
-    """A private copy of ``value`` as JSON reads it back, so that a frozen step is frozen all through."""
+    """Return a deep copy of ``value``, so that a frozen step cannot change through its data."""
     try:
         plain: Json = json.loads(json.dumps(value, allow_nan=False))
         to_bytes(compact(plain))

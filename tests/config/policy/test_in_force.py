@@ -12,10 +12,10 @@ from otel_claude_stream.testing import Capture, Error, FakeAPI, Script
 PREFIX = "OTEL_CLAUDE_STREAM_"
 SWITCH = f"{PREFIX}KILL_SWITCH"
 WHOLE = Script.message("Hello there.")
-REFUSED = WHOLE.cut_after(0, how=Error())
+REFUSED = WHOLE.cut_after(0, ending=Error())
 """A 200 whose first event says that the API is overloaded."""
 AGAIN, FAILED = "Hello there.", "overloaded_error"
-QUICK = {"mode": "retry", "rules": [{"on": ["overloaded"], "backoff": {"base": "1ms", "cap": "1ms"}}]}
+QUICK = {"mode": "retry", "rules": [{"reasons": ["overloaded"], "backoff": {"base": "1ms", "cap": "1ms"}}]}
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ FILE = "OTEL_CLAUDE_STREAM_CONFIG"
 # Of each key: what a file says, what a variable says, and what comes of it. No value is the default.
 SAID = {
     "mode": ("retry", "Retry", Mode.RETRY),
-    "sdk_retries": ("own", "own", "own"),
+    "sdk_retries": ("replace", "replace", "replace"),
     "limits.max_attempts": (5, "5", 5),
     "limits.max_resumes": (2, "2", 2),
     "limits.max_requests": (9, "9", 9),
@@ -174,7 +174,7 @@ def test_models_differ_in_what_is_said_of_them():
     """What the environment says wins over what the file says of a model: in an incident it has the last word."""
     said = {
         "mode": "retry",
-        "rules": [{"on": ["silent"], "backoff": {"base": "2s"}}],
+        "rules": [{"reasons": ["silent"], "backoff": {"base": "2s"}}],
         "models": {
             "claude-haiku-*": {"limits": {"deadline": "2m"}, "backoff": {"cap": "4s"}},
             "claude-haiku-4-5*": {"mode": "observe"},
@@ -202,13 +202,13 @@ def test_the_environment_wins_over_what_a_file_says_of_a_model(tmp_path):
 
 
 def test_a_list_is_replaced_as_a_whole():
-    declared = {"rules": [{"on": ["silent"], "retry": False}, {"on": ["overloaded"], "max_attempts": 2}]}
-    policy, _ = load_policy({}, {"rules": [{"on": ["truncated"], "resume": True}]}, declared=declared)
+    declared = {"rules": [{"reasons": ["silent"], "retry": False}, {"reasons": ["overloaded"], "max_attempts": 2}]}
+    policy, _ = load_policy({}, {"rules": [{"reasons": ["truncated"], "resume": True}]}, declared=declared)
     assert policy.rules == (Rule(frozenset({AbortReason.TRUNCATED}), resume=True),)
 
 
 def test_a_rule_inherits_the_back_off_that_is_in_force():
-    said = {"backoff": {"multiplier": 3}, "rules": [{"on": ["overloaded"], "backoff": {"base": "1s"}}]}
+    said = {"backoff": {"multiplier": 3}, "rules": [{"reasons": ["overloaded"], "backoff": {"base": "1s"}}]}
     policy, problems = load_policy({}, said)
     assert (policy.rules[0].backoff, problems) == (Backoff(base=1.0, multiplier=3.0), ())
 
@@ -234,7 +234,7 @@ def test_the_example_of_the_documentation_says_the_defaults(tmp_path):
     policy, problems = load_policy({FILE: str(path)})
     assert problems == ()
     assert replace(policy, rules=(), models=()) == DEFAULT
-    assert [rule.on for rule in policy.rules] == [
+    assert [rule.reasons for rule in policy.rules] == [
         {AbortReason.OVERLOADED},
         {AbortReason.SILENT, AbortReason.NO_PROGRESS, AbortReason.FIRST_EVENT_TIMEOUT},
         {AbortReason.RATE_LIMITED},
@@ -245,16 +245,16 @@ def test_the_example_of_the_documentation_says_the_defaults(tmp_path):
 EXAMPLE = """\
 version: 1
 mode: observe                 # observe | retry | resume
-sdk_retries: keep             # keep | own: who retries before response headers
+sdk_retries: keep             # keep | replace: who retries before response headers
 limits: {max_attempts: 3, max_resumes: 1, max_requests: 6, deadline: 10m}
 backoff: {type: full_jitter, base: 500ms, cap: 8s, multiplier: 2}
 retry_after: {honour: true, max: 60s, on_exceed: fail}
 budget: {scope: host_model, ratio: 0.2, min_per_window: 6, window: 60s}
 watchdog: {first_event: null, silence: null, no_progress: null}
 rules:
-  - {on: [overloaded], backoff: {base: 1s, cap: 30s}}
-  - {on: [silent, no_progress, first_event_timeout], max_attempts: 2}
-  - {on: [rate_limited], require_retry_after: true}
+  - {reasons: [overloaded], backoff: {base: 1s, cap: 30s}}
+  - {reasons: [silent, no_progress, first_event_timeout], max_attempts: 2}
+  - {reasons: [rate_limited], require_retry_after: true}
 resume: {strategy: auto, prompt: null, anchor_chars: 48, min_partial_chars: 64, min_overlap: 8, on_seam_mismatch: fail}
 models: {"claude-haiku-*": {limits: {deadline: 2m}}}
 raise_on_truncation: false
@@ -325,7 +325,7 @@ def policies():
 
     rules = st.lists(
         st.fixed_dictionaries(
-            {"on": st.lists(st.sampled_from([reason.value for reason in AbortReason]), min_size=1, unique=True)},
+            {"reasons": st.lists(st.sampled_from([reason.value for reason in AbortReason]), min_size=1, unique=True)},
             optional={
                 "retry": st.booleans(),
                 "resume": st.booleans(),
@@ -378,7 +378,7 @@ NAMES = st.sampled_from([*{name.split(".")[0] for name in SAID}, "models", "rule
 @example(RetryPolicy(rules=(3,)))
 @example(RetryPolicy(mode="often", limits=RetryLimits(max_attempts="3", deadline=float("nan"))))
 @example(RetryPolicy(models=(("x", RetryPolicy(models=(("y", RetryPolicy()),))),)))
-@example({"rules": [{"on": ["overloaded"]}] * 3, "models": {"": {}}})
+@example({"rules": [{"reasons": ["overloaded"]}] * 3, "models": {"": {}}})
 @example({"limits": {3: 4}})
 def test_nothing_that_code_gives_makes_loading_fail(given_by_code):
     policy, problems = load_policy({}, given_by_code)

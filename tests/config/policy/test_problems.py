@@ -44,22 +44,24 @@ WRONG = [
     ("resume: {strategy: pre_fill}", "resume.strategy='pre_fill'",
      "allowed is auto, prefill or user_continue; did you mean prefill?"),
     ("resume: {prompt: ''}", "resume.prompt=''", "allowed is a text of at most 2000 characters, or null"),
-    ("rules: {on: [silent]}", "rules='{on: ...}'",
-     "allowed is a list of rules, such as [{on: [overloaded], max_attempts: 2}]"),
+    ("rules: {reasons: [silent]}", "rules='{reasons: ...}'",
+     "allowed is a list of rules, such as [{reasons: [overloaded], max_attempts: 2}]"),
     ("rules: [silent]", "rules[0]='silent'",
-     "a rule is a mapping with the keys on, retry, resume, max_attempts, require_retry_after, backoff"),
-    ("rules: [{retry: false}]", "rules[0].on=''",
+     "a rule is a mapping with the keys reasons, retry, resume, max_attempts, require_retry_after, backoff"),
+    ("rules: [{retry: false}]", "rules[0].reasons=''",
      "it is missing; allowed is a list of reasons, such as [overloaded, silent], not an empty one"),
-    ("rules: [{on: []}]", "rules[0].on='[]'",
+    ("rules: [{reasons: []}]", "rules[0].reasons='[]'",
      "allowed is a list of reasons, such as [overloaded, silent], not an empty one"),
-    ("rules: [{on: overloaded}]", "rules[0].on='overloaded'",
+    ("rules: [{reasons: overloaded}]", "rules[0].reasons='overloaded'",
      "allowed is a list of reasons, such as [overloaded, silent], not an empty one"),
-    ("rules: [{on: [silent], of: 1}]", "rules[0].of='1'", "no such key"),
-    ("rules: [{on: [silent], backoff: {bse: 1s}}]", "rules[0].backoff.bse='1s'", "no such key; did you mean base?"),
-    ("rules: [{on: [silent], backoff: {base: 1}}]", "rules[0].backoff.base='1'",
+    ("rules: [{reasons: [silent], of: 1}]", "rules[0].of='1'", "no such key"),
+    ("rules: [{reasons: [silent], backoff: {bse: 1s}}]",
+     "rules[0].backoff.bse='1s'", "no such key; did you mean base?"),
+    ("rules: [{reasons: [silent], backoff: {base: 1}}]", "rules[0].backoff.base='1'",
      ("a number without its unit; allowed is a duration with its unit, such as 500ms, 30s or 5m, up to 24h; "
      "did you mean 1s?")),
-    ("rules: [{on: [silent], max_attempts: 9}]", "rules[0].max_attempts='9'", "allowed is a whole number from 1 to 5"),
+    ("rules: [{reasons: [silent], max_attempts: 9}]",
+     "rules[0].max_attempts='9'", "allowed is a whole number from 1 to 5"),
     ("models: [a]", "models='[a]'",
      "allowed is a mapping from patterns, such as claude-haiku-*, to what differs for these models"),
     ("models: {'a*': {limits: {deadlin: 1m}}}", "models.a*.limits.deadlin='1m'", "no such key; did you mean deadline?"),
@@ -76,11 +78,11 @@ WRONG = [
     # Between values that are right by themselves.
     ("mode: resume\nlimits: {max_resumes: 3}", "limits.max_resumes='3'",
      "it must be less than limits.max_attempts (3), which counts the first attempt too"),
-    ("rules: [{on: [silent], max_attempts: 4}]", "rules[0].max_attempts='4'",
+    ("rules: [{reasons: [silent], max_attempts: 4}]", "rules[0].max_attempts='4'",
      "it must not be more than limits.max_attempts (3)"),
     ("backoff: {base: 10s}", "backoff.base='10s'", "backoff.base (10s) must not be more than backoff.cap (8s)"),
     ("backoff: {cap: 100ms}", "backoff.cap='100ms'", "backoff.base (500ms) must not be more than backoff.cap (100ms)"),
-    ("rules: [{on: [silent], backoff: {cap: 1ms}}]", "rules[0].backoff.cap='1ms'",
+    ("rules: [{reasons: [silent], backoff: {cap: 1ms}}]", "rules[0].backoff.cap='1ms'",
      "backoff.base (500ms) must not be more than backoff.cap (1ms)"),
     ("watchdog: {silence: 10m, no_progress: 10m}", "watchdog.silence='10m'",
      "silence (10m) must be shorter than no_progress (10m): without a byte there is no progress either"),
@@ -114,7 +116,7 @@ DOUBTFUL = [
     ("watchdog: {first_event: 60s, silence: 2m}", "watchdog.first_event='60s'",
      ("the transport has one read time-out for a body: first_event is noticed when something arrives, or by silence, "
      "which is longer (2m)")),
-    ("sdk_retries: own", "sdk_retries='own'", "in mode observe the SDK's retries are left alone"),
+    ("sdk_retries: replace", "sdk_retries='replace'", "in mode observe the SDK's retries are left alone"),
     ("raise_on_truncation: true", "raise_on_truncation='true'",
      "in mode observe nothing is raised that the SDK does not raise"),
     ("mode: retry\nlimits: {max_attempts: 1}", "limits.max_attempts='1'",
@@ -122,17 +124,18 @@ DOUBTFUL = [
     ("mode: retry\nbudget: {ratio: 0, min_per_window: 0}", "budget.ratio='0'",
      "with min_per_window 0 the budget never allows a retry"),
     ("mode: resume\nkill_switch: true", "kill_switch='true'", "it holds back everything that mode resume would do"),
-    ("retry_after: {honour: false}\nrules: [{on: [rate_limited], require_retry_after: true}]",
+    ("retry_after: {honour: false}\nrules: [{reasons: [rate_limited], require_retry_after: true}]",
      "rules[0].require_retry_after='true'", "retry_after.honour is false: the wait is not the server's"),
-    ("rules: [{on: [silent, truncated]}, {on: [truncated]}]", "rules[1].on='[truncated]'",
+    ("rules: [{reasons: [silent, truncated]}, {reasons: [truncated]}]", "rules[1].reasons='[truncated]'",
      "it can never match: rules[0] named all of its reasons before"),
-    ("rules: [{on: [silent]}, {on: [truncated]}, {on: [silent, truncated]}]", "rules[2].on='[silent, truncated]'",
+    ("rules: [{reasons: [silent]}, {reasons: [truncated]}, {reasons: [silent, truncated]}]",
+     "rules[2].reasons='[silent, truncated]'",
      "it can never match: rules[0], rules[1] named all of its reasons before"),
-    ("rules: [{on: [silent]}, {on: [silent, truncated]}]", "rules[1].on='[silent, truncated]'",
+    ("rules: [{reasons: [silent]}, {reasons: [silent, truncated]}]", "rules[1].reasons='[silent, truncated]'",
      "named by an earlier rule, which wins: silent"),
-    ("rules: [{on: [cancelled]}]", "rules[0].on='[cancelled]'",
+    ("rules: [{reasons: [cancelled]}]", "rules[0].reasons='[cancelled]'",
      "it can never match: what the caller ends is never retried"),
-    ("rules: [{on: [request_rejected], retry: true}]", "rules[0].on='[request_rejected]'",
+    ("rules: [{reasons: [request_rejected], retry: true}]", "rules[0].reasons='[request_rejected]'",
      "no rule makes these retryable: the same request is rejected again"),
     ("models: {'claude-opus-5*': {resume: {strategy: prefill}}}", "models.claude-opus-5*.resume.strategy='prefill'",
      "claude-opus-5* refuses a prefill, which costs a request each time; auto knows that"),
@@ -155,11 +158,11 @@ RIGHT = [
     "mode: retry\nlimits: {max_attempts: 5, max_requests: 5}",
     "mode: retry\npreset: unattended\nlimits: {max_attempts: 2}",
     "watchdog: {first_event: 60s, silence: 60s, no_progress: 330s}",
-    "rules: [{on: [silent]}, {on: [truncated]}]",
+    "rules: [{reasons: [silent]}, {reasons: [truncated]}]",
     "limits: {max_resumes: 1}",
     "preset: batch\nmode: observe",
     "models: {'claude-haiku-4-5*': {resume: {strategy: prefill}}}",
-    "rules: [{on: [request_rejected], max_attempts: 2}]",
+    "rules: [{reasons: [request_rejected], max_attempts: 2}]",
     "limits: {max_resumes: 0}",
     "limits: {deadline: null}\nretry_after: {max: 2h}",
 ]
@@ -205,11 +208,13 @@ def test_what_is_right_is_not_talked_about(text, tmp_path):
 
 def test_all_that_is_wrong_is_named_in_the_order_of_the_file(tmp_path):
     text = (
-        "version: 1\nmodel: x\nlimits:\n  max_attempts: 9\n  deadline: 5\n  max: 3\nrules:\n  - on: [overload]\n  - 7\n"
+        "version: 1\nmodel: x\nlimits:\n  max_attempts: 9\n  deadline: 5\n  max: 3\n"
+        "rules:\n  - reasons: [overload]\n  - 7\n"
     )
     _, problems, path = loaded(text, tmp_path, OTEL_CLAUDE_STREAM_LIMITS__MAX_REQUESTS="0")
     assert [f"{problem.source.removeprefix(str(path))} {problem.setting}" for problem in problems] == [
-        ":2 model", ":4 limits.max_attempts", ":5 limits.deadline", ":6 limits.max", ":8 rules[0].on[0]", ":9 rules[1]",
+        ":2 model", ":4 limits.max_attempts", ":5 limits.deadline", ":6 limits.max",
+        ":8 rules[0].reasons[0]", ":9 rules[1]",
         "environment OTEL_CLAUDE_STREAM_LIMITS__MAX_REQUESTS",
     ]  # fmt: skip
 
@@ -223,7 +228,7 @@ def test_what_contradicts_is_told_of_whoever_said_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["mode: retry\nrules: [{on: [silent], max_attempts: 3}]", "mode: resume\nlimits: {max_resumes: 2}"]
+    "text", ["mode: retry\nrules: [{reasons: [silent], max_attempts: 3}]", "mode: resume\nlimits: {max_resumes: 2}"]
 )
 @pytest.mark.parametrize("where", ["environment", "models"])
 def test_a_limit_that_is_lowered_elsewhere_is_a_doubt(text, where, tmp_path):
@@ -300,6 +305,44 @@ def test_references_in_json(tmp_path):
     policy, problems = load_policy({FILE: str(path), "M": "retry"})
     assert problems == ()
     assert (policy.mode.value, policy.limits.max_attempts, policy.limits.deadline) == ("retry", 2, None)
+
+
+RENAMED = "it was renamed to {!r} and has no effect under its old name"
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "new"),
+    [
+        ("sdk_retries: own", "sdk_retries='own'", "replace"),
+        ("rules: [{on: [silent], retry: false}]", "rules[0].on='[silent]'", "reasons"),
+        ("rules: [{on: [silent], reasons: [silent]}]", "rules[0].on='[silent]'", "reasons"),
+        ("models: {a: {sdk_retries: own}}", "models.a.sdk_retries='own'", "replace"),
+        ("models: {a: {rules: [{on: [silent]}]}}", "models.a.rules[0].on='[silent]'", "reasons"),
+    ],
+)
+def test_a_renamed_key_or_value_is_one_error_that_names_the_new_name(text, said, new, tmp_path):
+    policy, (problem,), path = loaded(text, tmp_path)
+    assert policy == RetryPolicy()
+    assert str(problem) == f"{path}:1: {said} is not valid: {RENAMED.format(new)}"
+
+
+def test_a_renamed_value_is_named_in_the_environment_too():
+    _, (problem,) = load_policy({"OTEL_CLAUDE_STREAM_SDK_RETRIES": "Own"})
+    assert str(problem) == (
+        f"environment: OTEL_CLAUDE_STREAM_SDK_RETRIES='own' is not valid: {RENAMED.format('replace')}"
+    )
+
+
+def test_a_renamed_key_is_found_as_yaml_1_1_reads_it():
+    """OpenTelemetry's loader of configuration files makes a truth value of the key `on`."""
+    _, (problem,) = load_policy({}, declared={"rules": [{True: ["silent"]}]})
+    assert str(problem) == f"OTEL_CONFIG_FILE: rules[0].on='true' is not valid: {RENAMED.format('reasons')}"
+
+
+@pytest.mark.parametrize("text", ["on: [silent]", "backoff: {on: 1s}", "models: {on: {on: 1}}"])
+def test_a_key_of_a_rule_is_renamed_nowhere_else(text, tmp_path):
+    _, (problem,), _ = loaded(text, tmp_path)
+    assert problem.allowed == "no such key"
 
 
 class Unprintable:

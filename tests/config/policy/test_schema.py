@@ -48,8 +48,8 @@ def test_it_has_every_key_with_description_title_and_default():
         assert ("default" in said) is (key not in HEAD)
     assert list(found) == ["rules", "models"]
     rule = json_schema()["$defs"]["Rule"]
-    assert rule["required"] == ["on"]
-    assert set(rule["properties"]) == {"on", "backoff", *(key.path[-1] for key in RULE_KEYS)}
+    assert rule["required"] == ["reasons"]
+    assert set(rule["properties"]) == {"reasons", "backoff", *(key.path[-1] for key in RULE_KEYS)}
 
 
 @pytest.mark.parametrize("document", [EXAMPLE, "{}", *RIGHT, *(case[0] for case in DOUBTFUL)])

@@ -1,4 +1,4 @@
-"""The retry budget: a share of the calls and a floor, in any window, from any thread, with any clock."""
+"""The retry budget, in any window, from any thread, with any clock."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from otel_claude_stream._core.retry.budget import (
 from otel_claude_stream._core.retry.policy import Budget, Scope
 
 S = 1_000_000_000
-BUCKET = 5 * S  # of a window of 60 s
+BUCKET = 5 * S  # in a window of 60 s
 STEPS = st.lists(
     st.tuples(
         st.booleans(),
@@ -29,79 +29,79 @@ STEPS = st.lists(
 )
 
 
-def taken(budget: RetryBudget, now: int, wanted: int) -> int:
+def tokens_taken(budget: RetryBudget, now: int, wanted: int) -> int:
     return sum(budget.take(now) for _ in range(wanted))
+
+
+def test_each_call_adds_its_share():
+    budget = RetryBudget(Budget(ratio=0.2, min_per_window=0))
+    for _ in range(12):
+        budget.count_call(0)
+    assert budget.remaining(0) == pytest.approx(2.4)
+    assert tokens_taken(budget, 0, 10) == 2
 
 
 @pytest.mark.parametrize(
     ("scope", "key"),
     [(Scope.HOST_MODEL, ("api", "claude")), (Scope.HOST, ("api", "")), (Scope.PROCESS, ("", ""))],
 )
-def test_the_scope_says_which_streams_share(scope, key):
+def test_the_scope_decides_which_streams_share_a_budget(scope, key):
     assert key_of(scope, "api", "claude") == key
 
 
-def test_the_floor_is_there_without_any_call():
+def test_without_calls_the_floor_remains():
     budget = RetryBudget(Budget())
-    assert budget.left(0) == 6.0
-    assert taken(budget, 0, 10) == 6
-    assert budget.left(0) == 0.0
+    assert budget.remaining(0) == 6.0
+    assert tokens_taken(budget, 0, 10) == 6
+    assert budget.remaining(0) == 0.0
 
 
-def test_each_call_adds_its_share():
-    budget = RetryBudget(Budget(ratio=0.2, min_per_window=0))
-    for _ in range(12):
-        budget.first(0)
-    assert budget.left(0) == pytest.approx(2.4)
-    assert taken(budget, 0, 10) == 2
-
-
-def test_a_budget_of_nothing_grants_nothing():
+def test_an_empty_budget_grants_no_retry():
     budget = RetryBudget(Budget(ratio=0.0, min_per_window=0))
-    budget.first(0)
+    budget.count_call(0)
     assert not budget.take(0)
 
 
-def test_what_was_taken_comes_back_after_the_window():
+def test_a_token_returns_after_the_window():
     budget = RetryBudget(Budget(min_per_window=1, window=60.0))
     assert budget.take(0)
     assert not budget.take(60 * S - 1)
     assert budget.take(65 * S)
 
 
-def test_calls_older_than_the_window_allow_nothing():
+def test_calls_older_than_the_window_allow_no_retry():
     budget = RetryBudget(Budget(ratio=1.0, min_per_window=0, window=60.0))
-    budget.first(0)
-    assert budget.left(50 * S) == 1.0
-    assert budget.left(61 * S) == 0.0
+    budget.count_call(0)
+    assert budget.remaining(50 * S) == 1.0
+    assert budget.remaining(61 * S) == 0.0
 
 
-def test_a_retry_counts_for_the_whole_window_and_no_longer_than_a_bucket_more():
-    """Taken at the end of a bucket, asked for at the end of the window, whether the time between was quiet or not."""
+def test_a_retry_counts_for_the_whole_window_and_at_most_a_bucket_more():
+    """The token is taken at the end of a bucket, with and without activity until the end of the window."""
     for quiet in (True, False):
         budget = RetryBudget(Budget(min_per_window=1, window=60.0))
         assert budget.take(BUCKET - 1)
         for number in range(0 if quiet else 11):
-            assert budget.left((number + 1) * BUCKET) == 0.0
-        assert budget.left(BUCKET - 1 + 60 * S) == 0.0
-        assert budget.left(BUCKET + 60 * S) == 1.0
+            assert budget.remaining((number + 1) * BUCKET) == 0.0
+        assert budget.remaining(BUCKET - 1 + 60 * S) == 0.0
+        assert budget.remaining(BUCKET + 60 * S) == 1.0
 
 
-def test_a_call_counts_no_longer_than_the_window_however_busy_it_is():
+def test_a_call_counts_no_longer_than_the_window_under_load():
     budget = RetryBudget(Budget(ratio=1.0, min_per_window=0, window=60.0))
-    budget.first(0)
-    assert [budget.left(number * BUCKET) for number in range(30)] == [1.0] * 12 + [0.0] * 18
+    budget.count_call(0)
+    assert [budget.remaining(number * BUCKET) for number in range(30)] == [1.0] * 12 + [0.0] * 18
 
 
-def test_a_clock_that_goes_back_a_little_counts_on():
+def test_a_clock_that_goes_back_a_little_keeps_the_counts():
     budget = RetryBudget(Budget(min_per_window=1, window=60.0))
     assert budget.take(100 * S)
     assert not budget.take(70 * S)
     assert not budget.take(100 * S)
 
 
-def test_a_clock_that_goes_back_by_more_than_the_window_begins_anew():
-    """Otherwise an empty budget would stay empty for as long as the clock has to catch up."""
+def test_a_clock_that_goes_back_by_more_than_the_window_resets_the_counts():
+    """Otherwise an empty budget would stay empty until the clock caught up."""
     budget = RetryBudget(Budget(min_per_window=1, window=60.0))
     assert budget.take(10_000 * S)
     assert budget.take(0)
@@ -110,67 +110,67 @@ def test_a_clock_that_goes_back_by_more_than_the_window_begins_anew():
 
 @given(STEPS, st.integers(0, 3), st.floats(0, 1))
 def test_no_window_holds_more_retries_than_its_share_and_the_floor(steps, floor, ratio):
-    """The law, at each grant, over the window that ends there."""
+    """Checked at each grant, over the window that ends there."""
     window = 60 * S
     budget = RetryBudget(Budget(ratio=ratio, min_per_window=floor, window=60.0))
-    now, firsts, retries = 0, [], []
-    for is_first, step in steps:
+    now, calls, retries = 0, [], []
+    for is_call, step in steps:
         now += step
-        if is_first:
-            budget.first(now)
-            firsts.append(now)
+        if is_call:
+            budget.count_call(now)
+            calls.append(now)
         elif budget.take(now):
             retries.append(now)
             in_window = sum(at > now - window for at in retries)
-            assert in_window <= ratio * sum(at > now - window for at in firsts) + floor + 1e-9
+            assert in_window <= ratio * sum(at > now - window for at in calls) + floor + 1e-9
 
 
 @given(STEPS)
-def test_what_is_left_can_be_taken_and_no_more(steps):
+def test_exactly_the_remaining_retries_can_be_taken(steps):
     budget = RetryBudget(Budget())
     now = 0
-    for is_first, step in steps:
+    for is_call, step in steps:
         now += step
-        if is_first:
-            budget.first(now)
-        before = budget.left(now)
+        if is_call:
+            budget.count_call(now)
+        before = budget.remaining(now)
         assert budget.take(now) is (before >= 1.0)
 
 
 @given(st.lists(st.integers(-(10**19), 10**19), max_size=50))
-def test_any_clock_leaves_between_nothing_and_all(clock):
+def test_any_clock_leaves_between_no_and_all_retries(clock):
     budget = RetryBudget(Budget(ratio=1.0))
     for count, now in enumerate(clock, 1):
-        budget.first(now)
+        budget.count_call(now)
         budget.take(now)
-        assert 0.0 <= budget.left(now) <= count + 6.0
+        assert 0.0 <= budget.remaining(now) <= count + 6.0
 
 
 def test_memory_is_bounded():
     budget = RetryBudget(Budget())
     for now in range(0, 10_000 * S, S):
-        budget.first(now)
-    assert len(budget._firsts) == len(budget._retries) == BUCKETS + 1
+        budget.count_call(now)
+    assert len(budget._calls) == len(budget._retries) == BUCKETS + 1
 
 
-def test_each_key_has_an_account_of_its_own():
+def test_each_key_has_a_separate_budget():
     budgets, budget = RetryBudgets(threading.RLock), Budget(min_per_window=1)
     assert budgets.take(("a", ""), budget, 0)
     assert not budgets.take(("a", ""), budget, 0)
     assert budgets.take(("b", ""), budget, 0)
-    budgets.first(("c", ""), budget, 0)
-    assert budgets.left(("c", ""), budget, 0) == 1.2
-    assert budgets.all_left(0) == [(("a", ""), 0.0), (("b", ""), 0.0), (("c", ""), 1.2)]
+    budgets.count_call(("c", ""), budget, 0)
+    assert budgets.remaining(("c", ""), budget, 0) == 1.2
+    assert budgets.remaining_by_key(0) == [(("a", ""), 0.0), (("b", ""), 0.0), (("c", ""), 1.2)]
 
 
-def test_policies_that_differ_are_counted_apart_and_the_gauge_shows_the_least():
+def test_different_policies_count_apart_and_the_gauge_shows_the_least():
     budgets, key = RetryBudgets(threading.RLock), ("a", "")
     assert budgets.take(key, Budget(min_per_window=1), 0)
     assert budgets.take(key, Budget(min_per_window=5), 0)
-    assert budgets.all_left(0) == [(key, 0.0)]
+    assert budgets.remaining_by_key(0) == [(key, 0.0)]
 
 
-def test_too_many_keys_share_one_account():
+def test_too_many_keys_share_one_budget():
     budgets, budget = RetryBudgets(threading.RLock), Budget(min_per_window=1)
     for number in range(MAX_KEYS):
         assert budgets.take((str(number), ""), budget, 0)
@@ -178,11 +178,11 @@ def test_too_many_keys_share_one_account():
     assert not budgets.take(("later", ""), budget, 0)
     assert not budgets.take(("other rate", ""), Budget(min_per_window=9), 0)
     assert not budgets.take(("0", ""), budget, 0)
-    assert len(budgets.all_left(0)) == MAX_KEYS + 1
-    assert budgets.all_left(0)[-1] == (OVERFLOW, 0.0)
+    assert len(budgets.remaining_by_key(0)) == MAX_KEYS + 1
+    assert budgets.remaining_by_key(0)[-1] == (OVERFLOW, 0.0)
 
 
-def test_a_forked_child_begins_anew_even_if_a_lock_was_held():
+def test_a_forked_child_starts_again_even_if_the_lock_was_held():
     budgets, budget = RetryBudgets(threading.Lock), Budget(min_per_window=1)
     assert budgets.take(("a", ""), budget, 0)
     budgets._lock.__enter__()  # another thread of the parent was counting when it forked
@@ -190,7 +190,7 @@ def test_a_forked_child_begins_anew_even_if_a_lock_was_held():
     assert budgets.take(("a", ""), budget, 0)
 
 
-def test_threads_together_take_no_more_than_there_is():
+def test_threads_together_take_no_more_than_the_budget():
     budgets, budget, granted = RetryBudgets(threading.RLock), Budget(min_per_window=500), []
 
     def work():

@@ -1,4 +1,4 @@
-"""Which policy holds for a model, and what counts as delivered."""
+"""The policy for a model, and the content that counts as delivered."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ POLICY = RetryPolicy(
         ("another", POLICY),
     ],
 )
-def test_the_most_specific_pattern_holds_and_else_the_policy_itself(model, policy):
+def test_the_most_specific_pattern_of_a_model_wins(model, policy):
     assert POLICY.for_model(model) is policy
 
 
@@ -40,5 +40,5 @@ def test_the_most_specific_pattern_holds_and_else_the_policy_itself(model, polic
         (Delivered(finished=True), True),
     ],
 )
-def test_a_start_alone_is_nothing_that_a_replay_would_duplicate(delivered, anything):
+def test_a_retry_would_not_duplicate_a_message_start_alone(delivered, anything):
     assert delivered.anything is anything

@@ -1,6 +1,6 @@
-"""Environments of their own for applications: copies of this one, and others, with the packages that a test names.
+"""Virtual environments for applications: copies of this one, and new ones with given packages.
 
-The latter are made once and kept outside of the repository, by what is in them.
+New environments are cached outside of the repository, under a hash of their packages.
 """
 
 from __future__ import annotations
@@ -30,28 +30,28 @@ def _lock(_: tuple[str, ...]) -> threading.Lock:
     return threading.Lock()
 
 
-def interpreter(requirements: tuple[str, ...]) -> str:
-    """The Python of an environment with these packages; skips, with the reason, where it cannot be made."""
+def interpreter_with(requirements: tuple[str, ...]) -> str:
+    """Return the Python of an environment with these packages; skip the test if it cannot be created."""
     key = hashlib.sha256("\n".join([sys.version, *requirements]).encode()).hexdigest()[:16]
     folder = CACHE / key
     python = folder / "bin" / "python"
     CACHE.mkdir(parents=True, exist_ok=True)
     with _lock(requirements), (CACHE / f"{key}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # of other runs of these tests
+        fcntl.flock(lock, fcntl.LOCK_EX)  # against concurrent runs of the tests
         if not (folder / "complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
-            why = _install(folder, python, requirements)
-            if why:
+            reason = _install(folder, python, requirements)
+            if reason:
                 shutil.rmtree(folder, ignore_errors=True)
-                pytest.skip(f"{', '.join(requirements)} could not be installed: {why}")
+                pytest.skip(f"{', '.join(requirements)} could not be installed: {reason}")
             (folder / "complete").touch()
     return str(python)
 
 
 def _install(folder: Path, python: Path, requirements: tuple[str, ...]) -> str:
-    """Why it could not be done, or nothing."""
+    """Create an environment and install packages; return the reason of a failure, or an empty string."""
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{BASE.get('PATH', os.defpath)}")
-    # As in noxfile.py: what is said to pip holds for uv.
+    # As in noxfile.py, the settings of pip apply to uv too.
     mirrors = {"PIP_INDEX_URL": "UV_DEFAULT_INDEX", "PIP_FIND_LINKS": "UV_FIND_LINKS", "PIP_CERT": "SSL_CERT_FILE"}
     env = {**{ours: BASE[theirs] for theirs, ours in mirrors.items() if theirs in BASE}, **BASE}
     if uv:
@@ -74,20 +74,23 @@ def _install(folder: Path, python: Path, requirements: tuple[str, ...]) -> str:
     return ""
 
 
-def package_alone(folder: Path) -> str:
-    """A folder for the path with our package alone: what it needs is in the environment."""
+def folder_with_package(folder: Path) -> str:
+    """Return a folder for `PYTHONPATH` that contains this package, but not its dependencies."""
     (folder / "otel_claude_stream").symlink_to(Path(otel_claude_stream.__file__).parent)
     return str(folder)
 
 
-def prepared(folder: Path, *, without: str = "") -> tuple[str, Path]:
-    """A virtual environment with what is installed in this one, our package as a copy; and its folder of packages."""
+def copied_environment(folder: Path, *, without: str = "") -> tuple[str, Path]:
+    """Create a virtual environment with the packages of this one; return its Python and its site-packages.
+
+    This package is copied, the others are linked. The package `without` is left out.
+    """
     venv.create(folder, with_pip=False)
     (packages,) = (path for path in folder.rglob("site-packages") if path.is_dir() and not path.is_symlink())
     here = [Path(path) for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
     for path in (path for parent in here for path in parent.iterdir()):
-        left_out = path.name.startswith("_editable") or path.name in {"otel_claude_stream", "__pycache__", without}
-        if not left_out and not (without and path.name.startswith(f"{without}-")):
+        excluded = path.name.startswith("_editable") or path.name in {"otel_claude_stream", "__pycache__", without}
+        if not excluded and not (without and path.name.startswith(f"{without}-")):
             (packages / path.name).symlink_to(path)
     source = Path(otel_claude_stream.__file__).parent
     shutil.copytree(source, packages / "otel_claude_stream", ignore=shutil.ignore_patterns("__pycache__"))

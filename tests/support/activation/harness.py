@@ -1,4 +1,4 @@
-"""Runs applications that do not know about us, and keeps what they send over OTLP."""
+"""ProcessResult applications in processes, and collect the telemetry that they send over OTLP."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from otel_claude_stream.cli.receiver import Message, Receiver
 APPS = Path(__file__).parent / "apps"
 SCOPE = "otel_claude_stream"
 BASE = dict(os.environ)
-"""Taken once: fixtures change `os.environ` while other threads of these tests read it."""
+"""A copy, as fixtures change `os.environ` while other threads of these tests read it."""
 
 CONFIGURING = ("OTEL_", "ANTHROPIC_", "PYTHONPATH", "COVERAGE", "COV_")
 TIMEOUT = 60.0
-"""Seconds for one application: it needs about two; a machine under load many times that."""
+"""Seconds for one application. It needs about two, and many times that on a machine under load."""
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One span as it arrived."""
+class ReceivedSpan:
+    """A span as received over OTLP."""
 
     name: str
     kind: int
@@ -48,23 +48,25 @@ class Seen:
 
 @dataclass
 class Collected:
-    """What a receiver got, of all processes."""
+    """The telemetry that a receiver got from all processes."""
 
     url: str
-    spans: list[Seen] = field(default_factory=list)
+    spans: list[ReceivedSpan] = field(default_factory=list)
     metrics: list[tuple[str, str, str]] = field(default_factory=list)
     """Service, scope and name of each metric in each message."""
-    refused: list[str] = field(default_factory=list)
+    rejected: list[str] = field(default_factory=list)
 
     @property
-    def ours(self) -> list[Seen]:
+    def ours(self) -> list[ReceivedSpan]:
         return [span for span in self.spans if span.scope == SCOPE]
 
     def take(self, message: Message) -> None:
         for resource in message.document.get("resourceSpans", ()):
             where = dict(attributes(resource.get("resource", {}).get("attributes", ())))
             for scope in resource.get("scopeSpans", ()):
-                self.spans += [_seen(span, scope.get("scope", {}).get("name", ""), where) for span in scope["spans"]]
+                self.spans += [
+                    _received_span(span, scope.get("scope", {}).get("name", ""), where) for span in scope["spans"]
+                ]
         for resource in message.document.get("resourceMetrics", ()):
             where = dict(attributes(resource.get("resource", {}).get("attributes", ())))
             for scope in resource.get("scopeMetrics", ()):
@@ -72,14 +74,14 @@ class Collected:
                 self.metrics += [(str(where.get("service.name")), name, one["name"]) for one in scope["metrics"]]
 
     def wait(self, enough: Callable[[Collected], bool], seconds: float = 20.0) -> None:
-        """Wait until enough has come, or the time is over."""
+        """Wait until `enough(self)` is true, but at most for `seconds`."""
         deadline = time.monotonic() + seconds
         while not enough(self) and time.monotonic() < deadline:
             time.sleep(0.02)
 
 
-def _seen(span: Mapping[str, Any], scope: str, resource: dict[str, Any]) -> Seen:
-    return Seen(
+def _received_span(span: Mapping[str, Any], scope: str, resource: dict[str, Any]) -> ReceivedSpan:
+    return ReceivedSpan(
         span["name"],
         span.get("kind", 0),
         scope,
@@ -101,14 +103,14 @@ def collecting() -> Iterator[Collected]:
         with lock:
             collected.take(message)
 
-    with Receiver(take, collected.refused.append) as receiver:
+    with Receiver(take, collected.rejected.append) as receiver:
         collected.url = receiver.url
         yield collected
 
 
 @dataclass(frozen=True)
-class Run:
-    """What became of one application."""
+class ProcessResult:
+    """The result of one application."""
 
     code: int
     out: str
@@ -118,9 +120,12 @@ class Run:
 
 
 def environment(api: str, **more: str | None) -> dict[str, str]:
-    """The environment of an application: this one without anything that configures, and what `more` says."""
+    """Return the environment of an application, without variables that configure it except those in `more`.
+
+    A variable that is None in `more` is not set.
+    """
     clean = {name: value for name, value in BASE.items() if not name.startswith(CONFIGURING)}
-    set_here: dict[str, str | None] = {
+    variables: dict[str, str | None] = {
         "ANTHROPIC_API_KEY": "not-a-key",
         "ANTHROPIC_BASE_URL": api,
         "NO_PROXY": "127.0.0.1,localhost",
@@ -129,11 +134,11 @@ def environment(api: str, **more: str | None) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         **more,
     }
-    return {**clean, **{name: value for name, value in set_here.items() if value is not None}}
+    return {**clean, **{name: value for name, value in variables.items() if value is not None}}
 
 
 def exporting(url: str) -> dict[str, str]:
-    """The variables of an application whose telemetry goes to `url`."""
+    """Return the variables of an application that exports to `url`."""
     return {
         "OTEL_EXPORTER_OTLP_ENDPOINT": url,
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
@@ -142,15 +147,17 @@ def exporting(url: str) -> dict[str, str]:
     }
 
 
-def run(command: Sequence[str], api: str, *, cwd: Path | None = None, export: bool = True, **more: str | None) -> Run:
-    """Run an application to its end, with a receiver of its own."""
+def run(
+    command: Sequence[str], api: str, *, cwd: Path | None = None, export: bool = True, **more: str | None
+) -> ProcessResult:
+    """ProcessResult an application to its end. With `export`, its telemetry goes to a new receiver."""
     with collecting() as collected:
         env = environment(api, **{**(exporting(collected.url) if export else {}), **more})
         started = time.monotonic()
         done = subprocess.run(
             list(command), env=env, cwd=cwd, capture_output=True, text=True, timeout=TIMEOUT, check=False
         )
-        return Run(done.returncode, done.stdout, done.stderr, time.monotonic() - started, collected)
+        return ProcessResult(done.returncode, done.stdout, done.stderr, time.monotonic() - started, collected)
 
 
 def python(*arguments: str) -> list[str]:
@@ -162,25 +169,25 @@ def app(name: str) -> str:
 
 
 def instrument(*arguments: str, interpreter: str = sys.executable) -> list[str]:
-    """`opentelemetry-instrument python ...`."""
-    run_it = "from opentelemetry.instrumentation.auto_instrumentation import run; run()"
-    return [interpreter, "-c", run_it, interpreter, *arguments]
+    """Return the command `opentelemetry-instrument python ...`."""
+    code = "from opentelemetry.instrumentation.auto_instrumentation import run; run()"
+    return [interpreter, "-c", code, interpreter, *arguments]
 
 
 @functools.cache
 def path_folder() -> str:
-    """What `otel-claude-stream path` prints."""
+    """Return the folder that `otel-claude-stream path` prints."""
     done = subprocess.run(
         python("-m", "otel_claude_stream", "path"), capture_output=True, text=True, check=True, timeout=TIMEOUT
     )
     return done.stdout.strip()
 
 
-def one_stream(found: Run, text: str = "Hello there.") -> Seen:
-    """The one span of ours, of an application that printed the answer and ended well."""
+def assert_one_stream(found: ProcessResult, text: str = "Hello there.") -> ReceivedSpan:
+    """Assert that an application printed the answer, succeeded, and exported one stream; return its span."""
     assert (found.code, found.out.splitlines()[-1:]) == (0, [text]), found.err
     assert found.err == ""
     (span,) = found.collected.ours
     assert span.attributes["claude.stream.outcome"] == "completed"
-    assert found.collected.refused == []
+    assert found.collected.rejected == []
     return span

@@ -60,7 +60,7 @@ ONLY_OF_TROUBLE = {
         "error.type",
         "claude.stream.fault_after_stop",
         "claude.stream.resumed",
-        "claude.stream.attempts",
+        "claude.stream.attempt.count",
         "http.request.resend_count",
     }
 }

@@ -22,8 +22,8 @@ SILENCE_P99 = 0.99
 TOKENS_P50, TOKENS_P10 = 70.0, 62.0
 # 0.6 s of 1.55 s passed before the first token; 19 waits of 50 ms came after it.
 WAITING, WAITS = 0.6 / 1.55, 19.0
-# The consumer takes no time: the first bucket, up to 50 ms.
-CONSUMER = 0.05 * 0.95
+# The caller takes no time: the first bucket, up to 50 ms.
+CALLER = 0.05 * 0.95
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def healthy(count: float, minutes: float, *, job: str, per_minute: float = 1.0) 
         "stream-health/Longest silence, p99, by server": {GATEWAY: SILENCE_P99},
         "stream-health/Tokens per second of a stream": {f"{STREAM} p50": TOKENS_P50, f"{STREAM} p10": TOKENS_P10},
         "stream-health/Output tokens per second, all streams": {job: per_minute},
-        "stream-health/Time in the caller's loop, p95": {job: CONSUMER},
+        "stream-health/Time in the caller's loop, p95": {job: CALLER},
         "stream-health/Stalls": {},
         "stream-health/Active streams": {},
         "stream-health/Errors of the instrumentation": {},

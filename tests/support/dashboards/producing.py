@@ -54,7 +54,7 @@ class Stream:
     @property
     def ends(self) -> float:
         """About when it ends, back-offs left out."""
-        return self.at + sum(script.before_headers + sum(map(_seconds, script.steps)) for script in self.scripts)
+        return self.at + sum(script.header_delay + sum(map(_seconds, script.steps)) for script in self.scripts)
 
 
 def _seconds(step: object) -> float:

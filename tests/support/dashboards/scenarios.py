@@ -20,7 +20,7 @@ START = 1_700_006_400
 STEP = 60.0
 
 WORDS = " ".join(["word"] * 20)
-ANSWER = Script.message(WORDS, gap=0.05, first_token_after=0.6, output_tokens=60)
+ANSWER = Script.message(WORDS, gap=0.05, first_token_delay=0.6, output_tokens=60)
 """start, block start, ping, twenty deltas, ends: 0.6 s to the first token, 19 waits of 50 ms, 60 / 0.95 tokens/s."""
 DELTA = next(n for n, step in enumerate(ANSWER.steps) if isinstance(step, Event) and step.type == "content_block_delta")
 BUSY = Script.http_error(529)
@@ -88,7 +88,7 @@ def incident() -> list[Stream]:
     ]
 
 
-POLICY = RetryPolicy(mode=Mode.RETRY, sdk_retries=SdkRetries.OWN)
+POLICY = RetryPolicy(mode=Mode.RETRY, sdk_retries=SdkRetries.REPLACE)
 """The policy as it comes, but that it retries, and before the response headers too. Its budget: a fifth, and six."""
 
 

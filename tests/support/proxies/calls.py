@@ -1,4 +1,4 @@
-"""The four ways in which an application streams with the SDK, and what became of each call."""
+"""The four ways in which an application streams with the SDK, and the result of each call."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ import sys
 import anthropic
 
 HTTP = sys.modules.get("httpx2") or sys.modules["httpx"]
-"""The HTTP library of this SDK generation."""
+"""The HTTP library that the installed SDK uses."""
 
 MODES = ("sync-stream", "sync-create", "async-stream", "async-create")
-READ_TIMEOUT = 20.0  # seconds; above every limit of the lab
+READ_TIMEOUT = 20.0  # seconds, longer than every limit of the lab
 MESSAGES = [{"role": "user", "content": "Hello?"}]
 
 
 def play(mode, base_url, model, *, timeout=READ_TIMEOUT, http_client=None):
-    """Stream once, to the end; returns what the caller saw, in the codes of ``proxy_signatures.md`` beside this."""
+    """Stream once to the end and return the view of the caller, in the codes of `proxy_signatures.md`."""
     try:
         if mode.startswith("sync"):
             _sync(mode, base_url, model, timeout, http_client)
         else:
             asyncio.run(_async(mode, base_url, model, timeout, http_client))
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the result
+    except Exception as error:  # noqa: BLE001 - any exception is a result
         return code_of(error)
     return "END"
 
 
 def code_of(error):
-    """The exception in the codes of the reference: ``IC``, ``504h``, ``529api``, ``ev:overloaded``, ``DISC``, ..."""
+    """Return the code of an exception, such as ``IC``, ``504h``, ``529api``, ``ev:overloaded`` or ``DISC``."""
     status = getattr(error, "status_code", None)
     if status is not None:
         if status < 300:
             return f"ev:{error.body['error']['type'].removesuffix('_error')}"
         return f"{status}{_body(error.body)}"
-    said, kind, errno = str(error), type(error).__name__, _errno(error)
+    message, kind, errno = str(error), type(error).__name__, _errno(error)
     if kind == "APITimeoutError":
         return "HANG0"
     if kind == "APIConnectionError":
         return {111: "REFUSED", 104: "CRST"}.get(errno, "DISC")
     if kind == "RemoteProtocolError":
-        return "IC" if "incomplete chunked read" in said else "SHORT"
+        return "IC" if "incomplete chunked read" in message else "SHORT"
     return {"ReadTimeout": "HANG", "ReadError": "RST"}.get(kind, kind)
 
 
@@ -51,7 +51,7 @@ def _body(body):
 
 
 def _errno(error):
-    """The first errno of the chain: httpcore suppresses the context, which holds it all the same."""
+    """Return the first errno of the chain, also from contexts that httpcore suppresses."""
     while error is not None:
         if isinstance(error, OSError) and error.errno is not None:
             return error.errno
@@ -60,18 +60,18 @@ def _errno(error):
 
 
 def _arguments(base_url, timeout):
-    # No retries: one call is one stream.
+    # Without retries, one call is one stream.
     return {"api_key": "none", "base_url": base_url, "timeout": timeout, "max_retries": 0}
 
 
 def transport(mode, socket_options=None):
-    """Without certificates: loading them takes 20 ms of a processor that other streams wait for."""
+    """Return a transport without certificates, since loading them blocks other streams for 20 ms."""
     kind = HTTP.HTTPTransport if mode.startswith("sync") else HTTP.AsyncHTTPTransport
     return kind(verify=False, trust_env=False, socket_options=socket_options)
 
 
 def client(mode, socket_options=None):
-    """An HTTP client of the SDK's own kind, which asks nobody's environment for a proxy."""
+    """Return an HTTP client of the SDK's class that ignores proxy settings in the environment."""
     kind = anthropic.DefaultHttpxClient if mode.startswith("sync") else anthropic.DefaultAsyncHttpxClient
     return kind(transport=transport(mode, socket_options), trust_env=False)
 

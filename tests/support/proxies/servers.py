@@ -1,6 +1,6 @@
-"""What stands between the SDK and the fake API: Debian's nginx and HAProxy, and a relay that limits whole responses.
+"""The proxies between the SDK and the fake API, and a relay that limits whole responses.
 
-Each instance has a folder, a configuration, a port and a process of its own, all on loopback, and is always reaped.
+Each instance has its own folder, configuration, port and process, on loopback, and is always reaped.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HOST = "127.0.0.1"
-IDLE, TOTAL, DRAIN = 2, 6, 1
-"""The lab's limits in seconds: between two bytes, on the whole response, for streams that are open at a reload."""
+IDLE, TOTAL_LIMIT, DRAIN = 2, 6, 1
+"""Limits of the lab in seconds, for silence, for the whole response, and for open streams at a reload."""
 START_SECONDS = 10.0
 
 NGINX = """\
@@ -38,19 +38,19 @@ http {{
     proxy_read_timeout {idle}s;
     server {{
         listen {host}:{port};
-        # As one should for streams.
+        # The recommended settings for streams.
         location /plain/ {{
             proxy_pass http://{host}:{api}/;
             proxy_http_version 1.1;
             proxy_buffering off;
         }}
-        # Buffering, as nginx does unless told otherwise, to an upstream that speaks HTTP/1.1.
+        # Buffering, the default of nginx, with HTTP/1.1 to the upstream.
         location /buffered/ {{
             proxy_pass http://{host}:{api}/;
             proxy_http_version 1.1;
             proxy_buffering on;
         }}
-        # Compressing: nothing is passed on before the end.
+        # Compression, which passes nothing on before the end.
         location /gzip/ {{
             proxy_pass http://{host}:{api}/;
             proxy_http_version 1.1;
@@ -58,11 +58,11 @@ http {{
             gzip_proxied any;
             gzip_types text/event-stream;
         }}
-        # Nothing said: HTTP/1.0 to the upstream, and buffering.
+        # Defaults: HTTP/1.0 to the upstream, and buffering.
         location /default/ {{
             proxy_pass http://{host}:{api}/;
         }}
-        # Error pages replaced by its own.
+        # Error pages of the upstream are replaced.
         location /pages/ {{
             proxy_pass http://{host}:{api}/;
             proxy_http_version 1.1;
@@ -75,12 +75,12 @@ http {{
             default_type text/html;
             return 503 "<html><body><h1>We will be back soon</h1></body></html>";
         }}
-        # No room for a request.
+        # A limit on the request body that every request exceeds.
         location /small/ {{
             proxy_pass http://{host}:{api}/;
             client_max_body_size 10;
         }}
-        # Nobody listens there.
+        # An upstream that is down.
         location /down/ {{
             proxy_pass http://{host}:{closed}/;
         }}
@@ -102,19 +102,19 @@ frontend lab
     bind {host}:{port}
     http-request set-var(txn.down) bool(true) if {{ path_beg /down/ }}
     http-request set-path %[path,regsub(^/[a-z]+,)]
-    use_backend nobody if {{ var(txn.down) -m bool }}
+    use_backend down if {{ var(txn.down) -m bool }}
     default_backend api
 backend api
     server api {host}:{api}
-backend nobody
+backend down
     retries 0
-    server nobody {host}:{closed}
+    server down {host}:{closed}
 """
 
 
 @contextmanager
 def closed_port():
-    """A port on which nobody listens, and nobody else can begin to."""
+    """Reserve a port on which no process listens."""
     with socket.socket() as held:
         held.bind((HOST, 0))
         yield held.getsockname()[1]
@@ -127,30 +127,30 @@ def free_port():
 
 @dataclass
 class Proxy:
-    """A running proxy. ``url`` is without the location (``/plain``), which chooses among its set-ups."""
+    """A running proxy. ``url`` lacks the location (``/plain``), which selects a set-up."""
 
     url: str
     port: int
     process: subprocess.Popen[bytes] | None
     log: Path | None
 
-    def send(self, number, *, all_of_it=False):
-        """A signal to the master, or to its workers as well."""
+    def send(self, signal_number, *, whole_group=False):
+        """Send a signal to the master, or to its workers as well."""
         assert self.process is not None
-        if all_of_it:
-            os.killpg(self.process.pid, number)
+        if whole_group:
+            os.killpg(self.process.pid, signal_number)
         else:
-            self.process.send_signal(number)
+            self.process.send_signal(signal_number)
 
-    def said(self):
+    def log_tail(self):
         return self.log.read_text(errors="replace")[-2000:] if self.log is not None else ""
 
 
 @contextmanager
 def nginx(program, folder, api, closed):
-    """nginx, with one worker."""
+    """Run nginx with one worker."""
     port = free_port()
-    user = "user root;" if os.geteuid() == 0 else ""  # else its workers may not enter the folder of the test
+    user = "user root;" if os.geteuid() == 0 else ""  # otherwise its workers cannot enter the folder of the test
     text = NGINX.format(user=user, drain=DRAIN, idle=IDLE, folder=folder, host=HOST, port=port, api=api, closed=closed)
     configuration = folder / "nginx.conf"
     configuration.write_text(text)
@@ -161,7 +161,7 @@ def nginx(program, folder, api, closed):
 
 @contextmanager
 def haproxy(program, folder, api, closed):
-    """HAProxy: a master and its worker."""
+    """Run HAProxy with a master and one worker."""
     port = free_port()
     configuration = folder / "haproxy.cfg"
     configuration.write_text(HAPROXY.format(drain=DRAIN, idle=IDLE, host=HOST, port=port, api=api, closed=closed))
@@ -171,7 +171,7 @@ def haproxy(program, folder, api, closed):
 
 @contextmanager
 def running(command, folder, port):
-    """The process in a session of its own, up and listening; at the end the whole session is gone."""
+    """Run a process in its own session until it listens, and kill the whole session at the end."""
     log = folder / "output.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -192,24 +192,23 @@ def wait_for_port(proxy):
             socket.create_connection((HOST, proxy.port), timeout=1).close()
             return
         if proxy.process.poll() is not None or time.monotonic() > deadline:
-            raise AssertionError(f"{proxy.process.args[0]} does not listen: {proxy.said()}")
+            raise AssertionError(f"{proxy.process.args[0]} does not listen on its port: {proxy.log_tail()}")
         time.sleep(0.02)
 
 
 def reap(process):
-    """Workers too: they are in the session that the process leads."""
+    """Kill a process and its workers, which are in its session."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait(timeout=10)
 
 
 @contextmanager
-def total_limit(api):
-    """
-    A relay of bytes that closes each connection `TOTAL` seconds after it began: no proxy, a stand-in.
+def total_limit_relay(api):
+    """Run a relay of bytes that closes each connection `TOTAL_LIMIT` seconds after it began.
 
-    Neither nginx nor HAProxy can limit the whole duration of a response. What can (Envoy's route timeout, an API
-    gateway) is not in Debian; to the client all of them look like this, a FIN inside of the body.
+    It stands in for a proxy that limits the duration of a response, such as Envoy or an API gateway. Neither nginx nor
+    HAProxy can, and Debian has no other. The client sees the same, a FIN inside the body.
     """
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server((HOST, 0), backlog=64))
@@ -239,7 +238,7 @@ def total_limit(api):
 
 
 def relay_bytes(client, api, stopped):
-    deadline = time.monotonic() + TOTAL
+    deadline = time.monotonic() + TOTAL_LIMIT
     with client, socket.create_connection((HOST, api)) as upstream:
 
         def pump(source, sink):

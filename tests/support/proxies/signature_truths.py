@@ -1,4 +1,4 @@
-"""What really happened in each cell of `proxy_signatures.md`, and in which cells no client can tell, and why."""
+"""The truth behind each cell of `proxy_signatures.md`, and the cells that no client can decide, with reasons."""
 
 from __future__ import annotations
 
@@ -12,12 +12,24 @@ from otel_claude_stream._core.diagnosis.limits import Limit, parse_limits
 from otel_claude_stream._core.vocabulary import AbortReason as R
 
 IDLE, TOTAL, READ_TIMEOUT = 2.0, 3.0, 5.0
-"""The lab's timers in seconds: idle and first byte, whole response, the client's own."""
-_WITH_BOTH = ("squid", "varnish", "caddy", "envoy", "traffic server", "go")
-_IDLE_ONLY = ("nginx", "haproxy", "httpd", "lighttpd", "h2o", "nghttpx", "tinyproxy", "stunnel", "node", "uvicorn")
+"""Timers of the lab in seconds: idle and first byte, whole response, read time-out of the client."""
+_BOTH_LIMITS = ("squid", "varnish", "caddy", "envoy", "traffic server", "go")
+_IDLE_LIMIT_ONLY = (
+    "nginx",
+    "haproxy",
+    "httpd",
+    "lighttpd",
+    "h2o",
+    "nghttpx",
+    "tinyproxy",
+    "stunnel",
+    "node",
+    "uvicorn",
+)
 LAB_LIMITS: tuple[Limit, ...] = parse_limits(
     ",".join(
-        [f"idle:2s={name}" for name in (*_WITH_BOTH, *_IDLE_ONLY)] + [f"duration:3s={name}" for name in _WITH_BOTH]
+        [f"idle:2s={name}" for name in (*_BOTH_LIMITS, *_IDLE_LIMIT_ONLY)]
+        + [f"duration:3s={name}" for name in _BOTH_LIMITS]
     )
 )
 
@@ -30,24 +42,24 @@ TOTAL_LIMITED = {
     "envoy-total",
     "envoy-maxdur",
 }
-"""Set-ups with a limit on the whole response, and none on silences that would strike before."""
+"""Set-ups with a limit on the whole response and no idle limit that would strike earlier."""
 COARSE = ("squid", "lighttpd", "ats")
 LATE_WRITERS = ("varnish-total", "caddy-total", "go-rp-total")
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What really happened: the reasons that name it, and the limit behind it (None: there was none)."""
+    """The true reasons of an ending, and the limit behind it, if any."""
 
     reasons: frozenset[R | None]
     limit: str | None = None
 
-    def first(self, verdict: Verdict) -> bool:
-        """Whether the first answer is the truth: the reason, and the limit where there was one, none where not."""
+    def is_first(self, verdict: Verdict) -> bool:
+        """Whether the verdict's reason and its limit (or none) are the true ones."""
         return verdict.reason in self.reasons and verdict.limit_match == (self.limit or "none")
 
-    def named(self, verdict: Verdict) -> bool:
-        """Whether the truth is among what the verdict names: a limit by its label, or by who is suspected of one."""
+    def is_named(self, verdict: Verdict) -> bool:
+        """Whether the verdict names the truth at all. A limit counts by its label or by its suspects."""
         limit = self.limit is None or verdict.limit_match in (self.limit, "ambiguous") or bool(verdict.suspects)
         return limit and bool(self.reasons & {verdict.reason, *verdict.also_possible})
 
@@ -104,9 +116,9 @@ def truth_of(proxy: str, column: str, code: str) -> Truth:
     return TRUTHS[column]
 
 
-def waited(facts: Facts) -> float:
-    """The figure that a limit would be compared with, in seconds."""
-    return facts.silence if facts.status == 200 or facts.head is None else facts.head
+def compared_wait(facts: Facts) -> float:
+    """Return the seconds that a limit would be compared with."""
+    return facts.silence if facts.status == 200 or facts.time_to_headers is None else facts.time_to_headers
 
 
 def is_cut(code: str, *names: str) -> bool:
@@ -114,19 +126,19 @@ def is_cut(code: str, *names: str) -> bool:
 
 
 CUT_BY_UPSTREAM = {"up_fin", "up_rst", "up_length_fin", "up_http10_rst", "upstream_kill"}
-COARSE_TIMER = "one-second granularity at a 2 s limit: the wait is not the limit's"
-# Why no client can tell -> in which cells: (proxy, fault, code, facts).
+COARSE_TIMER = "a granularity of one second at a 2 s limit: the wait differs from the limit"
+# (reason why no client can decide, condition for the cells: (proxy, fault, code, facts))
 UNDECIDABLE: tuple[tuple[str, Callable[[str, str, str, Facts], bool]], ...] = (
     (
         "message_stop was sent but never reached the client",
         lambda _proxy, column, _code, _facts: column.startswith("after_stop"),
     ),
     (
-        "the proxy never tells the client: only the client's own clock ends it",
+        "the proxy never closes the connection: only the client's time-out ends it",
         lambda _proxy, column, code, _facts: is_cut(code, "HANG") and column != "client_read_timeout",
     ),
     (
-        "buffered: the silence arrives together with the data, the client cannot measure it",
+        "buffered: the silence arrives together with the data, so the client cannot measure it",
         lambda _proxy, column, code, _facts: (
             column in ("slow_first_event", "stall") and bool(re.match(r"IC\(\d+\)\Z|404h", code))
         ),
@@ -136,22 +148,22 @@ UNDECIDABLE: tuple[tuple[str, Callable[[str, str, str, Facts], bool]], ...] = (
         lambda proxy, column, _code, facts: (
             family(proxy) in COARSE
             and column in ("slow_first_event", "stall", "slow_head")
-            and abs(waited(facts) - IDLE) > 0.26
+            and abs(compared_wait(facts) - IDLE) > 0.26
         ),
     ),
     (COARSE_TIMER, lambda proxy, column, _code, _facts: proxy == "tinyproxy" and column == "slow_head"),
     (
-        "the limit is checked on the next write only: it strikes later than it says",
+        "the limit is checked on the next write only, so it strikes late",
         lambda proxy, column, _code, facts: (
             column in TIMER_COLUMNS and proxy in LATE_WRITERS and facts.elapsed > TOTAL + 0.3
         ),
     ),
     (
-        "the head was held back: the wait includes time before the limit's clock started",
+        "the headers were held back: the wait includes time before the limit began to count",
         lambda proxy, column, code, _facts: column in TIMER_COLUMNS and proxy == "node-hpm4" and is_cut(code, "DISC"),
     ),
     (
-        "the cut was made a clean end on the way (or by Python's TLS): it looks as if the server had ended it so",
+        "a hop (or Python's TLS) turned the cut into a clean end, which looks like one of the server",
         lambda _proxy, column, code, _facts: column in CUT_BY_UPSTREAM and is_cut(code, "END"),
     ),
     (
@@ -159,7 +171,7 @@ UNDECIDABLE: tuple[tuple[str, Callable[[str, str, str, Facts], bool]], ...] = (
         lambda _proxy, column, code, _facts: column == "up_529" and code != "529api",
     ),
     (
-        "the tunnel accepts, then closes: it looks as a server that closes",
+        "the tunnel accepts, then closes: it looks like a server that closes",
         lambda _proxy, column, code, _facts: column == "upstream_down" and is_cut(code, "DISC", "CRST"),
     ),
     (
@@ -169,18 +181,18 @@ UNDECIDABLE: tuple[tuple[str, Callable[[str, str, str, Facts], bool]], ...] = (
         ),
     ),
     (
-        "a buffering proxy that dies while it holds everything looks as one whose limit struck",
+        "a buffering proxy that dies with a full buffer looks like one whose limit struck",
         lambda _proxy, column, code, _facts: column.startswith("proxy_") and is_cut(code, "DISC"),
     ),
     (
-        "the total limit struck during the reload: two truths",
+        "the total limit struck during the reload: both are true",
         lambda proxy, column, _code, _facts: column == "proxy_reload" and proxy in TOTAL_LIMITED,
     ),
 )
 
 
 def undecidable(proxy: str, column: str, code: str, facts: Facts) -> str:
-    """Why the evidence at the client is that of something else as well, empty if it is not."""
+    """Return why the client's evidence fits another cause as well, empty if it does not."""
     if code == "OK" or code.startswith("✓"):
         return ""
     return next((why for why, applies in UNDECIDABLE if applies(proxy, column, code, facts)), "")

@@ -1,7 +1,7 @@
-"""The measured table `proxy_signatures.md` as cases: facts as the SDK's caller would have them, and the truth.
+"""The measured table `proxy_signatures.md` as cases, each with the facts that a caller has, and with the truth.
 
-A case is one variant of one cell, for sync or async. What the table does not say is modelled here, in one place:
-events come each 0.1 s, the second one at once; a fault of the columns with seven events strikes 0.5 s after the start.
+A case is one variant of one cell, for sync or async. The table lacks some times, which are modelled here. Events
+arrive every 0.1 s, the second one at once. A fault in a column with seven events strikes 0.5 s after the start.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from otel_claude_stream._core.vocabulary import BodyClass, ErrorSource, Phase, S
 
 TABLE = Path(__file__).with_name("proxy_signatures.md")
 
-# What a response is known to carry when it passes (not on error pages): proxies.md, section 4.
-PASSING = {
+# Headers that a proxy adds to a response that it passes on (measured, not on error pages).
+PASSED_HEADERS = {
     "nginx": {"server": "nginx"},
     "squid": {"via": "1.1 lab (squid/5.7)"},
     "varnish": {"via": "1.1 varnish (Varnish/7.1)", "x-varnish": "3"},
@@ -50,11 +50,11 @@ class Case:
     facts: Facts
     truth: Truth
     undecidable: str = ""
-    """Why no client can tell, empty if one can."""
+    """Why no client can decide the case, empty if one can."""
 
     @property
     def held_out(self) -> bool:
-        """Half of the proxies were never looked at while the rules were written: decided by the name alone."""
+        """Whether the case was held out while the rules were written. A hash of the proxy's name decides."""
         return hashlib.sha256(self.proxy.encode()).digest()[0] % 2 == 1
 
 
@@ -63,7 +63,7 @@ _CODE = re.compile(r"(?P<done>✓?)(?P<code>[A-Za-z:]+|\d{3}(?:api|[htj-]))(?P<s
 
 
 def read_table() -> Iterator[tuple[str, str, str]]:
-    """Yields (proxy, fault, cell) for each cell that was measured."""
+    """Yield (proxy, fault, cell) for each cell that was measured."""
     columns: list[str] = []
     for line in TABLE.read_text(encoding="utf-8").splitlines():
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")] if line.startswith("|") else []
@@ -80,65 +80,67 @@ def cases() -> Iterator[Case]:
 
 
 def variants(cell: str) -> Iterator[tuple[str, str]]:
-    """`s:IC(0) a:IC(0)¦✓IC` -> ("sync", "IC(0)"), ("async", "IC(0)"), ("async", "✓IC")."""
+    """Yield ("sync", "IC(0)"), ("async", "IC(0)"), ("async", "✓IC") for the cell `s:IC(0) a:IC(0)¦✓IC`."""
     parts = re.match(r"s:(\S+) a:(\S+)\Z", cell)
     for mode, codes in (("sync", parts[1]), ("async", parts[2])) if parts else (("sync", cell), ("async", cell)):
         yield from ((mode, code) for code in codes.split("¦"))
 
 
 def case(proxy: str, column: str, mode: str, code: str) -> Case:
-    found = _CODE.match(code)
-    assert found, f"unknown code {code!r} of {proxy} x {column}"
-    facts = facts_of(proxy, column, mode, code, found)
+    match = _CODE.match(code)
+    assert match, f"unknown code {code!r} of {proxy} x {column}"
+    facts = facts_of(proxy, column, mode, code, match)
     truth = truth_of(proxy, column, code)
     return Case(proxy, column, mode, code, facts, truth, undecidable(proxy, column, code, facts))
 
 
-def facts_of(proxy: str, column: str, mode: str, code: str, found: re.Match[str]) -> Facts:
-    """What a client would know, by the codes' legend and the exception chains of proxies.md, section 3."""
-    n, wait = int(found["n"] or 0), float(found["wait"] or 0.0)
+def facts_of(proxy: str, column: str, mode: str, code: str, match: re.Match[str]) -> Facts:
+    """Return the facts that a client has, by the legend of the codes and the measured exception chains."""
+    count, wait = int(match["n"] or 0), float(match["wait"] or 0.0)
     asynchronous = mode == "async"
-    if found["done"] or code == "OK":
-        return finished(found["code"], wait, asynchronous)
-    name = found["code"]
+    if match["done"] or code == "OK":
+        return complete_facts(match["code"], wait, asynchronous)
+    name = match["code"]
     if name[:3].isdigit():
         return status_facts(proxy, column, int(name[:3]), name[3:])
-    before_head = BEFORE_HEAD.get(name + (found["zero"] or ""))
-    if before_head is not None:
-        chain = before_head[asynchronous]
+    before_headers = BEFORE_HEADERS.get(name + (match["zero"] or ""))
+    if before_headers is not None:
+        chain = before_headers[asynchronous]
         waited = READ_TIMEOUT if name == "HANG" else wait or 0.02
-        return Facts(Stop.RAISED, Phase.AWAITING_RESPONSE, chain, head=waited, silence=waited, elapsed=waited)
-    elapsed, silence = times(proxy, column, name, n, wait)
+        return Facts(
+            Stop.RAISED, Phase.AWAITING_RESPONSE, chain, time_to_headers=waited, silence=waited, elapsed=waited
+        )
+    elapsed, silence = elapsed_and_silence(proxy, column, name, count, wait)
     body = Facts(
         Stop.RAISED,
-        Phase.STREAMING if n > 2 else Phase.AWAITING_FIRST_EVENT,
+        Phase.STREAMING if count > 2 else Phase.AWAITING_FIRST_EVENT,
         status=200,
         content_type="text/event-stream",
         has_request_id=True,
-        headers=PASSING.get(family(proxy), {}) if proxy not in TUNNELS else {},
-        message_start=n > 0,
-        events=n,
-        content_events=max(0, n - 2),
-        bytes=130 * n,
-        bytes_last_5s=130 * n,
+        headers=PASSED_HEADERS.get(family(proxy), {}) if proxy not in TUNNELS else {},
+        message_start=count > 0,
+        events=count,
+        content_events=max(0, count - 2),
+        bytes=130 * count,
+        bytes_last_5s=130 * count,
         elapsed=elapsed,
-        last_attempt=elapsed,
-        head=0.02,
+        attempt_elapsed=elapsed,
+        time_to_headers=0.02,
         silence=silence,
     )
     if name == "END":
         return replace(body, stop=Stop.EXHAUSTED)
     if name == "ev:overloaded":
-        said = replace(body, error_type="overloaded_error", error_source=ErrorSource.SSE)
-        return replace(said, fault=chains.STATUS, events=7, message_start=True, phase=Phase.STREAMING)
+        sse_error = replace(body, error_type="overloaded_error", error_source=ErrorSource.SSE)
+        return replace(sse_error, fault=chains.STATUS_ERROR, events=7, message_start=True, phase=Phase.STREAMING)
     return replace(body, fault=IN_BODY[name][asynchronous])
 
 
-def times(proxy: str, column: str, name: str, n: int, wait: float) -> tuple[float, float]:
-    """(elapsed, silence) of a cut in the body."""
+def elapsed_and_silence(proxy: str, column: str, name: str, count: int, wait: float) -> tuple[float, float]:
+    """Return the elapsed time and the silence of a cut in the body."""
     start = 0.5 if column not in ("slow_first_event", "slow_head") else 0.0
     if column in ("slow_first_event", "stall") and not wait:
-        # A clean end or a bad chunk is no "cut" for the legend, which gives no wait for them; physics does.
+        # The legend gives no wait for a clean end or a bad chunk, but both follow the idle limit.
         silent = name in ("END", "BADCHUNK")
         return start + IDLE, IDLE if silent else 0.0
     if column == "client_read_timeout" or name == "HANG":
@@ -146,11 +148,11 @@ def times(proxy: str, column: str, name: str, n: int, wait: float) -> tuple[floa
     if column in ("stall_pings", "long"):
         return TOTAL + (1.0 if family(proxy) == "envoy" else 0.0), wait  # Envoy closes one second late
     if column in ("upstream_kill", "proxy_reload", "proxy_graceful", "proxy_term", "proxy_kill"):
-        return max(0.1, (n - 2) / 10) + wait, wait
+        return max(0.1, (count - 2) / 10) + wait, wait
     return start + wait, wait
 
 
-def finished(name: str, wait: float, asynchronous: bool) -> Facts:
+def complete_facts(name: str, wait: float, asynchronous: bool) -> Facts:
     pair = IN_BODY.get(name)
     return Facts(
         Stop.RAISED if pair else Stop.EXHAUSTED,
@@ -175,10 +177,10 @@ BODIES = {"h": BodyClass.HTML, "t": BodyClass.TEXT, "j": BodyClass.JSON, "-": Bo
 
 def status_facts(proxy: str, column: str, status: int, body: str) -> Facts:
     api = body == "api"
-    head = 0.05
+    time_to_headers = 0.05
     if column in TIMER_COLUMNS:
         late = 3.7 if family(proxy) == "lighttpd" else IDLE
-        head = TOTAL if proxy in TOTAL_LIMITED else late
+        time_to_headers = TOTAL if proxy in TOTAL_LIMITED else late
     return Facts(
         Stop.RAISED,
         Phase.AWAITING_RESPONSE,
@@ -189,29 +191,29 @@ def status_facts(proxy: str, column: str, status: int, body: str) -> Facts:
         content_type="application/json" if api or body == "j" else "text/html",
         body=BODIES[body],
         has_request_id=api,
-        headers=PASSING.get(family(proxy), {}),
-        elapsed=head,
-        head=head,
-        silence=head,
+        headers=PASSED_HEADERS.get(family(proxy), {}),
+        elapsed=time_to_headers,
+        time_to_headers=time_to_headers,
+        silence=time_to_headers,
     )
 
 
 # Code -> (sync chain, async chain).
-BEFORE_HEAD: dict[str, tuple[Fault, Fault]] = {
+BEFORE_HEADERS: dict[str, tuple[Fault, Fault]] = {
     "DISC": (chains.DISCONNECTED, chains.DISCONNECTED),
-    "CRST": (chains.RESET_HEAD, chains.RESET_HEAD),
-    "CPIPE": (chains.PIPE_HEAD, chains.PIPE_HEAD),
+    "CRST": (chains.RESET_BEFORE_HEADERS, chains.RESET_BEFORE_HEADERS),
+    "CPIPE": (chains.BROKEN_PIPE_BEFORE_HEADERS, chains.BROKEN_PIPE_BEFORE_HEADERS),
     "REFUSED": (chains.REFUSED, chains.REFUSED),
-    "CERT": (chains.UNTRUSTED, chains.UNTRUSTED),
+    "CERT": (chains.UNTRUSTED_CERTIFICATE, chains.UNTRUSTED_CERTIFICATE),
     "PX": (chains.PROXY_REFUSED, chains.PROXY_REFUSED),
     "RAW": (chains.ERROR_BODY_CUT, chains.ERROR_BODY_CUT),
-    "HANG0": (chains.QUIET_HEAD, chains.QUIET_HEAD_ASYNC),
+    "HANG0": (chains.RESPONSE_TIMEOUT, chains.RESPONSE_TIMEOUT_ASYNC),
 }
 IN_BODY: dict[str, tuple[Fault, Fault]] = {
-    "IC": (chains.CUT, chains.CUT),
-    "SHORT": (chains.SHORT, chains.SHORT),
+    "IC": (chains.CHUNKED_BODY_CUT, chains.CHUNKED_BODY_CUT),
+    "SHORT": (chains.CONTENT_LENGTH_CUT, chains.CONTENT_LENGTH_CUT),
     "BADCHUNK": (chains.BAD_CHUNK, chains.BAD_CHUNK),
     "RST": (chains.RESET, chains.RESET_ASYNC),
     "GZ": (chains.GZIP, chains.GZIP),
-    "HANG": (chains.QUIET, chains.QUIET_ASYNC),
+    "HANG": (chains.READ_TIMEOUT, chains.READ_TIMEOUT_ASYNC),
 }

@@ -1,21 +1,23 @@
-# Run by the interpreter at its start, where this folder is on its path: `otel-claude-stream path` prints the folder.
+# The interpreter runs this module when it starts, if this folder is on `PYTHONPATH`. `otel-claude-stream path` prints
+# the folder.
 #
-# Children inherit the path, and may run another interpreter or environment. Hence plain syntax, the standard library
-# alone, and silence where the package is not installed.
+# Child processes inherit the path, and may run another interpreter or environment. The module therefore uses plain
+# syntax and the standard library only, and does nothing if the package is not installed.
 import os
 import sys
 
-OURS = os.path.join("otel_claude_stream", "_auto", "site")  # of any installation: two would call each other forever
+# Matches this folder in any installation: modules of two installations would run each other forever.
+OURS = os.path.join("otel_claude_stream", "_auto", "site")
 OFF = ("false", "0", "no", "off")
 
 
 def run_next() -> None:
-    """Run the `sitecustomize` that would have run without this one, if there is one; it takes the module's name."""
+    """Run the next `sitecustomize` on the path, if there is one, under that module name."""
     from importlib.machinery import PathFinder
     from importlib.util import module_from_spec
 
-    others = [entry for entry in sys.path if not os.path.abspath(entry).endswith(OURS)]
-    spec = PathFinder.find_spec("sitecustomize", others)
+    path = [entry for entry in sys.path if not os.path.abspath(entry).endswith(OURS)]
+    spec = PathFinder.find_spec("sitecustomize", path)
     if spec is None or spec.loader is None:
         return
     module = module_from_spec(spec)
@@ -24,17 +26,17 @@ def run_next() -> None:
 
 
 def start() -> None:
-    """Start the instrumentation, unless it is switched off or not installed here."""
+    """Start the instrumentation, unless it is switched off or not installed."""
     if os.environ.get("OTEL_CLAUDE_STREAM_AUTO", "").strip().lower() in OFF:
         return
     try:
-        from otel_claude_stream._auto.start import start as start_here
+        from otel_claude_stream._auto.start import start as start_instrumentation
     except ImportError:
         return
-    start_here()
+    start_instrumentation()
 
 
 try:
-    run_next()  # first, as it may set what OpenTelemetry reads; what it raises is told by the interpreter, as always
+    run_next()  # first, as it may set variables that OpenTelemetry reads; the interpreter reports its exception
 finally:
     start()

@@ -11,7 +11,7 @@ from otel_claude_stream._config.policy.keys import Path
 from otel_claude_stream._config.problem import Severity
 from otel_claude_stream._core.retry.policy import Backoff, Mode, RetryLimits, RetryPolicy, SdkRetries, Strategy
 from otel_claude_stream._core.retry.resume.capabilities import known_to_refuse
-from otel_claude_stream._core.retry.rules import CLOSED_TO_RULES
+from otel_claude_stream._core.retry.rules import NOT_RETRYABLE_BY_RULE
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, AbortReason
 
 PING_INTERVAL: Final = 30.0
@@ -202,9 +202,9 @@ def resumes_need_the_mode(at: Checked) -> Iterator[Doubt]:
         yield Doubt(_at("limits.max_resumes"), f"nothing is continued while mode is {mode.value}; mode: resume does")
 
 
-def own_retries_need_the_mode(at: Checked) -> Iterator[Doubt]:
+def replaced_retries_need_the_mode(at: Checked) -> Iterator[Doubt]:
     """In `observe` the SDK does what it does."""
-    if at.policy.mode is Mode.OBSERVE and at.policy.sdk_retries is SdkRetries.OWN and at.any_said("sdk_retries"):
+    if at.policy.mode is Mode.OBSERVE and at.policy.sdk_retries is SdkRetries.REPLACE and at.any_said("sdk_retries"):
         yield Doubt(_at("sdk_retries"), "in mode observe the SDK's retries are left alone")
 
 
@@ -246,18 +246,20 @@ def rules_can_match(at: Checked) -> Iterator[Doubt]:
     """Rules whose reasons are all taken by earlier ones, or are the caller's own."""
     before: dict[AbortReason, int] = {}
     for number, rule in enumerate(at.policy.rules):
-        taken = {reason: before[reason] for reason in rule.on if reason in before}
-        if rule.on <= CALLER_REASONS:
-            yield Doubt(("rules", number, "on"), "it can never match: what the caller ends is never retried")
-        elif rule.on <= CLOSED_TO_RULES and (rule.retry or rule.resume):
-            yield Doubt(("rules", number, "on"), "no rule makes these retryable: the same request is rejected again")
-        elif rule.on and len(taken) == len(rule.on):
+        taken = {reason: before[reason] for reason in rule.reasons if reason in before}
+        if rule.reasons <= CALLER_REASONS:
+            yield Doubt(("rules", number, "reasons"), "it can never match: what the caller ends is never retried")
+        elif rule.reasons <= NOT_RETRYABLE_BY_RULE and (rule.retry or rule.resume):
+            yield Doubt(
+                ("rules", number, "reasons"), "no rule makes these retryable: the same request is rejected again"
+            )
+        elif rule.reasons and len(taken) == len(rule.reasons):
             earlier = ", ".join(f"rules[{index}]" for index in sorted(set(taken.values())))
-            yield Doubt(("rules", number, "on"), f"it can never match: {earlier} named all of its reasons before")
+            yield Doubt(("rules", number, "reasons"), f"it can never match: {earlier} named all of its reasons before")
         elif taken:
             names = ", ".join(sorted(reason.value for reason in taken))
-            yield Doubt(("rules", number, "on"), f"named by an earlier rule, which wins: {names}")
-        before |= {reason: number for reason in rule.on if reason not in before}
+            yield Doubt(("rules", number, "reasons"), f"named by an earlier rule, which wins: {names}")
+        before |= {reason: number for reason in rule.reasons if reason not in before}
 
 
 # --- Continuations --------------------------------------------------------------------------------------------------
@@ -315,7 +317,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     silence_lowers_the_time_out,
     first_event_is_noticed,
     resumes_need_the_mode,
-    own_retries_need_the_mode,
+    replaced_retries_need_the_mode,
     truncation_needs_the_mode,
     retries_are_possible,
     switched_off,

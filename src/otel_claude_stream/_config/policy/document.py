@@ -63,10 +63,10 @@ def _duration(value: float) -> object:
 
 
 def _rule(rule: Rule) -> dict[str, Any]:
-    said: dict[str, Any] = {"on": sorted(reason.value for reason in rule.on)}
+    said: dict[str, Any] = {"reasons": sorted(reason.value for reason in rule.reasons)}
     for field in fields(rule):
         value = getattr(rule, field.name)
-        if field.name != "on" and value is not None:
+        if field.name != "reasons" and value is not None:
             said[field.name] = _backoff(value) if isinstance(value, Backoff) else value
     return said
 

@@ -17,7 +17,7 @@ _BACKOFF: Final = tuple(key.path[-1] for key in KEYS if key.path[0] == "backoff"
 _SECTIONS: Final = {name: tuple(key.path[1] for key in KEYS if key.path[0] == name) for name in SECTIONS}
 _IN_POLICY: Final = (*dict.fromkeys(key.path[0] for key in KEYS), "rules")
 _IN_FILE: Final = (*(key.name for key in HEAD), *_IN_POLICY, "models", KILL_SWITCH.name)
-_IN_RULE: Final = ("on", *(key.path[1] for key in RULE_KEYS), "backoff")
+_IN_RULE: Final = ("reasons", *(key.path[1] for key in RULE_KEYS), "backoff")
 
 
 def key_at(path: Path) -> Key | None:
@@ -37,15 +37,20 @@ def allowed(path: Path) -> str:
         case ("rules",) if isinstance(path[-1], int):
             return f"a rule is a mapping with the keys {', '.join(_IN_RULE)}"
         case ("rules",):
-            return "allowed is a list of rules, such as [{on: [overloaded], max_attempts: 2}]"
-        case ("rules", "on") if isinstance(path[-1], int):
+            return "allowed is a list of rules, such as [{reasons: [overloaded], max_attempts: 2}]"
+        case ("rules", "reasons") if isinstance(path[-1], int):
             return f"allowed is {_REASONS.allowed}"
-        case ("rules", "on"):
+        case ("rules", "reasons"):
             return "allowed is a list of reasons, such as [overloaded, silent], not an empty one"
         case ("models",) if len(path) == 1:
             return "allowed is a mapping from patterns, such as claude-haiku-*, to what differs for these models"
         case _:
             return f"allowed is a mapping with the keys {', '.join(_siblings((*path, '')))}"
+
+
+def is_rule(path: Path) -> bool:
+    """Return whether a path is that of a rule, for all models or for some."""
+    return bool(path) and isinstance(path[-1], int) and _names(path) == ("rules",)
 
 
 def nearest_key(path: Path) -> str:
@@ -69,7 +74,7 @@ def nearest_word(path: Path, value: object) -> str:
     """For a wrong word: the nearest allowed one."""
     key = key_at(path)
     kind = key.kind if key is not None else None
-    if _names(path) == ("rules", "on") and isinstance(path[-1], int):
+    if _names(path) == ("rules", "reasons") and isinstance(path[-1], int):
         kind = _REASONS
     return _nearest(value.strip().lower(), kind.words) if isinstance(kind, Choice) and isinstance(value, str) else ""
 

@@ -101,7 +101,7 @@ KEYS: Final = (
     Key(
         "sdk_retries",
         words(SdkRetries),
-        "Who retries before the response headers. `keep`: the SDK, as its client says (`max_retries`). `own`: this "
+        "Who retries before the response headers. `keep`: the SDK, as its client says (`max_retries`). `replace`: this "
         "policy; the SDK's own loop is off for the call.",
         "The SDK does it well, and its users have set it.",
     ),
@@ -261,7 +261,7 @@ RULE_KEYS: Final = (
     Key("rules.max_attempts", Integer(1, 5), "As `limits.max_attempts`, and at most that."),
     Key("rules.require_retry_after", Boolean(), "Retried only if the server says when."),
 )
-"""Keys of a rule beside `on` and `backoff`. What a rule does not say is as it is for the other reasons."""
+"""Keys of a rule beside `reasons` and `backoff`. What a rule does not say is as it is for the other reasons."""
 
 SECTIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -278,7 +278,7 @@ LISTS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "rules": "What holds for some reasons only. The first rule that names the reason wins; the built-in ones come "
         "after these.",
-        "rules.on": "The reasons that the rule is for.",
+        "rules.reasons": "The reasons that the rule is for.",
         "models": "What differs for some models, by a pattern such as `claude-haiku-*`. The most specific one wins.",
     }
 )

@@ -86,7 +86,7 @@ def _rule() -> type[BaseModel]:
     reason = Annotated[Literal[reasons], WithJsonSchema({"type": "string", "enum": list(reasons)})]  # type: ignore[valid-type] # made from the enumeration
     backoff = _section("backoff", (key for key in KEYS if key.path[0] == "backoff"), defaults=False, of="Rule")
     fields: dict[str, Any] = {
-        "on": (Annotated[list[reason], Field(min_length=1, description=LISTS["rules.on"])], ...),
+        "reasons": (Annotated[list[reason], Field(min_length=1, description=LISTS["rules.reasons"])], ...),
         **{key.path[-1]: _value(key, defaults=False) for key in RULE_KEYS},
         "backoff": _optional(backoff, "As `backoff`; what it does not say is as there."),
     }

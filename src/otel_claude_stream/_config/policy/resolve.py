@@ -75,5 +75,5 @@ def _overlaid(base: T, said: Said) -> T:
 
 def _rule(said: Said, policy: RetryPolicy) -> Rule:
     backoff = _overlaid(policy.backoff, said["backoff"]) if "backoff" in said else None
-    rest = {name: value for name, value in said.items() if name not in ("on", "backoff")}
-    return Rule(on=frozenset(AbortReason(reason) for reason in said["on"]), backoff=backoff, **rest)
+    rest = {name: value for name, value in said.items() if name not in ("reasons", "backoff")}
+    return Rule(reasons=frozenset(AbortReason(reason) for reason in said["reasons"]), backoff=backoff, **rest)

@@ -31,10 +31,7 @@ def substitute(text: str, environment: Mapping[str, str]) -> str:
 
 
 def plain(text: str) -> object:
-    """What a scalar without quotes is in YAML 1.2 (core schema; hexadecimal and octal numbers are left as texts).
-
-    In YAML 1.1, which PyYAML reads, ``on`` is a truth value, and a key of ours.
-    """
+    """What a scalar without quotes is in YAML 1.2 (core schema; hexadecimal and octal numbers are left as texts)."""
     if text in _NULL:
         return None
     if text in _TRUE or text in _FALSE:

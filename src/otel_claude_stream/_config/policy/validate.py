@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from otel_claude_stream._config.policy.expected import allowed, nearest_key, nearest_variable, nearest_word
+from otel_claude_stream._config import renamed
+from otel_claude_stream._config.policy.expected import (
+    allowed,
+    is_rule,
+    key_at,
+    nearest_key,
+    nearest_variable,
+    nearest_word,
+)
 from otel_claude_stream._config.policy.keys import Path
 from otel_claude_stream._config.policy.layer import Layer
 from otel_claude_stream._config.problem import Problem
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 LEAST: Final = (2, 7)
 """The oldest version of pydantic that is tested."""
@@ -41,13 +52,25 @@ def validate(layer: Layer) -> tuple[dict[str, Any], tuple[Problem, ...]]:
     try:
         return Document.model_validate(dict(layer.said)).model_dump(exclude_unset=True), ()
     except ValidationError as error:
-        found = [
-            _problem(
-                layer, one["type"], tuple(part for part in one["loc"] if part != "[key]"), one["input"], BARE_NUMBER
-            )
-            for one in error.errors(include_url=False, include_context=False)
-        ]
+        found = [_problem(layer, *one, BARE_NUMBER) for one in _errors(error)]
         return {}, tuple(sorted(found, key=lambda problem: _line(problem.source)))
+
+
+def _errors(error: ValidationError) -> list[tuple[str, Path, object]]:
+    """Return kind, path and value of each error; one, not two, for a rule with a key under its old name."""
+    found: list[tuple[str, Path, object]] = []
+    for one in error.errors(include_url=False, include_context=False):
+        path: Path = tuple(part for part in one["loc"] if part != "[key]")
+        if one["input"] is True and is_rule(path[:-1]):  # what YAML 1.1 makes of the key `on`
+            path = (*path[:-1], "on")
+        found.append(("renamed" if _renamed_key(path) else one["type"], path, one["input"]))
+    rules = {path[:-1] for kind, path, _ in found if kind == "renamed"}
+    return [(kind, path, value) for kind, path, value in found if kind != "missing" or path[:-1] not in rules]
+
+
+def _renamed_key(path: Path) -> str:
+    """Return the new name of the last key of a path; empty for a key that was not renamed."""
+    return renamed.rule_key(path[-1]) if path and is_rule(path[:-1]) else ""
 
 
 def _line(source: str) -> int:
@@ -57,6 +80,10 @@ def _line(source: str) -> int:
 
 
 def _problem(layer: Layer, kind: str, path: Path, value: object, bare_number: str) -> Problem:
+    if kind == "renamed":
+        return layer.problem(path, value, renamed.message(_renamed_key(path)))
+    if (key := key_at(path)) is not None and (new := renamed.value(key.name, value)):
+        return layer.problem(path, value, renamed.message(new))
     if kind == "extra_forbidden" and path in layer.variables:
         return layer.problem(path, value, "no such setting", nearest_variable(layer.variables[path]))
     if kind == "extra_forbidden":

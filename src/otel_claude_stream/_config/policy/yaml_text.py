@@ -1,7 +1,7 @@
 """Policies written as YAML, by the rules of YAML 1.2. Importing this imports PyYAML.
 
-PyYAML reads YAML 1.1, where the key ``on`` is a truth value; and of a key that is there twice it takes the last. So
-only its parser is used, and the plain data are made of the nodes here.
+PyYAML reads YAML 1.1, where ``no`` is a truth value and ``1:30`` a number, and takes the last of two equal keys. So
+only its parser is used, and the plain data are made of the nodes here, each with its line.
 """
 
 from __future__ import annotations

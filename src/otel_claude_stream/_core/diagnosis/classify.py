@@ -1,10 +1,14 @@
-"""Why a stream ended: one table of rules over the facts, first match wins.
+"""Classify why a stream ended, by one table of rules over the facts. The first match wins.
 
-Read ``RULES`` from top to bottom: each entry is a sentence, the condition that the sentence states, and what follows.
-The order carries meaning. A finished message is finished whatever happens to the connection later; what the caller did
-comes before anything the wire did; what somebody *said* (an error event, a status, a body) comes before what can only
-be inferred from exceptions; and exceptions are read with their errno, since their classes mislead (measured against
-49 proxy set-ups). Where the evidence cannot decide, ``also`` names what else it fits.
+Read ``RULES`` from top to bottom. Each entry has a sentence, the condition that the sentence describes, and the result.
+The order carries meaning:
+
+1. A complete message is complete, whatever happens to the connection later.
+2. Actions of the caller come before anything on the network.
+3. A reported failure (an error event, a status, a body) comes before one inferred from exceptions.
+4. Exceptions are read with their errno, since their classes mislead (measured against 49 proxy set-ups).
+
+Where the evidence cannot decide, ``also_possible`` names the other reasons that fit.
 """
 
 from __future__ import annotations
@@ -22,28 +26,29 @@ from otel_claude_stream._core.diagnosis.limits import (
     LimitMatch,
     Remedy,
     match_limit,
-    named_products,
+    products_in_response,
     suspects_of,
 )
-from otel_claude_stream._core.diagnosis.rule import Clock, Rule
-from otel_claude_stream._core.diagnosis.rules_inferred import WIRE
-from otel_claude_stream._core.diagnosis.rules_reported import SAID
+from otel_claude_stream._core.diagnosis.rule import LimitCheck, Rule
+from otel_claude_stream._core.diagnosis.rules_inferred import INFERRED_RULES
+from otel_claude_stream._core.diagnosis.rules_reported import REPORTED_RULES
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, AbortReason, Origin, Outcome
 
-__all__ = ["RULES", "Clock", "Rule", "Verdict", "classify"]
+__all__ = ["RULES", "LimitCheck", "Rule", "Verdict", "classify"]
 
-HELD_SHARE = 0.05
-"""A body that is cut, empty, within this share of the wait for its headers: a hop that buffers had held the headers
-back, and gave them away at the cut (nginx, measured: at 2.00 s, cut in the same millisecond). Their wait is the
-silence."""
+BUFFERED_HEADERS_SHARE = 0.05
+"""If an empty body is cut within this share of the wait for its headers, a buffering hop had held the headers back.
 
-RULES: tuple[Rule, ...] = (*SAID, *WIRE)
+nginx releases them at the cut (measured: headers at 2.00 s, cut in the same millisecond). The wait for the headers is
+then the silence."""
+
+RULES: tuple[Rule, ...] = (*REPORTED_RULES, *INFERRED_RULES)
 """Every rule, in the order in which they are tried. The last one matches everything."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer of the classifier: what an on-call engineer needs, and how sure it is."""
+    """The result of the classifier, for an on-call engineer, with the doubts that remain."""
 
     outcome: Outcome
     reason: AbortReason | None
@@ -51,82 +56,89 @@ class Verdict:
     origin: Origin | None
     """None when completed."""
     also_possible: tuple[AbortReason, ...] = ()
-    """Reasons that the same evidence fits; never the reason itself."""
+    """Other reasons that the same evidence fits, without the reason itself."""
     limit_match: str = "none"
-    """``idle:60s``, ``duration:30s``, ``ambiguous`` or ``none``: consistent with, never more."""
+    """``idle:60s``, ``duration:30s``, ``ambiguous`` or ``none``. The ending is consistent with it, no more."""
     suspects: tuple[str, ...] = ()
-    """Products that the response betrays or whose default limit fits, in that order."""
+    """Products that the response names, then products whose default limit fits."""
     advice: str = ""
     """One line of remedy, empty if there is none."""
     rule: str = ""
-    """Id of the rule that decided."""
+    """Id of the rule that matched."""
     fault_after_stop: bool = False
-    """Something was raised after ``message_stop``: the message is complete all the same."""
+    """An exception was raised after ``message_stop``. The message is complete."""
     missing_message_stop: bool = False
-    """Only ``message_stop`` was missing: the message is complete all the same."""
+    """Only ``message_stop`` was missing. The message is complete."""
 
 
 def classify(facts: Facts, limits: Sequence[Limit] = KNOWN_LIMITS) -> Verdict:
-    """Say why a stream ended. Total: odd or missing facts give a weaker answer, never an exception."""
+    """Return why a stream ended. Implausible or missing facts give a weaker verdict, never an exception."""
     evidence = Evidence(facts)
     rule = next(rule for rule in RULES if rule.when(evidence))
     reason = rule.reason(evidence) if callable(rule.reason) else rule.reason
     if reason is None:
+        has_fault = bool(evidence.outermost) and "GeneratorExit" not in evidence.outermost_classes
         return Verdict(
             Outcome.COMPLETED,
             None,
             None,
             rule=rule.id,
-            fault_after_stop=facts.message_stop and bool(evidence.kind) and "GeneratorExit" not in evidence.outer,
+            fault_after_stop=facts.message_stop and has_fault,
             missing_message_stop=not facts.message_stop,
         )
-    match, betrayed = _timing(rule.clock, facts, limits)
+    match, products = _check_limits(rule.limit_check, facts, limits)
     return Verdict(
         outcome=Outcome.CLOSED if reason in CALLER_REASONS else Outcome.FAILED,
         reason=reason,
-        origin=_between(match, betrayed) if rule.origin is Origin.UNKNOWN else rule.origin,
-        also_possible=tuple(other for other in rule.also if other is not reason),
+        origin=_origin_of_limit(match, products) if rule.origin is Origin.UNKNOWN else rule.origin,
+        also_possible=tuple(other for other in rule.also_possible if other is not reason),
         limit_match=match.label,
-        suspects=suspects_of(match, betrayed),
+        suspects=suspects_of(match, products),
         advice=advise(reason, match),
         rule=rule.id,
     )
 
 
-def _timing(clock: Clock, facts: Facts, limits: Sequence[Limit]) -> tuple[LimitMatch, tuple[str, ...]]:
-    """Compare the ending's times with the limits that could have caused it. Also: products the response betrays."""
-    if clock is Clock.NONE:
+def _check_limits(check: LimitCheck, facts: Facts, limits: Sequence[Limit]) -> tuple[LimitMatch, tuple[str, ...]]:
+    """Return the limits that could have caused the ending, and the products that the response names."""
+    if check is LimitCheck.NONE:
         return LimitMatch(), ()
-    silence, elapsed, flowed = facts.silence, facts.elapsed, facts.bytes_last_5s > 0 or facts.bytes <= 0
-    if facts.last_attempt is not None:
-        elapsed = facts.last_attempt
-    in_body = clock not in (Clock.HEAD, Clock.CLIENT_HEAD)
+    silence, elapsed = facts.silence, facts.elapsed
+    bytes_until_end = facts.bytes_last_5s > 0 or facts.bytes <= 0
+    if facts.attempt_elapsed is not None:
+        elapsed = facts.attempt_elapsed
+    in_body = check not in (LimitCheck.HEADERS, LimitCheck.CLIENT_HEADERS)
+    headers_wait = facts.time_to_headers
     if not in_body:
-        silence = elapsed = facts.head if facts.head is not None else elapsed
-        flowed = True
-    elif facts.bytes <= 0 and facts.head is not None and silence <= facts.head * HELD_SHARE:
-        silence = facts.head
-    own: bool | None = None if clock is Clock.PATH else clock in (Clock.CLIENT_HEAD, Clock.CLIENT_BODY)
-    betrayed = () if own else named_products(facts.headers, facts.wording, limits, api_spoke=facts.has_request_id)
+        silence = elapsed = headers_wait if headers_wait is not None else elapsed
+        bytes_until_end = True
+    elif facts.bytes <= 0 and headers_wait is not None and silence <= headers_wait * BUFFERED_HEADERS_SHARE:
+        silence = headers_wait
+    of_client: bool | None = check in (LimitCheck.CLIENT_HEADERS, LimitCheck.CLIENT_BODY)
+    if check is LimitCheck.BODY_ALL_LIMITS:
+        of_client = None
+    products: tuple[str, ...] = ()
+    if not of_client:
+        products = products_in_response(facts.headers, facts.wording, limits, from_api=facts.has_request_id)
     match = match_limit(
         limits,
         silence=silence,
         elapsed=elapsed,
-        flowed=flowed,
+        bytes_until_end=bytes_until_end,
         in_body=in_body,
-        own=own,
-        named=frozenset(betrayed),
+        of_client=of_client,
+        products=frozenset(products),
     )
-    return match, betrayed
+    return match, products
 
 
-def _between(match: LimitMatch, betrayed: tuple[str, ...]) -> Origin:
-    """Who sits between, as far as a fitting limit tells; a device below HTTP counts as the network.
+def _origin_of_limit(match: LimitMatch, products: tuple[str, ...]) -> Origin:
+    """Return the origin that a matching limit implies. A device below HTTP counts as the network.
 
-    A limit on the whole response fits many a crash by chance (the windows of the known ones cover a quarter of the
-    first minute), so that alone does not name an origin: the response must betray the product as well.
+    The windows of the known limits on a whole response cover a quarter of the first minute. Such a limit fits many a
+    crash by chance, so it implies an origin only if the response also names the product.
     """
-    if not match.limits or (match.limits[0].kind is LimitKind.DURATION and match.limits[0].name not in betrayed):
+    if not match.limits or (match.limits[0].kind is LimitKind.DURATION and match.limits[0].name not in products):
         return Origin.UNKNOWN
-    below = all(limit.remedy is Remedy.KEEPALIVE for limit in match.limits)
-    return Origin.NETWORK if below else Origin.INTERMEDIARY
+    below_http = all(limit.remedy is Remedy.KEEPALIVE for limit in match.limits)
+    return Origin.NETWORK if below_http else Origin.INTERMEDIARY

@@ -1,4 +1,4 @@
-"""What the rules look at: ``Facts`` with the questions that several rules ask answered once."""
+"""The evidence that the rules examine, derived from ``Facts`` once for all rules."""
 
 from __future__ import annotations
 
@@ -8,39 +8,43 @@ from otel_claude_stream._core.diagnosis.facts import Facts
 from otel_claude_stream._core.vocabulary import AbortReason as R
 from otel_claude_stream._core.vocabulary import BodyClass, ErrorSource, Phase, Stop
 
-# errno differ between Linux, macOS and Windows (WSA*): no number below means something else on a socket elsewhere.
+# Numbers of errno differ between Linux, macOS and Windows (WSA*). None below means something else on a socket there.
 ERRNO_RESET = frozenset({104, 54, 10054, 32, 103, 53, 10053})
 """ECONNRESET, EPIPE, ECONNABORTED."""
-ERRNO_DEAD = frozenset({110, 60, 10060})
-"""ETIMEDOUT: the kernel gave up on the path. Never the client's own time-out, whatever the class (measured)."""
+ERRNO_TIMED_OUT = frozenset({110, 60, 10060})
+"""ETIMEDOUT: the kernel gave up on the path. It is never the client's time-out, whatever the class (measured)."""
 ERRNO_UNREACHABLE = frozenset({111, 61, 10061, 113, 65, 10065, 101, 51, 10051})
 """ECONNREFUSED, EHOSTUNREACH, ENETUNREACH."""
 ERRNO_CLOSED = frozenset({9, 10038})
 """EBADF, WSAENOTSOCK: the socket was closed in this process."""
 
-CANCELS = frozenset(
+CANCELLATIONS = frozenset(
     {"CancelledError", "Cancelled", "KeyboardInterrupt", "SystemExit", "GreenletExit", "SoftTimeLimitExceeded"}
 )
-"""asyncio and concurrent.futures, trio, Ctrl-C, ``sys.exit()`` out of a signal handler, gevent, Celery."""
-CONNECTS = frozenset({"ConnectError", "ConnectTimeout", "gaierror", "ClientConnectorError", "ConnectionRefusedError"})
-TLS = frozenset({"SSLError", "ClientSSLError"})
-RESETS = frozenset({"ConnectionResetError", "BrokenPipeError", "ConnectionAbortedError", "BrokenResourceError"})
-CLOSED_HERE = frozenset({"ClosedResourceError", "StreamClosed"})
+"""asyncio and concurrent.futures, trio, Ctrl-C, ``sys.exit()`` in a signal handler, gevent, Celery."""
+CONNECT_ERRORS = frozenset(
+    {"ConnectError", "ConnectTimeout", "gaierror", "ClientConnectorError", "ConnectionRefusedError"}
+)
+TLS_ERRORS = frozenset({"SSLError", "ClientSSLError"})
+RESET_ERRORS = frozenset({"ConnectionResetError", "BrokenPipeError", "ConnectionAbortedError", "BrokenResourceError"})
+CLOSED_LOCALLY = frozenset({"ClosedResourceError", "StreamClosed"})
 TIMEOUTS = frozenset(
     {"TimeoutException", "ReadTimeout", "WriteTimeout", "APITimeoutError", "SocketTimeoutError", "TimeoutError"}
 )
-DECODES = frozenset(
+DECODE_ERRORS = frozenset(
     {"JSONDecodeError", "UnicodeDecodeError", "DecodingError", "ContentEncodingError", "APIResponseValidationError"}
     | {"ParserError"}
 )
 """JSON, UTF-8, gzip (httpx, aiohttp), models, botocore's event stream frames."""
-TRANSPORT = frozenset({"TransportError", "NetworkError", "ProtocolError", "ClientError", "OSError", "EndOfStream"})
-TRANSPORT_KINDS = TRANSPORT | frozenset({"ReadError", "WriteError", "RemoteProtocolError", "ClientPayloadError"})
-STREAM_TYPES = frozenset({"text/event-stream", "application/vnd.amazon.eventstream"})
-"""What the API (and Bedrock) stream as."""
+TRANSPORT_ERRORS = frozenset(
+    {"TransportError", "NetworkError", "ProtocolError", "ClientError", "OSError", "EndOfStream"}
+    | {"ReadError", "WriteError", "RemoteProtocolError", "ClientPayloadError"}
+)
+STREAM_CONTENT_TYPES = frozenset({"text/event-stream", "application/vnd.amazon.eventstream"})
+"""Content types of a stream of the API and of Bedrock."""
 
 PROVIDER_REASONS: Mapping[str, R] = {
-    # docs.anthropic.com, errors.
+    # Anthropic: docs.anthropic.com, errors.
     "overloaded_error": R.OVERLOADED,
     "rate_limit_error": R.RATE_LIMITED,
     "api_error": R.API_ERROR,
@@ -52,7 +56,7 @@ PROVIDER_REASONS: Mapping[str, R] = {
     "not_found_error": R.REQUEST_REJECTED,
     "conflict_error": R.REQUEST_REJECTED,
     "request_too_large": R.REQUEST_REJECTED,
-    # Bedrock runtime, members of the response stream and exceptions of InvokeModelWithResponseStream.
+    # Bedrock runtime: members of the response stream, and exceptions of InvokeModelWithResponseStream.
     "throttlingexception": R.RATE_LIMITED,
     "servicequotaexceededexception": R.RATE_LIMITED,
     "serviceunavailableexception": R.OVERLOADED,
@@ -64,7 +68,7 @@ PROVIDER_REASONS: Mapping[str, R] = {
     "validationexception": R.REQUEST_REJECTED,
     "accessdeniedexception": R.REQUEST_REJECTED,
     "resourcenotfoundexception": R.REQUEST_REJECTED,
-    # Vertex AI, google.rpc.Code.
+    # Vertex AI: google.rpc.Code.
     "resource_exhausted": R.RATE_LIMITED,
     "unavailable": R.OVERLOADED,
     "internal": R.API_ERROR,
@@ -75,39 +79,42 @@ PROVIDER_REASONS: Mapping[str, R] = {
     "unauthenticated": R.REQUEST_REJECTED,
     "not_found": R.REQUEST_REJECTED,
 }
-"""Error types as providers spell them, in lower case, and the reason each stands for."""
+"""Error types of the providers, in lower case, and the reason that each stands for."""
 
 STATUS_REASONS: Mapping[int, R] = {429: R.RATE_LIMITED, 504: R.TIMEOUT_ERROR, 529: R.OVERLOADED}
-"""HTTP statuses of the API whose error type is not known; else 5xx is ``api_error`` and 4xx ``request_rejected``."""
+"""Reasons by HTTP status, for an unknown error type. Any other 5xx is ``api_error``, any 4xx ``request_rejected``."""
 
-_NO_NAMES: frozenset[str] = frozenset()
+_NO_CLASSES: frozenset[str] = frozenset()
 
 
 class Evidence:
-    """Facts and what follows from them. Built once per ending, never kept."""
+    """The facts and what follows from them. Built once for each ending and then discarded."""
 
-    __slots__ = ("any", "errno", "facts", "kind", "outer", "raised", "said", "status", "wrapped")
+    __slots__ = (
+        "chain_classes", "errno", "facts", "messages", "outermost", "outermost_classes", "raised", "status",
+        "wrapped_by_sdk",
+    )  # fmt: skip
 
     def __init__(self, facts: Facts) -> None:
         fault = facts.fault
         self.facts = facts
-        self.kind = fault.kinds[0] if fault is not None and fault.kinds else ""
+        self.outermost = fault.kinds[0] if fault is not None and fault.kinds else ""
         """Class name of the outermost exception."""
-        self.outer = fault.bases[0] if fault is not None and fault.bases else _NO_NAMES
+        self.outermost_classes = fault.bases[0] if fault is not None and fault.bases else _NO_CLASSES
         """Class names in the MRO of the outermost exception."""
-        self.any = _NO_NAMES.union(*fault.bases, fault.kinds) if fault is not None else _NO_NAMES
+        self.chain_classes = _NO_CLASSES.union(*fault.bases, fault.kinds) if fault is not None else _NO_CLASSES
         """Class names in the MRO of any exception of the chain."""
         self.errno = fault.errno if fault is not None else None
-        self.said = "\n".join((fault.message, *fault.messages)).lower() if fault is not None else ""
-        """What the exceptions say, lower case: for wording matches only."""
+        self.messages = "\n".join((fault.message, *fault.messages)).lower() if fault is not None else ""
+        """Messages of the exceptions in lower case, for wording matches only."""
         self.raised = facts.stop is Stop.RAISED
         self.status = facts.status
-        self.wrapped = "APIConnectionError" in self.outer
-        """The SDK wraps transport errors only until the response's headers."""
+        self.wrapped_by_sdk = "APIConnectionError" in self.outermost_classes
+        """The SDK wraps transport errors only until the response headers arrive."""
 
     @property
-    def headless(self) -> bool:
-        """Whether no response had come: no status, no event."""
+    def no_response(self) -> bool:
+        """Whether no response had arrived: no status, no event."""
         facts = self.facts
         return (
             self.status is None
@@ -117,50 +124,55 @@ class Evidence:
         )
 
     @property
-    def reset(self) -> bool:
-        """Whether the far end (or something that plays it) reset the connection."""
-        return self.errno in ERRNO_RESET or not self.any.isdisjoint(RESETS)
+    def connection_reset(self) -> bool:
+        """Whether the peer, or a device in its place, reset the connection."""
+        return self.errno in ERRNO_RESET or not self.chain_classes.isdisjoint(RESET_ERRORS)
 
     @property
-    def dead(self) -> bool:
-        """Whether the kernel gave up on the path: ETIMEDOUT, on any class."""
-        return self.errno in ERRNO_DEAD
+    def kernel_timed_out(self) -> bool:
+        """Whether the kernel gave up on the path (ETIMEDOUT), under any exception class."""
+        return self.errno in ERRNO_TIMED_OUT
+
+    @property
+    def client_timed_out(self) -> bool:
+        """Whether a time-out of the client ended the stream.
+
+        The classes also cover ETIMEDOUT, so check ``kernel_timed_out`` first.
+        """
+        return not self.outermost_classes.isdisjoint(TIMEOUTS)
 
     @property
     def undecodable(self) -> bool:
-        """Whether bytes came that are no JSON, UTF-8, gzip or frames. ``zlib.error`` has no name of its own."""
+        """Whether bytes arrived that are not valid JSON, UTF-8, gzip or frames."""
         fault = self.facts.fault
-        return not self.any.isdisjoint(DECODES) or (
-            fault is not None and "error" in self.any and "zlib" in fault.modules
+        return not self.chain_classes.isdisjoint(DECODE_ERRORS) or (
+            # The class of zlib's exception is called `error`, like many others.
+            fault is not None and "error" in self.chain_classes and "zlib" in fault.modules
         )
 
     @property
-    def timed_out(self) -> bool:
-        """Whether a clock of the client ended it (the class also covers ETIMEDOUT: ask ``dead`` first)."""
-        return not self.outer.isdisjoint(TIMEOUTS)
+    def transport_error(self) -> bool:
+        """Whether the outermost exception is one of a transport, not of the caller or of a decoder."""
+        return not self.outermost_classes.isdisjoint(TRANSPORT_ERRORS)
 
     @property
-    def transport(self) -> bool:
-        """Whether the outermost exception is one of a transport (not the caller's, not a decoder's)."""
-        return not self.outer.isdisjoint(TRANSPORT_KINDS)
+    def from_api(self) -> bool:
+        """Whether the API itself sent an HTTP error.
 
-    @property
-    def api_spoke(self) -> bool:
-        """Whether an HTTP error is the API's own: its form, its ``request-id``, or a type that only a provider uses.
-
-        Never ``cf-ray``: the API is itself behind Cloudflare, and so are others.
+        The evidence is the structure of the body, the ``request-id``, or an error type that only a provider uses. The
+        header ``cf-ray`` is no evidence, since other services are behind Cloudflare too.
         """
         facts = self.facts
         return facts.body is BodyClass.API or facts.has_request_id or self.provider_reason is not None
 
     @property
     def provider_reason(self) -> R | None:
-        """What the provider's error type stands for, None if it has none or not a known one."""
+        """The reason that the provider's error type stands for, None without a known type."""
         return PROVIDER_REASONS.get((self.facts.error_type or "").lower())
 
     @property
     def http_reason(self) -> R:
-        """The reason of an HTTP error of the API: by its type, else by its status."""
+        """The reason for an HTTP error of the API, by its type or else by its status."""
         known = self.provider_reason
         if known is not None:
             return known
@@ -169,25 +181,28 @@ class Evidence:
 
     @property
     def sse_error(self) -> bool:
-        """Whether an error event ended the stream: its status is 200, only the type tells (measured)."""
+        """Whether an error event ended the stream. Its status is 200, so only the type identifies it (measured)."""
         facts = self.facts
         if self.status is not None and self.status >= 300:
-            return False  # a redirection that leads nowhere raises the same class, and its status is not an error's
+            return False  # a redirect without a target raises the same class, and its status is no error status
         if facts.error_source is not None:
             return facts.error_source is ErrorSource.SSE
-        return self.raised and "APIStatusError" in self.outer and self.status is not None
+        return self.raised and "APIStatusError" in self.outermost_classes and self.status is not None
 
     @property
-    def wrong_type(self) -> bool:
-        """Whether a success carried something else than a stream, so that the SDK saw no event."""
+    def wrong_content_type(self) -> bool:
+        """Whether a success response was not a stream, so that the SDK found no event."""
         facts = self.facts
         success = self.status is not None and 200 <= self.status < 300
-        return success and facts.events == 0 and facts.content_type not in STREAM_TYPES and facts.content_type != ""
+        return (
+            success
+            and facts.events == 0
+            and facts.content_type not in STREAM_CONTENT_TYPES
+            and facts.content_type != ""
+        )
 
     @property
-    def quiet_reason(self) -> R:
-        """The name of a silence, by how far the stream had come."""
-        if self.headless:
-            return R.RESPONSE_TIMEOUT
+    def timeout_reason(self) -> R:
+        """The reason for a read time-out of the client, by the phase that the stream had reached."""
         started = self.facts.events > 0 or self.facts.phase is not Phase.AWAITING_FIRST_EVENT
         return R.SILENT if started else R.FIRST_EVENT_TIMEOUT

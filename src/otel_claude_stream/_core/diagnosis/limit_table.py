@@ -1,8 +1,12 @@
-"""Known time limits of what may sit between an application and the API: pure data, one row per default.
+"""Known time limits of intermediaries between an application and the API, one row for each default.
 
-``seconds`` are defaults; an installation may have changed them, so a match is never more than "consistent with".
-``source`` says how far a row can be trusted: "docs:" read in the vendor's documentation, "reported:" seen in public
-reports, "measured:" seen in this project's own lab, "general knowledge" otherwise (not checked against a document).
+``seconds`` are defaults. An installation may have changed them, so an ending is at most "consistent with" a limit.
+``source`` is the provenance of a row:
+
+- "docs:" the vendor's documentation
+- "reported:" public reports
+- "measured:" this project's lab
+- "general knowledge" otherwise, without a check against a document
 """
 
 from __future__ import annotations
@@ -11,79 +15,80 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 SMALLEST_KNOWN = 15.0
-"""Smallest default of the table in seconds (Envoy's route timeout). What is meant for real limits shrinks below it:
-the slack with the limit itself, the floor (``limits.FLOOR``) with the smallest limit in force. A 2 s limit of a test
-must not fit every ending."""
+"""Smallest default of the table in seconds (Envoy's route timeout).
+
+Below it, the slack shrinks with the limit, and ``limits.MIN_SILENCE`` with the smallest limit in force. Otherwise the
+2 s limit of a test would fit every ending."""
 SLACK = 2.0
-"""How far from a limit an ending may be, in seconds: timers are tight, notices of a cut are late."""
+"""Tolerance around a limit in seconds. Timers are tight, but a cut is noticed late."""
 SLACK_SHARE = 0.03
-"""The same as a share of the limit, for the long ones."""
+"""The tolerance as a share of the limit, for long limits."""
 JITTER = 0.3
-"""Coarse timers (nginx) are off by up to this many seconds, however short the limit (measured) ..."""
+"""Error of coarse timers (nginx) in seconds, for a limit of any length (measured)."""
 JITTER_SHARE = 0.15
-"""... but never by more than this share of a limit."""
+"""Upper bound of that error, as a share of the limit."""
 
 
 class LimitKind(str, Enum):
-    """What a limit counts."""
+    """The time that a limit counts."""
 
     IDLE = "idle"
-    """Time without a byte: any byte, a ping too, starts it again."""
+    """Time without a byte. Any byte restarts it, also that of a ping."""
     DURATION = "duration"
-    """Time since the start of the request: nothing starts it again."""
+    """Time since the start of the request. Nothing restarts it."""
 
 
 class Remedy(str, Enum):
-    """What helps against a limit; the sentences are in ``advice.py``."""
+    """The remedy against a limit. The texts are in ``advice.py``."""
 
     RAISE_IDLE = "raise_idle"
-    """A setting can be raised, and pings help where they are forwarded."""
+    """Raise the setting, or forward pings."""
     FORWARD_PINGS = "forward_pings"
-    """The limit is fixed: only bytes that keep flowing help."""
+    """The limit is fixed, so bytes have to keep flowing."""
     KEEPALIVE = "keepalive"
-    """A device below HTTP: TCP keep-alives that come more often than the limit."""
+    """For a device below HTTP, send TCP keep-alives more often than the limit."""
     RAISE_DURATION = "raise_duration"
-    """Only a longer limit or a shorter answer helps."""
+    """Raise the limit, or request shorter answers."""
     CLIENT = "client"
-    """The client's own setting."""
+    """Raise the client's own setting."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One known time limit. Times in seconds; texts for people, except the fingerprints."""
+    """One known time limit. Times in seconds. Texts are for people, except the fingerprints."""
 
     seconds: float
     kind: LimitKind
     vendor: str
     product: str
     setting: str
-    """The setting that holds the limit, as the vendor spells it; empty if it cannot be set."""
+    """The setting of the limit, as the vendor spells it, empty if it cannot be changed."""
     remedy: Remedy
     before_headers: str = ""
-    """What a client sees when the limit strikes before the response's headers; "-" if it does not strike there."""
+    """How a client sees the limit strike before the response headers, "-" if it does not strike there."""
     mid_stream: str = ""
-    """What a client sees when the limit strikes in the body; "-" if it does not strike there."""
+    """How a client sees the limit strike in the body, "-" if it does not strike there."""
     headers: tuple[tuple[str, str], ...] = ()
-    """Fingerprints: (header name, lower case part of its value; "" for any value)."""
+    """Fingerprints: (header name, part of its value in lower case or "" for any value)."""
     wording: tuple[str, ...] = ()
-    """Fingerprints: lower case parts of an error body."""
+    """Fingerprints: parts of an error body in lower case."""
     source: str = "general knowledge"
-    late: float = 0.0
-    """How long after its decision the product closes a stream, in seconds. A constant of the product: never scaled."""
+    close_delay: float = 0.0
+    """Seconds that the product takes to close a stream once the limit has struck. It does not scale with the limit."""
     api_edge: bool = False
-    """The API itself is served through this product: its headers beside an API ``request-id`` prove nothing."""
+    """The product serves the API itself, so its headers beside an API ``request-id`` prove nothing."""
 
-    # What follows from the above, worked out once: endings are compared with every row.
+    # Derived once, since endings are compared with every row.
     name: str = field(init=False, default="")
-    """The name under which a suspect is listed: ``nginx``, ``AWS ALB``."""
-    on_client: bool = field(init=False, default=False)
-    """Whether this is the client's own limit, not one of something in between."""
+    """The name in the list of suspects, such as ``nginx`` or ``AWS ALB``."""
+    of_client: bool = field(init=False, default=False)
+    """Whether the limit is the client's, not one of an intermediary."""
     earliest: float = field(init=False, default=0.0)
-    """The shortest time in seconds that fits."""
+    """The shortest time that fits, in seconds."""
     latest: float = field(init=False, default=0.0)
-    """The longest time in seconds that fits before the response's headers."""
+    """The longest time that fits before the response headers, in seconds."""
     latest_in_body: float = field(init=False, default=0.0)
-    """The longest time in seconds that fits in the body, where some products are late."""
+    """The longest time that fits in the body, in seconds. Some products close a body late."""
 
     def __post_init__(self) -> None:
         full = self.product if self.product.startswith(self.vendor) else f"{self.vendor} {self.product}"
@@ -91,15 +96,15 @@ class Limit:
         jitter = min(JITTER, seconds * JITTER_SHARE)
         slack = max(min(SLACK, seconds * SLACK / SMALLEST_KNOWN), seconds * SLACK_SHARE, jitter)
         object.__setattr__(self, "name", full)
-        object.__setattr__(self, "on_client", self.remedy is Remedy.CLIENT)
+        object.__setattr__(self, "of_client", self.remedy is Remedy.CLIENT)
         object.__setattr__(self, "earliest", seconds - slack)
         object.__setattr__(self, "latest", seconds + slack)
-        object.__setattr__(self, "latest_in_body", seconds + max(slack, self.late + jitter))
+        object.__setattr__(self, "latest_in_body", seconds + max(slack, self.close_delay + jitter))
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A product that can be recognised but has no default limit worth a row."""
+    """A product that can be identified but has no default limit worth a row."""
 
     name: str
     headers: tuple[tuple[str, str], ...] = ()
@@ -134,14 +139,14 @@ _HEROKU = (("via", "heroku"), ("server", "heroku"))
 _SQUID = (("x-squid-error", ""), ("via", "squid"), ("server", "squid"), ("x-cache", "squid"))
 
 KNOWN_LIMITS: tuple[Limit, ...] = (
-    # 60 s between two bytes: the most ordinary cut, and the one most often met on the way to an API.
+    # 60 s between two bytes is the most frequent cut on the way to an API.
     Limit(60, _IDLE, "nginx", "nginx", "proxy_read_timeout", Remedy.RAISE_IDLE, "504 HTML", _FIN, _NGINX,
           ("<center>nginx",), "docs: nginx ngx_http_proxy_module; measured: up to 0.3 s early"),
     Limit(60, _IDLE, "AWS", "ALB", "idle_timeout.timeout_seconds", Remedy.RAISE_IDLE, "504 HTML", _FIN, _ALB, (),
           "docs: AWS Elastic Load Balancing, load balancer attributes (as cited in WaveHouse#346, onyx#14206)"),
     Limit(60, _IDLE, "Kong", "Kong", "read_timeout", Remedy.RAISE_IDLE, "504 JSON with message", _FIN, _KONG, (),
           "docs: Kong Gateway, service object; headers: general knowledge"),
-    # HAProxy has no default: its documentation's examples and the distributions' files say 50 s, 1m and 30 s.
+    # HAProxy has no default. Its documentation's examples and the distributions' files use 50 s, 1m and 30 s.
     Limit(30, _IDLE, "HAProxy", "HAProxy", "timeout server", Remedy.RAISE_IDLE, "504 HTML", _FIN, (), _HAPROXY_TEXT,
           "general knowledge: no default, a usual value"),
     Limit(50, _IDLE, "HAProxy", "HAProxy", "timeout server", Remedy.RAISE_IDLE, "504 HTML", _FIN, (), _HAPROXY_TEXT,
@@ -208,14 +213,14 @@ KNOWN_LIMITS: tuple[Limit, ...] = (
     Limit(30, _IDLE, "Apache", "Traffic Server", "proxy.config.http.transaction_no_activity_timeout_out",
           Remedy.RAISE_IDLE, "504 HTML", _FIN, (("server", "ats/"), ("via", "apachetrafficserver")), (),
           "general knowledge; pages measured"),
-    # The client's own. Never a candidate for a cut that came over the wire.
+    # The client's own limits are never candidates for a cut that arrived over the network.
     Limit(600, _IDLE, "Anthropic SDK", "Anthropic SDK", "timeout (read)", Remedy.CLIENT, "APITimeoutError",
           "ReadTimeout", (), (), "docs: anthropic _constants.DEFAULT_TIMEOUT"),
     Limit(360, _IDLE, "Anthropic SDK", "Anthropic SDK TCP keep-alive", "http_client socket options", Remedy.CLIENT,
           "APITimeoutError with ETIMEDOUT", "ReadTimeout or ReadError with ETIMEDOUT", (), (),
           "measured: 60 s + 5 x 60 s, a dead path ends after 360-366 s"),
-)  # fmt: skip  # one row, one limit: the formatter would give each argument a line of its own
-"""Every limit known by default; replace or scale with ``limits.parse_limits`` / ``limits.scale_limits``."""
+)  # fmt: skip  # one row, one limit: the formatter would put each argument on a line
+"""The limits known by default. ``limits.parse_limits`` and ``limits.scale_limits`` replace or scale them."""
 
 KNOWN_PRODUCTS: tuple[Product, ...] = (
     Product("Caddy", (("server", "caddy"), ("via", "caddy"))),
@@ -227,4 +232,4 @@ KNOWN_PRODUCTS: tuple[Product, ...] = (
     Product("http-proxy-middleware", (), ("error occurred while trying to proxy",)),
     Product("Zscaler", (("server", "zscaler"),), ("zscaler",)),
 )
-"""Products recognised by header or wording only (server headers measured, Zscaler general knowledge)."""
+"""Products identified by header or wording only (server headers measured, Zscaler general knowledge)."""

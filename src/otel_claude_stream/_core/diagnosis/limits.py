@@ -1,4 +1,4 @@
-"""Which known time limits an ending is consistent with. Pure arithmetic over ``limit_table``."""
+"""Match the times of an ending with the known time limits of ``limit_table``."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ __all__ = [
     "Remedy",
     "label_of",
     "match_limit",
-    "named_products",
     "parse_limits",
+    "products_in_response",
     "scale_limits",
     "suspects_of",
 ]
@@ -36,13 +36,13 @@ __all__ = [
 AMBIGUOUS = "ambiguous"
 NO_MATCH = "none"
 
-FLOOR = 5.0
-"""Shorter silences than this many seconds are ordinary thinking, whatever limit they would fit."""
+MIN_SILENCE = 5.0
+"""Seconds. A shorter silence is ordinary thinking, whatever limit it would fit."""
 
 
 @dataclass(frozen=True, slots=True)
 class LimitMatch:
-    """The answer of ``match_limit``: a label of the closed form, and the limits behind it, most likely first."""
+    """The result of ``match_limit``, a label and the limits behind it, the likeliest first."""
 
     label: str = NO_MATCH
     limits: tuple[Limit, ...] = ()
@@ -53,47 +53,52 @@ def match_limit(
     *,
     silence: float,
     elapsed: float,
-    flowed: bool,
+    bytes_until_end: bool,
     in_body: bool = True,
-    own: bool | None = False,
-    named: frozenset[str] = frozenset(),
+    of_client: bool | None = False,
+    products: frozenset[str] = frozenset(),
 ) -> LimitMatch:
-    """Compare an ending with known limits.
+    """Return the known limits that an ending is consistent with.
 
-    ``silence`` is how long nothing came before the end and ``elapsed`` how long the request had run, both in seconds;
-    before the response's headers the two are the same. ``flowed`` says that bytes came until the end, or that none
-    has come at all: only then (or after a short silence) a duration limit is believed. ``in_body`` says that the
-    response had begun: some limits strike only before or only after that, and some products close a body late.
-    ``own`` chooses among the client's own limits (True), the others (False, as what comes over the wire is never cut by
-    the client), or all (None). ``named`` are the names of products that the response itself betrays: where they fit,
-    they alone decide about the kind.
     NaN, infinite and negative times match nothing.
+
+    Args:
+        limits: The candidates.
+        silence: Seconds without a byte before the end. Before the response headers it is equal to `elapsed`.
+        elapsed: Seconds since the request was sent.
+        bytes_until_end: Bytes arrived until the end, or none at all arrived. Without it, a duration limit matches only
+            after a short silence.
+        in_body: The response had begun. Some limits strike only before that or only after it, and some products close
+            a body late.
+        of_client: True for the client's limits only, False for the others, None for all. The client's limits never
+            cause a cut that arrives over the network.
+        products: Products that the response names. Where their limits match, they alone decide the kind.
     """
     smallest = min([limit.seconds for limit in limits], default=SMALLEST_KNOWN)
-    long_silence = silence >= FLOOR * min(1.0, smallest / SMALLEST_KNOWN)
-    timed = flowed or not long_silence
+    long_silence = silence >= MIN_SILENCE * min(1.0, smallest / SMALLEST_KNOWN)
+    duration_counts = bytes_until_end or not long_silence
     fits: list[tuple[float, Limit]] = []
     for limit in limits:
         idle = limit.kind is LimitKind.IDLE
         value = silence if idle else elapsed
         if (
             limit.earliest <= value <= (limit.latest_in_body if in_body else limit.latest)
-            and (long_silence if idle else timed)
-            and (own is None or limit.on_client is own)
+            and (long_silence if idle else duration_counts)
+            and (of_client is None or limit.of_client is of_client)
             and (limit.mid_stream if in_body else limit.before_headers) != "-"
         ):
             off = abs(value - limit.seconds)
-            fits.append((min(off, abs(off - limit.late)) if in_body else off, limit))
+            fits.append((min(off, abs(off - limit.close_delay)) if in_body else off, limit))
     if not fits:
         return LimitMatch()
     fits.sort(key=_distance)
-    every = [limit for _, limit in fits]
-    betrayed = [limit for limit in every if limit.name in named]
-    kinds = {limit.kind for limit in betrayed or every}
+    matches = [limit for _, limit in fits]
+    named = [limit for limit in matches if limit.name in products]
+    kinds = {limit.kind for limit in named or matches}
     if len(kinds) > 1:
-        return LimitMatch(AMBIGUOUS, (*betrayed, *(limit for limit in every if limit not in betrayed)))
-    alike = [limit for limit in every if limit.kind in kinds]
-    ordered = (*betrayed, *(limit for limit in alike if limit not in betrayed))
+        return LimitMatch(AMBIGUOUS, (*named, *(limit for limit in matches if limit not in named)))
+    of_kind = [limit for limit in matches if limit.kind in kinds]
+    ordered = (*named, *(limit for limit in of_kind if limit not in named))
     return LimitMatch(label_of(ordered[0]), ordered)
 
 
@@ -102,17 +107,17 @@ def _distance(fit: tuple[float, Limit]) -> float:
 
 
 def label_of(limit: Limit) -> str:
-    """``idle:60s``, ``duration:29s``, ``idle:0.5s``: at most three decimals, no trailing zeros."""
+    """Return ``idle:60s``, ``duration:29s``, ``idle:0.5s``: at most three decimals, without trailing zeros."""
     return f"{limit.kind.value}:{round(limit.seconds, 3):g}s"
 
 
-def named_products(
-    headers: Mapping[str, str], wording: str, limits: Sequence[Limit], *, api_spoke: bool = False
+def products_in_response(
+    headers: Mapping[str, str], wording: str, limits: Sequence[Limit], *, from_api: bool = False
 ) -> tuple[str, ...]:
-    """Names of the products that the headers or the body of a response betray, in the order of the tables.
+    """Return the products that the headers or the body of a response identify, in the order of the tables.
 
-    ``api_spoke`` says that the response carries the API's own ``request-id``: products that the API itself is served
-    through are then left out (api.anthropic.com is behind Cloudflare).
+    `from_api` means that the response carries the API's ``request-id``. Products that serve the API itself are then
+    left out (api.anthropic.com is behind Cloudflare).
     """
     if not headers and not wording:
         return ()
@@ -120,34 +125,38 @@ def named_products(
     body = wording.lower()
     found: dict[str, None] = {}
     for limit in limits:
-        if not (limit.api_edge and api_spoke) and _betrayed(lowered, body, limit):
+        if not (limit.api_edge and from_api) and _has_fingerprint(lowered, body, limit):
             found[limit.name] = None
     for product in KNOWN_PRODUCTS:
-        if _betrayed(lowered, body, product):
+        if _has_fingerprint(lowered, body, product):
             found[product.name] = None
     return tuple(found)
 
 
-def _betrayed(headers: Mapping[str, str], body: str, row: Limit | Product) -> bool:
-    for name, part in row.headers:
+def _has_fingerprint(headers: Mapping[str, str], body: str, product: Limit | Product) -> bool:
+    for name, part in product.headers:
         if name in headers and part in headers[name]:
             return True
     if body:
-        for word in row.wording:
+        for word in product.wording:
             if word in body:
                 return True
     return False
 
 
-def suspects_of(match: LimitMatch, named: Sequence[str]) -> tuple[str, ...]:
-    """Who the evidence is consistent with: what the response betrays first, then whose limit fits. No name twice."""
-    return tuple(dict.fromkeys((*named, *(limit.name for limit in match.limits))))
+def suspects_of(match: LimitMatch, products: Sequence[str]) -> tuple[str, ...]:
+    """Return the products that the response names, then those whose limit matches, without repetition."""
+    return tuple(dict.fromkeys((*products, *(limit.name for limit in match.limits))))
 
 
 def scale_limits(limits: Sequence[Limit], factor: float) -> tuple[Limit, ...]:
-    """Multiply every limit, so that a test can use 2 s where the world uses 60. ValueError if not a positive number."""
+    """Multiply every limit, so that a test can use 2 s in place of the usual 60 s.
+
+    Raises:
+        ValueError: The factor is not a positive number.
+    """
     if not (math.isfinite(factor) and factor > 0.0):
-        raise ValueError(f"the factor of limits must be a positive number, not {factor!r}")
+        raise ValueError(f"the factor for limits must be a positive number, not {factor!r}")
     return tuple(replace(limit, seconds=limit.seconds * factor) for limit in limits)
 
 
@@ -161,44 +170,47 @@ _ALLOWED = (
 
 
 def parse_limits(text: str, known: Sequence[Limit] = KNOWN_LIMITS) -> tuple[Limit, ...]:
-    """Read the setting that scales (``x0.0333``) or replaces (``idle:2s=nginx,duration:3s=haproxy``) the known limits.
+    """Parse the setting that scales (``x0.0333``) or replaces (``idle:2s=nginx,duration:3s=haproxy``) the known limits.
 
-    Empty text or ``default`` leaves them as they are. A name that is known (``nginx``, ``AWS ALB``, ``alb``) brings its
-    fingerprints and its remedy along; any other is taken as it is. ValueError, with what is allowed, for anything else.
+    An empty text or ``default`` keeps them unchanged. A known name (``nginx``, ``AWS ALB``, ``alb``) keeps its
+    fingerprints and its remedy. An unknown name is used unchanged.
+
+    Raises:
+        ValueError: The text is anything else. The message lists the accepted forms.
     """
     text = text.strip()
     if text in ("", "default"):
         return tuple(known)
     scale = _SCALE.match(text)
     if scale:
-        return _checked_scale(known, float(scale[1]), text)
-    return tuple(_entry(part.strip(), known) for part in text.split(","))
+        return _scaled(known, float(scale[1]), text)
+    return tuple(_parsed_limit(part.strip(), known) for part in text.split(","))
 
 
-def _checked_scale(known: Sequence[Limit], factor: float, text: str) -> tuple[Limit, ...]:
+def _scaled(known: Sequence[Limit], factor: float, text: str) -> tuple[Limit, ...]:
     try:
         return scale_limits(known, factor)
     except ValueError:
-        raise ValueError(f"{text!r} is not a scale of limits: {_ALLOWED}") from None
+        raise ValueError(f"{text!r} is not a factor for limits: {_ALLOWED}") from None
 
 
-def _entry(part: str, known: Sequence[Limit]) -> Limit:
+def _parsed_limit(part: str, known: Sequence[Limit]) -> Limit:
     found = _ENTRY.match(part)
     seconds = float(found[2]) * _UNITS[found[3] or "s"] if found else 0.0
     if not found or not (math.isfinite(seconds) and seconds > 0.0):
         raise ValueError(f"{part!r} is not a limit: {_ALLOWED}")
     kind, name = LimitKind(found[1]), (found[4] or "").strip()
-    wanted = name.casefold()
-    namesakes = [limit for limit in known if wanted and wanted in (limit.name.casefold(), limit.product.casefold())]
+    folded = name.casefold()
+    same_name = [limit for limit in known if folded and folded in (limit.name.casefold(), limit.product.casefold())]
     remedy = Remedy.RAISE_IDLE if kind is LimitKind.IDLE else Remedy.RAISE_DURATION
-    for limit in sorted(namesakes, key=lambda limit: limit.kind is not kind):
-        same = limit.kind is kind
+    for limit in sorted(same_name, key=lambda limit: limit.kind is not kind):
+        same_kind = limit.kind is kind
         return replace(
             limit,
             seconds=seconds,
             kind=kind,
-            setting=limit.setting if same else "",
-            remedy=limit.remedy if same else remedy,
+            setting=limit.setting if same_kind else "",
+            remedy=limit.remedy if same_kind else remedy,
             before_headers="",
             mid_stream="",
             source="configured",

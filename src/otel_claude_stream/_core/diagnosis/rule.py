@@ -1,4 +1,4 @@
-"""The shape of a classifier rule. The rules themselves are in ``rules_said.py`` and ``rules_wire.py``."""
+"""The structure of a classifier rule. The rules are in ``rules_reported.py`` and ``rules_inferred.py``."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from otel_claude_stream._core.diagnosis.evidence import Evidence
 from otel_claude_stream._core.vocabulary import AbortReason, Origin
 
 
-class Clock(Enum):
-    """Which time of an ending may be compared with the known limits."""
+class LimitCheck(Enum):
+    """Which times of an ending are compared with which known limits."""
 
     NONE = "none"
-    HEAD = "head"
-    """How long the response's headers took, or the failure to get any."""
+    HEADERS = "headers"
+    """The wait for the response headers, with the limits of intermediaries."""
     BODY = "body"
-    """The silence before the end, and the duration."""
-    PATH = "path"
-    """As BODY, with the client's own limits among the candidates: a dead path is noticed by its keep-alives."""
-    CLIENT_HEAD = "client_head"
-    """The client's own clock ran out before the headers: only its own limits."""
+    """The silence before the end and the duration, with the limits of intermediaries."""
+    BODY_ALL_LIMITS = "body_all_limits"
+    """As ``BODY``, with the client's limits as well, since its TCP keep-alives detect a dead path."""
+    CLIENT_HEADERS = "client_headers"
+    """The wait for the response headers, with the client's limits only."""
     CLIENT_BODY = "client_body"
-    """The client's own clock ran out in the body: only its own limits."""
+    """The silence before the end and the duration, with the client's limits only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,11 @@ class Rule:
     """One row of ``RULES``."""
 
     id: str
-    says: str
-    """The rule as a sentence, for people."""
+    description: str
+    """The rule as a sentence for people."""
     when: Callable[[Evidence], bool]
     reason: AbortReason | Callable[[Evidence], AbortReason] | None
-    """None: the stream completed."""
+    """None if the stream completed."""
     origin: Origin | None
-    also: tuple[AbortReason, ...] = ()
-    clock: Clock = Clock.NONE
+    also_possible: tuple[AbortReason, ...] = ()
+    limit_check: LimitCheck = LimitCheck.NONE

@@ -1,76 +1,68 @@
-"""Rules for what was said: by the message itself, by our own clocks, by the caller, by the provider or a gateway."""
+"""Rules for reported endings: by the message itself, a watchdog, the caller, the provider or a gateway."""
 
 from __future__ import annotations
 
-from otel_claude_stream._core.diagnosis.evidence import CANCELS, CLOSED_HERE, ERRNO_CLOSED
-from otel_claude_stream._core.diagnosis.rule import Clock, Rule
+from otel_claude_stream._core.diagnosis.evidence import CANCELLATIONS, CLOSED_LOCALLY, ERRNO_CLOSED
+from otel_claude_stream._core.diagnosis.rule import LimitCheck, Rule
 from otel_claude_stream._core.vocabulary import AbortReason as R
 from otel_claude_stream._core.vocabulary import Origin, Stop
 
-SAID: tuple[Rule, ...] = (
+REPORTED_RULES: tuple[Rule, ...] = (
     # The message is complete.
     Rule(
         "message_stop",
-        "message_stop came: completed, whatever is raised or cut afterwards.",
+        "message_stop arrived. The message is complete, whatever is raised or cut afterwards.",
         lambda e: e.facts.message_stop,
         None,
         None,
     ),
     Rule(
         "only_stop_missing",
-        "The body ended cleanly after message_delta: only message_stop is missing, nothing of the answer.",
+        "The body ended cleanly after message_delta. Only message_stop is missing, and no part of the answer.",
         lambda e: e.facts.stop is Stop.EXHAUSTED and e.facts.message_delta,
         None,
         None,
     ),
-    # Clocks of our own.
+    # The watchdogs of the policy.
     Rule(
         "watchdog_no_progress",
-        "Our own clock of content ran out while pings kept the stream open.",
-        lambda e: e.kind == "NoProgressTimeout",
+        "The watchdog for content expired while pings kept the stream open.",
+        lambda e: e.outermost == "NoProgressTimeout",
         R.NO_PROGRESS,
         Origin.CLIENT,
     ),
     Rule(
         "watchdog_first_event",
-        "Our own clock for the first event ran out.",
-        lambda e: e.kind == "FirstEventTimeout",
+        "The watchdog for the first event expired.",
+        lambda e: e.outermost == "FirstEventTimeout",
         R.FIRST_EVENT_TIMEOUT,
         Origin.CLIENT,
-    ),
-    Rule(
-        "watchdog_silence",
-        "Our own clock of bytes ran out.",
-        lambda e: e.kind == "SilenceTimeout",
-        lambda e: e.quiet_reason,
-        Origin.CLIENT,
-        (R.CONNECTION_CLOSED,),
     ),
     # The caller.
     Rule(
         "interpreter_exit",
-        "The interpreter went down with the stream open.",
+        "The interpreter exited with the stream open.",
         lambda e: e.facts.stop is Stop.EXIT,
         R.INTERPRETER_EXIT,
         Origin.CALLER,
     ),
     Rule(
         "cancelled",
-        "The outermost exception is a cancellation (task, trio, Ctrl-C, exit); one deeper in the chain is no evidence.",
-        lambda e: not e.outer.isdisjoint(CANCELS),
+        "The outermost exception is a cancellation (task, trio, Ctrl-C, exit). One deeper in the chain does not count.",
+        lambda e: not e.outermost_classes.isdisjoint(CANCELLATIONS),
         R.CANCELLED,
         Origin.CALLER,
     ),
     Rule(
         "abandoned",
-        "The last reference went away, or a generator around the stream was closed, before the end.",
-        lambda e: e.facts.stop is Stop.DROPPED or "GeneratorExit" in e.outer,
+        "The last reference to the stream was dropped, or a generator around it was closed, before the end.",
+        lambda e: e.facts.stop is Stop.DROPPED or "GeneratorExit" in e.outermost_classes,
         R.ABANDONED,
         Origin.CALLER,
     ),
     Rule(
         "caller_error",
-        "The caller's own code raised while the stream was open: never a fault of the network, whatever its class.",
+        "The caller's code raised while the stream was open. Whatever its class, the exception is no network failure.",
         lambda e: e.facts.stop is Stop.CLOSED and e.facts.fault is not None,
         R.CALLER_ERROR,
         Origin.CALLER,
@@ -82,58 +74,57 @@ SAID: tuple[Rule, ...] = (
         R.CALLER_CLOSED,
         Origin.CALLER,
     ),
-    # Somebody said what is wrong.
+    # An error that the API, a gateway or a proxy reported.
     Rule(
         "sse_error",
-        "An error event inside a success response: its type is the reason.",
+        "An error event arrived in a success response. Its type is the reason.",
         lambda e: e.sse_error,
         lambda e: e.provider_reason or R.STREAM_ERROR,
         Origin.ANTHROPIC,
     ),
     Rule(
         "http_error",
-        "An HTTP error in the API's own form or with its request-id: type, then status, is the reason.",
-        lambda e: e.status is not None and e.status >= 300 and e.api_spoke,
+        "An HTTP error has the API's structure or request-id. Its type is the reason, else its status.",
+        lambda e: e.status is not None and e.status >= 300 and e.from_api,
         lambda e: e.http_reason,
         Origin.ANTHROPIC,
     ),
     Rule(
         "gateway_5xx",
-        "A server error without the API's form and without request-id: something in between made it. "
-        "It may stand in place of the API's own error page.",
+        "A server error has neither the API's structure nor a request-id, so an intermediary made it. "
+        "It may replace an error page of the API.",
         lambda e: e.status is not None and e.status >= 500,
         R.GATEWAY_ERROR,
         Origin.INTERMEDIARY,
         (R.OVERLOADED, R.API_ERROR),
-        Clock.HEAD,
+        LimitCheck.HEADERS,
     ),
     Rule(
         "gateway_4xx",
-        "Any other refusal or redirection that is not the API's: something in between made it.",
+        "Any other rejection or redirect has neither the API's structure nor a request-id: an intermediary made it.",
         lambda e: e.status is not None and e.status >= 300,
         R.GATEWAY_ERROR,
         Origin.INTERMEDIARY,
         (R.REQUEST_REJECTED,),
-        Clock.HEAD,
+        LimitCheck.HEADERS,
     ),
     Rule(
         "closed_elsewhere",
-        "Another thread or task closed the stream or its client while it was being read.",
+        "Another thread or task closed the stream or its client during a read.",
         lambda e: (
-            e.facts.closed_elsewhere
-            or e.errno in ERRNO_CLOSED
-            or not e.any.isdisjoint(CLOSED_HERE)
-            or (e.raised and "connection closed" in e.said and "ConnectError" in e.outer)
+            e.errno in ERRNO_CLOSED
+            or not e.chain_classes.isdisjoint(CLOSED_LOCALLY)
+            or (e.raised and "connection closed" in e.messages and "ConnectError" in e.outermost_classes)
         ),
         R.CALLER_CLOSED,
         Origin.CALLER,
     ),
     Rule(
         "wrong_content_type",
-        "A success that is no event stream (portal, login page, whole message): the SDK saw no event.",
-        lambda e: e.wrong_type and e.facts.stop in (Stop.EXHAUSTED, Stop.RAISED),
+        "A success response is no event stream (portal, login page, whole message), so the SDK found no event.",
+        lambda e: e.wrong_content_type and e.facts.stop in (Stop.EXHAUSTED, Stop.RAISED),
         R.BAD_RESPONSE,
         Origin.INTERMEDIARY,
     ),
 )
-"""In order; ``rules_wire.WIRE`` follows."""
+"""In the order in which they are tried. ``rules_inferred.INFERRED_RULES`` follow."""

@@ -1,1 +1,1 @@
-"""What is done about a stream that broke: the policy, the decision, and the continuation of a text."""
+"""Retries of streams that failed: the policy, the decision, and the resuming of a text."""

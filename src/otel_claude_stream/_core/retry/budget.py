@@ -1,7 +1,7 @@
-"""How many retries a process may still make: a share of its recent calls, and a floor.
+"""The retry budget. A process may make as many retries as a share of its recent calls, plus a floor.
 
-During an incident each client that retries makes it worse; a share of the calls bounds what all of them add (Finagle's
-and Linkerd's retry budgets). An empty budget holds back retries alone, never a first attempt.
+In an incident, every client that retries adds load. A share of the calls bounds that load (retry budgets of Finagle
+and Linkerd). An empty budget prevents retries only, never a first attempt.
 
 Times are nanoseconds of a monotonic clock, as everywhere in the core.
 """
@@ -15,92 +15,91 @@ from typing import TypeAlias
 from otel_claude_stream._core.retry.policy import Budget, Scope
 
 BUCKETS = 12
-"""Parts of a window. One more or less of them is what the window is uncertain by: 8 %."""
+"""Parts of a window. The length of the window is uncertain by one of them, 8 %."""
 
 MAX_KEYS = 256
-"""Hosts and models come from requests: further ones share one budget, so that memory is bounded."""
+"""Hosts and models come from requests. Further keys share one budget, so that memory is bounded."""
 
 BudgetKey: TypeAlias = tuple[str, str]
-"""Host and model; empty where the scope leaves it out."""
+"""Host and model, each empty if the scope excludes it."""
 
 OVERFLOW: BudgetKey = ("other", "other")
-"""What streams count under once there are too many keys: the budget of the first that came too late holds for all."""
+"""The key for all streams beyond `MAX_KEYS`. The first of them sets the budget for all."""
 
 
 def key_of(scope: Scope, host: str, model: str) -> BudgetKey:
-    """Which budget a stream counts in."""
+    """Return the key of the budget that a stream counts in."""
     if scope is Scope.HOST_MODEL:
         return (host, model)
     return (host, "") if scope is Scope.HOST else ("", "")
 
 
-_RING = BUCKETS + 1
-"""A window of whole buckets, and the one before it that it still reaches into."""
+_RING_SIZE = BUCKETS + 1
+"""The buckets of a window, and the one before that the window still overlaps."""
 
 
 class RetryBudget:
-    """The account of one key: a sliding window of buckets. `RetryBudgets` makes it safe for threads.
+    """The budget of one key, as a sliding window of buckets. `RetryBudgets` makes it safe for threads.
 
-    Whenever a retry is granted, those of the window that ends there, itself included, are at most ``ratio * first
-    attempts of that window + floor``. To hold that with buckets, first attempts count for up to a bucket less than the
-    window, and retries for up to a bucket more.
+    When a retry is granted, the window that ends there holds at most ``ratio * calls + floor`` retries, with this one.
+    To guarantee that with buckets, calls count for up to a bucket less than the window, and retries for up to a bucket
+    more.
     """
 
-    __slots__ = ("_firsts", "_newest", "_retries", "_size", "budget")
+    __slots__ = ("_bucket_size", "_calls", "_newest", "_retries", "budget")
 
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
-        self._size = max(1, round(budget.window * 1e9 / BUCKETS))
+        self._bucket_size = max(1, round(budget.window * 1e9 / BUCKETS))
         self._newest = 0
-        self._firsts = [0] * _RING
-        self._retries = [0] * _RING
+        self._calls = [0] * _RING_SIZE
+        self._retries = [0] * _RING_SIZE
 
-    def first(self, now: int) -> None:
-        """Count a call: its first attempt, which is never held back."""
-        self._firsts[self._bucket(now)] += 1
+    def count_call(self, now: int) -> None:
+        """Count a call. Its first attempt needs no token."""
+        self._calls[self._bucket(now)] += 1
 
     def take(self, now: int) -> bool:
-        """Take a token for one retry. False: there is none, and nothing is counted."""
-        if self.left(now) < 1.0:
+        """Take a token for one retry. Return False, and count nothing, if there is none."""
+        if self.remaining(now) < 1.0:
             return False
-        self._retries[self._newest % _RING] += 1
+        self._retries[self._newest % _RING_SIZE] += 1
         return True
 
-    def left(self, now: int) -> float:
-        """Retries that could be taken now, fractions included."""
-        at = self._bucket(now)
-        return max(0.0, self._allowed(at) - sum(self._retries))
+    def remaining(self, now: int) -> float:
+        """Return how many retries could be taken now, fractions included."""
+        bucket = self._bucket(now)
+        return max(0.0, self._limit(bucket) - sum(self._retries))
 
-    def _allowed(self, at: int) -> float:
-        """Retries that the first attempts of the window allow; its oldest bucket is only partly inside."""
-        firsts = sum(self._firsts) - self._firsts[(at + 1) % _RING]
-        return self.budget.ratio * firsts + self.budget.min_per_window
+    def _limit(self, bucket: int) -> float:
+        """Return the retries that the window allows, without its oldest bucket, which it only overlaps."""
+        calls = sum(self._calls) - self._calls[(bucket + 1) % _RING_SIZE]
+        return self.budget.ratio * calls + self.budget.min_per_window
 
     def _bucket(self, now: int) -> int:
-        """Move the window on to `now`, and say which bucket that is.
+        """Move the window to `now` and return the index of its bucket.
 
-        A clock that goes back a little counts in the newest bucket. One that goes back by more than the window is
-        another clock: the account begins anew, rather than to stand still until that clock has caught up.
+        If the clock goes back a little, the newest bucket counts. If it goes back by more than the window, it is
+        another clock. The budget then starts again, instead of standing still until that clock has caught up.
         """
-        number = now // self._size
-        passed = number - self._newest
+        newest = now // self._bucket_size
+        passed = newest - self._newest
         if abs(passed) > BUCKETS:
-            self._firsts = [0] * _RING
-            self._retries = [0] * _RING
-            self._newest = number
+            self._calls = [0] * _RING_SIZE
+            self._retries = [0] * _RING_SIZE
+            self._newest = newest
         elif passed > 0:
-            for emptied in range(self._newest + 1, number + 1):
-                self._firsts[emptied % _RING] = 0
-                self._retries[emptied % _RING] = 0
-            self._newest = number
-        return self._newest % _RING
+            for skipped in range(self._newest + 1, newest + 1):
+                self._calls[skipped % _RING_SIZE] = 0
+                self._retries[skipped % _RING_SIZE] = 0
+            self._newest = newest
+        return self._newest % _RING_SIZE
 
 
 class RetryBudgets:
-    """The budgets of a process, by key. Safe for threads; call `reset` in a forked child.
+    """The budgets of a process, by key. Safe for threads. Call `reset` in a forked child.
 
-    The lock comes in as a value, like time: `threading.RLock` itself, say. A re-entrant one, since a finaliser may run
-    in the middle of a count.
+    `new_lock` makes a re-entrant lock, such as `threading.RLock`, since a finaliser may run in the middle of a count.
     """
 
     __slots__ = ("_budgets", "_lock", "_new_lock")
@@ -110,35 +109,35 @@ class RetryBudgets:
         self._lock = new_lock()
         self._budgets: dict[tuple[BudgetKey, Budget | None], RetryBudget] = {}
 
-    def first(self, key: BudgetKey, budget: Budget, now: int) -> None:
-        """Count a call. Policies whose budgets differ are counted apart, even where their keys are equal."""
+    def count_call(self, key: BudgetKey, budget: Budget, now: int) -> None:
+        """Count a call. Policies with different budgets are counted apart, even for the same key."""
         with self._lock:
-            self._of(key, budget).first(now)
+            self._budget_of(key, budget).count_call(now)
 
     def take(self, key: BudgetKey, budget: Budget, now: int) -> bool:
-        """Take a token for one retry. False: there is none."""
+        """Take a token for one retry. Return False if there is none."""
         with self._lock:
-            return self._of(key, budget).take(now)
+            return self._budget_of(key, budget).take(now)
 
-    def left(self, key: BudgetKey, budget: Budget, now: int) -> float:
-        """Retries that could be taken now, fractions included."""
+    def remaining(self, key: BudgetKey, budget: Budget, now: int) -> float:
+        """Return how many retries could be taken now, fractions included."""
         with self._lock:
-            return self._of(key, budget).left(now)
+            return self._budget_of(key, budget).remaining(now)
 
-    def all_left(self, now: int) -> list[tuple[BudgetKey, float]]:
-        """What is left of each budget that was ever used, for a gauge; the least where several share a key."""
+    def remaining_by_key(self, now: int) -> list[tuple[BudgetKey, float]]:
+        """Return the remaining retries of each budget in use, for a gauge. For a shared key the least counts."""
         found: dict[BudgetKey, float] = {}
         with self._lock:
             for (key, _), account in self._budgets.items():
-                found[key] = min(found.get(key, float("inf")), account.left(now))
+                found[key] = min(found.get(key, float("inf")), account.remaining(now))
         return list(found.items())
 
     def reset(self) -> None:
-        """Forget everything: a forked child has made no calls, and a lock that another thread held stays held."""
+        """Discard all counts. A forked child has made no calls, and a lock that another thread held stays locked."""
         self._lock = self._new_lock()
         self._budgets = {}
 
-    def _of(self, key: BudgetKey, budget: Budget) -> RetryBudget:
+    def _budget_of(self, key: BudgetKey, budget: Budget) -> RetryBudget:
         found = self._budgets.get((key, budget))
         if found is None:
             full = len(self._budgets) >= MAX_KEYS

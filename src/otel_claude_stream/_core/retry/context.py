@@ -1,4 +1,4 @@
-"""What is known when a stream has broken, and what is decided: the input and the output of `decide`."""
+"""The input and the output of `decide`: a stream that failed, and what is done about it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from otel_claude_stream._core.vocabulary import AbortReason, Phase
 
 @dataclass(frozen=True, slots=True)
 class RequestCapabilities:
-    """What of a request decides whether its answer can be repeated or continued. No content."""
+    """The features of a request that decide whether its answer can be retried or resumed. No content."""
 
     thread: bool = False
-    """The server holds a part of the conversation (`thread`): re-sent, it may refuse or answer twice."""
+    """The server holds a part of the conversation (`thread`). Sent again, it may be rejected or answered twice."""
     structured_output: bool = False
     forced_tool: bool = False
     """`tool_choice` is `any` or `tool`."""
@@ -45,7 +45,7 @@ class Delivered:
 
 
 class Action(str, Enum):
-    """What is done (attribute ``claude.stream.retry.decision``)."""
+    """The action of a decision (attribute ``claude.stream.retry.decision``)."""
 
     RETRY = "retry"
     RESUME = "resume"
@@ -53,37 +53,37 @@ class Action(str, Enum):
 
 
 class Blocker(str, Enum):
-    """What stood in the way (attribute ``claude.stream.retry.blocked_by``). Closed, in the order of the checks."""
+    """The check that objected (attribute ``claude.stream.retry.blocked_by``), in the order of the checks."""
 
     NONE = "none"
     KILL_SWITCH = "kill_switch"
     CALLER = "caller"
     """The caller closed, cancelled or dropped the stream."""
     NEVER = "never"
-    """The reason is never retried, or the server said `x-should-retry: false`."""
+    """The reason is never retried, or the server sent `x-should-retry: false`."""
     SDK = "sdk"
-    """Before the response headers the SDK retries, and it has given up."""
+    """Before the response headers the SDK retries, and it gave up."""
     OUTPUT = "output"
-    """The caller holds what a replay would duplicate, and it cannot be continued (or the mode says not to)."""
+    """A retry would duplicate what was delivered, and a resume is impossible or not enabled by the mode."""
     TOOL = "tool"
-    """A block of a tool began."""
+    """A tool block began."""
     REQUEST = "request"
-    """Threads, structured output, forced tools: an answer to these is not continued."""
+    """Answers with threads, structured output or forced tools are not resumed."""
     TOO_SHORT = "too_short"
-    """Text was delivered, too little to find a seam."""
+    """Too little text was delivered to find a seam."""
     RULE = "rule"
-    """The rule of this reason says no; also a missing `retry-after` where the rule wants one."""
+    """The rule of this reason forbids it, or requires a `retry-after` that is missing."""
     ATTEMPTS = "attempts"
     RESUMES = "resumes"
     REQUESTS = "requests"
     DEADLINE = "deadline"
     RETRY_AFTER = "retry_after"
-    """The server asks for a longer wait than is allowed."""
+    """The server requests a longer wait than is allowed."""
     BUDGET = "budget"
 
 
 class DelaySource(str, Enum):
-    """Where a delay came from (attribute ``claude.stream.retry.delay_source``)."""
+    """The source of a delay (attribute ``claude.stream.retry.delay_source``)."""
 
     NONE = "none"
     BACKOFF = "backoff"
@@ -92,42 +92,39 @@ class DelaySource(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class RetryContext:
-    """A stream that has broken. Durations in seconds."""
+    """A stream that failed. Durations in seconds."""
 
     reason: AbortReason
     phase: Phase
     delivered: Delivered
-    traits: RequestCapabilities = field(default_factory=RequestCapabilities)
+    capabilities: RequestCapabilities = field(default_factory=RequestCapabilities)
     limit_match: str = "none"
-    """The known middlebox limit that fits, such as ``duration:60s``."""
-    certificate: bool = False
-    """The TLS certificate was refused: no retry changes that."""
+    """The known limit that matches, such as ``duration:60s``."""
+    certificate_rejected: bool = False
+    """The TLS certificate was rejected, which no retry changes."""
     retry_after: float | None = None
     should_retry: bool | None = None
-    """What the server's `x-should-retry` said."""
+    """The server's `x-should-retry`, if it sent one."""
     before_response: bool = False
-    """No successful response came: the SDK's own retries are over."""
+    """No successful response arrived, and the SDK has made its retries."""
     attempt: int = 1
-    """Attempts of the policy so far, the one that broke included."""
+    """Attempts of the policy so far, with the one that failed."""
     resumes: int = 0
-    """Continuations so far."""
+    """Resumes so far."""
     requests: int = 1
-    """HTTP requests sent so far, the SDK's own retries included."""
+    """HTTP requests so far, the SDK's retries included."""
     elapsed: float = 0.0
     """Since the start of the call."""
     previous_delay: float | None = None
-    killed: bool = False
-    """The kill switch is on for this stream."""
-    caller_gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is done about it."""
+    """The decision about a stream that failed."""
 
     action: Action
     blocked_by: Blocker = Blocker.NONE
-    """What stood in the way; for a resume, `NONE`."""
+    """The check that objected, `NONE` for a retry or a resume."""
     delay: float = 0.0
-    """Seconds to sleep before the next request."""
+    """Seconds to wait before the next request."""
     delay_source: DelaySource = DelaySource.NONE

@@ -1,92 +1,99 @@
-"""What is done about a stream that broke: the checks in their order, the first that objects wins.
+"""Decide what is done about a stream that failed. The first check that objects wins, in the order of `Blocker`.
 
-The order is that of `Blocker`. What nobody may override comes first (the switch, the caller, the never-list), then what
-the caller already holds, then what the policy allows, then the costs; the token of the shared budget is taken last,
-and only if nothing else stood in the way, so that no token is spent on a retry that does not happen.
+Checks that nothing can override come first: the kill switch, the caller, and failures that are never retried. Next are
+what was delivered, the policy's rules and the limits. The token of the shared budget is taken last, if no other
+check objected. So no token is spent on a retry that does not happen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from otel_claude_stream._core.retry import backoff
 from otel_claude_stream._core.retry.context import Action, Blocker, Decision, DelaySource, RetryContext
-from otel_claude_stream._core.retry.policy import Mode, OnExceed, RetryPolicy, SdkRetries
-from otel_claude_stream._core.retry.rules import Effective, Veto, rule_for
+from otel_claude_stream._core.retry.policy import Backoff, Jitter, Mode, OnExceed, RetryPolicy, SdkRetries
+from otel_claude_stream._core.retry.rules import EffectiveRule, Veto, effective_rule
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, AbortReason
 
 THREAD_SAFE_REASONS = frozenset(
     {AbortReason.OVERLOADED, AbortReason.RATE_LIMITED, AbortReason.API_ERROR, AbortReason.CONNECT_FAILED}
 )
-"""Failures after which a threaded request may be sent again: the API itself said no, or nothing was sent.
+"""Failures after which a threaded request can be sent again: the API rejected it, or nothing was sent.
 
-The server holds "either the whole reply or none of it" (the SDK's words). After a cut or a time-out it may be writing
-the whole one: sent again, it answers 400 `thread_continue_in_flight` or `thread_already_continued`, or twice.
+The server holds "either the whole reply or none of it" (the SDK's documentation). After a cut or a time-out it may be
+writing the whole reply. Sent again, the request gets status 400 with `thread_continue_in_flight` or
+`thread_already_continued`, or a second reply.
 """
 
 RETRY_AFTER_SPREAD = 0.1
-"""A tenth is added to what the server asks for, at most: clients that were told the same second do not return in it.
-Only upwards: earlier than asked is a retry lost."""
+"""Share of the server's `retry-after` that is added to it at most, so that clients do not all retry in that second.
 
-LONGEST_SPREAD = 5.0
-"""Seconds; AWS's SDKs allow as much above the server's word."""
+Nothing is subtracted, since an early retry is wasted."""
 
-SAME_AGAIN = "duration:"
-"""A limit on the whole response: the same answer, just as long, meets it again."""
+MAX_RETRY_AFTER_SPREAD = 5.0
+"""Seconds. AWS's SDKs allow as much above the server's value."""
+
+MAX_DELAY = 86_400.0
+"""Seconds. No delay of a policy is longer than a day, so that every delay is finite."""
+
+DECORRELATED_GROWTH = 3.0
+"""Each delay is at most three times the one before (AWS Architecture Blog, "Exponential Backoff And Jitter")."""
+
+_DURATION_LIMIT = "duration:"
+"""Prefix of a match with a limit on the whole response. A retry takes as long and meets the limit again."""
 
 
-def decide(policy: RetryPolicy, situation: RetryContext, *, take: Callable[[], bool], random: float) -> Decision:
-    """Say what is done about a stream that broke.
+def decide(policy: RetryPolicy, context: RetryContext, *, take_token: Callable[[], bool], random: float) -> Decision:
+    """Decide what is done about a stream that failed.
 
     Args:
-        policy: what is allowed. In mode `OBSERVE` nothing is: for a dry run, pass one with another mode.
-        situation: what is known.
-        take: takes a token of the shared budget, False if there is none. Called at most once, as the last check.
-        random: chance, from 0 to 1, for the delay.
+        policy: The policy of the call. Mode `OBSERVE` allows nothing; for a dry run, pass one with another mode.
+        context: The failure, and what was sent and delivered so far.
+        take_token: Takes a token of the shared budget, and returns False if there is none. It is called at most once,
+            as the last check.
+        random: A random number from 0 to 1 for the delay.
     """
-    rule = rule_for(policy, situation.reason)
-    blocker = _excluded(policy, situation, rule)
+    rule = effective_rule(policy, context.reason)
+    blocker = _hard_blocker(policy, context, rule)
     if blocker is not Blocker.NONE:
         return Decision(Action.GIVE_UP, blocker)
-    action, blocker = _possible(policy, situation)
+    action, blocker = _possible_action(policy, context)
     if blocker is Blocker.NONE:
-        blocker = _disallowed(policy, situation, rule, action)
+        blocker = _rule_or_limit_blocker(policy, context, rule, action)
     if blocker is not Blocker.NONE:
         return Decision(Action.GIVE_UP, blocker)
-    wait, source = _delay(policy, situation, rule, random)
+    delay, source = _delay(policy, context, rule, random)
     deadline = policy.limits.deadline
-    if deadline is not None and not situation.elapsed + wait <= deadline:
+    if deadline is not None and not context.elapsed + delay <= deadline:
         return Decision(Action.GIVE_UP, Blocker.DEADLINE)
-    if source is DelaySource.RETRY_AFTER and wait > policy.retry_after.max:
+    if source is DelaySource.RETRY_AFTER and delay > policy.retry_after.max:
         return Decision(Action.GIVE_UP, Blocker.RETRY_AFTER)
-    if not take():
+    if not take_token():
         return Decision(Action.GIVE_UP, Blocker.BUDGET)
-    return Decision(action, Blocker.NONE, wait, source)
+    return Decision(action, Blocker.NONE, delay, source)
 
 
-def _excluded(policy: RetryPolicy, situation: RetryContext, rule: Effective) -> Blocker:
-    """What forbids any further attempt, whatever was delivered and whatever the rules cost.
+def _hard_blocker(policy: RetryPolicy, context: RetryContext, rule: EffectiveRule) -> Blocker:
+    """Return what forbids any further attempt, whatever was delivered and whatever the limits allow.
 
-    `x-should-retry: false` always wins. `true` lifts the veto of a request that was rejected, before a response only
-    (the SDK obeys it there too, whatever the status); it lifts nothing that the table refuses for other causes, no
-    missing `retry-after`, and no limit.
+    `x-should-retry: false` always wins. `true` lifts the veto on a rejected request, but only before a response, where
+    the SDK obeys it too for any status. It lifts no other veto, replaces no `retry-after`, and exceeds no limit.
     """
-    if policy.kill_switch or situation.killed or policy.mode is Mode.OBSERVE:
+    if policy.kill_switch or policy.mode is Mode.OBSERVE:
         return Blocker.KILL_SWITCH
-    if situation.caller_gone or situation.reason in CALLER_REASONS:
+    if context.reason in CALLER_REASONS:
         return Blocker.CALLER
-    told_to = situation.should_retry is True and situation.before_response
-    vetoed = rule.veto is not Veto.NONE and not (rule.veto is Veto.SERVER and told_to)
-    if vetoed or situation.certificate or situation.should_retry is False:
+    server_requests_retry = context.should_retry is True and context.before_response
+    vetoed = rule.veto is not Veto.NONE and not (rule.veto is Veto.UNLESS_SERVER and server_requests_retry)
+    if vetoed or context.certificate_rejected or context.should_retry is False:
         return Blocker.NEVER
-    if situation.before_response and policy.sdk_retries is SdkRetries.KEEP:
+    if context.before_response and policy.sdk_retries is SdkRetries.KEEP:
         return Blocker.SDK
     return Blocker.NONE
 
 
-def _possible(policy: RetryPolicy, situation: RetryContext) -> tuple[Action, Blocker]:
-    """What could be done, by what the caller holds and what was asked. Nothing is ever handed out twice."""
-    delivered, traits = situation.delivered, situation.traits
+def _possible_action(policy: RetryPolicy, context: RetryContext) -> tuple[Action, Blocker]:
+    """Return the action that what was delivered and requested allows, such that nothing is delivered twice."""
+    delivered = context.delivered
     if delivered.finished:
         return Action.GIVE_UP, Blocker.OUTPUT
     if delivered.tool:
@@ -94,55 +101,93 @@ def _possible(policy: RetryPolicy, situation: RetryContext) -> tuple[Action, Blo
     if delivered.citations or delivered.other:
         return Action.GIVE_UP, Blocker.OUTPUT
     if delivered.text > 0:
-        return _continuable(policy, situation)
+        return _resume_action(policy, context)
     if delivered.thinking and policy.commit.thinking_is_output:
         return Action.GIVE_UP, Blocker.OUTPUT
-    if traits.thread and situation.reason not in THREAD_SAFE_REASONS:
+    if context.capabilities.thread and context.reason not in THREAD_SAFE_REASONS:
         return Action.GIVE_UP, Blocker.REQUEST
     return Action.RETRY, Blocker.NONE
 
 
-def _continuable(policy: RetryPolicy, situation: RetryContext) -> tuple[Action, Blocker]:
-    """Whether a text, of which the caller holds a part, can go on."""
-    traits = situation.traits
+def _resume_action(policy: RetryPolicy, context: RetryContext) -> tuple[Action, Blocker]:
+    """Return whether a partly delivered text can be resumed."""
+    request = context.capabilities
     if policy.mode is not Mode.RESUME:
         return Action.GIVE_UP, Blocker.OUTPUT
-    if traits.thread or traits.structured_output or traits.forced_tool:
+    if request.thread or request.structured_output or request.forced_tool:
         return Action.GIVE_UP, Blocker.REQUEST
-    if situation.delivered.text < policy.resume.min_partial_chars:
+    if context.delivered.text < policy.resume.min_partial_chars:
         return Action.GIVE_UP, Blocker.TOO_SHORT
     return Action.RESUME, Blocker.NONE
 
 
-def _disallowed(policy: RetryPolicy, situation: RetryContext, rule: Effective, action: Action) -> Blocker:
-    """What of the reason's rule and of the limits stands against it."""
+def _rule_or_limit_blocker(policy: RetryPolicy, context: RetryContext, rule: EffectiveRule, action: Action) -> Blocker:
+    """Return what forbids the action, out of the rule of its reason and the limits of the call."""
     limits = policy.limits
     allowed = rule.resume if action is Action.RESUME else rule.retry
-    if not allowed or (rule.require_retry_after and _asked(situation) is None):
+    if not allowed or (rule.require_retry_after and _retry_after(context) is None):
         return Blocker.RULE
-    recurs = situation.reason is AbortReason.GATEWAY_ERROR and situation.limit_match.startswith(SAME_AGAIN)
-    if situation.attempt >= (min(rule.max_attempts, 2) if recurs else rule.max_attempts):
+    recurs = context.reason is AbortReason.GATEWAY_ERROR and context.limit_match.startswith(_DURATION_LIMIT)
+    if context.attempt >= (min(rule.max_attempts, 2) if recurs else rule.max_attempts):
         return Blocker.ATTEMPTS
-    if action is Action.RESUME and situation.resumes >= limits.max_resumes:
+    if action is Action.RESUME and context.resumes >= limits.max_resumes:
         return Blocker.RESUMES
-    if situation.requests >= limits.max_requests:
+    if context.requests >= limits.max_requests:
         return Blocker.REQUESTS
     return Blocker.NONE
 
 
-def _delay(policy: RetryPolicy, situation: RetryContext, rule: Effective, random: float) -> tuple[float, DelaySource]:
-    """Seconds to wait, and on whose word. May be above the cap where the server asks for more and that is to fail."""
-    asked, allowed = _asked(situation), policy.retry_after
-    if allowed.honour and asked:  # 0 asks for no wait in particular: the back-off spreads it
-        if asked > allowed.max:
-            return (allowed.max if allowed.on_exceed is OnExceed.CAP else asked), DelaySource.RETRY_AFTER
-        spread = max(0.0, min(1.0, random)) * min(asked * RETRY_AFTER_SPREAD, LONGEST_SPREAD)
-        return min(asked + spread, allowed.max), DelaySource.RETRY_AFTER
-    wait = backoff.delay(rule.backoff, situation.attempt, situation.previous_delay, random)
-    return wait, DelaySource.BACKOFF
+def _delay(policy: RetryPolicy, context: RetryContext, rule: EffectiveRule, random: float) -> tuple[float, DelaySource]:
+    """Return the delay in seconds and its source.
+
+    The delay exceeds the cap if the server requests more and the policy gives up in that case.
+    """
+    requested, allowed = _retry_after(context), policy.retry_after
+    if allowed.honour and requested:  # 0 requests no particular wait, so the backoff spreads it
+        if requested > allowed.max:
+            return (allowed.max if allowed.on_exceed is OnExceed.CAP else requested), DelaySource.RETRY_AFTER
+        spread = max(0.0, min(1.0, random)) * min(requested * RETRY_AFTER_SPREAD, MAX_RETRY_AFTER_SPREAD)
+        return min(requested + spread, allowed.max), DelaySource.RETRY_AFTER
+    delay = backoff_delay(rule.backoff, context.attempt, context.previous_delay, random)
+    return delay, DelaySource.BACKOFF
 
 
-def _asked(situation: RetryContext) -> float | None:
-    """What the server's `retry-after` asks for, None if it says nothing that can be waited for."""
-    asked = situation.retry_after
-    return asked if asked is not None and asked >= 0.0 else None
+def _retry_after(context: RetryContext) -> float | None:
+    """Return the server's `retry-after`, None if it is missing or no valid wait."""
+    requested = context.retry_after
+    return requested if requested is not None and requested >= 0.0 else None
+
+
+def backoff_delay(backoff: Backoff, retry_number: int, previous: float | None, random: float) -> float:
+    """Return the seconds to wait before a retry, finite and from 0 to the cap for any arguments.
+
+    Args:
+        backoff: The delays of the policy.
+        retry_number: The number of the retry, from 1.
+        previous: The delay before the previous retry, for the decorrelated jitter.
+        random: A random number from 0 to 1.
+    """
+    fraction = max(0.0, min(1.0, random))
+    cap = max(0.0, min(MAX_DELAY, backoff.cap))
+    base = max(0.0, min(cap, backoff.base))
+    bound = _exponential_bound(base, backoff.multiplier, retry_number, cap)
+    if backoff.type is Jitter.FULL:
+        delay = bound * fraction
+    elif backoff.type is Jitter.EQUAL:
+        delay = bound * (0.5 + fraction / 2)
+    elif backoff.type is Jitter.DECORRELATED:
+        upper = max(base, min(cap, DECORRELATED_GROWTH * (base if previous is None else previous)))
+        delay = base + fraction * (upper - base)
+    else:
+        delay = bound
+    return max(0.0, min(cap, delay))
+
+
+def _exponential_bound(base: float, multiplier: float, retry_number: int, cap: float) -> float:
+    """Return the bound that grows with each retry, up to the cap."""
+    if base <= 0.0:
+        return 0.0
+    try:
+        return max(0.0, min(cap, base * max(0.0, multiplier) ** max(0, retry_number - 1)))
+    except OverflowError:
+        return cap

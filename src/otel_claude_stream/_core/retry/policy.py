@@ -1,8 +1,10 @@
-"""The retry policy as plain frozen data: what a file, the environment or code may say. Durations in seconds.
+"""The retry policy as plain frozen data, which files, the environment and code can set. Durations in seconds.
 
-The defaults are those of an application that says nothing. Their reasons stand beside them; the sources are gRPC A6
-(attempts include the first, a hard cap of five), the retry budgets of Finagle and Linkerd (ratio and floor), and AWS's
-full jitter.
+The defaults hold for an application that sets nothing. Their sources:
+
+- gRPC A6: attempts include the first, with a hard cap of five
+- the retry budgets of Finagle and Linkerd: ratio and floor
+- AWS: full jitter
 """
 
 from __future__ import annotations
@@ -15,47 +17,47 @@ from otel_claude_stream._core.vocabulary import AbortReason
 
 
 class Mode(str, Enum):
-    """What may be done about a stream that broke."""
+    """The actions that the policy may take on a stream that failed."""
 
     OBSERVE = "observe"
-    """Nothing. What would be done is recorded, as a dry run."""
+    """Only record, as a dry run, what it would do."""
     RETRY = "retry"
-    """Again from the start, while the caller holds nothing that a replay would duplicate."""
+    """Retry from the start, while nothing was delivered that a retry would duplicate."""
     RESUME = "resume"
-    """As `RETRY`, and a text that broke is continued by a further request."""
+    """As `RETRY`, and also resume a text that broke off."""
 
 
 class SdkRetries(str, Enum):
-    """Who retries before the response headers."""
+    """The layer that retries before the response headers."""
 
     KEEP = "keep"
-    """The SDK, as its client says; the policy's caps hold for it too."""
-    OWN = "own"
-    """The policy: the SDK's own loop is switched off for the call."""
+    """The SDK, as its client is configured. The caps of the policy apply to it as well."""
+    REPLACE = "replace"
+    """The policy. The SDK's retry loop is switched off for the call."""
 
 
 class Jitter(str, Enum):
-    """How the delays of a back-off are spread, so that clients that failed together do not return together."""
+    """How the delays of a backoff are spread, so that clients that failed together do not retry together."""
 
     FULL = "full_jitter"
-    """Anything from 0 to the rising bound."""
+    """Between 0 and the exponential bound."""
     EQUAL = "equal_jitter"
-    """Half of the rising bound, and anything up to it."""
+    """Between half of the exponential bound and the bound."""
     DECORRELATED = "decorrelated_jitter"
-    """Anything from the base to three times the delay before, at most the cap."""
+    """Between the base and three times the previous delay, at most the cap."""
     NONE = "none"
-    """The rising bound itself."""
+    """The exponential bound itself."""
 
 
 class OnExceed(str, Enum):
-    """What is done if the server asks for a longer wait than is allowed."""
+    """The reaction if the server requests a longer wait than is allowed."""
 
     FAIL = "fail"
     CAP = "cap"
 
 
 class Scope(str, Enum):
-    """Which streams share a retry budget."""
+    """The streams that share a retry budget."""
 
     HOST_MODEL = "host_model"
     HOST = "host"
@@ -63,39 +65,39 @@ class Scope(str, Enum):
 
 
 class Strategy(str, Enum):
-    """How a text is continued."""
+    """How a text is resumed."""
 
     AUTO = "auto"
-    """`PREFILL` where the model accepts it, else `USER_CONTINUE`."""
+    """`PREFILL` if the model accepts it, else `USER_CONTINUE`."""
     PREFILL = "prefill"
-    """The partial answer is the start of the assistant's turn."""
+    """The partial answer is the beginning of the assistant's turn."""
     USER_CONTINUE = "user_continue"
-    """The partial answer is a turn of the assistant's, and one of the user's asks to go on."""
+    """The partial answer is a turn of the assistant, and a turn of the user asks for the rest."""
 
 
 class OnSeamMismatch(str, Enum):
-    """What is done if the continuation does not fit the partial answer."""
+    """The reaction if a resumed text does not join the partial answer."""
 
     FAIL = "fail"
-    """The original error is raised."""
+    """Raise the original error."""
     NEWLINE = "newline"
-    """The continuation follows after a line break."""
+    """Append the resumed text after a line break."""
     APPEND = "append"
-    """The continuation follows as it is."""
+    """Append the resumed text unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryLimits:
-    """How much one call may cost, over all its attempts."""
+    """The limits of one call, over all its attempts."""
 
     max_attempts: int = 3
-    """Attempts of the policy, the first included: 1 to 5."""
+    """Attempts of the policy, the first included, from 1 to 5."""
     max_resumes: int = 1
-    """How many of those may be continuations: 0 to 3."""
+    """How many of those may be resumes, from 0 to 3."""
     max_requests: int = 6
-    """HTTP requests sent in all, the SDK's own retries included."""
+    """HTTP requests in total, the SDK's retries included."""
     deadline: float | None = 600.0
-    """From the start of the call; no attempt begins after it, the sleep before it counted. None for no deadline."""
+    """From the start of the call. No attempt begins later, including the delay before it. None for no deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True)
 class RetryAfter:
-    """What is made of the server's `retry-after`."""
+    """How the server's `retry-after` is used."""
 
     honour: bool = True
     max: float = 60.0
@@ -119,69 +121,69 @@ class RetryAfter:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How many retries a process may make: a share of its calls, and a floor, so that little traffic may retry too."""
+    """The retries that a process may make: a share of its calls, and a floor for low traffic."""
 
     scope: Scope = Scope.HOST_MODEL
     ratio: float = 0.2
-    """Retries allowed for each first attempt of the window."""
+    """Retries allowed for each first attempt in the window."""
     min_per_window: int = 6
     window: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Watchdog:
-    """When a stream that stalls is given up. All None: it is left alone."""
+    """The waits after which a stalled stream is aborted. None for each disables the watchdog."""
 
     first_event: float | None = None
     """From the response headers to the first event."""
     silence: float | None = None
-    """Without a byte; pings and comments are bytes."""
+    """Without a byte. Pings and comments are bytes."""
     no_progress: float | None = None
-    """Without an event of the message, though pings may come."""
+    """Without an event of the message, even if pings arrive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What holds for some reasons only. None: what holds for the others."""
+    """Settings for some abort reasons only. None keeps the built-in value."""
 
-    on: frozenset[AbortReason]
+    reasons: frozenset[AbortReason]
     retry: bool | None = None
-    """Whether the reason is retried from the start at all."""
+    """Whether the reason is retried from the start."""
     resume: bool | None = None
-    """Whether a text that it broke is continued."""
+    """Whether a text that broke off for this reason is resumed."""
     max_attempts: int | None = None
     backoff: Backoff | None = None
     require_retry_after: bool | None = None
-    """Retried only if the server says when."""
+    """Retry only if the server sends `retry-after`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """How a text is continued, and how much of it has to be there."""
+    """How a text is resumed, and how much of it must have been delivered."""
 
     strategy: Strategy = Strategy.AUTO
     prompt: str | None = None
-    """What the user's turn says; `{anchor}` stands for the end of the partial answer. None for the built-in one."""
+    """Text of the user's turn. `{anchor}` stands for the end of the partial answer. None for the built-in text."""
     anchor_chars: int = 48
-    """Characters that the model is asked to repeat, so that the seam can be found."""
+    """Characters that the model is asked to repeat, to find the seam."""
     min_partial_chars: int = 64
-    """A shorter text is not continued: its anchor would be found anywhere."""
+    """A shorter text is not resumed, since its anchor would match anywhere."""
     min_overlap: int = 8
-    """Characters that must agree where the anchor was not repeated as a whole."""
+    """Characters that must match if the anchor is not repeated completely."""
     on_seam_mismatch: OnSeamMismatch = OnSeamMismatch.FAIL
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What counts as output: once the caller holds some, a replay would duplicate it."""
+    """The content that counts as output. Once output is delivered, a retry would duplicate it."""
 
     thinking_is_output: bool = True
-    """False: a caller that shows no thinking. A replay then drops the thinking of the later attempt."""
+    """False for a caller that does not show thinking. A retry then drops the thinking of the later attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """What may be done about streams that break. The default observes."""
+    """The retry policy of a call. The default only observes."""
 
     mode: Mode = Mode.OBSERVE
     sdk_retries: SdkRetries = SdkRetries.KEEP
@@ -191,21 +193,21 @@ class RetryPolicy:
     budget: Budget = field(default_factory=Budget)
     watchdog: Watchdog = field(default_factory=Watchdog)
     rules: tuple[Rule, ...] = ()
-    """The first that names the reason wins; the built-in ones come after these."""
+    """The first rule that names the reason wins. The built-in rules come after these."""
     resume: Resume = field(default_factory=Resume)
     commit: Commit = field(default_factory=Commit)
     models: tuple[tuple[str, RetryPolicy], ...] = ()
-    """Whole policies for some models, by a pattern such as ``claude-haiku-*``. The most specific pattern wins."""
+    """Complete policies by a pattern of models such as ``claude-haiku-*``. The most specific pattern wins."""
     raise_on_truncation: bool = False
-    """Raise for a body that ends without `message_stop`, where the SDK raises nothing. Not in `observe`."""
+    """Raise for a body that ends without `message_stop`, where the SDK does not. Not in `observe`."""
     kill_switch: bool = False
-    """True: as `observe`, whatever the mode says. Read anew for each stream."""
+    """True acts as `observe` in every mode. Read again for each stream."""
 
     def for_model(self, model: str) -> RetryPolicy:
-        """The policy that holds for a model."""
-        found = max(
+        """Return the policy for a model."""
+        best = max(
             (pattern for pattern, _ in self.models if fnmatchcase(model, pattern)),
             key=lambda pattern: len(pattern.replace("*", "")),
             default=None,
         )
-        return next((policy for pattern, policy in self.models if pattern == found), self)
+        return next((policy for pattern, policy in self.models if pattern == best), self)

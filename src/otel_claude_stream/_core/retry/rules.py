@@ -1,4 +1,4 @@
-"""What is done about each abort reason: the built-in table, and what a policy's own rules make of it."""
+"""The rule for each abort reason, from a built-in table that the rules of a policy override."""
 
 from __future__ import annotations
 
@@ -11,158 +11,158 @@ from otel_claude_stream._core.vocabulary import AbortReason as R
 
 
 class Veto(str, Enum):
-    """Who can lift the no of a reason that is never retried."""
+    """The condition that lifts the veto on retries for a reason that is never retried."""
 
     NONE = "none"
-    """There is nothing to lift."""
-    RULE = "rule"
-    """A rule of the policy that says `retry` or `resume` itself."""
-    SERVER = "server"
-    """The server's `x-should-retry: true` to this very request, before a response; no rule can know that beforehand."""
-    FIRM = "firm"
-    """Nobody."""
+    """There is no veto."""
+    UNLESS_RULE = "unless_rule"
+    """A rule of the policy that sets `retry` or `resume`."""
+    UNLESS_SERVER = "unless_server"
+    """The server's `x-should-retry: true` to this request, before a response. No rule can know it in advance."""
+    ALWAYS = "always"
+    """Nothing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Builtin:
-    """One row of the built-in table. None: what the policy says for all reasons."""
+class BuiltinRule:
+    """One row of the built-in table. None takes the value that the policy sets for all reasons."""
 
     retry: bool
     resume: bool
     why: str
     max_attempts: int | None = None
     base: float | None = None
-    """Seconds; type and multiplier of the back-off are always the policy's."""
+    """Seconds. Type and multiplier of the backoff are always those of the policy."""
     cap: float | None = None
     require_retry_after: bool = False
     veto: Veto = Veto.NONE
 
 
 @dataclass(frozen=True, slots=True)
-class Effective:
-    """What holds for one reason under one policy, every field resolved."""
+class EffectiveRule:
+    """The rule for one reason under one policy, with every field resolved."""
 
     retry: bool
     resume: bool
     max_attempts: int
-    """The first included; never above the policy's own limit."""
+    """Attempts, the first included, at most the limit of the policy."""
     backoff: Backoff
     require_retry_after: bool
     veto: Veto = Veto.NONE
 
 
-BUILTIN: dict[R, Builtin] = {
+BUILTIN_RULES: dict[R, BuiltinRule] = {
     # From Anthropic.
-    R.OVERLOADED: Builtin(
+    R.OVERLOADED: BuiltinRule(
         retry=True,
         resume=True,
         base=1.0,
         cap=30.0,
-        why="The fleet is busy for seconds, not milliseconds; the in-stream form carries no retry-after.",
+        why="An overload lasts for seconds, not milliseconds. In a stream it comes without retry-after.",
     ),
-    R.RATE_LIMITED: Builtin(
+    R.RATE_LIMITED: BuiltinRule(
         retry=True,
         resume=False,
         require_retry_after=True,
-        why="Without retry-after it is a spend limit (rate-limit documentation): no retry can succeed.",
+        why="Without retry-after it is a spend limit (rate-limit documentation), and no retry can succeed.",
     ),
-    R.API_ERROR: Builtin(
+    R.API_ERROR: BuiltinRule(
         retry=True,
         resume=True,
-        why="An internal error of the API: transient as a rule, and retried by the SDK as well.",
+        why="An internal error of the API is usually transient, and the SDK retries it as well.",
     ),
-    R.TIMEOUT_ERROR: Builtin(
+    R.TIMEOUT_ERROR: BuiltinRule(
         retry=True,
         resume=False,
         max_attempts=2,
-        why="The API gave up on this request after a long time; the same request takes as long again.",
+        why="The API gave up on this request after a long time. The same request takes as long again.",
     ),
-    R.REQUEST_REJECTED: Builtin(
+    R.REQUEST_REJECTED: BuiltinRule(
         retry=True,
         resume=False,
         max_attempts=2,
-        veto=Veto.SERVER,
-        why="The same request is rejected again (validation, permission, size), and the server knows of exceptions.",
+        veto=Veto.UNLESS_SERVER,
+        why="The same request is rejected again (validation, permission, size), unless the server requests a retry.",
     ),
-    R.STREAM_ERROR: Builtin(
+    R.STREAM_ERROR: BuiltinRule(
         retry=True,
         resume=False,
         max_attempts=2,
-        why="An error of a type that nobody knows: it may be lasting, so one try, and no words of ours after it.",
+        why="The type of the error is unknown. It may be permanent, so it is retried once and never resumed.",
     ),
-    # From something in between.
-    R.GATEWAY_ERROR: Builtin(
+    # From an intermediary.
+    R.GATEWAY_ERROR: BuiltinRule(
         retry=True,
         resume=False,
-        why="A hop had no answer from behind; a hop that refuses to carry the request refuses a longer one too.",
+        why="The upstream of a hop did not answer. A hop that rejects the request rejects a longer one as well.",
     ),
-    R.BAD_RESPONSE: Builtin(
+    R.BAD_RESPONSE: BuiltinRule(
         retry=False,
         resume=False,
-        veto=Veto.RULE,
-        why="A proxy that answers in the API's place answers the retry as well.",
+        veto=Veto.UNLESS_RULE,
+        why="A proxy that answers in place of the API answers the retry as well.",
     ),
-    # From the wire.
-    R.CONNECT_FAILED: Builtin(
+    # From the network.
+    R.CONNECT_FAILED: BuiltinRule(
         retry=True,
         resume=True,
         base=0.25,
         cap=4.0,
-        why="Nothing was sent. Short waits: another address or a moment later is what helps.",
+        why="Nothing was sent. The waits are short, since another address or a moment later helps.",
     ),
-    R.CONNECTION_CLOSED: Builtin(
+    R.CONNECTION_CLOSED: BuiltinRule(
         retry=True,
         resume=True,
         base=0.25,
         cap=4.0,
-        why="A server or hop that went away (deployment, crash, idle limit): the next connection meets another one.",
+        why="A server or hop went away (deployment, crash, idle limit). The next connection reaches another one.",
     ),
-    R.CONNECTION_RESET: Builtin(
+    R.CONNECTION_RESET: BuiltinRule(
         retry=True,
         resume=True,
         base=0.25,
         cap=4.0,
-        why="As a closed connection; a path that forgot the connection (NAT) resets it too.",
+        why="As a closed connection. A device that lost the connection (NAT) resets it too.",
     ),
-    R.TRUNCATED: Builtin(
+    R.TRUNCATED: BuiltinRule(
         retry=True,
         resume=True,
         base=0.25,
         cap=4.0,
-        why="A crash upstream behind a proxy that ends the body properly: a third of them look so.",
+        why="The upstream crashed behind a proxy that ended the body cleanly, as in a third of such crashes.",
     ),
-    R.DECODE_ERROR: Builtin(
+    R.DECODE_ERROR: BuiltinRule(
         retry=False,
         resume=False,
-        veto=Veto.RULE,
-        why="Something rewrites the stream, or the SDK does not understand it: it will again.",
+        veto=Veto.UNLESS_RULE,
+        why="A hop rewrites the stream, or the SDK cannot read it. It happens again.",
     ),
-    # From clocks: the wait itself was the back-off. One more try, since a path that is stuck twice stays so.
-    R.RESPONSE_TIMEOUT: Builtin(
+    # From time-outs. The wait was a backoff. One more attempt only, since a path that is stuck twice stays stuck.
+    R.RESPONSE_TIMEOUT: BuiltinRule(
         retry=True,
         resume=False,
         max_attempts=2,
         base=0.0,
         cap=0.0,
-        why="The whole time-out was waited already.",
+        why="The whole time-out has already passed.",
     ),
-    R.FIRST_EVENT_TIMEOUT: Builtin(
+    R.FIRST_EVENT_TIMEOUT: BuiltinRule(
         retry=True,
         resume=False,
         max_attempts=2,
         base=0.0,
         cap=0.0,
-        why="A response that stays empty; Claude Code tries once more, too.",
+        why="The response stays empty. Claude Code retries once, too.",
     ),
-    R.SILENT: Builtin(
+    R.SILENT: BuiltinRule(
         retry=True,
         resume=True,
         max_attempts=2,
         base=0.0,
         cap=0.0,
-        why="The path is dead; a new connection takes another one.",
+        why="The path is dead. A new connection takes another one.",
     ),
-    R.NO_PROGRESS: Builtin(
+    R.NO_PROGRESS: BuiltinRule(
         retry=True,
         resume=True,
         max_attempts=2,
@@ -172,46 +172,53 @@ BUILTIN: dict[R, Builtin] = {
     ),
     # From the caller.
     **{
-        reason: Builtin(retry=False, resume=False, veto=Veto.FIRM, why="Nobody waits for the answer any more.")
+        reason: BuiltinRule(retry=False, resume=False, veto=Veto.ALWAYS, why="The caller left.")
         for reason in CALLER_REASONS
     },
 }
-"""Total over the reasons. Rates and yes or no are those of the Anthropic SDK (0.5 s to 8 s), Claude Code's published
-policy (a stall once, a certificate never) and gRPC's allow-list by cause; the waits of an overload are AWS's class of
-throttling errors (base 1 s)."""
+"""A row for every reason.
 
-CLOSED_TO_RULES: frozenset[R] = frozenset(
-    reason for reason, row in BUILTIN.items() if row.veto in (Veto.FIRM, Veto.SERVER)
+Sources:
+
+- the Anthropic SDK: delays of 0.5 s to 8 s
+- Claude Code's published policy: a stall is retried once, a rejected certificate never
+- gRPC: an allow-list by cause
+- AWS: delays of throttling errors for overloads (base 1 s)
+"""
+
+NOT_RETRYABLE_BY_RULE: frozenset[R] = frozenset(
+    reason for reason, row in BUILTIN_RULES.items() if row.veto in (Veto.ALWAYS, Veto.UNLESS_SERVER)
 )
-"""Reasons that no rule of a policy makes retryable: one that says so can never have an effect."""
+"""Reasons that a rule of a policy cannot make retryable. Such a rule has no effect."""
 
 
-def rule_for(policy: RetryPolicy, reason: R) -> Effective:
-    """What holds for a reason: the policy's first rule that names it, else the built-in row, else the policy.
+def effective_rule(policy: RetryPolicy, reason: R) -> EffectiveRule:
+    """Return the rule for a reason.
 
-    That order holds for each field on its own. Where a row has rates of its own, type and multiplier are the policy's.
+    Each field comes from the policy's first rule that names the reason, else from the built-in row, else from the
+    policy. If a row sets base and cap of the backoff, type and multiplier are those of the policy.
     """
-    row = BUILTIN[reason]
-    rule = next((rule for rule in policy.rules if reason in rule.on), None)
-    retry, resume, veto, attempts = row.retry, row.resume, row.veto, row.max_attempts
-    require = row.require_retry_after
+    row = BUILTIN_RULES[reason]
+    rule = next((rule for rule in policy.rules if reason in rule.reasons), None)
+    retry, resume, veto, max_attempts = row.retry, row.resume, row.veto, row.max_attempts
+    require_retry_after = row.require_retry_after
     backoff = policy.backoff
     if row.base is not None and row.cap is not None:
         backoff = replace(backoff, base=row.base, cap=row.cap)
     if rule is not None:
-        if veto is Veto.RULE and (rule.retry or rule.resume):
+        if veto is Veto.UNLESS_RULE and (rule.retry or rule.resume):
             veto = Veto.NONE
         retry = retry if rule.retry is None else rule.retry
         resume = resume if rule.resume is None else rule.resume
-        attempts = attempts if rule.max_attempts is None else rule.max_attempts
+        max_attempts = max_attempts if rule.max_attempts is None else rule.max_attempts
         backoff = backoff if rule.backoff is None else rule.backoff
-        require = require if rule.require_retry_after is None else rule.require_retry_after
-    most = policy.limits.max_attempts
-    return Effective(
+        require_retry_after = require_retry_after if rule.require_retry_after is None else rule.require_retry_after
+    limit = policy.limits.max_attempts
+    return EffectiveRule(
         retry=retry,
         resume=resume,
-        max_attempts=most if attempts is None else min(attempts, most),
+        max_attempts=limit if max_attempts is None else min(max_attempts, limit),
         backoff=backoff,
-        require_retry_after=require,
+        require_retry_after=require_retry_after,
         veto=veto,
     )

@@ -82,8 +82,8 @@ class MessageState:
         "first_block",
         "input_tokens",
         "journal",
-        "largest_ping_gap",
-        "largest_gap",
+        "longest_ping_gap",
+        "longest_gap",
         "last_ping_at",
         "message_delta",
         "message_id",
@@ -123,8 +123,8 @@ class MessageState:
         """Characters of text in the runs that are over."""
         self.thinking = self.tool = self.citations = self.odd = False
         """Whether there was content of this kind; `odd` is what nobody knows how to join."""
-        self.largest_gap = 0
-        self.largest_ping_gap = 0
+        self.longest_gap = 0
+        self.longest_ping_gap = 0
         self.last_ping_at: int | None = None
         self.message_start = False
         self.message_delta = False
@@ -234,7 +234,7 @@ class MessageState:
         self.characters += run.characters
         if run.block == "text":
             self.text += run.characters
-        self.largest_gap = max(self.largest_gap, run.gap)
+        self.longest_gap = max(self.longest_gap, run.gap)
         if not self._none:
             self.journal.add(run)
 
@@ -249,8 +249,8 @@ class MessageState:
         entry.order = self.deltas + self.others  # all events: no run is open
         self.others += 1
         before = self._reached
-        if before >= _CONTENT and gap > self.largest_gap:
-            self.largest_gap = gap
+        if before >= _CONTENT and gap > self.longest_gap:
+            self.longest_gap = gap
         reached = _REACHED.get(type_, _EVENTS)
         if reached > before:
             self._reached = reached
@@ -330,7 +330,7 @@ class MessageState:
             self._reached = _EVENTS
         if self.last_ping_at is not None:
             since = at - self.last_ping_at
-            self.largest_ping_gap = max(self.largest_ping_gap, since)
+            self.longest_ping_gap = max(self.longest_ping_gap, since)
             gap = min(gap, max(since, 0))  # `gap` is the wait since the last content
         self.last_ping_at = at
         pings = self._pings

@@ -27,7 +27,7 @@ class Summary:
     """How the body was read: events, bytes, none."""
     reads: int
     longest_silence: float
-    consumer_time: float
+    caller_time: float
     exception: str | None
     """Class of the exception that the caller got."""
     time_to_headers: float | None

@@ -66,7 +66,7 @@ def assemble(plan: Plan) -> SdkHooks:
         budgets=policies.left if policies.active else None,
     )
     _guard.on_report(emitter.internal_error)
-    limits = parse_limits(plan.config.limits) if plan.config.limits else KNOWN_LIMITS
+    limits = parse_limits(plan.config.known_limits) if plan.config.known_limits else KNOWN_LIMITS
     told = _with_watchdog(plan.config, policy)
     if told is not plan.config:
         plan.streams.tell_stalls(told.stall_thresholds)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 
-from otel_claude_stream._core.retry.resume.request import TRAIT_KEYS, traits_of
+from otel_claude_stream._core.retry.resume.capabilities import CAPABILITY_KEYS, capabilities_of
 from otel_claude_stream._core.stream.call import Call
 from otel_claude_stream._session.call_stack import runs_above
 
@@ -50,7 +50,7 @@ def is_message_stream(options: object, *, stream: bool) -> bool:
 _NOT_GIVEN = frozenset({"NotGiven", "Omit"})
 """The SDK's classes for arguments that were not given, which it strips when it sends."""
 
-_LOOKED_AT = ("model", "max_tokens", "temperature", "top_p", "top_k", *TRAIT_KEYS)
+_LOOKED_AT = ("model", "max_tokens", "temperature", "top_p", "top_k", *CAPABILITY_KEYS)
 """What is told of a request's body, which may have many keys more."""
 
 
@@ -85,7 +85,7 @@ def call_of(client: object, options: object, cast_to: object, setting: str) -> C
         top_p=_number(request.get("top_p")),
         top_k=_whole(request.get("top_k")),
         read_timeout=_read_timeout(client, options),
-        traits=traits_of(request),
+        traits=capabilities_of(request),
     )
 
 
@@ -146,7 +146,7 @@ def _helper(options: object) -> str:
 
 
 def _owner(client: object, options: object, setting: str) -> str:
-    if setting == "own":
+    if setting == "always":
         return "self"
     current = otel_context.get_current()
     if any(current.get(key) for key in _OTHER_OWNER_KEYS) or _called_by_another():

@@ -9,7 +9,7 @@ from types import FrameType
 from typing import Concatenate, ParamSpec
 
 from otel_claude_stream import _guard
-from otel_claude_stream._core.diagnosis.end import End
+from otel_claude_stream._core.diagnosis.facts import End
 from otel_claude_stream._core.vocabulary import ErrorSource, Stop
 from otel_claude_stream._sdk.read.errors import fault_of, name_of
 from otel_claude_stream._sdk.read.raw_body import RawBodyReader

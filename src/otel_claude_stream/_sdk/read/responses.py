@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from otel_claude_stream._core.diagnosis.end import End, HttpError
+from otel_claude_stream._core.diagnosis.facts import End, HttpError
 from otel_claude_stream._core.stream.call import Reply
 from otel_claude_stream._core.vocabulary import BodyClass, ErrorSource, Stop
 from otel_claude_stream._sdk.read.errors import fault_of, name_of

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from otel_claude_stream import _guard
-from otel_claude_stream._core.diagnosis.end import End
+from otel_claude_stream._core.diagnosis.facts import End
 from otel_claude_stream._core.retry.resume.splice import SeamMismatch
 from otel_claude_stream._core.vocabulary import ErrorSource, Stop
 from otel_claude_stream._sdk.read.responses import end_by

@@ -68,11 +68,11 @@ class Recovery:
     # --- Failing ---------------------------------------------------------------------------------------------------
     def requests(self) -> Steps:
         """The first request, and the ones that follow while there is no response, if those are ours to make."""
-        own = self.policy.sdk_retries is SdkRetries.OWN
-        call = self._resend.first(0 if own else max(0, self.policy.limits.max_requests - 1)) or self._resend.call
+        replaced = self.policy.sdk_retries is SdkRetries.REPLACE
+        call = self._resend.first(0 if replaced else max(0, self.policy.limits.max_requests - 1)) or self._resend.call
         while True:
             result = yield Send(call)
-            if not own or not isinstance(result, Exception):
+            if not replaced or not isinstance(result, Exception):
                 return result
             decision = self._decide(Failure(error=result), before_response=True)
             if decision.action is not Action.RETRY:
@@ -140,12 +140,12 @@ class Recovery:
 
     def _sdk_retries(self) -> int:
         """Retries that the SDK may make of the request that is about to be sent, which is counted already."""
-        return 0 if self.policy.sdk_retries is SdkRetries.OWN else max(0, self._left())
+        return 0 if self.policy.sdk_retries is SdkRetries.REPLACE else max(0, self._left())
 
     def _prepare_replay(self) -> Any:
         splice, kept = None, self.kept
         if kept is not None and kept.delivered.started:
-            splice = Splice.replay(
+            splice = Splice.for_retry(
                 started=True,
                 message_id=kept.message_id,
                 next_index=kept.next_index,
@@ -165,7 +165,7 @@ class Recovery:
         self._strategy = strategy or strategy_for(resume, str(body.get("model")), traits)
         text = kept.text
         seam = SeamFinder(text, resume, self._strategy)
-        splice = Splice.resumed(
+        splice = Splice.for_resume(
             seam, next_index=kept.next_index, open_index=kept.open_text_index, message_id=kept.message_id
         )
         self.gate.continues(splice, seam, self._strategy)

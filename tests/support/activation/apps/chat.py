@@ -1,4 +1,4 @@
-"""An application that does not know about us: reads one answer and prints it."""
+"""An application without instrumentation code, which reads one answer and prints it."""
 
 from __future__ import annotations
 

@@ -1,16 +1,16 @@
-"""Reads three answers at once: in threads, in tasks of asyncio or trio, or in greenlets of gevent."""
+"""Read three answers at once, in threads, in tasks of asyncio or trio, or in greenlets of gevent."""
 
 from __future__ import annotations
 
 import sys
 
-how = sys.argv[1]
-if how == "gevent":
+library = sys.argv[1]
+if library == "gevent":
     from gevent import monkey
 
     monkey.patch_all()
 
-import anthropic  # noqa: E402 - gevent patches first
+import anthropic  # noqa: E402 - after the patches of gevent
 
 CALL = {"max_tokens": 64, "messages": [{"role": "user", "content": "Hello?"}]}
 NAMES = ("one", "two", "three")
@@ -26,16 +26,16 @@ async def read_async(name: str) -> None:
         await stream.get_final_text()
 
 
-if how == "threads":
+if library == "threads":
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(read, NAMES))
-elif how == "gevent":
+elif library == "gevent":
     import gevent
 
     gevent.joinall([gevent.spawn(read, name) for name in NAMES], raise_error=True)
-elif how == "asyncio":
+elif library == "asyncio":
     import asyncio
 
     async def main() -> None:

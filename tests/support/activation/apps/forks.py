@@ -1,4 +1,4 @@
-"""Reads answers in itself and in children that are forked, or made by multiprocessing."""
+"""Read answers in this process, and in a child that is forked or started by multiprocessing."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ def read(model: str) -> None:
 
 
 def main() -> None:
-    how = sys.argv[1]
-    if "before" in sys.argv:  # a stream, and the threads of the exporters, are there before the fork
+    method = sys.argv[1]
+    if "before" in sys.argv:  # the stream and the threads of the exporters exist before the fork
         read("parent-before")
         stream = anthropic.Anthropic(max_retries=0).messages.create(
             model="parent-open", max_tokens=64, stream=True, messages=[{"role": "user", "content": "Hello?"}]
         )
         next(stream)
-    if how == "fork":
+    if method == "fork":
         child = os.fork()
         if child == 0:
             read("child")
             sys.exit(0)
         assert os.waitpid(child, 0)[1] == 0
     else:
-        context = multiprocessing.get_context(how.removeprefix("multiprocessing-"))
+        context = multiprocessing.get_context(method.removeprefix("multiprocessing-"))
         process = context.Process(target=read, args=("child",))
         process.start()
         process.join(30)

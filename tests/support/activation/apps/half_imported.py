@@ -1,4 +1,4 @@
-"""Imports of the SDK that fail half-way, or happen in parts, before the one that works."""
+"""Import the SDK after an import that failed half-way or was partial, or after another wrapper."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 
 
 class Broken(importlib.abc.MetaPathFinder):
-    """Makes the import of one module fail, once."""
+    """An import hook that makes the first import of one module fail."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -29,8 +29,8 @@ if "fails" in sys.argv:
             print(error)
 if "partly" in sys.argv:
     importlib.import_module("anthropic._streaming")
-    sys.modules["anthropic._base_client"].kept = True
-if "twice" in sys.argv:  # another wrapper around the same attributes, from somebody else
+    sys.modules["anthropic._base_client"].marker = True
+if "twice" in sys.argv:  # another package wraps the same attribute
     import anthropic._streaming
 
     original = anthropic._streaming.Stream.__stream__
@@ -39,7 +39,7 @@ if "twice" in sys.argv:  # another wrapper around the same attributes, from some
         yield from original(self)
 
     anthropic._streaming.Stream.__stream__ = wrapper
-import anthropic  # noqa: E402 - what comes before it is what is tested
+import anthropic  # noqa: E402 - the lines above are the subject of the test
 
 with anthropic.Anthropic(max_retries=0, base_url=os.environ["ANTHROPIC_BASE_URL"]).messages.stream(
     model="claude-sonnet-5", max_tokens=64, messages=[{"role": "user", "content": "Hello?"}]

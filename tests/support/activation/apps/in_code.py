@@ -1,4 +1,4 @@
-"""Instruments itself, in the order that its arguments say."""
+"""Instrument the SDK in code, with the steps in the order of the arguments."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def providers() -> None:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     spans = TracerProvider()
-    spans.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(os.environ["WHERE"] + "/v1/traces")))
+    spans.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(os.environ["COLLECTOR_URL"] + "/v1/traces")))
     trace.set_tracer_provider(spans)
 
 

@@ -1,4 +1,4 @@
-"""Reads the beginning of an answer and ends, with the stream still open."""
+"""Read the beginning of an answer and exit while the stream is open."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Instruments the SDK with other packages and with ours, reads streams, takes all out again, and tells what it saw.
+"""Instrument the SDK with this package and with others, read streams, uninstrument, and print the telemetry as JSON.
 
-Arguments: the neighbours, with commas between them; then for each round `first` or `last`: when ours is put in, and
-when it is taken out.
+The first argument is a list of the other packages, separated by commas. Each further argument, `first` or `last`, is
+a round, and gives the position of this package in the order of instrumentation.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 logging.basicConfig(level=logging.WARNING, format="%(name)s %(levelname)s %(message)s")
 
-import anthropic  # noqa: E402 - after the set-up of logging
+import anthropic  # noqa: E402 - after the configuration of logging
 from opentelemetry import metrics, trace  # noqa: E402
 from opentelemetry.sdk.metrics import Histogram, MeterProvider  # noqa: E402
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader  # noqa: E402
@@ -80,7 +80,7 @@ def instrumented(instrumentor) -> Undo:
 
 def set_up(names: list[str]) -> tuple[InMemorySpanExporter, InMemoryMetricReader]:
     spans, reader = InMemorySpanExporter(), InMemoryMetricReader({Histogram: AggregationTemporality.DELTA})
-    if {"logfire", "logfire_open"} & set(names):  # which insists on providers of its own
+    if {"logfire", "logfire_open"} & set(names):  # Logfire sets providers
         import logfire
 
         logfire.configure(
@@ -120,7 +120,7 @@ def read() -> list[str]:
     return [*texts, asyncio.run(read_async()), asyncio.run(create_async())]
 
 
-def told(spans: InMemorySpanExporter, reader: InMemoryMetricReader) -> dict:
+def recorded_telemetry(spans: InMemorySpanExporter, reader: InMemoryMetricReader) -> dict:
     finished = spans.get_finished_spans()
     scopes = {span.context.span_id: span.instrumentation_scope.name for span in finished}
     spans.clear()
@@ -154,16 +154,16 @@ def told(spans: InMemorySpanExporter, reader: InMemoryMetricReader) -> dict:
 def one_round(names: list[str], when: str, spans: InMemorySpanExporter, reader: InMemoryMetricReader) -> dict:
     order = ["ours", *names] if when == "first" else [*names, "ours"]
     undo = {name: globals()[name]() for name in order}
-    found = {"texts": read(), "with": told(spans, reader)}
-    leaving = order.index("ours")  # in the order in which they came: whoever came first is inside of the others
-    for name in order[: leaving + 1]:
+    found = {"texts": read(), "with": recorded_telemetry(spans, reader)}
+    position = order.index("ours")  # in the order of instrumentation, as the first one is innermost
+    for name in order[: position + 1]:
         undo[name]()
-    found |= {"texts without us": read(), "without us": told(spans, reader)}
-    for name in order[leaving + 1 :]:
+    found |= {"texts without us": read(), "without us": recorded_telemetry(spans, reader)}
+    for name in order[position + 1 :]:
         undo[name]()
-    again = ours()
-    found |= {"texts again": read(), "again": told(spans, reader)}
-    again()
+    undo_again = ours()
+    found |= {"texts again": read(), "again": recorded_telemetry(spans, reader)}
+    undo_again()
     return found
 
 

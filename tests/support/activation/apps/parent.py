@@ -1,4 +1,4 @@
-"""Starts a Python that reads one answer, as a task queue would. Reads none itself."""
+"""Start a child process that reads one answer, as a task queue does."""
 
 from __future__ import annotations
 

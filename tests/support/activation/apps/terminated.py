@@ -1,4 +1,4 @@
-"""Is sent SIGTERM by itself while a stream is open, with what examples/flush.py makes of that."""
+"""Send SIGTERM to this process while a stream is open, with or without the handlers of examples/flush.py."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def read() -> None:
 
 if "handler" in sys.argv:
     example["flushed"](read)()
-    os._exit(0)  # as a freeze does: nothing runs any more
+    os._exit(0)  # like a freeze of AWS Lambda, after which no code runs
 stream = anthropic.Anthropic(max_retries=0, base_url=os.environ["ANTHROPIC_BASE_URL"] + "/s/open").messages.create(
     stream=True, **CALL
 )

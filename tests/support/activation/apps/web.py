@@ -1,4 +1,4 @@
-"""A WSGI application (`wsgi`) and an ASGI one (`asgi`): each request reads one answer and tells the worker's id."""
+"""A WSGI and an ASGI application, which read one answer for each request and return the id of the worker."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def asgi(scope, receive, send):
 
 
 async def asgi_flushing(scope, receive, send):
-    """As above, and what examples/flush.py has for the end of the lifespan, as uvicorn then ends by the signal."""
+    """Serve as `asgi`, and flush as in examples/flush.py at the end of the lifespan."""
     if scope["type"] != "lifespan":
         return await asgi(scope, receive, send)
     while True:

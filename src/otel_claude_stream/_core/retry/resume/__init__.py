@@ -1,1 +1,1 @@
-"""Continuing a text answer that broke: the request, the seam, and the splice."""
+"""Resuming a text answer that broke off: the request, the seam, and the splice."""

@@ -1,13 +1,15 @@
-"""Which models go on from the start of an answer (prefill), and which have to be asked to go on.
+"""The capabilities of requests and models that decide whether and how a text is resumed.
 
-Source: Claude's documentation on streaming ("Error recovery": Claude 4.5 models and earlier continue an assistant
-message; from 4.6 on a user message asks) and on prefilling, as stored in August 2026; the names are those of the SDK's
-own list of models and of its deprecated ones. A model that is in neither table is asked: every model understands that.
+Up to Claude 4.5, models continue an answer that a request begins for them (prefill). From 4.6 on, a user message has
+to ask for the rest. Sources are Claude's documentation on streaming ("Error recovery") and on prefilling, as of August
+2026. Names are those of the SDK's lists of current and deprecated models. A model in neither table is asked, since
+every model understands that.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
 from otel_claude_stream._core.retry.context import RequestCapabilities
@@ -31,7 +33,7 @@ PREFILL_ACCEPTING = (
     "claude-2-1",
     "claude-2-0",
 )
-"""Models that accept the start of their answer as the last turn: generation 4.5 and before."""
+"""Models that accept the beginning of their answer as the last turn, up to generation 4.5."""
 
 PREFILL_REFUSING = (
     "claude-opus-4-6",
@@ -51,15 +53,15 @@ PREFILL_REFUSING = (
     "claude-fable-5-2",
     "claude-mythos-5-2",
 )
-"""Models that answer 400 to it: generation 4.6 and later."""
+"""Models that reject it with status 400, from generation 4.6 on."""
 
 _ACCEPTING = frozenset(PREFILL_ACCEPTING)
 
 _RELEASE = re.compile(
-    r"""(?:-latest | -\d{8} | @\w+ )?   # an alias, or the day of the release: -20251001, @20251001, @latest, @default
-        (?:-v\d+)?                      # Bedrock's own version, Vertex's second one
+    r"""(?:-latest | -\d{8} | @\w+ )?   # an alias or the release date: -20251001, @20251001, @latest, @default
+        (?:-v\d+)?                      # the version of Bedrock, the second one of Vertex
         (?:@\d+)?
-        (?::\d+(?::\w+)?)?$             # Bedrock's revision, and its context size: :0, :0:200k
+        (?::\d+(?::\w+)?)?$             # the revision and context size of Bedrock: :0, :0:200k
     """,
     re.VERBOSE,
 )
@@ -68,37 +70,70 @@ _REFUSALS = (
     re.compile(r"prefill.*not support|not support.*prefill", re.IGNORECASE | re.DOTALL),
     re.compile(r"conversation must end with a user message", re.IGNORECASE),
 )
-"""Both known texts, loosely: "Prefilling assistant messages is not supported for this model." and "This model does not
-support assistant message prefill. The conversation must end with a user message." """
+"""Both known messages, matched loosely.
+
+"Prefilling assistant messages is not supported for this model." and
+"This model does not support assistant message prefill. The conversation must end with a user message." """
+
+CAPABILITY_KEYS = ("thread", "output_config", "output_format", "tool_choice", "thinking")
+"""The keys of a request that `capabilities_of` reads."""
+
+_FORCED_TOOL = frozenset({"any", "tool"})
+"""Types of `tool_choice` that force the answer to be a tool call."""
+
+_NO_THINKING = frozenset({"", "disabled"})
+"""Types without thinking. Any other type enables it: `enabled`, `adaptive`, `between_tools`, and future ones."""
+
+
+def capabilities_of(body: object) -> RequestCapabilities:
+    """Return the capabilities of a request. A body that is no mapping has none."""
+    if not isinstance(body, Mapping):
+        return RequestCapabilities()
+    output = body.get("output_config")
+    structured = body.get("output_format") is not None or (
+        isinstance(output, Mapping) and output.get("format") is not None
+    )
+    return RequestCapabilities(
+        thread=body.get("thread") is not None,
+        structured_output=structured,
+        forced_tool=_type_of(body.get("tool_choice")) in _FORCED_TOOL,
+        thinking=_type_of(body.get("thinking")) not in _NO_THINKING,
+    )
+
+
+def _type_of(part: object) -> str:
+    """Return the type of a part of a request, empty if it has none."""
+    found = part.get("type") if isinstance(part, Mapping) else None
+    return found if isinstance(found, str) else ""
 
 
 def family_of(model: str) -> str:
-    """The name of a model without what providers put around it: region, vendor, resource path, release, revision."""
+    """Return the name of a model without region, vendor, resource path, release and revision."""
     name = model.lower().replace(".", "-")
     return _RELEASE.sub("", name[max(0, name.rfind("claude-")) :], count=1)
 
 
 def accepts_prefill(model: str) -> bool:
-    """Whether a model is known to go on from the start of its answer."""
+    """Whether a model is known to accept a prefill."""
     return family_of(model) in _ACCEPTING
 
 
 def known_to_refuse(model_or_glob: str) -> bool:
-    """Whether a model is known to refuse the start of its answer; a pattern, if it names such a model and no other."""
-    if not any(sign in model_or_glob for sign in "*?["):
+    """Whether a model is known to reject a prefill. A pattern counts if all known models that it matches do."""
+    if not any(wildcard in model_or_glob for wildcard in "*?["):
         return family_of(model_or_glob) in PREFILL_REFUSING
     name = model_or_glob.lower()
     pattern = name[max(0, name.rfind("claude-")) :]
-    return _names_one_of(pattern, PREFILL_REFUSING) and not _names_one_of(pattern, PREFILL_ACCEPTING)
+    return _matches_one_of(pattern, PREFILL_REFUSING) and not _matches_one_of(pattern, PREFILL_ACCEPTING)
 
 
-def strategy_for(resume: Resume, model: str, traits: RequestCapabilities) -> Strategy:
-    """How a text of this model is continued: never `AUTO`.
+def strategy_for(resume: Resume, model: str, request: RequestCapabilities) -> Strategy:
+    """Return how a text of this model is resumed, never `AUTO`.
 
-    Never prefill with thinking, which the API refuses, whatever the policy says. Otherwise a policy that names a way
-    gets it, also against the table: it may know a model that the table does not.
+    The API rejects a prefill with thinking, so it is never used then. Otherwise the strategy of the policy wins over
+    the table, which may not know the model.
     """
-    if traits.thinking or resume.strategy is Strategy.USER_CONTINUE:
+    if request.thinking or resume.strategy is Strategy.USER_CONTINUE:
         return Strategy.USER_CONTINUE
     if resume.strategy is Strategy.PREFILL or accepts_prefill(model):
         return Strategy.PREFILL
@@ -106,10 +141,10 @@ def strategy_for(resume: Resume, model: str, traits: RequestCapabilities) -> Str
 
 
 def refuses_prefill(status: int, message: str) -> bool:
-    """Whether an HTTP error says that the model does not go on from the start of its answer: then it is to be asked."""
+    """Whether an HTTP error reports that the model rejects a prefill, so that it has to be asked."""
     return status == 400 and any(refusal.search(message) for refusal in _REFUSALS)
 
 
-def _names_one_of(pattern: str, families: tuple[str, ...]) -> bool:
-    """Whether a pattern matches a model of one of these families, with or without a day of release."""
+def _matches_one_of(pattern: str, families: tuple[str, ...]) -> bool:
+    """Whether a pattern matches a model of one of these families, with or without a release date."""
     return any(fnmatchcase(family, pattern) or fnmatchcase(f"{family}-20250101", pattern) for family in families)

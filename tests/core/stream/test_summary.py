@@ -27,7 +27,7 @@ def summary(machine=None, verdict=COMPLETED, **facts):
         read="events",
         reads=1,
         longest_silence=0.0,
-        consumer_time=0.0,
+        caller_time=0.0,
         exception=None,
         time_to_headers=None,
         time_to_first_event=None,

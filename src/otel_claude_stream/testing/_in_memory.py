@@ -1,4 +1,7 @@
-"""In-memory OpenTelemetry providers and their contents as plain data; imported by ``Capture`` only when used."""
+"""In-memory OpenTelemetry providers and the conversion of their records to plain data.
+
+This module needs ``opentelemetry-sdk``. ``Capture`` imports it on first use, so that the kit can be imported without.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 Plain = dict[str, Any]
 
-# Deltas let ``clear`` forget; up-down counters report their level, which must survive it.
+# Deltas make ``clear`` possible. Up-down counters are cumulative, as their current value must survive ``clear``.
 TEMPORALITY: Final[dict[type, AggregationTemporality]] = {
     metrics_sdk.Counter: AggregationTemporality.DELTA,
     metrics_sdk.ObservableCounter: AggregationTemporality.DELTA,
@@ -43,23 +46,23 @@ OVERFLOW: Final = "+Inf"
 
 
 class CountingIds(IdGenerator):
-    """Ids 1, 2, 3, ...: valid, unique, and the same in every run."""
+    """Generator of the ids 1, 2, 3, ..., which are the same in every run."""
 
     def __init__(self) -> None:
         self._spans = count(1)
         self._traces = count(1)
 
     def generate_span_id(self) -> int:
-        """The next span id."""
+        """Return the next span id."""
         return next(self._spans)
 
     def generate_trace_id(self) -> int:
-        """The next trace id."""
+        """Return the next trace id."""
         return next(self._traces)
 
 
-class Memory:
-    """The providers, and readings of what they hold."""
+class InMemoryTelemetry:
+    """Three in-memory providers and access to what they recorded."""
 
     def __init__(self, resource: Mapping[str, str] | None) -> None:
         self._show_resource = resource is not None
@@ -78,30 +81,30 @@ class Memory:
         self._closed = False
 
     def spans(self) -> list[Plain]:
-        """See ``Capture.spans``."""
+        """Implement ``Capture.spans``."""
         return [self._span(span) for span in self._spans.get_finished_spans()]
 
     def metrics(self) -> dict[str, Plain]:
-        """See ``Capture.metrics``."""
+        """Implement ``Capture.metrics``."""
         self._collect()
-        result: dict[str, Plain] = json.loads(json.dumps(self._metrics))  # a copy: readings must not change later
+        result: dict[str, Plain] = json.loads(json.dumps(self._metrics))  # a deep copy
         for metric in result.values():
             metric["points"].sort(key=lambda point: json.dumps(point["attributes"], sort_keys=True))
         return dict(sorted(result.items()))
 
     def logs(self) -> list[Plain]:
-        """See ``Capture.logs``."""
+        """Implement ``Capture.logs``."""
         return [_log(item) for item in self._logs.get_finished_logs()]
 
     def clear(self) -> None:
-        """See ``Capture.clear``."""
+        """Implement ``Capture.clear``."""
         self._collect()
         self._metrics.clear()
         self._spans.clear()
         self._logs.clear()
 
     def close(self) -> None:
-        """Shut the providers down; what they received can still be read."""
+        """Shut the providers down; their records stay readable. Closing twice has no effect."""
         if not self._closed:
             self._collect()
             self._closed = True
@@ -127,7 +130,7 @@ class Memory:
         return {**plain, "resource": _attributes(resource.attributes)} if self._show_resource else plain
 
     def _collect(self) -> None:
-        """Add what was measured since the last collection."""
+        """Add the measurements made since the last collection."""
         data = None if self._closed else self._reader.get_metrics_data()
         for resource in data.resource_metrics if data else ():
             for scope in resource.scope_metrics:
@@ -144,7 +147,7 @@ class Memory:
 
 
 def _log_exporter() -> Any:
-    """The in-memory exporter, under the name this release of opentelemetry-sdk gives it."""
+    """Create the in-memory log exporter, whose class has two names among the releases of opentelemetry-sdk."""
     for name in ("InMemoryLogRecordExporter", "InMemoryLogExporter"):
         if exporter := getattr(logs_export, name, None):
             return exporter()
@@ -160,7 +163,7 @@ def _kind(metric: Metric) -> Plain:
         case Gauge():
             return {"kind": "gauge"}
         case other:
-            raise TypeError(f"{metric.name}: Capture cannot show a {type(other).__name__}")
+            raise TypeError(f"{metric.name}: Capture does not support {type(other).__name__}")
 
 
 def _points(metric: Metric) -> Iterator[Plain]:
@@ -188,7 +191,7 @@ def _values(point: NumberDataPoint | HistogramDataPoint) -> Plain:
 
 
 def _merge(points: list[Plain], fresh: Plain, adds_up: bool) -> None:
-    """Put ``fresh`` among ``points``: added to the one with the same attributes, or in its place."""
+    """Add a point to the one in ``points`` with the same attributes, or replace that one."""
     for known in points:
         if known["attributes"] != fresh["attributes"]:
             continue
@@ -212,7 +215,7 @@ COMBINE: Final[dict[str, Any]] = {
 
 
 def _log(item: Any) -> Plain:
-    """``item`` wraps the record in every release so far, under changing class names."""
+    """Convert a log item. Its class has several names, but each release has the record in ``log_record``."""
     record = item.log_record
     scope = item.instrumentation_scope
     return {

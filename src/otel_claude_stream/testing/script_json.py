@@ -1,4 +1,7 @@
-"""Scripts to JSON text and back; strict, because a misspelt key would silently test something else."""
+"""Conversion of scripts to and from JSON text.
+
+Unknown keys are errors: a misspelt key would silently test something else.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from collections.abc import Collection
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_claude_stream.testing.steps import KINDS, NAMES, ScriptError, Step, step_fields
+from otel_claude_stream.testing.checks import ScriptError
+from otel_claude_stream.testing.steps import KINDS, NAMES, Step, step_fields
 
 if TYPE_CHECKING:
     from otel_claude_stream.testing.script import Script
@@ -17,7 +21,7 @@ STEP_KEY: Final = "do"  # {"do": "pause", "seconds": 0.5}
 
 
 def script_to_json(script: Script, indent: int | None) -> str:
-    """The script as JSON text in ASCII; values equal to their defaults are left out."""
+    """Return the script as ASCII JSON text, without the fields that have their default value."""
     document: dict[str, object] = {"version": VERSION}
     for field in fields(script):
         value = getattr(script, field.name)
@@ -27,7 +31,7 @@ def script_to_json(script: Script, indent: int | None) -> str:
 
 
 def script_from_json(kind: type[Script], text: str | bytes) -> Script:
-    """The script the text describes; raises ``ScriptError`` naming the place of the first thing wrong."""
+    """Parse a script from JSON text. Raises ``ScriptError`` with the path of the first invalid value."""
     try:
         document = json.loads(text)
     except ValueError as error:
@@ -63,15 +67,15 @@ def _step_from_json(path: str, value: object) -> Step:
     del values[STEP_KEY]
     for field in fields(kind):
         if field.default is MISSING and field.name not in values:
-            raise ScriptError(f"{path}.{field.name}", None, f"a value; the step {name!r} needs it")
+            raise ScriptError(f"{path}.{field.name}", None, f"a value; it is required by the step {name!r}")
     try:
         return kind(**values)
     except ScriptError as error:
-        raise error.under(path) from None
+        raise error.with_prefix(path) from None
 
 
 def _object(path: str, value: object, known: Collection[str]) -> dict[str, Any]:
-    """A copy of ``value`` if it is an object with known keys only."""
+    """Return a copy of ``value``; raises ``ScriptError`` unless it is an object with known keys only."""
     if not isinstance(value, dict):
         raise ScriptError(path, value, "an object")
     for key in value:

@@ -1,4 +1,4 @@
-"""A script as bytes on the wire: the head, and the body cut into the pieces that are written one by one."""
+"""Conversion of a script to the bytes of a response, in the pieces in which they are written."""
 
 from __future__ import annotations
 
@@ -36,37 +36,37 @@ CONTENT_TYPES: Final = {
     "aws": "application/vnd.amazon.eventstream",
 }
 REQUEST_ID_HEADERS: Final = {"sse": "request-id", "aws": "x-amzn-RequestId"}
-GZIP_WINDOW: Final = 31  # zlib's largest window (15) plus 16, its sign for a gzip header
+GZIP_WINDOW: Final = 31  # zlib's largest window (15), plus 16 for a gzip header
 AWS_STRING: Final = 7  # header value type "string" of the Amazon event stream encoding
-MISSING_BYTES: Final = 64  # by how much a body that is cut falls short of its content-length
-CUT_CHUNK: Final = 4096  # size announced for the chunk that is never completed
+MISSING_BYTES: Final = 64  # by which a body that is cut is shorter than its content-length
+CUT_CHUNK: Final = 4096  # announced size of the chunk that is never completed
 
-Move = bytes | Pause
+BodyPart = bytes | Pause
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """A response, ready to be played: ``moves`` (writes and pauses) between ``head`` and ``ending``."""
+class ResponsePlan:
+    """A response ready to be sent: the head, the writes and pauses of the body, and the ending."""
 
     head: bytes
-    moves: tuple[Move, ...]
+    parts: tuple[BodyPart, ...]
     ending: Ending
-    last: bytes  # written just before the ending: the terminating chunk, or the beginning of the one that is cut
+    last: bytes  # written just before the ending: the last chunk, or the beginning of a chunk that is cut
     keep_alive: bool  # whether another request may follow on the connection
 
 
-def plan(script: Script, request_id: str) -> Plan:
-    """How ``script`` is played when the made-up request id is ``request_id``."""
+def plan_response(script: Script, request_id: str) -> ResponsePlan:
+    """ResponsePlan the response for a script; ``request_id`` is the generated request id."""
     steps, ending = _split_ending(script)
-    body = tuple(_cut(script, _compressed(script, _runs(script, steps, script.request_id_or(request_id)))))
+    body = tuple(_cut(script, _compressed(script, _body_parts(script, steps, script.resolve_request_id(request_id)))))
     partial = _partial(ending)
-    length = sum(len(move) for move in body if isinstance(move, bytes)) + len(partial)
+    length = sum(len(part) for part in body if isinstance(part, bytes)) + len(partial)
     if not isinstance(ending, End):
         length += MISSING_BYTES
     chunked = script.framing == "chunked"
-    return Plan(
+    return ResponsePlan(
         head=_head(script, request_id, length),
-        moves=tuple(_chunk(move) if chunked and isinstance(move, bytes) else move for move in body),
+        parts=tuple(_chunk(part) if chunked and isinstance(part, bytes) else part for part in body),
         ending=ending,
         last=_last_chunk(ending, partial) if chunked else partial,
         keep_alive=script.framing != "close" and isinstance(ending, End),
@@ -74,7 +74,7 @@ def plan(script: Script, request_id: str) -> Plan:
 
 
 def aws_message(headers: Iterable[tuple[str, str]], payload: bytes) -> bytes:
-    """One message of the Amazon event stream encoding, with both its checksums."""
+    """Return one message of the Amazon event stream encoding, with its two checksums."""
     head = b"".join(_aws_header(name, value) for name, value in headers)
     prelude = struct.pack(">II", 16 + len(head) + len(payload), len(head))
     message = prelude + struct.pack(">I", binascii.crc32(prelude)) + head + payload
@@ -82,7 +82,7 @@ def aws_message(headers: Iterable[tuple[str, str]], payload: bytes) -> bytes:
 
 
 def aws_bytes(step: Step) -> bytes:
-    """The step as Bedrock sends it: events as chunks, errors as exceptions, raw text as it is, comments not at all."""
+    """Return a step as Bedrock sends it: events as chunks, errors as exceptions, comments omitted."""
     match step:
         case Event():
             return _aws_chunk(event_text(step))
@@ -105,54 +105,54 @@ def _split_ending(script: Script) -> tuple[tuple[Step, ...], Ending]:
     return (script.steps[:-1], last) if isinstance(last, ENDINGS) else (script.steps, End())
 
 
-def _runs(script: Script, steps: Iterable[Step], request_id: str | None) -> Iterator[Move]:
-    """Pauses, and between them the steps' bytes: one piece a step, or one for all of them."""
-    run = b""
+def _body_parts(script: Script, steps: Iterable[Step], request_id: str | None) -> Iterator[BodyPart]:
+    """Yield the pauses, and the bytes between two pauses in one piece or in one piece for each step."""
+    pending = b""
     for step in steps:
         if isinstance(step, Pause):
-            if run:
-                yield run
-            run = b""
+            if pending:
+                yield pending
+            pending = b""
             yield step
             continue
-        raw = _with_newlines(script, _rendered(script, step, request_id))
+        raw = _with_newlines(script, _step_bytes(script, step, request_id))
         if script.chunking != "event":
-            run += raw
+            pending += raw
         elif raw:
             yield raw
-    if run:
-        yield run
+    if pending:
+        yield pending
 
 
-def _rendered(script: Script, step: Step, request_id: str | None) -> bytes:
-    return aws_bytes(step) if script.wire == "aws" and script.is_stream else script.render(step, request_id)
+def _step_bytes(script: Script, step: Step, request_id: str | None) -> bytes:
+    return aws_bytes(step) if script.event_format == "aws" and script.is_stream else script.render(step, request_id)
 
 
 def _with_newlines(script: Script, raw: bytes) -> bytes:
-    if script.newline == "\n" or script.wire == "aws" or not script.is_stream:
+    if script.newline == "\n" or script.event_format == "aws" or not script.is_stream:
         return raw
     return raw.replace(b"\r\n", b"\n").replace(b"\n", script.newline.encode())
 
 
-def _compressed(script: Script, moves: Iterable[Move]) -> Iterator[Move]:
-    """Flushed after each piece, as a proxy does that compresses and still streams."""
+def _compressed(script: Script, parts: Iterable[BodyPart]) -> Iterator[BodyPart]:
+    """Compress the pieces and flush after each, as a streaming proxy does."""
     if script.encoding == "identity":
-        yield from moves
+        yield from parts
         return
     gzip = zlib.compressobj(wbits=GZIP_WINDOW)
-    for move in moves:
-        yield move if isinstance(move, Pause) else gzip.compress(move) + gzip.flush(zlib.Z_SYNC_FLUSH)
+    for part in parts:
+        yield part if isinstance(part, Pause) else gzip.compress(part) + gzip.flush(zlib.Z_SYNC_FLUSH)
     if isinstance(_split_ending(script)[1], End):
         yield gzip.flush()
 
 
-def _cut(script: Script, moves: Iterable[Move]) -> Iterator[Move]:
+def _cut(script: Script, parts: Iterable[BodyPart]) -> Iterator[BodyPart]:
     size = 1 if script.chunking == "bytes" else script.chunking
-    for move in moves:
-        if isinstance(move, Pause) or isinstance(size, str):
-            yield move
+    for part in parts:
+        if isinstance(part, Pause) or isinstance(size, str):
+            yield part
         else:
-            yield from (move[at : at + size] for at in range(0, len(move), size))
+            yield from (part[at : at + size] for at in range(0, len(part), size))
 
 
 def _chunk(raw: bytes) -> bytes:
@@ -183,9 +183,9 @@ def _head(script: Script, request_id: str, length: int) -> bytes:
 
 
 def _headers(script: Script, request_id: str, length: int) -> Iterator[tuple[str, str]]:
-    given = {key.lower() for key, _ in script.headers}
-    defaults = [("content-type", CONTENT_TYPES[script.wire])]
-    id_header, id_value = REQUEST_ID_HEADERS[script.wire], script.request_id_or(request_id)
+    overridden = {key.lower() for key, _ in script.headers}
+    defaults = [("content-type", CONTENT_TYPES[script.event_format])]
+    id_header, id_value = REQUEST_ID_HEADERS[script.event_format], script.resolve_request_id(request_id)
     if id_value is not None:
         defaults.append((id_header, id_value))
     if script.encoding != "identity":
@@ -197,7 +197,7 @@ def _headers(script: Script, request_id: str, length: int) -> Iterator[tuple[str
             defaults.append(("content-length", str(length)))
         case "close":
             defaults.append(("connection", "close"))
-    yield from ((key, value) for key, value in defaults if key.lower() not in given)
+    yield from ((key, value) for key, value in defaults if key.lower() not in overridden)
     yield from script.headers
 
 

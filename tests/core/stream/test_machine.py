@@ -144,14 +144,14 @@ def test_the_wait_for_the_first_token_is_no_gap():
     machine.delta(0, "text_delta", 5, 4, 30 * MS)
     machine.block_stop(0, 5, 20 * MS)
     machine.settle(5)
-    assert machine.largest_gap == 40 * MS
+    assert machine.longest_gap == 40 * MS
 
 
 def test_a_wait_before_the_stop_reason_is_a_gap():
     machine = MessageState()
     machine.delta(0, "text_delta", 5, 2, 0)
     machine.finishing("end_turn", 3, 70 * MS)
-    assert machine.largest_gap == 70 * MS
+    assert machine.longest_gap == 70 * MS
 
 
 def test_the_shells_count_on_an_open_run_directly():
@@ -256,7 +256,7 @@ def test_pings_with_only_deltas_between_them_are_one_entry():
         ("content_block_stop", 31, 1, 31, 0),
         ("ping", 40, 1, 40, 9),
     ]
-    assert (machine.pings, machine.largest_ping_gap) == (4, 19)
+    assert (machine.pings, machine.longest_ping_gap) == (4, 19)
 
 
 def test_events_of_one_segment_are_told_in_the_order_they_came():
@@ -387,7 +387,7 @@ def test_the_totals_are_the_same_however_deltas_are_told(calls):
         totals.append(
             (
                 machine.events, machine.deltas, machine.others, machine.pings, machine.blocks, machine.characters,
-                machine.largest_gap, machine.largest_ping_gap, machine.phase, machine.first_block,
+                machine.longest_gap, machine.longest_ping_gap, machine.phase, machine.first_block,
             )
         )  # fmt: skip
     assert totals[0] == totals[1] == totals[2]

@@ -1,4 +1,4 @@
-"""Sets up telemetry of its own, before or after it imports the SDK, and reads one answer."""
+"""Set providers, before or after the import of the SDK, and read one answer."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 if "late" in sys.argv:
     import anthropic
 
-where = os.environ["WHERE"]
-resource = Resource.create({"service.name": "own"})
+url = os.environ["COLLECTOR_URL"]
+resource = Resource.create({"service.name": "from-code"})
 spans = TracerProvider(resource=resource)
-spans.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(where + "/v1/traces")))
+spans.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(url + "/v1/traces")))
 trace.set_tracer_provider(spans)
-reader = PeriodicExportingMetricReader(OTLPMetricExporter(where + "/v1/metrics"))
+reader = PeriodicExportingMetricReader(OTLPMetricExporter(url + "/v1/metrics"))
 metrics.set_meter_provider(MeterProvider([reader], resource=resource))
 
-import anthropic  # noqa: E402 - the order is what is tested
+import anthropic  # noqa: E402 - the order is the subject of the test
 
 with (
     trace.get_tracer("the application").start_as_current_span("work"),

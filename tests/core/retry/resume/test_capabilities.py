@@ -1,4 +1,4 @@
-"""Which models continue their own turn, and how the refusals of the others read."""
+"""The capabilities of models and requests that decide how a text is resumed."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from otel_claude_stream._core.retry.resume.capabilities import (
     PREFILL_ACCEPTING,
     PREFILL_REFUSING,
     accepts_prefill,
+    capabilities_of,
     family_of,
     known_to_refuse,
     refuses_prefill,
     strategy_for,
 )
 
-FORMS = {
+SPELLINGS = {
     "claude-haiku-4-5": "claude-haiku-4-5",
     "claude-haiku-4-5-20251001": "claude-haiku-4-5",
     "claude-haiku-4-5-latest": "claude-haiku-4-5",
@@ -40,25 +41,30 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize(("model", "family"), FORMS.items())
-def test_a_model_is_known_in_every_form_of_its_name(model, family):
+def test_the_strategy_depends_on_the_model():
+    assert strategy_for(Resume(), "claude-haiku-4-5", RequestCapabilities()) is Strategy.PREFILL
+    assert strategy_for(Resume(), "claude-opus-5", RequestCapabilities()) is Strategy.USER_CONTINUE
+
+
+@pytest.mark.parametrize(("model", "family"), SPELLINGS.items())
+def test_the_family_of_a_model_is_found_in_every_spelling(model, family):
     assert family_of(model) == family
 
 
 @pytest.mark.parametrize("family", PREFILL_ACCEPTING)
-def test_generation_4_5_and_before_accepts_a_prefill(family):
+def test_models_up_to_4_5_accept_a_prefill(family):
     assert accepts_prefill(f"{family}-20251001")
     assert not known_to_refuse(family)
 
 
 @pytest.mark.parametrize("family", PREFILL_REFUSING)
-def test_generation_4_6_and_later_refuses_it(family):
+def test_models_from_4_6_on_refuse_a_prefill(family):
     assert not accepts_prefill(family)
     assert known_to_refuse(f"eu.anthropic.{family}-20260101-v1:0")
 
 
 @pytest.mark.parametrize("model", ["claude-opus-9", "my-own-deployment", ""])
-def test_of_an_unknown_model_nothing_is_known(model):
+def test_an_unknown_model_neither_accepts_nor_refuses_a_prefill(model):
     assert not accepts_prefill(model)
     assert not known_to_refuse(model)
 
@@ -76,12 +82,12 @@ def test_of_an_unknown_model_nothing_is_known(model):
         ("another-*", False),
     ],
 )
-def test_a_pattern_refuses_if_it_names_only_models_that_do(pattern, refuses):
+def test_a_pattern_refuses_if_all_models_that_it_matches_do(pattern, refuses):
     assert known_to_refuse(pattern) is refuses
 
 
 @pytest.mark.parametrize(
-    ("wanted", "model", "thinking", "strategy"),
+    ("configured", "model", "thinking", "strategy"),
     [
         (Strategy.AUTO, "claude-haiku-4-5", False, Strategy.PREFILL),
         (Strategy.AUTO, "claude-haiku-4-5", True, Strategy.USER_CONTINUE),
@@ -92,8 +98,10 @@ def test_a_pattern_refuses_if_it_names_only_models_that_do(pattern, refuses):
         (Strategy.PREFILL, "claude-haiku-4-5", True, Strategy.USER_CONTINUE),
     ],
 )
-def test_how_a_text_is_continued(wanted, model, thinking, strategy):
-    assert strategy_for(replace(Resume(), strategy=wanted), model, RequestCapabilities(thinking=thinking)) is strategy
+def test_thinking_and_the_policy_override_the_strategy_of_the_model(configured, model, thinking, strategy):
+    assert (
+        strategy_for(replace(Resume(), strategy=configured), model, RequestCapabilities(thinking=thinking)) is strategy
+    )
 
 
 REFUSALS = [
@@ -103,7 +111,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize("text", REFUSALS)
-def test_both_texts_of_the_refusal_are_known(text):
+def test_both_messages_of_a_prefill_refusal_are_known(text):
     body = f'{{"type":"error","error":{{"type":"invalid_request_error","message":"{text}"}}}}'
     assert refuses_prefill(400, text)
     assert refuses_prefill(400, body)
@@ -118,5 +126,34 @@ def test_both_texts_of_the_refusal_are_known(text):
         "prompt is too long: 210000 tokens > 200000 maximum",
     ],
 )
-def test_another_refusal_is_none_of_the_prefill(text):
+def test_another_error_is_no_prefill_refusal(text):
     assert not refuses_prefill(400, text)
+
+
+@pytest.mark.parametrize(
+    ("fields", "capabilities"),
+    [
+        ({}, RequestCapabilities()),
+        ({"thread": {"type": "continue"}}, RequestCapabilities(thread=True)),
+        ({"thread": None}, RequestCapabilities()),
+        ({"output_config": {"format": {"type": "json_schema"}}}, RequestCapabilities(structured_output=True)),
+        ({"output_config": {"effort": "low"}}, RequestCapabilities()),
+        ({"output_format": {"type": "json_schema"}}, RequestCapabilities(structured_output=True)),
+        ({"tool_choice": {"type": "any"}}, RequestCapabilities(forced_tool=True)),
+        ({"tool_choice": {"type": "tool", "name": "x"}}, RequestCapabilities(forced_tool=True)),
+        ({"tool_choice": {"type": "auto"}}, RequestCapabilities()),
+        ({"tool_choice": {"type": ["any"]}}, RequestCapabilities()),
+        ({"thinking": {"type": "enabled", "budget_tokens": 2000}}, RequestCapabilities(thinking=True)),
+        ({"thinking": {"type": "adaptive"}}, RequestCapabilities(thinking=True)),
+        ({"thinking": {"type": "disabled"}}, RequestCapabilities()),
+        ({"thinking": "enabled"}, RequestCapabilities()),
+        ({"tool_choice": 3, "output_config": [], "thinking": 0}, RequestCapabilities()),
+    ],
+)
+def test_the_capabilities_of_a_request(fields, capabilities):
+    assert capabilities_of({"model": "claude-haiku-4-5", "max_tokens": 4096, "stream": True, **fields}) == capabilities
+
+
+@pytest.mark.parametrize("body", [None, b"bytes", [], "text", 3])
+def test_a_body_that_is_no_mapping_has_no_capabilities(body):
+    assert capabilities_of(body) == RequestCapabilities()

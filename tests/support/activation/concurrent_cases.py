@@ -1,4 +1,4 @@
-"""Tests that run at the same time: each waits for a process of its own, most of its time."""
+"""Test cases that run concurrently, as each spends most of its time waiting for a process."""
 
 from __future__ import annotations
 
@@ -14,29 +14,30 @@ WORKERS = 3
 Case = Callable[[str, Path], None]
 
 
-class Together:
-    """Cases of one module, each a function of the fake API's address and a folder of its own."""
+class ConcurrentCases:
+    """The cases of a test module. Each is a function of the URL of the fake API and of a temporary folder."""
 
     def __init__(self) -> None:
         self._cases: dict[str, Case] = {}
 
     def __call__(self, case: Case) -> Case:
-        """Decorate a case."""
+        """Add a function as a case; a decorator."""
         self._cases[case.__name__] = case
         return case
 
     def add(self, name: str, case: Case) -> None:
+        """Add a case under a name."""
         self._cases[name] = case
 
     def test(self) -> tuple[Any, Any]:
-        """The fixture that starts those that were selected, and the test that waits for each."""
+        """Return the fixture that starts the selected cases, and the test that waits for one of them."""
         cases = self._cases
 
         @pytest.fixture(scope="module")
         def running(
             request: pytest.FixtureRequest, api: str, tmp_path_factory: pytest.TempPathFactory
         ) -> Iterator[dict[str, Future[None]]]:
-            chosen = {
+            selected = {
                 item.callspec.params["case"]
                 for item in request.session.items
                 if item.path == request.path and "case" in getattr(getattr(item, "callspec", None), "params", {})
@@ -45,7 +46,7 @@ class Together:
                 yield {
                     name: pool.submit(cases[name], api, tmp_path_factory.mktemp("case"))
                     for name in cases
-                    if name in chosen
+                    if name in selected
                 }
 
         @pytest.mark.parametrize("case", list(cases))

@@ -1,7 +1,7 @@
-"""What looking costs by itself: a layer around the SDK's bytes, frames and events each, and the questions to be asked.
+"""The cost of layers around the SDK's bytes, frames and events, without state, reasons or telemetry.
 
-No state, no reasons, no telemetry: whoever looks at these three places in Python, beside the SDK's own code, pays about
-as much. What the package costs beyond this is its own.
+Any instrumentation in Python that observes these three places costs about as much. The rest of the cost of this
+package is due to its logic.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ DELTA = "content_block_delta"
 clock = time.perf_counter_ns
 
 
-def hand_on(inner: Iterator[Any]) -> Iterator[Any]:
-    """A layer that does nothing."""
-    for item in inner:  # noqa: UP028 - `yield from` would not see what it hands on
+def pass_on(inner: Iterator[Any]) -> Iterator[Any]:
+    """Pass items on; a layer that does nothing."""
+    for item in inner:  # noqa: UP028 - `yield from` would not run code for each item
         yield item
 
 
 def time_reads(inner: Iterator[Any]) -> Iterator[Any]:
-    """How long each read waited."""
+    """Measure the wait of each read."""
     longest = 0
     asked = clock()
     for item in inner:
@@ -43,8 +43,8 @@ def time_reads(inner: Iterator[Any]) -> Iterator[Any]:
         asked = clock()
 
 
-def name_frames(inner: Iterator[Any]) -> Iterator[Any]:
-    """Which frames are no deltas: pings, errors."""
+def count_other_frames(inner: Iterator[Any]) -> Iterator[Any]:
+    """Count the frames that are no deltas, such as pings and errors."""
     others = 0
     for frame in inner:
         if frame.event != DELTA:
@@ -53,7 +53,7 @@ def name_frames(inner: Iterator[Any]) -> Iterator[Any]:
 
 
 def count_deltas(inner: Iterator[Any]) -> Iterator[Any]:
-    """How many deltas there are, and how much text."""
+    """Count the deltas and their characters."""
     count = characters = 0
     for event in inner:
         if event.type == DELTA:
@@ -62,8 +62,8 @@ def count_deltas(inner: Iterator[Any]) -> Iterator[Any]:
         yield event
 
 
-class HandOn:
-    """As `hand_on`. Not an async generator, which the event loop would finalise later than the SDK's own."""
+class PassOn:
+    """Pass items on, async. It is not an async generator, which the event loop would finalise later."""
 
     __slots__ = ("_next", "characters", "count")
 
@@ -71,15 +71,15 @@ class HandOn:
         self._next = inner.__anext__
         self.count = self.characters = 0
 
-    def __aiter__(self) -> HandOn:
+    def __aiter__(self) -> PassOn:
         return self
 
     async def __anext__(self) -> Any:
         return await self._next()
 
 
-class TimeReads(HandOn):
-    """As `time_reads`."""
+class TimeReads(PassOn):
+    """Measure the wait of each read, async."""
 
     __slots__ = ()
 
@@ -91,8 +91,8 @@ class TimeReads(HandOn):
         return item
 
 
-class NameFrames(HandOn):
-    """As `name_frames`."""
+class CountOtherFrames(PassOn):
+    """Count the frames that are no deltas, async."""
 
     __slots__ = ()
 
@@ -103,8 +103,8 @@ class NameFrames(HandOn):
         return frame
 
 
-class CountDeltas(HandOn):
-    """As `count_deltas`."""
+class CountDeltas(PassOn):
+    """Count the deltas and their characters, async."""
 
     __slots__ = ()
 
@@ -117,18 +117,20 @@ class CountDeltas(HandOn):
 
 
 class Layers(NamedTuple):
-    """What goes around the bytes, the frames and the events; of each pair, the synchronous one first."""
+    """The layers around the bytes, the frames and the events, each as a pair of sync and async."""
 
-    bytes: tuple[Callable[[Any], Any], Callable[[Any], Any]] = (hand_on, HandOn)
-    frames: tuple[Callable[[Any], Any], Callable[[Any], Any]] = (hand_on, HandOn)
-    events: tuple[Callable[[Any], Any], Callable[[Any], Any]] = (hand_on, HandOn)
+    bytes: tuple[Callable[[Any], Any], Callable[[Any], Any]] = (pass_on, PassOn)
+    frames: tuple[Callable[[Any], Any], Callable[[Any], Any]] = (pass_on, PassOn)
+    events: tuple[Callable[[Any], Any], Callable[[Any], Any]] = (pass_on, PassOn)
 
 
 VARIANTS: dict[str, Layers | None] = {
     "bare": None,
-    "three layers that hand on": Layers(),
-    "and the time of each read": Layers((time_reads, TimeReads)),
-    "and what each event is": Layers((time_reads, TimeReads), (name_frames, NameFrames), (count_deltas, CountDeltas)),
+    "three layers without logic": Layers(),
+    "with the time of each read": Layers((time_reads, TimeReads)),
+    "with the kind of each event": Layers(
+        (time_reads, TimeReads), (count_other_frames, CountOtherFrames), (count_deltas, CountDeltas)
+    ),
 }
 
 
@@ -141,7 +143,7 @@ class Body:
         self._body = body
         self._layers = layers
 
-    @property  # type: ignore[misc] # what `isinstance` asks besides the type
+    @property  # type: ignore[misc] # `isinstance` uses it besides the type
     def __class__(self) -> type:
         return type(self._body)
 
@@ -159,8 +161,8 @@ class Body:
 
 
 @contextmanager
-def placed(layers: Layers | None) -> Iterator[None]:
-    """Layers in the SDK, where the package has its own."""
+def installed(layers: Layers | None) -> Iterator[None]:
+    """Install layers in the SDK, at the places that this package uses."""
 
     def around(owner: type, name: str, layer: Callable[[Any], Any]) -> None:
         original = getattr(owner, name)
@@ -194,12 +196,12 @@ def main() -> None:
         for number in range(ROUNDS):
             for place in range(len(names)):
                 name = names[(place + number) % len(names)]
-                with placed(VARIANTS[name]):
+                with installed(VARIANTS[name]):
                     work()
                     found[name].append(cpu(work, 2) / EVENTS * 1e6)
         for name in names[1:]:
             added = spread([one - bare for one, bare in zip(found[name], found["bare"], strict=True)])
-            print(f"seams   {way:14}{name:26}   {added!s:>34} us an event", flush=True)
+            print(f"layers  {way:14}{name:26}   {added!s:>34} us an event", flush=True)
 
 
 if __name__ == "__main__":
