@@ -64,15 +64,18 @@ class Framework:
     adapter: str
     environment: str = NEWEST
     content: str = "{text}"
-    """`tool`, or the text of the answers: see `faults.scripts`."""
+    """The content of the answers, as `faults.scripts` takes it."""
     tool_before: Mapping[str, str] = field(default_factory=dict)
     """A tool that the model calls first, by way, so that the application sends a second request."""
     left_as: Mapping[str, str | None] = field(default_factory=dict)
-    """The abort reason of a stream whose caller leaves, by way; `caller_closed` by default, `None`: it cannot leave."""
+    """The abort reason of a stream whose caller leaves, by way. It is `caller_closed` by default.
+
+    `None` means that a caller cannot leave.
+    """
     in_worker: bool = False
     """Streams in a server or worker process, which collects its telemetry itself."""
     seen: bool = True
-    """Whether streams have spans: not where the framework does not use the SDK, or where a neighbour suppresses us."""
+    """Whether streams have spans. They have none without the SDK, and where a neighbour suppresses our spans."""
     through_sdk: bool = True
     """Whether the framework streams through the Anthropic SDK."""
     neighbours: tuple[str, ...] = ()
@@ -117,7 +120,7 @@ def _neighbour(
     left_as: Mapping[str, str | None] | None = None,
     **changes: Any,
 ) -> tuple[Framework, Framework]:
-    """Return two rows: our instrumentation is set up before the neighbour, and after it."""
+    """Return two rows, because our instrumentation can be set up before the neighbour or after it."""
     return tuple(
         Framework(
             f"{name}-{order}", title, package, ways, adapter, neighbours=(name.replace("-", "_"),),
@@ -136,6 +139,7 @@ FRAMEWORKS: tuple[Framework, ...] = (
         both("`tool_runner(stream=True)`", "`tool_runner(stream=True)` of the async client"),
         "tool_runner",
         tool_before={"sync": "echo", "async": "echo_async"},
+        left_as={"async": "abandoned"},
     ),
     Framework(
         "langchain-anthropic",
@@ -151,7 +155,7 @@ FRAMEWORKS: tuple[Framework, ...] = (
         "langgraph",
         both("`agent.stream`", "`agent.astream`"),
         "langgraph_agent",
-        left_as={"sync": "abandoned", "async": "abandoned"},
+        left_as={"sync": None, "async": "cancelled"},
     ),
     Framework(
         "pydantic-ai",
@@ -177,6 +181,7 @@ FRAMEWORKS: tuple[Framework, ...] = (
         both("`stream_chat`", "`astream_chat`"),
         "llama_index_chat",
         environment=OLDER,
+        left_as={"sync": "abandoned", "async": "abandoned"},
     ),
     Framework(
         "strands",
@@ -244,7 +249,7 @@ FRAMEWORKS: tuple[Framework, ...] = (
     *_neighbour("openinference", "OpenInference", "openinference-instrumentation-anthropic"),
     *_neighbour("phoenix", "Arize Phoenix", "arize-phoenix-otel"),
     *_neighbour("langfuse", "Langfuse, with OpenInference", "langfuse"),
-    *_neighbour("logfire", "Logfire", "logfire", seen=False),
+    *_neighbour("logfire", "Logfire", "logfire", seen=False, remark="It suppresses other instrumentations by default."),
     *_neighbour("logfire-open", "Logfire, `suppress_other_instrumentation=False`", "logfire"),
     *_neighbour("sentry", "Sentry", "sentry-sdk"),
     *_neighbour("datadog", "Datadog", "ddtrace"),

@@ -1,4 +1,4 @@
-"""The faults that each framework meets: what the API plays, and how the stream of each response has to end."""
+"""The faults that each framework meets, the scripts of the API for them, and the expected ends of the streams."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ RECOVERED = Fault("recovered", "an `overloaded_error` before the first content, 
 
 FAULTS = (HEALTHY, OVERLOADED, CUT, TRUNCATED, BUSY, SLOW, LEFT)
 BESIDE_NEIGHBOURS = (HEALTHY, OVERLOADED, BUSY, LEFT)
-"""Those that a neighbour meets: an answer, an error, a retry of the SDK, and a stream that is closed."""
+"""The faults that a neighbour meets."""
 RETRIED = (HEALTHY, RECOVERED)
 
 ENDINGS: Mapping[str, tuple[str, str | None]] = {
@@ -67,7 +67,7 @@ def scripts(fault: Fault, content: str, before: str | None = None) -> Sequence[S
         "cut": [answer.cut_after(EVENTS_BEFORE_FAULT, CutMidChunk())],
         "truncated": [answer.cut_after(EVENTS_BEFORE_FAULT, End())],
         "busy": [Script.http_error(529, headers=[("retry-after-ms", "1")]), answer],
-        "slow": [answer.insert_pause(1, 0.5, pings_every=0.2)],
+        "slow": [answer.insert_pause(1, 0.5, ping_interval=0.2)],
         "left": [_answer(content, LONG_TEXT, gap=0.05)],
         "recovered": [answer.cut_after(2, Error()), answer],
     }[fault.name]

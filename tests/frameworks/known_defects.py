@@ -17,7 +17,45 @@ class Defect:
     fault: str = "*"
 
 
-KNOWN_DEFECTS: tuple[Defect, ...] = ()
+CLOSED_IN_ORDER = "a stream that a closed generator closes in order is recorded as `abandoned`"
+COUNTED_TWICE = "tokens are counted twice, as the `chat` span of the framework is not recognised"
+
+KNOWN_DEFECTS: tuple[Defect, ...] = (
+    *(
+        Defect("test_outcome_and_abort_reason", framework, CLOSED_IN_ORDER, way, "left")
+        for framework, way in (
+            ("sdk", "*"),
+            ("tool-runner", "sync"),
+            ("pydantic-ai", "*"),
+            ("strands", "async"),
+            ("agno", "*"),
+            ("gunicorn-*", "*"),
+            ("pydantic-ai-instrumented-*", "*"),
+            ("logfire-pydantic-ai-*", "*"),
+            ("genai-*", "*"),
+            ("openllmetry-*", "*"),
+            ("openinference-*", "*"),
+            ("phoenix-*", "*"),
+            ("langfuse-*", "*"),
+            ("logfire-open-*", "*"),
+            ("sentry-*", "*"),
+            ("datadog-*", "*"),
+        )
+    ),
+    Defect("test_tokens_are_counted_once", "strands", COUNTED_TWICE),
+    Defect("test_tokens_are_counted_once", "pydantic-ai-instrumented-*", COUNTED_TWICE),
+    Defect("test_tokens_are_counted_once", "logfire-pydantic-ai-*", COUNTED_TWICE),
+    Defect(
+        "test_policy_retries_before_the_first_content",
+        "logfire-first",
+        "Logfire's suppression of telemetry switches the retry policy off",
+    ),
+    Defect(
+        "test_policy_retries_before_the_first_content",
+        "logfire-last",
+        "Logfire's suppression of telemetry switches the retry policy off",
+    ),
+)
 
 
 def reason_of(test: str, framework: str, way: str, fault: str) -> str:

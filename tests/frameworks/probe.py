@@ -26,7 +26,6 @@ MODE_VARIABLE = "FRAMEWORKS_MODE"
 SCOPE = "otel_claude_stream"
 ACTIVE = "claude.stream.active"
 INTERNAL_ERRORS = "claude.stream.internal.errors"
-OUTCOME = "claude.stream.outcome"
 TOKEN_USAGE = "gen_ai.client.token.usage"
 POLICY = {"version": 1, "mode": "retry", "backoff": {"base": "10ms", "cap": "10ms"}}
 END_SECONDS = 5.0
@@ -44,7 +43,7 @@ class Probe:
         self.other_spans: list[str] = []
         """Names of spans that a neighbour records without OpenTelemetry."""
         self.around: Callable[[], AbstractContextManager[Any]] = nullcontext
-        """A context manager around each call: a trace of a neighbour."""
+        """A context manager around each call, for neighbours that need a trace."""
         self._instrumented = False
 
     def set_providers(self) -> None:

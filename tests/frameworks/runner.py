@@ -1,11 +1,13 @@
-"""Run one application in its environment: read a job from a file, make each call, write what was seen to a file.
+"""Run one application in its environment.
 
     python runner.py JOB RESULT
 
-The job names an adapter, the neighbours that are set up before or after our instrumentation, and rounds of calls. An
-adapter is a module of `adapters` with `WAYS`: names and functions that take a base URL and yield the texts of one
-answer, as a generator or an asynchronous generator. An adapter for servers and workers also has `serving(mode)`, a
-context manager around the calls of a round, and `collect()`, which asks the worker for its telemetry.
+The file JOB names an adapter, the neighbours that are set up before or after our instrumentation, and rounds of calls.
+The file RESULT gets the texts, the exception and the telemetry of each call.
+
+An adapter is a module of `adapters`. Its `WAYS` map names to functions, which take a base URL and yield the texts of
+one answer. They are generators or asynchronous generators. An adapter for servers and workers has two more functions.
+`serving(mode)` is a context manager around the calls of a round. `collect()` asks the worker for its telemetry.
 """
 
 from __future__ import annotations
@@ -124,7 +126,7 @@ def main(job_file: str, result_file: str) -> None:
     for set_up in after:
         set_up(probe)
     adapter = importlib.import_module(f"adapters.{job['adapter']}")
-    # What was imported is no garbage: without it, the collections after each call take a tenth of their time.
+    # Imported modules are no garbage. Without them, a collection takes a tenth of its time.
     gc.collect()
     gc.freeze()
     rounds = []

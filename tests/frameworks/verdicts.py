@@ -1,4 +1,4 @@
-"""What is derived from a run: the expected spans, the counted tokens, the owner of the `chat` span."""
+"""Verdicts on a run, such as the expected ends of its streams and the number of counted tokens."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.frameworks.faults import ENDINGS, OUTPUT_TOKENS
 from tests.frameworks.probe import SCOPE
 from tests.frameworks.runs import Call
 
-ATTEMPTS = "claude.stream.attempts"
+ATTEMPTS = "claude.stream.attempt.count"
 REASON = "claude.stream.abort.reason"
 SPAN_OWNER = "claude.stream.span_owner"
 OUTCOME = "claude.stream.outcome"

@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 
 
 _FOLDER = tempfile.TemporaryDirectory(prefix="celery-")
-"""Of the broker and the results: one for all rounds, because the client keeps its connection."""
+"""The folder of the messages and the results. All rounds share it, because the client keeps its connection."""
 os.environ[FOLDER_VARIABLE] = _FOLDER.name
 
 

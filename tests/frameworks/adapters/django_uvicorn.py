@@ -1,4 +1,4 @@
-"""Django under uvicorn: an asynchronous view."""
+"""An asynchronous view of Django under uvicorn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Instructor: partial objects while the answer streams."""
+"""Instructor, which yields partial objects while the answer streams."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SDK without a framework: its two ways to stream, for both kinds of callers."""
+"""The SDK without a framework, in its two ways to stream, for both kinds of callers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The SDK's tool runner: a first answer calls a tool, a second one uses the result."""
+"""The SDK's tool runner.
+
+A first answer calls a tool, and a second one uses the result.
+"""
 
 from __future__ import annotations
 
