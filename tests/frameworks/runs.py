@@ -22,7 +22,7 @@ from otel_claude_stream.testing import FakeAPI
 
 HERE = Path(__file__).resolve().parent
 WORKERS = 2
-RUN_SECONDS = 180
+RUN_SECONDS = 300
 TEXTS_BEFORE_LEAVING = 2
 CONFIGURING = ("OTEL_", "ANTHROPIC_", "PYTHONPATH", "COVERAGE", "COV_", "DD_", "SENTRY_", "LOGFIRE_", "LANGFUSE_")
 SETTINGS = {
