@@ -32,7 +32,8 @@ MATRIX = ("0.75.0", "0.97.0", "0.125.0", "1.13.0", "1.17.0")
 DASHBOARDS = "tests/dashboards"
 COLLECTOR = "tests/collector"
 CORE = "tests/core"
-APART = (f"--ignore={DASHBOARDS}", f"--ignore={COLLECTOR}")
+FRAMEWORKS = "tests/frameworks"
+APART = (f"--ignore={DASHBOARDS}", f"--ignore={COLLECTOR}", f"--ignore={FRAMEWORKS}")
 # Tests that run a program which may have to be installed first.
 SYSTEM = "system"
 # The tests of one file share what it starts, so they run in one process.
@@ -281,3 +282,15 @@ def draw(session: nox.Session) -> None:
     session.run("python", "-m", "dashboards.generator")
     if "pictures" in session.posargs:
         session.run("python", "-m", "dashboards.pictures")
+
+
+@nox.session(default=False, requires=["build"])
+def frameworks(session: nox.Session) -> None:
+    """Test real frameworks and other instrumentations, and check the page about them.
+
+    Each group of frameworks has an environment of its own outside of the repository, which later runs use again.
+    `FRAMEWORKS_NEWEST=1` ignores the pinned versions.
+    """
+    install_wheel(session, "frameworks", pins=[])
+    pytest(session, "frameworks", FRAMEWORKS)
+    session.run("python", "-m", "tests.frameworks.page", "--check")

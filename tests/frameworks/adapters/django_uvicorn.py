@@ -1,0 +1,14 @@
+"""An asynchronous view of Django under uvicorn."""
+
+from __future__ import annotations
+
+from adapters.servers import Server
+
+
+def _command(port: int) -> list[str]:
+    application = "adapters.django_application:application"
+    return ["uvicorn", application, "--port", str(port), "--log-level", "critical", "--lifespan", "off"]
+
+
+_SERVER = Server(_command, ["async"])
+WAYS, serving, collect = _SERVER.ways, _SERVER.serving, _SERVER.collect
