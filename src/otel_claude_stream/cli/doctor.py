@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from otel_claude_stream._config import otel_file as declared
-from otel_claude_stream._telemetry.export_failures import ALL
+from otel_claude_stream._telemetry.export_log import LOG_ALL
 from otel_claude_stream.cli.doctor_activation import activation
 from otel_claude_stream.cli.doctor_export import exporters
 from otel_claude_stream.cli.doctor_findings import Level, Section, as_json, count, note, worst
@@ -89,7 +89,7 @@ def providers(plain: Probe) -> Section:
     exporting = ", ".join(plain.exporters) or "none"
     found = [note(f"in a plain Python here: {named}; exporters of spans: {exporting}")]
     if plain.told_once:
-        found.append(note("of exports that fail, its log has one line in ten minutes", f"for each: {ALL}"))
+        found.append(note("of exports that fail, its log has one line in ten minutes", f"for each: {LOG_ALL}"))
     return Section("Providers", tuple(found))
 
 
