@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from otel_claude_stream._config import SETTINGS, StreamConfig
-from otel_claude_stream._config.durations import written
-from otel_claude_stream._config.policy.keys import KEYS, KILL_SWITCH, LISTS, RULE_KEYS, Key
+from otel_claude_stream._config.policy.keys import KEYS, KILL_SWITCH, LISTS, RULE_BACKOFF_DOC, RULE_KEYS, Key
 from otel_claude_stream._config.policy.presets import PRESETS
-from otel_claude_stream._config.policy.value_types import Duration, Kind
+from otel_claude_stream._config.policy.value_types import Duration, ValueType
+from otel_claude_stream._core.durations import format_duration
 from otel_claude_stream._core.retry.rules import BUILTIN_RULES, BuiltinRule, Veto
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, AbortReason
 from otel_claude_stream._telemetry import schema
@@ -105,21 +105,21 @@ def settings() -> str:
 
 
 def _key(key: Key) -> Sequence[str]:
-    value = key.default_written
+    value = key.default_text
     default = "`null`" if value is None else _code(value)
-    return f"`{key.name}`", default, _allowed(key.kind), key.doc, key.why
+    return f"`{key.name}`", default, _allowed(key.type), key.doc, key.why
 
 
-def _allowed(kind: Kind) -> str:
+def _allowed(value_type: ValueType) -> str:
     """Return the allowed values. The page explains the format of a duration once."""
-    if not isinstance(kind, Duration):
-        return kind.allowed
-    return f"a duration up to {written(kind.most)}{', or null' if kind.optional else ''}"
+    if not isinstance(value_type, Duration):
+        return value_type.allowed
+    return f"a duration up to {format_duration(value_type.most)}{', or null' if value_type.optional else ''}"
 
 
 def policy() -> str:
     """Return the table of the keys of a retry policy."""
-    head = ("Key", "Default", "Allowed", "Effect", "Reason for the default")
+    head = ("Key", "Default", "Allowed", "Effect", "Why this default")
     return _table(head, [_key(key) for key in (*KEYS, KILL_SWITCH)])
 
 
@@ -128,8 +128,8 @@ def policy_rules() -> str:
     reasons = ", ".join(f"`{reason.value}`" for reason in AbortReason if reason not in CALLER_REASONS)
     rows = [
         ("`reasons`", f"a list of {reasons}", LISTS["rules.reasons"]),
-        *((f"`{key.path[-1]}`", key.kind.allowed, key.doc) for key in RULE_KEYS),
-        ("`backoff`", "a mapping with keys of `backoff`", "As `backoff`. Missing keys have the values of `backoff`."),
+        *((f"`{key.path[-1]}`", key.type.allowed, key.doc) for key in RULE_KEYS),
+        ("`backoff`", "a mapping with keys of `backoff`", RULE_BACKOFF_DOC),
     ]
     return _table(("Key", "Allowed", "Effect"), rows)
 
@@ -144,7 +144,8 @@ def policy_reasons() -> str:
     """Return the table of built-in rules."""
 
     def row(reason: AbortReason, builtin: BuiltinRule) -> Sequence[str]:
-        rates = f"{written(builtin.base)} to {written(builtin.cap)}" if builtin.base and builtin.cap else "as `backoff`"
+        base, cap = builtin.base, builtin.cap
+        rates = f"{format_duration(base)} to {format_duration(cap)}" if base and cap else "as `backoff`"
         vetoed = _VETOES.get(builtin.veto, "no")
         again = "with `retry-after`" if builtin.require_retry_after else "yes"
         return (
@@ -163,9 +164,9 @@ def policy_reasons() -> str:
 def policy_presets() -> str:
     """Return the table of presets."""
     rows = [
-        (f"`{preset.name}`", f"`{choice.key}: {_written(choice.value)}`", choice.why)
+        (f"`{preset.name}`", f"`{entry.key}: {_written(entry.value)}`", entry.why)
         for preset in PRESETS.values()
-        for choice in preset.choices
+        for entry in preset.entries
     ]
     return _table(("Preset", "Value", "Why"), rows)
 
@@ -176,9 +177,9 @@ def _written(value: object) -> str:
 
 def policy_schema() -> str:
     """Return the JSON Schema of policy files. Imports pydantic."""
-    from otel_claude_stream._config.policy.schema import text
+    from otel_claude_stream._config.policy.models import schema_text
 
-    return text()
+    return schema_text()
 
 
 TABLES: dict[str, Callable[[], str]] = {

@@ -140,7 +140,7 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
                 Plan(merged, source, _streams, clock, random_source, tracer_provider, meter_provider, logger_provider)
             )
 
-        override.use(source)
+        override.set_process_policy(source)
         _streams.forget_labels()
         _streams.tell_stalls(merged.stall_thresholds)
         _hooks.install(cast("SdkHooks", LazyHooks(create_hooks)), _import_stream_handling)
@@ -148,7 +148,7 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
     def _uninstrument(self, **_: Any) -> None:
         try:
             _hooks.remove()
-            override.use(None)
+            override.set_process_policy(None)
             _streams.tell_stalls(())
             export_log.uninstall()
         except Exception as error:  # noqa: BLE001 - as above

@@ -165,10 +165,10 @@ def run_with_broken_collector(api: str, tmp: Path, server: Server, start: Start,
     return [line for line in found.err.splitlines() if not line.startswith(OPENTELEMETRY_WARNING)]
 
 
+# The failure decides the exporter's line, the way of starting whether the filter of lines is installed: two lists.
 for server in COLLECTORS:
-    for start in (by_the_path, by_opentelemetry_instrument):
-        cases.add(f"collector_{server.__name__}_{start.__name__}", one_log_line(server, start))
-for start in (by_autoload, by_a_configuration_file, without_anything_to_instrument):
+    cases.add(f"collector_{server.__name__}_by_the_path", one_log_line(server, by_the_path))
+for start in (by_opentelemetry_instrument, by_autoload, by_a_configuration_file, without_anything_to_instrument):
     cases.add(f"collector_unreachable_{start.__name__}", one_log_line(unreachable, start))
 cases.add(
     "collector_unreachable_in_code_with_once",

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from otel_claude_stream._config.policy.source import PolicySource
+from otel_claude_stream._config.policy.process import PolicySource
 from otel_claude_stream._sdk.attach.lazy_hooks import LazyHooks
 
 

@@ -157,7 +157,7 @@ def test_every_public_name_follows_the_rules(rule, names):
 
 def test_no_setting_takes_the_word_own():
     taken = {setting.name: setting.allowed for setting in SETTINGS}
-    taken |= {key.name: key.kind.allowed for key in (*HEAD, *KEYS, *RULE_KEYS) if isinstance(key.kind, Choice)}
+    taken |= {key.name: key.type.allowed for key in (*HEAD, *KEYS, *RULE_KEYS) if isinstance(key.type, Choice)}
     assert [name for name, allowed in taken.items() if re.search(r"\bown\b", allowed)] == []
 
 
@@ -176,7 +176,7 @@ def test_every_new_name_is_in_force_and_no_old_one_is():
     assert set(renamed.RULE_KEYS.values()) <= rule
     assert not set(renamed.RULE_KEYS) & rule
     for (name, old), new in renamed.VALUES.items():
-        allowed = settings[name].allowed if name in settings else keys[name].kind.allowed
+        allowed = settings[name].allowed if name in settings else keys[name].type.allowed
         words = re.findall(r"\w+", allowed)
         assert new in words, name
         assert old not in words, name

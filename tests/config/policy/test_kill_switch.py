@@ -1,4 +1,4 @@
-"""The kill switch: read anew for each stream, and never a reason to fail."""
+"""The kill switch is read for each stream and never raises."""
 
 from __future__ import annotations
 
@@ -7,53 +7,58 @@ from dataclasses import replace
 
 import pytest
 
-from otel_claude_stream._config.policy import kill_switch, kill_switched, lifted
+from otel_claude_stream._config.policy import kill_switch, kill_switched, without_kill_switch
 from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
 
 VARIABLE = "OTEL_CLAUDE_STREAM_KILL_SWITCH"
 
 
 @pytest.fixture(autouse=True)
-def _nothing_told(monkeypatch):
-    monkeypatch.setattr(kill_switch, "_told", set())
+def _nothing_logged(monkeypatch):
+    monkeypatch.setattr(kill_switch, "_logged", set())
 
 
-@pytest.mark.parametrize("policy_says", [False, True])
+def test_the_variable_switches_the_policy_off():
+    assert kill_switched({VARIABLE: "true"})
+    assert not kill_switched({})
+
+
+@pytest.mark.parametrize("policy_value", [False, True])
 @pytest.mark.parametrize(
-    ("word", "found"),
+    ("text", "value"),
     [("true", True), (" TRUE ", True), ("1", True), ("on", True), ("false", False), ("0", False), ("off", False),
      (None, None), ("", None), ("  ", None), ("maybe", None)],
 )  # fmt: skip
-def test_the_variable_wins_over_the_policy_if_it_says_anything(word, found, policy_says):
-    environment = {} if word is None else {VARIABLE: word}
-    assert kill_switched(environment, policy_says) is (policy_says if found is None else found)
+def test_a_valid_variable_overrides_the_key_of_the_policy(text, value, policy_value):
+    environment = {} if text is None else {VARIABLE: text}
+    assert kill_switched(environment, policy_value) is (policy_value if value is None else value)
 
 
-def test_it_is_read_each_time():
+def test_the_variable_is_read_on_each_call():
     environment = {VARIABLE: "true"}
     assert kill_switched(environment)
     environment[VARIABLE] = "false"
     assert not kill_switched(environment)
 
 
-def test_a_wrong_word_is_one_error_log(caplog):
+def test_an_invalid_value_is_logged_once(caplog):
     caplog.set_level(logging.WARNING, logger="otel_claude_stream")
-    for word in ("maybe", "maybe", "perhaps", "maybe", " "):
-        assert not kill_switched({VARIABLE: word})
+    for text in ("maybe", "maybe", "perhaps", "maybe", " "):
+        assert not kill_switched({VARIABLE: text})
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         (
             "ERROR",
             (
-                f"otel-claude-stream: environment: {VARIABLE}={word!r} is not valid: allowed is true or false; "
+                f"otel-claude-stream: environment: {VARIABLE}={text!r} is not valid: allowed is true or false; "
                 "nothing is switched off"
             ),
         )
-        for word in ("maybe", "perhaps")
+        for text in ("maybe", "perhaps")
     ]
 
 
-def test_lifted_from_a_policy_and_from_those_of_its_models():
+def test_the_key_is_removed_from_a_policy_and_from_its_models():
     policy = RetryPolicy(mode=Mode.RETRY, kill_switch=True)
     whole = replace(policy, models=(("a*", policy),))
-    free = replace(policy, kill_switch=False)
-    assert lifted(whole) == replace(free, models=(("a*", free),))
+    without = replace(policy, kill_switch=False)
+    assert without_kill_switch(whole) == replace(without, models=(("a*", without),))

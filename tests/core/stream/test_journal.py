@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from otel_claude_stream._core.stream.journal import Entry, Journal
@@ -17,6 +17,7 @@ def kept(journal):
     return [(entry.type, entry.at) for entry in journal.entries()]
 
 
+@example(16, [("type_0", 0)] * 12 + [(f"type_{number}", 0) for number in range(1, 6)])
 @given(BUDGETS, st.lists(st.tuples(TYPES, st.integers(0, 5)), max_size=600))
 def test_a_journal_stays_within_its_budget_and_accounts_for_every_event(budget, added):
     """The laws: never more entries than the budget; what is kept and what is dropped are all that came."""

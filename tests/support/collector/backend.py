@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 from contextlib import contextmanager
 
 from tests.support.collector.running import eventually, free_ports
 from tests.support.proxies.servers import HOST
 
-from otel_claude_stream.cli import receiver
+from otel_claude_stream.cli.otlp.receive import Receiver
 
 
 class Backend:
@@ -19,7 +18,7 @@ class Backend:
         (self.port,) = free_ports(1)
         self.messages = []
         self.errors = []
-        self._server = None
+        self._receiver = None
 
     @property
     def settings(self):
@@ -30,20 +29,15 @@ class Backend:
         }
 
     def up(self):
-        self._server = receiver._Server((HOST, self.port), receiver._Handler)
-        self._server.on_message = self.messages.append
-        self._server.on_error = self.errors.append
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
+        self._receiver = Receiver(self.messages.append, self.errors.append, port=self.port)
+        self._receiver.__enter__()
         return self
 
     def down(self):
         """Stop listening, so that connections are refused."""
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._thread.join()
-            self._server = None
+        if self._receiver is not None:
+            self._receiver.__exit__(None, None, None)
+            self._receiver = None
 
     def documents(self, signal):
         return [message.document for message in list(self.messages) if message.signal == signal]

@@ -34,8 +34,9 @@ QUICK = {
 def free_ports(count):
     """Free ports, below the range from which the system takes ports for outgoing connections."""
     found = []
+    chance = random.SystemRandom()  # pytest-randomly seeds the other one equally in each worker, before each test
     while len(found) < count:
-        port = random.randrange(12000, 32000)
+        port = chance.randrange(12000, 32000)
         with suppress(OSError), socket.create_server((HOST, port)):
             found.append(port)
     return found

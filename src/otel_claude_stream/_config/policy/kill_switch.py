@@ -1,4 +1,4 @@
-"""The kill switch: one environment variable, read anew for each stream."""
+"""The kill switch, an environment variable that is read for each stream."""
 
 from __future__ import annotations
 
@@ -8,45 +8,45 @@ from dataclasses import replace
 from typing import Final
 
 from otel_claude_stream._config.problem import Problem
-from otel_claude_stream._config.settings import PREFIX, boolean
+from otel_claude_stream._config.settings import PREFIX, parse_boolean
 from otel_claude_stream._core.retry.policy import RetryPolicy
 
 VARIABLE: Final = f"{PREFIX}KILL_SWITCH"
 
 _log = logging.getLogger("otel_claude_stream")
-_told: set[str] = set()
-"""Wrong words that were told: a stream is no reason to tell them again."""
+_logged: set[str] = set()
+"""Invalid values that were logged, so that further streams do not log them again."""
 
 
-def kill_switched(environment: Mapping[str, str], policy_says: bool = False) -> bool:
-    """Whether the policy is switched off, by the variable if it is set, else by what the policy says.
+def kill_switched(environment: Mapping[str, str], policy_value: bool = False) -> bool:
+    """Return whether the policy is switched off, by the variable if it is set and otherwise by the key.
 
-    A wrong word is no switch, and one error log. Costs one look into the environment.
+    An invalid value of the variable is logged once and ignored. The cost is one lookup in the environment.
     """
-    word = environment.get(VARIABLE)
-    if not word:
-        return policy_says
-    found = said(word)
-    if found is None and word.strip() and word not in _told:
-        _told.add(word)
-        _log.error("otel-claude-stream: %s", problem(word))
-    return policy_says if found is None else found
+    text = environment.get(VARIABLE)
+    if not text:
+        return policy_value
+    value = parse(text)
+    if value is None and text.strip() and text not in _logged:
+        _logged.add(text)
+        _log.error("otel-claude-stream: %s", problem(text))
+    return policy_value if value is None else value
 
 
-def lifted(policy: RetryPolicy) -> RetryPolicy:
-    """A policy without its own switch, for whoever asks `kill_switched` at each stream."""
+def without_kill_switch(policy: RetryPolicy) -> RetryPolicy:
+    """Return a policy with its kill switch off, for a caller that checks `kill_switched` for each stream."""
     models = tuple((pattern, replace(other, kill_switch=False)) for pattern, other in policy.models)
     return replace(policy, kill_switch=False, models=models)
 
 
-def said(word: str) -> bool | None:
-    """What the variable says; None for nothing and for what is neither true nor false."""
+def parse(text: str) -> bool | None:
+    """Return the value of the variable; None if it is empty or neither true nor false."""
     try:
-        return boolean(word)
+        return parse_boolean(text)
     except ValueError:
         return None
 
 
-def problem(word: str) -> Problem:
-    """What is wrong with a word that is neither."""
-    return Problem("environment", VARIABLE, word.strip(), "allowed is true or false; nothing is switched off")
+def problem(text: str) -> Problem:
+    """Return the problem with a value that is neither true nor false."""
+    return Problem("environment", VARIABLE, text.strip(), "allowed is true or false; nothing is switched off")

@@ -1,19 +1,34 @@
-"""What a text of a policy file says, and what in it is a mistake of form; filled by `json_text` and `yaml_text`."""
+"""The parsed text of a policy file, and the references to environment variables in its values.
+
+References follow the rules of OpenTelemetry's declarative configuration. ``${NAME}``, ``${env:NAME}`` and
+``${NAME:-default}`` are replaced, and ``$$`` is a dollar sign. An empty variable counts as unset. Substituted text is
+not searched again.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from otel_claude_stream._config.policy.keys import Path
-from otel_claude_stream._config.policy.substitution import substitute
 
-TWICE = "the key is there twice"
+DUPLICATE_KEY: Final = "the key is set twice"
+INVALID_REFERENCE: Final = "not a reference: write ${NAME} or ${NAME:-default}, and $$ for a dollar sign"
+
+_REFERENCE: Final = re.compile(r"\$\$|\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-([^}\n]*))?\}|(\$\{[^}]*\}?)")
+
+_NULL: Final = frozenset({"", "~", "null", "Null", "NULL"})
+_TRUE: Final = frozenset({"true", "True", "TRUE"})
+_FALSE: Final = frozenset({"false", "False", "FALSE"})
+_INTEGER: Final = re.compile(r"[-+]?[0-9]{1,40}")
+_FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """Something that makes the text unreadable, or a value of it."""
+    """A mistake in the form of a text, which makes the text or one of its values unreadable."""
 
     text: str
     path: Path = ()
@@ -22,7 +37,7 @@ class Mistake:
 
 
 class Unreadable(Exception):
-    """The text cannot be read at all; ``mistake`` says why."""
+    """Raised for a text that cannot be parsed; ``mistake`` is the reason."""
 
     def __init__(self, mistake: Mistake) -> None:
         super().__init__(mistake.text)
@@ -30,23 +45,47 @@ class Unreadable(Exception):
 
 
 @dataclass(slots=True)
-class Read:
-    """What a text says."""
+class ParsedText:
+    """The plain data of a text, with the line of each value and the mistakes in its form."""
 
-    said: object = None
+    data: object = None
     lines: dict[Path, int] = field(default_factory=dict)
     mistakes: list[Mistake] = field(default_factory=list)
 
-    def mistake(self, text: str, path: Path, value: str = "") -> None:
-        """Take note of a mistake."""
+    def add_mistake(self, text: str, path: Path, value: str = "") -> None:
+        """Add a mistake at a path."""
         self.mistakes.append(Mistake(text, path, value, self.lines.get(path)))
 
-    def substituted(self, text: str, path: Path, environment: Mapping[str, str]) -> str:
-        """A value with its references replaced."""
+    def substitute(self, text: str, path: Path, environment: Mapping[str, str]) -> str:
+        """Return a value with its references replaced. An invalid reference is a mistake and leaves the value as is."""
         try:
             return substitute(text, environment)
         except ValueError as error:
-            self.mistake(
-                "not a reference: write ${NAME} or ${NAME:-default}, and $$ for a dollar sign", path, str(error)
-            )
+            self.add_mistake(INVALID_REFERENCE, path, str(error))
             return text
+
+
+def substitute(text: str, environment: Mapping[str, str]) -> str:
+    """Replace the references in a text.
+
+    Raises:
+        ValueError: A reference is invalid; the exception holds the reference.
+    """
+
+    def replace(match: re.Match[str]) -> str:
+        if match[3] is not None:
+            raise ValueError(match[3])
+        return (environment.get(match[1]) or match[2] or "") if match[1] is not None else "$"
+
+    return _REFERENCE.sub(replace, text)
+
+
+def plain_scalar(text: str) -> object:
+    """Return the value of an unquoted scalar in YAML 1.2 (core schema, without hexadecimal and octal numbers)."""
+    if text in _NULL:
+        return None
+    if text in _TRUE or text in _FALSE:
+        return text in _TRUE
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    return float(text) if _FLOAT.fullmatch(text) else text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 _MAX_TYPES = 24
-"""Event types that are surely kept once. The API has a dozen; a server that invents more is not followed."""
+"""Event types whose first event has a place, in budgets of 96 or more. The API has a dozen types."""
 _TAIL_SHARE = 4
 """A quarter of the budget is for the newest events: how a stream ended matters as much as how it began."""
 
@@ -66,11 +66,13 @@ class Entry:
 class Journal:
     """Keeps at most `budget` entries: the first of each type, the head, and the newest. Counts what it leaves out."""
 
-    __slots__ = ("_head", "_room", "_tail", "_tail_room", "_types", "dropped")
+    __slots__ = ("_head", "_reserved", "_room", "_tail", "_tail_room", "_types", "dropped")
 
     def __init__(self, budget: int) -> None:
         self._tail_room = max(4, budget // _TAIL_SHARE)
-        self._room = max(1, budget - self._tail_room - min(_MAX_TYPES, budget // 4))
+        self._reserved = min(_MAX_TYPES, budget // 4)
+        """Places of the head that only the first events of further types may take."""
+        self._room = max(1, budget - self._tail_room - self._reserved)
         self._head: list[Entry] = []
         self._tail: deque[Entry] | None = None  # most streams never need it, and an empty deque takes 760 bytes
         self._types: list[str] = []
@@ -79,7 +81,7 @@ class Journal:
 
     def add(self, entry: Entry) -> None:
         """Keep an entry, at the cost of the oldest in the tail if there is no room."""
-        if entry.type not in self._types and len(self._types) < _MAX_TYPES:
+        if self._room > -self._reserved and entry.type not in self._types and len(self._types) < _MAX_TYPES:
             self._types.append(entry.type)
             self._head.append(entry)
             self._room -= 1

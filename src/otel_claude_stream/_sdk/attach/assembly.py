@@ -17,7 +17,7 @@ from opentelemetry.trace import get_tracer
 
 from otel_claude_stream import _guard
 from otel_claude_stream._config import Severity, StreamConfig
-from otel_claude_stream._config.policy import PolicySource, kill_switched, lifted, override
+from otel_claude_stream._config.policy import PolicySource, kill_switched, override, without_kill_switch
 from otel_claude_stream._core.diagnosis.limits import KNOWN_LIMITS, parse_limits
 from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
 from otel_claude_stream._sdk.attach.sdk_hooks import SdkHooks
@@ -51,7 +51,7 @@ def assemble(plan: Plan) -> SdkHooks:
     """The watch of an instrumentation. Raises what a provider that was given in code raises."""
     policy = _policy(plan.source)
     policies = PolicyResolver(
-        lifted(policy),
+        without_kill_switch(policy),
         override=override.current_override,
         killed=lambda: kill_switched(os.environ, policy.kill_switch),
         clock=plan.clock,
