@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Collection, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
 
@@ -142,14 +142,14 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
 
         override.set_process_policy(source)
         _streams.forget_labels()
-        _streams.tell_stalls(merged.stall_thresholds)
-        _hooks.install(cast("SdkHooks", LazyHooks(create_hooks)), _import_stream_handling)
+        _streams.report_stalls(merged.stall_thresholds)
+        _hooks.install(LazyHooks(create_hooks), _import_stream_handling)
 
     def _uninstrument(self, **_: Any) -> None:
         try:
             _hooks.remove()
             override.set_process_policy(None)
-            _streams.tell_stalls(())
+            _streams.report_stalls(())
             export_log.uninstall()
         except Exception as error:  # noqa: BLE001 - as above
             _guard.report("uninstrument", error)

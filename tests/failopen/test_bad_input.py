@@ -108,7 +108,9 @@ def session_size(monkeypatch, script, **settings):
     def look(event):
         if event.type == "message_delta":
             (session,) = _streams._sessions.values()
-            found.append(sum(size_of(getattr(session, name)) for name in ("machine", "attempts", "clocks")))
+            found.append(
+                sum(size_of(getattr(session.state, name)) for name in ("message", "attempts", "timing", "hot"))
+            )
 
     with instrumented(monkeypatch, api.clock, **settings):
         assert read(api, each=look).error == []

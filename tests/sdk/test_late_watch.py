@@ -1,9 +1,8 @@
-"""The watch is made with the first stream; what a hook sees meanwhile goes on as if nobody watched."""
+"""The hooks are created with the first stream; a call that one of them sees meanwhile passes."""
 
 from __future__ import annotations
 
 import threading
-from types import SimpleNamespace
 
 import pytest
 
@@ -11,29 +10,30 @@ from otel_claude_stream._config.policy.process import PolicySource
 from otel_claude_stream._sdk.attach.lazy_hooks import LazyHooks
 
 
-def test_a_hook_that_is_called_while_the_watch_is_made():
+def test_a_hook_that_is_called_while_the_hooks_are_created():
     """As by a garbage collection that closes a dropped stream: no deadlock, and nothing of it is kept."""
     seen = []
 
     def make():
-        seen.append(late.close(lambda: "closed by the SDK", None, (), {}))
-        return SimpleNamespace(close=lambda wrapped, *_: f"watched, {wrapped()}")
+        seen.append(lazy.get())
+        return "hooks"
 
-    late = LazyHooks(make)
-    made = threading.Thread(target=lambda: seen.append(late.close(lambda: "closed", None, (), {})), daemon=True)
+    lazy = LazyHooks(make)
+    made = threading.Thread(target=lambda: seen.append(lazy.get()), daemon=True)
     made.start()
     made.join(10)
-    assert seen == ["closed by the SDK", "watched, closed"]
+    assert seen == [None, "hooks"]
+    assert lazy.get() == "hooks"
 
 
-def test_a_watch_that_cannot_be_made(monkeypatch):
+def test_hooks_that_cannot_be_created(monkeypatch):
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
 
     def make():
         raise ValueError("no provider")
 
-    late = LazyHooks(make)
-    assert [late.close(lambda: "closed", None, (), {}) for _ in range(2)] == ["closed", "closed"]
+    lazy = LazyHooks(make)
+    assert [lazy.get() for _ in range(2)] == [None, None]
 
 
 def test_a_policy_that_is_asked_for_while_it_is_loaded(monkeypatch):

@@ -229,7 +229,7 @@ def by(clock: ManualClock, monkeypatch: Any) -> Iterator[None]:
 
     def wait(recovery: Any, seconds: float) -> bool:
         clock.advance(seconds)
-        return not recovery.left.is_set()
+        return not recovery.caller_left.is_set()
 
     async def await_(recovery: Any, seconds: float) -> bool:
         return wait(recovery, seconds)

@@ -27,14 +27,12 @@ def modules_of(*packages: types.ModuleType) -> list[str]:
     ]
 
 
+STREAM = ("call", "delivered", "events", "frames", "hot_path", "journal", "message_state", "timing")
 MODULES = (
     *sorted(name for name in modules_of(attach, read, session) if name.rpartition(".")[2] not in INSTALLING),
-    "otel_claude_stream._core.stream.call",
     "otel_claude_stream._core.diagnosis.classify",
-    "otel_claude_stream._core.stream.journal",
-    "otel_claude_stream._core.stream.message_state",
-    "otel_claude_stream._core.stream.stalls",
-    "otel_claude_stream._core.stream.summary",
+    *(f"otel_claude_stream._core.stream.{name}" for name in STREAM),
+    "otel_claude_stream._core.summary",
     "otel_claude_stream._telemetry.stream_telemetry",
     "otel_claude_stream._telemetry.metrics",
     "otel_claude_stream._telemetry.logs",

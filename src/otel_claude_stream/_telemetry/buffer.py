@@ -35,6 +35,10 @@ class Sink(Protocol):
         """Record one measurement."""
 
 
+Measurement = tuple[Sink, float, Labels, Context]
+"""An instrument and its arguments. The labels must not change any more."""
+
+
 class Buffer:
     """What waits to be recorded. From any thread, and inside a finalizer."""
 
@@ -42,12 +46,19 @@ class Buffer:
 
     def __init__(self) -> None:
         # Appending and taking from an end are atomic: no lock that a finalizer could meet while it is held.
-        self._waiting: deque[tuple[Sink, float, Labels, Context]] = deque()
+        self._waiting: deque[Measurement] = deque()
 
     def add(self, sink: Sink, value: float, labels: Labels, context: Context) -> None:
         """Put a measurement down. `labels` must not change any more."""
         waiting = self._waiting
         waiting.append((sink, value, labels, context))
+        if len(waiting) >= MOST:
+            self.flush()
+
+    def add_all(self, measurements: list[Measurement]) -> None:
+        """Put several measurements down."""
+        waiting = self._waiting
+        waiting.extend(measurements)
         if len(waiting) >= MOST:
             self.flush()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from otel_claude_stream._core.stream.summary import Summary
+from otel_claude_stream._core.summary import Summary
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
@@ -70,7 +70,7 @@ class EndLabels:
 def record_end(instruments: Instruments, of: EndLabels, context: Context, summary: Summary) -> None:
     """The metrics that are recorded once a stream, at its end. `context` makes exemplars of them."""
     labels, outcome = of.own, of.outcome
-    verdict, facts, machine = summary.verdict, summary.facts, summary.machine
+    verdict, facts, message = summary.verdict, summary.facts, summary.message
     instruments.duration.record(facts.elapsed, outcome, context)
     if summary.reads:
         instruments.longest_silence.record(summary.longest_silence, outcome, context)
@@ -87,13 +87,13 @@ def record_end(instruments: Instruments, of: EndLabels, context: Context, summar
             },
             context,
         )
-    if summary.recovered is not None:
-        recovery = {a.RECOVERY_ACTION.name: summary.recovered, a.RECOVERY_OUTCOME.name: verdict.outcome.value}
+    if summary.retries.action is not None:
+        recovery = {a.RECOVERY_ACTION.name: summary.retries.action, a.RECOVERY_OUTCOME.name: verdict.outcome.value}
         instruments.recoveries.add(1, {**labels, **recovery}, context)
     if verdict.outcome is Outcome.FAILED:
         _record_failure(instruments, labels, context, summary)
-    elif machine.output_tokens is not None and summary.writing_time:
-        instruments.tokens_rate.record(machine.output_tokens / summary.writing_time, labels)
+    elif message.output_tokens is not None and summary.writing_time:
+        instruments.tokens_rate.record(message.output_tokens / summary.writing_time, labels)
     if of.genai is not None:
         _record_genai(instruments, of.genai, summary)
 
@@ -103,7 +103,7 @@ def _record_failure(instruments: Instruments, labels: Labels, context: Context, 
     origin = {**labels, a.ORIGIN.name: verdict.origin.value if verdict.origin is not None else "unknown"}
     instruments.abort_idle.record(facts.silence, origin, context)
     instruments.abort_elapsed.record(facts.elapsed, origin, context)
-    wasted = round(summary.machine.characters / CHARACTERS_PER_TOKEN)
+    wasted = round(summary.message.characters / CHARACTERS_PER_TOKEN)
     if wasted and verdict.reason is not None:
         instruments.tokens_wasted.add(wasted, {**labels, a.REASON.name: verdict.reason.value})
 
@@ -119,7 +119,7 @@ def _record_genai(instruments: Instruments, labels: Labels, summary: Summary) ->
         return
     for kind, tokens, latest in (
         ("input", summary.total_input_tokens, instruments.input_tokens),
-        ("output", summary.machine.output_tokens, instruments.output_tokens),
+        ("output", summary.message.output_tokens, instruments.output_tokens),
     ):
         if tokens is None:
             continue

@@ -9,7 +9,7 @@ from otel_claude_stream._core.diagnosis.facts import Facts
 from otel_claude_stream._core.retry.context import Action, Decision
 from otel_claude_stream._core.stream.call import Attempt, Reply
 from otel_claude_stream._core.stream.journal import Entry
-from otel_claude_stream._core.stream.summary import Summary
+from otel_claude_stream._core.summary import Summary
 from otel_claude_stream._core.vocabulary import AbortReason, Origin, Outcome, Phase
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry.schema import EVENT_PREFIX, RESERVED_EVENTS
@@ -43,8 +43,8 @@ def entry_attributes(entry: Entry) -> Values:
         found[a.BLOCK_INDEX.name] = entry.index
     if entry.block:
         found[a.BLOCK_TYPE.name] = entry.block
-    if entry.said and (attribute := _SAID.get(entry.type)) is not None:
-        found[attribute.name] = entry.said
+    if entry.reason and (attribute := _SAID.get(entry.type)) is not None:
+        found[attribute.name] = entry.reason
     if isinstance(entry.detail, dict):
         found.update(entry.detail)
     return found
@@ -148,7 +148,7 @@ def _ending(summary: Summary) -> list[tuple[Attribute, object]]:
     pairs: list[tuple[Attribute, object]] = [
         (a.OUTCOME, verdict.outcome.value),
         (a.PHASE, facts.phase.value),
-        (a.STOP_REASON, summary.machine.stop_reason),
+        (a.STOP_REASON, summary.message.stop_reason),
         (a.FAULT_AFTER_STOP, verdict.fault_after_stop or None),
         (a.MISSING_MESSAGE_STOP, verdict.missing_message_stop or None),
         (a.ABORT_EXCEPTION, summary.exception),
@@ -178,26 +178,26 @@ def _ending(summary: Summary) -> list[tuple[Attribute, object]]:
 
 
 def _progress(summary: Summary) -> list[tuple[Attribute, object]]:
-    machine = summary.machine
+    message = summary.message
     return [
         (a.TIME_TO_HEADERS, summary.time_to_headers),
         (a.TIME_TO_FIRST_TOKEN, summary.time_to_first_token),
-        (a.BLOCK_TYPE, machine.first_block or None),
-        (a.EVENT_COUNT, machine.events),
-        (a.EVENT_DROPPED, machine.journal.dropped or None),
-        (a.DELTA_COUNT, machine.deltas),
-        (a.PING_COUNT, machine.pings),
-        (a.BLOCK_COUNT, machine.blocks),
-        (a.CONTENT_CHARACTERS, machine.characters),
+        (a.BLOCK_TYPE, message.first_block or None),
+        (a.EVENT_COUNT, message.events),
+        (a.EVENT_DROPPED, message.journal.dropped or None),
+        (a.DELTA_COUNT, message.deltas),
+        (a.PING_COUNT, message.pings),
+        (a.BLOCK_COUNT, message.blocks),
+        (a.CONTENT_CHARACTERS, message.characters),
         (a.READ_BYTES, summary.facts.bytes),
         (a.READ_COUNT, summary.reads),
-        (a.READ_EVENTS, round(machine.events / summary.reads, 2) if summary.reads else None),
+        (a.READ_EVENTS, round(message.events / summary.reads, 2) if summary.reads else None),
         (a.LONGEST_SILENCE, summary.longest_silence),
-        (a.CHUNK_LONGEST_GAP, machine.longest_gap / _NS),
-        (a.PING_LONGEST_GAP, machine.longest_ping_gap / _NS or None),
+        (a.CHUNK_LONGEST_GAP, message.longest_gap / _NS),
+        (a.PING_LONGEST_GAP, message.longest_ping_gap / _NS or None),
         (a.CALLER_TIME, summary.caller_time),
         (a.USAGE_COMPLETE, summary.usage_complete),
-        (a.READ_MODE, summary.read),
+        (a.READ_MODE, summary.read_mode.value),
     ]
 
 
@@ -213,7 +213,7 @@ def _request(summary: Summary) -> list[tuple[Attribute, object]]:
         (a.STATUS_CODE, reply.status if reply is not None else None),
         (a.REQUEST_ID, reply.request_id if reply is not None else None),
         (a.INTERMEDIARY, (reply.intermediary or None) if reply is not None else None),
-        *(_recovery(summary) if summary.recovered is not None else ()),
+        *(_recovery(summary) if summary.retries.action is not None else ()),
     ]
 
 
@@ -221,9 +221,9 @@ def _recovery(summary: Summary) -> list[tuple[Attribute, object]]:
     """What the policy did. The usage of the span is that of the attempt that served; each attempt's own is here."""
     attempts = summary.attempts
     return [
-        (a.RECOVERY_ACTION, summary.recovered),
-        (a.RESUMED, summary.resumed or None),
-        (a.SEAM, summary.seam),
+        (a.RECOVERY_ACTION, summary.retries.action),
+        (a.RESUMED, summary.retries.resumed or None),
+        (a.SEAM, summary.retries.seam),
         (a.ATTEMPT_CHARACTERS, [attempt.characters for attempt in attempts]),
         (a.ATTEMPT_INPUT_TOKENS, [attempt.input_tokens for attempt in attempts]),
         (a.ATTEMPT_OUTPUT_TOKENS, [attempt.output_tokens for attempt in attempts]),
@@ -231,29 +231,29 @@ def _recovery(summary: Summary) -> list[tuple[Attribute, object]]:
 
 
 def _genai(summary: Summary, semconv: str) -> list[tuple[Attribute, object]]:
-    call, machine = summary.call, summary.machine
+    call, message = summary.call, summary.message
     pairs: list[tuple[Attribute, object]] = [
         (a.REQUEST_STREAM, True),
         (a.REQUEST_MAX_TOKENS, call.max_tokens),
         (a.REQUEST_TEMPERATURE, call.temperature),
         (a.REQUEST_TOP_P, call.top_p),
         (a.REQUEST_TOP_K, call.top_k),
-        (a.RESPONSE_ID, machine.message_id),
-        (a.RESPONSE_MODEL, machine.model),
+        (a.RESPONSE_ID, message.ledger.message_id),
+        (a.RESPONSE_MODEL, message.model),
         (a.RESPONSE_TIME_TO_FIRST_CHUNK, summary.time_to_first_event),
     ]
-    if machine.stop_reason is not None:
-        pairs.append((a.FINISH_REASONS, [machine.stop_reason]))
-    elif machine.message_start:
+    if message.stop_reason is not None:
+        pairs.append((a.FINISH_REASONS, [message.stop_reason]))
+    elif message.ledger.started:
         pairs.append((a.FINISH_REASONS, ["error"]))
     if summary.usage_complete:
         pairs += [
             (a.INPUT_TOKENS, summary.total_input_tokens),
-            (a.OUTPUT_TOKENS, machine.output_tokens),
-            (a.CACHE_READ_TOKENS, machine.cache_read),
-            (a.CACHE_CREATION_TOKENS, machine.cache_creation if semconv != "latest" else None),
-            (a.CACHE_WRITE_TOKENS, machine.cache_creation if semconv != "released" else None),
-            (a.REASONING_TOKENS, machine.reasoning_tokens),
+            (a.OUTPUT_TOKENS, message.output_tokens),
+            (a.CACHE_READ_TOKENS, message.cache_read),
+            (a.CACHE_CREATION_TOKENS, message.cache_creation if semconv != "latest" else None),
+            (a.CACHE_WRITE_TOKENS, message.cache_creation if semconv != "released" else None),
+            (a.REASONING_TOKENS, message.reasoning_tokens),
         ]
     else:
         pairs.append((a.INPUT_TOKENS, summary.total_input_tokens))

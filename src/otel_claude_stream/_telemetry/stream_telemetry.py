@@ -12,11 +12,11 @@ from otel_claude_stream import _guard
 from otel_claude_stream._config import StreamConfig
 from otel_claude_stream._core.retry.context import Decision
 from otel_claude_stream._core.stream.call import Call
-from otel_claude_stream._core.stream.summary import Summary
+from otel_claude_stream._core.summary import Summary
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema, zeros
-from otel_claude_stream._telemetry.buffer import BUFFER, NO_EXEMPLAR, Labels
+from otel_claude_stream._telemetry.buffer import BUFFER, NO_EXEMPLAR, Labels, Measurement
 from otel_claude_stream._telemetry.logs import LogEvents
 from otel_claude_stream._telemetry.metrics import Bounded, is_live, observe
 from otel_claude_stream._telemetry.recording import EndLabels, Instruments, record_end
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class StreamTelemetry:
     """What is emitted for one stream while it is open: its span, its labels."""
 
-    __slots__ = ("_context", "_emitter", "_genai", "_instruments", "call", "labels", "span", "started")
+    __slots__ = ("_context", "_emitter", "_genai", "_instruments", "_longest_gap", "call", "labels", "span", "started")
 
     def __init__(self, emitter: Emitter, call: Call, span: Span | None, started: int) -> None:
         self._emitter = emitter
@@ -42,6 +42,7 @@ class StreamTelemetry:
         self._instruments = emitter.instruments
         self.labels = emitter.labels(call)
         self._genai: Labels | None = None
+        self._longest_gap = 0.0
 
     @property
     def context(self) -> Context:
@@ -68,18 +69,22 @@ class StreamTelemetry:
         if self._instruments is not None:
             self._instruments.first_token.record(seconds, {**self.labels, a.BLOCK_TYPE.name: block}, self.context)
 
-    def gap(self, seconds: float, *, largest: bool) -> None:
-        """The reader waited before a chunk. Only the largest of a stream so far is worth an exemplar."""
+    def gap(self, seconds: float) -> None:
+        """Record the wait before a chunk. Only the longest of a stream so far is worth an exemplar."""
         instruments = self._instruments
         if instruments is None:
             return
-        add = BUFFER.add  # not through `record`: for every gap, a call less
+        found: list[Measurement] = []
         if instruments.chunk_gap is not None:
-            add(instruments.chunk_gap, seconds, self.labels, self.context if largest else NO_EXEMPLAR)
+            longest = seconds > self._longest_gap
+            if longest:
+                self._longest_gap = seconds
+            found.append((instruments.chunk_gap, seconds, self.labels, self.context if longest else NO_EXEMPLAR))
         if instruments.genai_per_chunk is not None and self.call.owner != "other":
             if self._genai is None:
                 self._genai = self._emitter.genai_labels(self.call, None)
-            add(instruments.genai_per_chunk, seconds, self._genai, NO_EXEMPLAR)
+            found.append((instruments.genai_per_chunk, seconds, self._genai, NO_EXEMPLAR))
+        BUFFER.add_all(found)  # not through `record`: for every gap, two calls less
 
     def stalled(self, threshold: str, kind: str) -> None:
         """A wait for content passed a threshold."""
@@ -240,7 +245,7 @@ class Emitter:
         return EndLabels(
             own=emission.labels,
             outcome=self.outcome_labels(emission.labels, summary.verdict.outcome),
-            genai=self.genai_labels(emission.call, summary.machine.model) if mine else None,
+            genai=self.genai_labels(emission.call, summary.message.model) if mine else None,
         )
 
     def begin(self, call: Call, wall: int) -> StreamTelemetry:

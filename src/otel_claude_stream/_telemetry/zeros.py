@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from otel_claude_stream._core.retry.context import Action, Blocker
-from otel_claude_stream._core.stream.stalls import label
+from otel_claude_stream._core.stream.timing import label
 from otel_claude_stream._core.vocabulary import AbortReason as Reason
 from otel_claude_stream._core.vocabulary import Origin, Outcome, Phase
 from otel_claude_stream._telemetry import attributes as a

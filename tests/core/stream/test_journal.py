@@ -23,9 +23,7 @@ def test_a_journal_stays_within_its_budget_and_accounts_for_every_event(budget, 
     """The laws: never more entries than the budget; what is kept and what is dropped are all that came."""
     journal = Journal(budget)
     for at, (type_, count) in enumerate(added):
-        entry = Entry(type_, at)
-        entry.count = count
-        journal.add(entry)
+        journal.add(Entry(type_, at, count=count))
     entries = journal.entries()
     assert len(entries) <= budget
     assert sum(entry.count for entry in entries) + journal.dropped == sum(count for _, count in added)
@@ -80,9 +78,7 @@ def test_events_of_one_time_stay_in_the_order_they_came():
     """Several events come in one segment: the first of a new type, kept apart, does not overtake the others."""
     journal = Journal(16)
     for order in range(20):
-        entry = Entry("error" if order == 18 else "ping", 5)
-        entry.order = order
-        journal.add(entry)
+        journal.add(Entry("error" if order == 18 else "ping", 5, order=order))
     assert [entry.order for entry in journal.entries()] == [0, 1, 2, 3, 4, 5, 6, 7, 15, 16, 17, 18, 19]
 
 
@@ -98,8 +94,7 @@ def test_a_server_that_invents_types_is_not_followed():
 @pytest.mark.parametrize("count", [1, 3])
 def test_an_entry_stands_for_what_it_is_told(count):
     """A new entry is one event at one time, with nothing on it."""
-    entry = Entry("ping", 7)
-    entry.count = count
+    entry = Entry("ping", 7, count=count)
     assert [getattr(entry, name) for name in Entry.__slots__] == [
-        7, "", 0, "", count, None, 0, None, 7, False, 0, "", "ping",
+        7, "", 0, count, None, 0, None, 7, 0, "", "ping",
     ]  # fmt: skip

@@ -7,24 +7,25 @@ import pytest
 from otel_claude_stream._core.diagnosis.classify import Verdict
 from otel_claude_stream._core.diagnosis.facts import Facts, Fault
 from otel_claude_stream._core.stream.call import Call
-from otel_claude_stream._core.stream.message_state import MessageState
-from otel_claude_stream._core.stream.summary import Summary
+from otel_claude_stream._core.stream.hot_path import HotPath, ReadMode
+from otel_claude_stream._core.stream.message_state import MessageState, Usage
+from otel_claude_stream._core.summary import Summary
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, AbortReason, Origin, Outcome, Phase, Stop
 
 COMPLETED = Verdict(Outcome.COMPLETED, None, None)
 
 
-def summary(machine=None, verdict=COMPLETED, **facts):
+def summary(message=None, verdict=COMPLETED, **facts):
     return Summary(
         call=Call("m", "anthropic", "messages", "create", "host", 443, "self"),
         facts=Facts(Stop.EXHAUSTED, Phase.FINISHING, **facts),
         verdict=verdict,
-        machine=machine or MessageState(),
+        message=message or MessageState(HotPath(int, 0)),
         entries=[],
         attempts=(),
         reply=None,
         ended=0,
-        read="events",
+        read_mode=ReadMode.EVENTS,
         reads=1,
         longest_silence=0.0,
         caller_time=0.0,
@@ -36,10 +37,11 @@ def summary(machine=None, verdict=COMPLETED, **facts):
     )
 
 
-def machine(*said):
-    found = MessageState()
-    for usage in said:
-        found.usage(**usage)
+def message(*usages):
+    found = MessageState(HotPath(int, 0))
+    for usage in usages:
+        counts = dict(usage)
+        found.record_usage(final=counts.pop("final"), usage=Usage(**counts))
     return found
 
 
@@ -57,7 +59,7 @@ def machine(*said):
 )
 def test_input_tokens_include_the_cache_and_only_the_end_says_the_output(said, total, complete):
     """As the conventions count them; the placeholder of `message_start` is no output."""
-    found = summary(machine(*said))
+    found = summary(message(*said))
     assert (found.total_input_tokens, found.usage_complete) == (total, complete)
 
 

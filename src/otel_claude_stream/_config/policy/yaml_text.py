@@ -7,6 +7,7 @@ only its parser is used. The plain data is built here from its nodes, with the l
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import yaml
@@ -31,9 +32,7 @@ def parse_yaml(text: str, environment: Mapping[str, str]) -> ParsedText:
     except yaml.YAMLError as error:
         raise Unreadable(Mistake(f"not YAML: {str(error).splitlines()[0]}")) from None
     builder = _YamlBuilder(environment)
-    if node is not None:
-        builder.parsed.data = builder.value(node, ())
-    return builder.parsed
+    return builder.parsed if node is None else builder.build(node)
 
 
 class _YamlBuilder:
@@ -43,6 +42,10 @@ class _YamlBuilder:
         self.parsed = ParsedText()
         self._environment = environment
         self._nodes = 0
+
+    def build(self, node: Node) -> ParsedText:
+        """Return the document of a root node."""
+        return replace(self.parsed, data=self.value(node, ()))
 
     def value(self, node: Node, path: Path) -> object:
         self._nodes += 1
