@@ -14,7 +14,7 @@ from tests.support.scenes import MESSAGE, SCENES
 
 from otel_claude_stream import ClaudeStreamInstrumentor
 from otel_claude_stream._telemetry import buffer as buffer_module
-from otel_claude_stream._telemetry.buffer import MOST, NO_EXEMPLAR, Buffer
+from otel_claude_stream._telemetry.buffer import CAPACITY, NO_EXEMPLAR, Buffer
 
 
 class FakeInstrument:
@@ -24,7 +24,7 @@ class FakeInstrument:
         self.additive = additive
         self.recorded = []
 
-    def now(self, value, labels, context):
+    def record_now(self, value, labels, context):
         self.recorded.append((value, labels, context))
 
 
@@ -46,9 +46,9 @@ def test_measurements_are_recorded_by_flush():
 def test_a_full_buffer_is_flushed():
     """The buffer stays small, even if metrics are never collected."""
     instrument, buffer = FakeInstrument(), Buffer()
-    for number in range(MOST * 3 + 1):
+    for number in range(CAPACITY * 3 + 1):
         buffer.add(instrument, number, A, NO_EXEMPLAR)
-    assert [value for value, _, _ in instrument.recorded] == list(range(MOST * 3))
+    assert [value for value, _, _ in instrument.recorded] == list(range(CAPACITY * 3))
 
 
 def test_counts_with_the_same_labels_are_recorded_as_their_sum():
@@ -69,11 +69,11 @@ def test_an_error_in_an_instrument_loses_only_the_measurement_that_it_recorded(m
     buffer, instrument = Buffer(), FakeInstrument(additive=True)
 
     class RaisesOnce(FakeInstrument):
-        def now(self, value, labels, context):
+        def record_now(self, value, labels, context):
             if not self.recorded:
-                super().now(value, labels, context)
+                super().record_now(value, labels, context)
                 raise error
-            super().now(value, labels, context)
+            super().record_now(value, labels, context)
 
     raising = RaisesOnce(additive=additive)
     for number in range(3):
@@ -93,8 +93,8 @@ def test_a_measurement_added_during_a_flush_is_recorded():
     buffer = Buffer()
 
     class AddsDuringFlush(FakeInstrument):
-        def now(self, value, labels, context):
-            super().now(value, labels, context)
+        def record_now(self, value, labels, context):
+            super().record_now(value, labels, context)
             if value == 1.0:
                 buffer.add(self, 2.0, labels, context)
 
@@ -181,7 +181,7 @@ def test_buffered_measurements_are_recorded_after_uninstrument(monkeypatch):
 
 def test_a_measurement_without_a_span_has_no_exemplar_of_the_callers_span(monkeypatch):
     """OpenTelemetry's SDK would replace an empty context by the current one."""
-    monkeypatch.setattr(buffer_module, "MOST", 1)  # so that it is recorded inside of the caller's span
+    monkeypatch.setattr(buffer_module, "CAPACITY", 1)  # so that it is recorded inside of the caller's span
     api = API(MESSAGE)
     with instrumented(monkeypatch, api.clock) as capture:
         with trace.use_span(capture.tracer_provider.get_tracer("app").start_span("request")):

@@ -6,7 +6,7 @@ import pytest
 from tests.support.rig import API, REQUEST, instrumented, play, points, read
 from tests.support.scenes import MESSAGE, SCENES, Scene
 
-from otel_claude_stream._telemetry import schema, zeros
+from otel_claude_stream._telemetry import schema, zero_series
 from otel_claude_stream.testing import Capture, Script
 
 CALL = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "anthropic", "server.port": 443}
@@ -180,10 +180,10 @@ def test_the_series_that_alerts_use_exist_before_their_first_event(monkeypatch):
     capture = play(monkeypatch, SCENES["text"])
     common = {"gen_ai.request.model": "claude-test", "server.address": "api.example.com"}
     for name, expected in (
-        ("aborts", zeros.aborts()),
-        ("retries", zeros.retries()),
-        ("retry.decisions", zeros.decisions(active=False)),
-        ("stalls", zeros.stalls((10.0, 30.0, 60.0, 180.0))),
+        ("aborts", zero_series.aborts()),
+        ("retries", zero_series.retries()),
+        ("retry.decisions", zero_series.decisions(active=False)),
+        ("stalls", zero_series.stalls((10.0, 30.0, 60.0, 180.0))),
     ):
         found = [
             point["attributes"] for point in capture.metrics()[f"claude.stream.{name}"]["points"] if not point["value"]

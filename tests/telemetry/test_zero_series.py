@@ -9,7 +9,7 @@ import anthropic
 import pytest
 
 from otel_claude_stream import ClaudeStreamInstrumentor
-from otel_claude_stream._telemetry import zeros
+from otel_claude_stream._telemetry import zero_series
 from otel_claude_stream.testing import Capture, End, Error, FakeAPI, Hang, Reset, Script
 
 ANSWER = Script.message(text="one two three four five six")
@@ -62,7 +62,7 @@ def test_the_first_stream_creates_the_series_with_the_value_zero() -> None:
         finally:
             ClaudeStreamInstrumentor().uninstrument()
         aborts = series(capture, "claude.stream.aborts")
-        assert len(aborts) == len(list(zeros.aborts()))
+        assert len(aborts) == len(list(zero_series.aborts()))
         assert set(aborts.values()) == {0}
         assert set(series(capture, "claude.stream.retries").values()) == {0}
         assert set(series(capture, "claude.stream.stalls").values()) == {0}
@@ -102,4 +102,4 @@ def test_the_number_of_series_is_bounded(models: int, expected: int) -> None:
                     pass
         finally:
             ClaudeStreamInstrumentor().uninstrument()
-        assert len(series(capture, "claude.stream.aborts")) == expected * len(list(zeros.aborts()))
+        assert len(series(capture, "claude.stream.aborts")) == expected * len(list(zero_series.aborts()))
