@@ -168,7 +168,7 @@ def types(session: nox.Session) -> None:
 def drift(session: nox.Session) -> None:
     """Whether the generated text equals what the schema generates."""
     session.install("--upgrade", *run_time("instruments", "policy"), *group("docs"), *group("dashboards"))
-    session.run("python", "-m", "otel_claude_stream._telemetry.render", "--check", env={"PYTHONPATH": "src"})
+    session.run("python", "tools/generate_docs.py", "--check", env={"PYTHONPATH": "src"})
     session.run("python", "-m", "dashboards.generator", "--check", env={"PYTHONPATH": "src"})
 
 
@@ -176,7 +176,7 @@ def drift(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Write the generated text anew."""
     session.install("--upgrade", *run_time("instruments", "policy"), *group("docs"))
-    session.run("python", "-m", "otel_claude_stream._telemetry.render", env={"PYTHONPATH": "src"})
+    session.run("python", "tools/generate_docs.py", env={"PYTHONPATH": "src"})
 
 
 @nox.session(tags=TEST, requires=["build"])

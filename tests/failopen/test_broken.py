@@ -323,7 +323,7 @@ NOT_REACHED = {
     "_session.session:StreamSession.check_stall": ELSEWHERE,
     "_session.session:StreamSession.detach_after_fork": "see tests/lifecycle",
     "_core.stream.timing:Timing.gap_at": ELSEWHERE,
-    "_telemetry.stream_telemetry:Emitter.internal_error": ELSEWHERE,
+    "_telemetry.stream_telemetry:Emitter.record_internal_error": ELSEWHERE,
     "_telemetry.metrics:is_live": ELSEWHERE,
     "_core.stream.delivered:Delivered.unjoinable_content": "runs only after another failure, within a boundary",
     "_core.stream.journal:Entry.add": "two pings in a row: tests/core",
@@ -363,7 +363,7 @@ NOT_REACHED = {
             "_session.session:StreamSession.buffered_usage",
             "_session.session:StreamSession.buffer_released",
             "_session.session:StreamSession.overdue",
-            "_telemetry.span_attributes:seam_detail",
+            "_telemetry.span_attributes:resume_attributes",
             "_telemetry.span_attributes:_recovery",
         ),
         ACTING,
@@ -383,7 +383,7 @@ def test_a_failing_count_of_failures_is_hidden_too(monkeypatch):
     """The instrument that counts failures fails."""
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
     monkeypatch.setattr(_guard, "_counts", {})
-    (target,) = [target for target in TARGETS if target.name == "internal_error"]
+    (target,) = [target for target in TARGETS if target.name == "record_internal_error"]
     (other,) = [target for target in TARGETS if target.id == "_core.stream.message_state:MessageState.message_start"]
     with broken(target) as calls, broken(other):
         assert observed(monkeypatch, "healthy, create") == bare(monkeypatch, "healthy, create")

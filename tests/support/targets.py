@@ -37,7 +37,7 @@ MODULES = (
     "otel_claude_stream._telemetry.metrics",
     "otel_claude_stream._telemetry.logs",
     "otel_claude_stream._telemetry.span_attributes",
-    "otel_claude_stream._telemetry.zeros",
+    "otel_claude_stream._telemetry.zero_series",
 )
 
 

@@ -102,9 +102,9 @@ class SdkHooks:
         cast_to = args[0] if args else kwargs.get("cast_to")
         call = call_of(client, options, cast_to, self._config.span)
         started, wall = self._monotonic(), self._wall()
-        telemetry = self._emitter.begin(call, wall)
+        telemetry = self._emitter.start(call, wall)
         call_policy = self._policies.call_policy(call, telemetry.labels)
-        if call_policy.dry_run and self._emitter.is_silent(telemetry):
+        if call_policy.dry_run and self._emitter.is_unobserved(telemetry):
             return None  # nothing would be reported, and nothing is done about a failure
         session = StreamSession(
             call,
