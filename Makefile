@@ -3,6 +3,8 @@
 PYTHON ?= python3
 # Passed on to nox, for instance: make test NOXFLAGS='-s tests -- -k retry'
 NOXFLAGS ?=
+# What is built or downloaded once for all checkouts: the Collector, Prometheus, environments of tests.
+CACHES := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/otel-claude-stream
 
 DEMO := .venv/bin/python
 TOOLS := .venv-tools/bin/python
@@ -10,7 +12,8 @@ NOX := $(TOOLS) -m nox
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types collector bench bench-collector docs dashboards pictures clean
+.PHONY: help demo test test-all test-rest lint types collector bench bench-collector docs dashboards pictures
+.PHONY: clean clean-caches
 SHELL := /bin/sh
 
 help: ## list the targets
@@ -19,8 +22,14 @@ help: ## list the targets
 demo: .venv/installed ## install into .venv and run the demo: no account, no collector
 	@.venv/bin/otel-claude-stream demo
 
-test: .venv-tools/installed ## run everything that CI runs
+test: .venv-tools/installed ## run the checks and the tests that need Python alone
 	@$(NOX) $(NOXFLAGS)
+
+test-all: .venv-tools/installed ## run everything that CI runs: also oldest versions, Collector, dashboards, proxies
+	@$(NOX) --tags test rest $(NOXFLAGS)
+
+test-rest: .venv-tools/installed ## run what test-all adds to test
+	@$(NOX) --tags rest $(NOXFLAGS)
 
 lint: .venv-tools/installed ## style, formatting, spelling, who imports whom
 	@$(NOX) -s lint imports
@@ -46,10 +55,17 @@ dashboards: .venv-tools/installed ## write the dashboards, the rules and the ale
 pictures: .venv-tools/installed ## draw the dashboards, as README and runbook show them
 	@$(NOX) -s draw -- pictures
 
-clean: ## remove environments, caches and results
+clean: ## remove environments, caches and results from this folder
 	rm -rf .venv .venv-tools .nox build dist .coverage .coverage.* htmlcov
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@if [ -d "$(CACHES)" ]; then \
+	    echo "make: builds for all checkouts stay in $(CACHES) ($$(du -sh "$(CACHES)" | cut -f1))"; \
+	    echo "make: make clean-caches removes them; uv and Go have others (uv cache dir, go env GOCACHE GOMODCACHE)"; \
+	fi
+
+clean-caches: clean ## clean, and remove the builds that all checkouts share: the next test-all compiles again
+	rm -rf "$(CACHES)"
 
 # Makes the virtual environment $(1), unless it is there. Debian keeps ensurepip in a package of its own.
 define make_venv

@@ -1,7 +1,10 @@
-"""Everything the project checks, as sessions: `nox --list` shows them, `make test` runs the default ones.
+"""Everything the project checks, as sessions. `nox --list` lists them.
 
-Tests run against the wheel that `build` made, never against `src/`. Each run of pytest leaves `build/junit/<name>.xml`,
-and before it `<name>.expected`, so that a run that died without a result can be told from one that never began.
+`make test` runs the sessions tagged `test`, the default. They need Python alone. `make test-all` runs those tagged
+`rest` too, which need more: the oldest versions, Go, a proxy, Prometheus, Node.
+
+Tests run against the wheel that `build` made, never against `src/`. Each run of pytest writes `build/junit/<name>.xml`
+and creates `<name>.expected` before, so that a run that died without a result differs from one that never began.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import nox
@@ -17,6 +21,7 @@ ROOT = Path(__file__).resolve().parent
 BUILD = ROOT / "build"
 DIST = BUILD / "dist"
 JUNIT = BUILD / "junit"
+UV = Path(sys.executable).parent
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
 
@@ -26,18 +31,26 @@ MATRIX = ("0.75.0", "0.97.0", "0.125.0", "1.13.0", "1.17.0")
 # Tests with a session and dependencies of their own.
 DASHBOARDS = "tests/dashboards"
 COLLECTOR = "tests/collector"
+CORE = "tests/core"
 FRAMEWORKS = "tests/frameworks"
 APART = (f"--ignore={DASHBOARDS}", f"--ignore={COLLECTOR}", f"--ignore={FRAMEWORKS}")
+# Tests that run a program which may have to be installed first.
+SYSTEM = "system"
+# The tests of one file share what it starts, so they run in one process.
+PARALLEL = ("-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder")
+
+# Sessions of `make test`, which need Python alone, and those that `make test-all` adds.
+TEST, REST = ["test"], ["rest"]
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|venv"  # uv comes with nox[uv]; without it plain venv and pip do the same, slower
 nox.options.reuse_venv = "yes"
 nox.options.stop_on_first_error = False
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["lint", "types", "imports", "build", "drift", "core", "tests", "collector", "dashboards"]
+nox.options.tags = TEST
 
 
-# uv does not read pip's variables. Whoever set those up for pip gets the same from uv.
+# uv does not read pip's variables, so they are copied to those of uv.
 for theirs, ours in (
     ("PIP_INDEX_URL", "UV_DEFAULT_INDEX"),
     ("PIP_EXTRA_INDEX_URL", "UV_INDEX"),
@@ -89,7 +102,7 @@ def install_wheel(session: nox.Session, *groups: str, pins: list[str]) -> None:
     session.install(
         "--upgrade", "-c", str(constraints), f"otel-claude-stream[all,instruments] @ {wheel.as_uri()}", *tools
     )
-    # An environment that is reused already has this version, but not necessarily this build of it.
+    # A reused environment has this version, but not necessarily this build of it.
     session.install("--no-deps", "--force-reinstall", str(wheel))
 
 
@@ -107,11 +120,12 @@ def pytest(session: nox.Session, name: str, *arguments: str, runner: tuple[str, 
         f"junit_suite_name={name}",
         *arguments,
         *session.posargs,
-        env={"WHEEL_UNDER_TEST": str(built(".whl"))},
+        # Some tests make environments: uv, which is installed beside nox, does it faster than pip.
+        env={"WHEEL_UNDER_TEST": str(built(".whl")), "PATH": f"{os.environ['PATH']}{os.pathsep}{UV}"},
     )
 
 
-@nox.session
+@nox.session(tags=TEST)
 def lint(session: nox.Session) -> None:
     """Style, formatting and spelling."""
     session.install("--upgrade", *group("lint"))
@@ -122,14 +136,14 @@ def lint(session: nox.Session) -> None:
     )
 
 
-@nox.session
+@nox.session(tags=TEST)
 def imports(session: nox.Session) -> None:
-    """Who may import whom."""
+    """The layers of the package."""
     session.install("--upgrade", *group("imports"), *run_time())
     session.run("lint-imports", "--no-cache", env={"PYTHONPATH": "src"})
 
 
-@nox.session
+@nox.session(tags=TEST)
 def build(session: nox.Session) -> None:
     """The sdist, and from it the wheel, both checked."""
     session.install("--upgrade", *group("build"))
@@ -140,9 +154,9 @@ def build(session: nox.Session) -> None:
     session.run("check-wheel-contents", str(built(".whl")))
 
 
-@nox.session(requires=["build"])
+@nox.session(tags=TEST, requires=["build"])
 def types(session: nox.Session) -> None:
-    """The sources by mypy, the typed use of the public API by two checkers; and whether that API is fully typed."""
+    """Types of the sources, of the public API's use by two checkers, and whether that API is fully typed."""
     install_wheel(session, "types", pins=[])
     session.run("mypy", "src", "tests/typing")
     # Which environment it looks into is decided by PATH, hence by the session.
@@ -150,24 +164,24 @@ def types(session: nox.Session) -> None:
     session.run("basedpyright", "--ignoreexternal", "--verifytypes", "otel_claude_stream")
 
 
-@nox.session
+@nox.session(tags=TEST)
 def drift(session: nox.Session) -> None:
     """Whether the generated text equals what the schema generates."""
     session.install("--upgrade", *run_time("instruments", "policy"), *group("docs"), *group("dashboards"))
-    session.run("python", "-m", "otel_claude_stream._telemetry.render", "--check", env={"PYTHONPATH": "src"})
+    session.run("python", "tools/generate_docs.py", "--check", env={"PYTHONPATH": "src"})
     session.run("python", "-m", "dashboards.generator", "--check", env={"PYTHONPATH": "src"})
 
 
-@nox.session(default=False)
+@nox.session
 def docs(session: nox.Session) -> None:
     """Write the generated text anew."""
     session.install("--upgrade", *run_time("instruments", "policy"), *group("docs"))
-    session.run("python", "-m", "otel_claude_stream._telemetry.render", env={"PYTHONPATH": "src"})
+    session.run("python", "tools/generate_docs.py", env={"PYTHONPATH": "src"})
 
 
-@nox.session(requires=["build"])
+@nox.session(tags=TEST, requires=["build"])
 def core(session: nox.Session) -> None:
-    """The core by its own tests alone: every branch."""
+    """Every branch of the core, covered by tests/core alone."""
     install_wheel(session, "test", pins=[])
     session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()).resolve() / "coverage")
     session.run("coverage", "erase")
@@ -177,27 +191,36 @@ def core(session: nox.Session) -> None:
 
 
 @nox.session(requires=["build"])
-@nox.parametrize("combo", ["newest", "oldest"], ids=["newest", "oldest"])
+@nox.parametrize("combo", [nox.param("newest", id="newest", tags=TEST), nox.param("oldest", id="oldest", tags=REST)])
 def tests(session: nox.Session, combo: str) -> None:
-    """The whole suite, with the newest and with the oldest of everything we support."""
+    """The whole suite, with the newest and with the oldest supported versions."""
     pins = ["wrapt>=2"] if combo == "newest" else lower_bounds()
     # With a pydantic that old, the SDK itself cannot dump what it does not know, which is how the suite compares.
     install_wheel(session, "test", pins=[pin for pin in pins if not pin.startswith("pydantic")])
-    pytest(session, f"tests-{combo}", *APART)
+    # `core` and `system` run the rest in the same environment.
+    elsewhere = (f"--ignore={CORE}", "-m", f"not {SYSTEM}") if combo == "newest" else ()
+    pytest(session, f"tests-{combo}", *APART, *elsewhere, *PARALLEL)
     if combo == "oldest":
         session.install(*(pin for pin in pins if pin.startswith("pydantic")))
-        pytest(session, "config-oldest", "tests/config")
+        pytest(session, "config-oldest", "tests/config", *PARALLEL)
 
 
-@nox.session(requires=["build"])
+@nox.session(tags=REST, requires=["build"])
+def system(session: nox.Session) -> None:
+    """The tests that run nginx, HAProxy, Node or a network namespace, with the newest supported versions."""
+    install_wheel(session, "test", pins=["wrapt>=2"])
+    pytest(session, "system", *APART, "-m", SYSTEM)
+
+
+@nox.session(tags=REST, requires=["build"])
 def collector(session: nox.Session) -> None:
-    """The Collector's configuration, by a real Collector: found, or built once, which takes some minutes."""
+    """The Collector's configuration, with a real Collector. Compiling it takes some minutes, once."""
     install_wheel(session, "test", "collector", pins=[])
-    session.run("python", "collector/build.py", success_codes=[0, 1])  # where there is none, the tests say so
+    session.run("python", "collector/build.py", success_codes=[0, 1])  # without a Collector the tests skip or fail
     pytest(session, "collector", COLLECTOR)
 
 
-@nox.session(default=False, requires=["build"])
+@nox.session(requires=["build"])
 @nox.parametrize("anthropic", MATRIX, ids=MATRIX)
 def matrix(session: nox.Session, anthropic: str) -> None:
     """The whole suite with SDKs between the oldest and the newest."""
@@ -205,53 +228,53 @@ def matrix(session: nox.Session, anthropic: str) -> None:
     pytest(session, f"matrix-{anthropic}", *APART)
 
 
-@nox.session(default=False, requires=["build"], python=PYTHONS)
+@nox.session(requires=["build"], python=PYTHONS)
 def pythons(session: nox.Session) -> None:
     """The whole suite with every Python we support that is installed."""
     install_wheel(session, "test", pins=[])
     pytest(session, f"python-{session.python}", *APART)
 
 
-@nox.session(default=False, requires=["build"])
+@nox.session(requires=["build"])
 def coverage(session: nox.Session) -> None:
-    """What the whole suite executes of the whole package."""
+    """Branch coverage of the whole package by the whole suite."""
     install_wheel(session, "test", pins=[])
     session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()).resolve() / "coverage")
     pytest(session, "coverage", *APART, runner=("coverage", "run", "--source=otel_claude_stream", "-m"))
     session.run("coverage", "report")
 
 
-@nox.session(default=False, requires=["build"])
+@nox.session(requires=["build"])
 def bench(session: nox.Session) -> None:
-    """What the instrumentation costs per event and per stream."""
+    """The overhead of the instrumentation per event and per stream."""
     install_wheel(session, "test", pins=[])
     session.run("python", "-m", "tests.benchmarks", *session.posargs)
 
 
-@nox.session(name="bench-collector", default=False, requires=["build"])
+@nox.session(name="bench-collector", requires=["build"])
 def bench_collector(session: nox.Session) -> None:
-    """What the gateway carries: spans per second, with and without tail sampling, and how fast a queue empties."""
+    """Throughput of the gateway in spans per second, with and without tail sampling, and how fast a queue empties."""
     install_wheel(session, "test", pins=[])
     session.run("python", "-m", "tests.collector.bench", *session.posargs)
 
 
-@nox.session(default=False, requires=["build"])
+@nox.session(requires=["build"])
 def demo(session: nox.Session) -> None:
     """The demo, from the wheel."""
     install_wheel(session, pins=[])
     session.run("otel-claude-stream", "demo", *session.posargs)
 
 
-@nox.session(requires=["build"])
+@nox.session(tags=REST, requires=["build"])
 def dashboards(session: nox.Session) -> None:
-    """The dashboards and the rules, against a real Prometheus."""
+    """The dashboards and the rules, with a real Prometheus."""
     install_wheel(session, "dashboards", pins=[])
-    # A current Prometheus, compiled once where Go is at hand; where it is not, the tests of it skip and say so.
+    # Go compiles a current Prometheus once. Without Go the tests that need it skip.
     session.run("python", "-m", "tests.dashboards.build_prometheus", success_codes=[0, 1])
     pytest(session, "dashboards", DASHBOARDS)
 
 
-@nox.session(default=False)
+@nox.session
 def draw(session: nox.Session) -> None:
     """Write the dashboards and the rules anew; with `-- pictures` draw them as well."""
     session.install("--upgrade", *run_time("instruments", "otlp", "policy"), *group("dashboards"))

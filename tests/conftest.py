@@ -7,12 +7,13 @@ import importlib.metadata
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.support import leftovers
 from tests.support.paths import RECORDINGS
 
 # Distributions whose versions affect the results of tests.
@@ -31,6 +32,60 @@ CONFIGURING = ("OTEL_", "ANTHROPIC_")
 LOOPBACK = "127.0.0.1,localhost,::1"
 # Seconds. Mirrors may be slow, but an installation that takes longer hangs.
 INSTALL_TIMEOUT = 300
+
+
+RUN = pytest.StashKey[leftovers.Run]()
+LEFT = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Mark the processes of this run. A worker of pytest-xdist inherits the mark."""
+    if not hasattr(config, "workerinput"):
+        config.stash[RUN] = leftovers.Run.begin()
+    config.stash[LEFT] = []
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests that may install a program, and let a worker of pytest-xdist begin with the slow files."""
+    for item in items:
+        if "require_tool" in getattr(item, "fixturenames", ()):
+            item.add_marker("system")
+    if hasattr(config, "workerinput"):
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Collect what a worker of pytest-xdist reports."""
+    node.config.stash[LEFT] += getattr(node, "workeroutput", {}).get("leftovers", [])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the run if it leaves a process, a listening socket or a temporary file behind."""
+    config = session.config
+    if hasattr(config, "workerinput"):
+        config.workeroutput["leftovers"] = [*leftovers.processes(), *leftovers.sockets()]
+        return
+    config.stash[LEFT] += config.stash[RUN].end()
+    del config.stash[RUN]
+    if config.stash[LEFT] and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Name what the run left behind."""
+    if found := config.stash[LEFT]:
+        terminalreporter.section("left behind by the tests", red=True)
+        for line in dict.fromkeys(found):
+            terminalreporter.write_line(line)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the mark of a run that ended before its first test."""
+    if RUN in config.stash:
+        config.stash[RUN].end()
 
 
 def pytest_report_header() -> list[str]:
@@ -148,7 +203,9 @@ def apt_get(*arguments: str) -> None:
 @contextmanager
 def installation_lock() -> Iterator[None]:
     """Serialise the installations of concurrent test runs on one machine."""
-    with (Path(tempfile.gettempdir()) / "otel-claude-stream-tests.lock").open("w") as lock:
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "otel-claude-stream"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "apt.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -1,4 +1,5 @@
-"""Writes the dashboards and the rules from the schema: ``python -m dashboards.generator``.
+"""Generates the dashboards and rules from the telemetry schema. Run it with ``python -m dashboards.generator``.
 
-Development code: it is not part of the wheel. What it writes is committed, and CI compares the two.
+This is development code and not part of the wheel. The generated files are committed, and CI checks that they are up to
+date.
 """

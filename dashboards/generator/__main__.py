@@ -1,4 +1,4 @@
-"""``python -m dashboards.generator`` writes the dashboards and rules; ``--check`` fails where they are out of date."""
+"""Entry point of ``python -m dashboards.generator``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line of the generator."""
+"""Write the generated dashboards and rules, or check that they are up to date."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Final
 
 from dashboards.generator import rules
 from dashboards.generator.boards import BOARDS
-from dashboards.generator.build import rendered
+from dashboards.generator.grafana_json import render
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 
 
-def files(runbook: str = rules.RUNBOOK) -> dict[Path, str]:
-    """Everything that is generated: path below ``dashboards/``, and text."""
-    found = {Path("grafana") / f"{board.file}.json": rendered(board) for board in BOARDS}
-    found.update({Path("prometheus") / name: text for name, text in rules.rendered(runbook).items()})
+def generated_files(runbook: str = rules.RUNBOOK) -> dict[Path, str]:
+    """Return the text of every generated file by its path below ``dashboards/``."""
+    found = {Path("grafana") / f"{board.file}.json": render(board) for board in BOARDS}
+    found.update({Path("prometheus") / name: text for name, text in rules.render(runbook).items()})
     return found
 
 
-def stale(root: Path, wanted: dict[Path, str]) -> list[str]:
-    """What is missing, differs, or lies there and is not generated."""
+def find_differences(root: Path, wanted: dict[Path, str]) -> list[str]:
+    """List the files that are missing, differ, or exist although the generator does not write them."""
     problems = []
     for path, text in wanted.items():
         target = root / path
@@ -41,18 +41,18 @@ def stale(root: Path, wanted: dict[Path, str]) -> list[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write or check. Exit code 1 where a file is out of date."""
+    """Write or check the files. Return 1 if the check finds a difference."""
     parser = argparse.ArgumentParser(prog="python -m dashboards.generator", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="fail where a file is out of date, and write nothing")
+    parser.add_argument("--check", action="store_true", help="write nothing, and fail if a file is out of date")
     parser.add_argument("--output", type=Path, default=ROOT, help="folder to write to (default: dashboards)")
     parser.add_argument(
         "--runbook",
         default=rules.RUNBOOK,
-        help="address of the runbook, before the #, as the alerts shall link it (default: %(default)s)",
+        help="URL or path of the runbook in the links of the alerts, without # (default: %(default)s)",
     )
     arguments = parser.parse_args(argv)
-    wanted = files(arguments.runbook)
-    problems = stale(arguments.output, wanted)
+    wanted = generated_files(arguments.runbook)
+    problems = find_differences(arguments.output, wanted)
     if arguments.check:
         for problem in problems:
             print(f"{problem}: run `make dashboards`", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Dashboards as data: what is asked, how it is drawn, what the reader is told. Grafana's own forms are in ``build``."""
+"""Dashboards as data: queries, presentation and texts. The module ``grafana_json`` turns them into Grafana's JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Level = Literal["good", "warn", "bad"]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One query of a panel: PromQL, or TraceQL for the two forms of traces."""
+    """One query of a panel: TraceQL for the forms ``traces`` and ``trace metrics``, otherwise PromQL."""
 
     expr: str
     legend: str = ""
@@ -22,7 +22,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table: the field's name, its head, and texts that stand for its values."""
+    """A column of a table, with its heading and the texts that replace values of its field."""
 
     field: str
     title: str
@@ -32,7 +32,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One panel. ``steps`` colour a figure from a value on: ``((0.05, "warn"), (0.2, "bad"))``."""
+    """One panel of a dashboard."""
 
     kind: Kind
     title: str
@@ -42,23 +42,25 @@ class Panel:
     width: int = 12
     height: int = 8
     no_value: str = "no data"
-    steps: tuple[tuple[float, Level], ...] = ()
-    first: Level | None = None
-    """Colour below the first step; plain without."""
+    thresholds: tuple[tuple[float, Level], ...] = ()
+    """Colours from a value upwards, such as ``((0.05, "warn"), (0.2, "bad"))``."""
+    base_level: Level | None = None
+    """Colour below the first threshold; the colour of text if unset."""
     decimals: int | None = None
-    most: float | None = None
+    maximum: float | None = None
+    """Upper end of the scale."""
     stacked: bool = False
-    log: bool = False
+    log_scale: bool = False
     columns: tuple[Column, ...] = ()
-    link: str = ""
-    """The uid of the dashboard to go on with."""
+    link_to: str = ""
+    """The uid of the dashboard that the panel links to."""
     content: str = ""
-    """Markdown, of a text panel."""
+    """Markdown of a text panel."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Panels under a heading, from left to right, top to bottom."""
+    """Panels under a heading, laid out from left to right and top to bottom."""
 
     title: str
     panels: tuple[Panel, ...]
@@ -66,7 +68,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A variable filled from labels: ``expr`` is the argument of ``label_values``."""
+    """A variable with the values of a label; ``expr`` is the argument of ``label_values``."""
 
     name: str
     label: str
@@ -79,7 +81,7 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """One dashboard. ``file`` is its name in the folder ``grafana``, ``uid`` its address, which never changes."""
+    """One dashboard. ``file`` is the name of its JSON file; ``uid`` is part of its URL and must not change."""
 
     file: str
     uid: str
@@ -88,9 +90,9 @@ class Board:
     rows: tuple[Row, ...]
     variables: tuple[Variable, ...]
     traces: bool = False
-    """Whether it asks Tempo as well."""
+    """Whether it also queries Tempo."""
 
     @property
     def panels(self) -> tuple[Panel, ...]:
-        """All panels, in order."""
+        """All panels, in the order of the rows."""
         return tuple(panel for row in self.rows for panel in row.panels)

@@ -1,8 +1,8 @@
-"""How the names of the schema look in Prometheus, and the names of others that the dashboards read.
+"""Prometheus names of the metrics and attributes of the schema, and of the other metrics that the dashboards query.
 
-Both ways into Prometheus agree on these: the Python SDK's Prometheus reader and the translation of OTLP (Prometheus'
-default ``UnderscoreEscapingWithSuffixes``, and the Collector's exporter). They differ in the text of ``le`` (``60.0``
-and ``60``) and in the labels they add, so no query compares ``le`` without a pattern or matches whole label sets.
+The Prometheus reader of the Python SDK and the translation of OTLP give the same names. That translation is the default
+of Prometheus (``UnderscoreEscapingWithSuffixes``) and of the Collector's exporter. The two differ in the text of ``le``
+(``60.0`` and ``60``) and in additional labels. Queries match ``le`` with a pattern, and never match whole label sets.
 """
 
 from __future__ import annotations
@@ -12,40 +12,40 @@ from typing import Final
 from otel_claude_stream._telemetry.spec import Attribute, Metric
 
 _UNITS: Final = {"s": "_seconds", "{token}/s": "_per_second"}
-"""Suffixes of units. What stands in braces alone is an annotation and gives none."""
+"""Suffixes for units. A unit that is only an annotation in braces has no suffix."""
 
 RESERVED_LABELS: Final = ("job", "instance", "le")
-"""Labels that Prometheus itself sets, or a histogram has."""
+"""Labels set by Prometheus or by a histogram."""
 
 
 def metric(spec: Metric, *, name: str = "") -> str:
-    """The name of a metric's series (of a histogram: without ``_bucket``, ``_sum`` and ``_count``).
+    """Return the name of the series of a metric, for histograms without ``_bucket``, ``_sum`` or ``_count``.
 
     Args:
         spec: a metric of the schema.
-        name: its other name, where the newest conventions have one.
+        name: the alternative name in the latest semantic conventions, if there is one.
 
     Raises:
-        KeyError: for a unit that none of the two ways is known to translate.
+        KeyError: if the translation of the unit is not known.
     """
     unit = "" if spec.unit.startswith("{") and spec.unit.endswith("}") else _UNITS[spec.unit]
     return (name or spec.name).replace(".", "_") + unit + ("_total" if spec.kind == "counter" else "")
 
 
 def label(attribute: Attribute) -> str:
-    """The name of an attribute as a label."""
+    """Return the label name of an attribute."""
     return attribute.name.replace(".", "_")
 
 
-# --- The Collector's own metrics. Their suffixes differ by version and by how its telemetry is configured (`_total`,
-# --- and for some the unit), hence patterns. `{}` stands for the signal.
+# --- Internal metrics of the Collector, as patterns: their suffixes (`_total`, units) depend on its version and on how
+# --- its telemetry is configured. `{}` is replaced by the signal.
 SIGNALS: Final = ("spans", "metric_points", "log_records")
 _SUFFIX: Final = "(__[a-z_]+__)?(_total)?"
 
 COLLECTOR_REFUSED: Final = f"otelcol_receiver_refused_{{}}{_SUFFIX}"
-"""By the memory limiter, or by full queues: senders may try again."""
+"""Refused by the memory limiter or by full queues. Senders may retry."""
 COLLECTOR_FAILED: Final = f"otelcol_receiver_failed_{{}}{_SUFFIX}"
-"""For good."""
+"""Failed permanently in a receiver."""
 COLLECTOR_ACCEPTED: Final = f"otelcol_receiver_accepted_{{}}{_SUFFIX}"
 COLLECTOR_SEND_FAILED: Final = f"otelcol_exporter_send_failed_{{}}{_SUFFIX}"
 COLLECTOR_ENQUEUE_FAILED: Final = f"otelcol_exporter_enqueue_failed_{{}}{_SUFFIX}"
@@ -57,7 +57,7 @@ COLLECTOR_UPTIME: Final = "otelcol_process_uptime(_seconds)?(_total)?"
 COLLECTOR_EARLY: Final = "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early(__[a-z_]+__)?(_total)?"
 COLLECTOR_SAMPLED: Final = "otelcol_processor_tail_sampling_count_traces_sampled(__[a-z_]+__)?(_total)?"
 
-# --- The overlay that reads proxies' logs (`collector/`): one count for each stream that a proxy says ended early.
+# --- The overlay for proxy logs in `collector/`. It counts each stream that a proxy logged as aborted.
 PROXY_ABORTS: Final = "proxy_stream_aborts_total"
 PROXY_PRODUCT: Final = "proxy_product"
 PROXY_CAUSE: Final = "proxy_cause"

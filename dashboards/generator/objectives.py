@@ -1,29 +1,31 @@
-"""What the alerts hold streams to. Change a figure, run ``make dashboards``, and look at what the tests then say."""
+"""Objectives and thresholds of the alerts. After a change run ``make dashboards`` and the tests of the alerts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
-COMPLETED: Final = 0.99
-"""Share of streams that complete, of those that their caller did not end."""
+COMPLETED_SHARE: Final = 0.99
+"""Objective: share of streams that complete, without those closed by their caller."""
 FIRST_TOKEN_SECONDS: Final = 10.0
-"""A first token that comes later is slow. Has to be a bound of the buckets of its histogram."""
+"""A later first token is slow. The value must be a bucket bound of the histogram."""
 FIRST_TOKEN_SHARE: Final = 0.95
-"""Share of streams whose first token is not slow."""
+"""Objective: share of streams whose first token is not slow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Burn:
-    """One pair of windows of a burn rate alert (the SRE workbook's): both have to burn, so that it ends soon after."""
+    """A pair of windows of a burn rate alert, as in the SRE workbook. The short one ends the alert soon."""
 
     factor: float
-    """How many times faster than allowed: 14.4 spends 2 % of a month's budget in an hour, 6 spends 5 % in six hours."""
+    """Multiple of the allowed rate. 14.4 spends 2 % of a monthly budget in an hour, 6 spends 5 % in six hours."""
     long: str
     short: str
     severity: str
-    hold: str
-    keep: str
+    pending: str
+    """How long the condition must hold before the alert fires (``for``)."""
+    keep_firing: str
+    """How long the alert fires after the condition ends (``keep_firing_for``)."""
 
 
 BURNS: Final = (
@@ -32,32 +34,32 @@ BURNS: Final = (
 )
 WINDOWS: Final = ("5m", "30m", "1h", "6h")
 
-FEWEST_FAILURES: Final = 5
-"""Below this many events in the long window nothing is said: one failure of two streams is no incident."""
+MIN_FAILURES: Final = 5
+"""The burn alerts need this many failures in the long window. One failure of two streams is no incident."""
 
 TIMEOUT_CUTS: Final = 3
-"""Cuts at one limit and server within `TIMEOUT_WINDOW`: one can be chance."""
+"""Cuts at one limit and server within `TIMEOUT_WINDOW`. A single one can be chance."""
 TIMEOUT_WINDOW: Final = "1h"
 
 OVERLOADED_SHARE: Final = 0.05
-"""Share of streams that broke off as overloaded: more, for minutes, is an incident."""
+"""A larger share of streams that end with `overloaded_error`, for minutes, is an incident."""
 OVERLOADED_WINDOW: Final = "10m"
 
 AMPLIFICATION: Final = 1.5
-"""HTTP requests for each call: above, our retries are a good part of the load."""
+"""HTTP requests for each call. Above this value retries are a large part of the load."""
 AMPLIFICATION_WINDOW: Final = "10m"
 AMPLIFICATION_REQUESTS: Final = 20
-"""Fewer requests than this in the window say nothing about a ratio."""
+"""With fewer requests in the window the ratio means nothing."""
 
 BUDGET_REFUSALS: Final = 5
-"""Retries that the budget refused within `BUDGET_WINDOW`."""
+"""Retries that the budget refuses within `BUDGET_WINDOW` before the alert fires."""
 BUDGET_WINDOW: Final = "10m"
 
 STALL_SECONDS: Final = 60.0
-"""The threshold whose stalls count. One of the setting `stall_thresholds`."""
+"""Stalls of this threshold count. It must be one of the setting `stall_thresholds`."""
 STALL_SHARE: Final = 0.05
 STALLS: Final = 5
 STALL_WINDOW: Final = "15m"
 STUCK_SECONDS: Final = 900.0
-"""A stream that is older than this, on a server from which no chunk has come for `STUCK_WINDOW`, hangs."""
+"""A stream older than this hangs if its server has sent no chunk for `STUCK_WINDOW`."""
 STUCK_WINDOW: Final = "5m"

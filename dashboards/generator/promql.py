@@ -1,4 +1,4 @@
-"""PromQL in the few shapes that the dashboards and the rules use."""
+"""Builders for the PromQL expressions of the dashboards and rules."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ MODEL: Final = label(a.REQUEST_MODEL)
 SERVER: Final = label(a.SERVER_ADDRESS)
 
 STEP: Final = "$__rate_interval"
-"""Window of a point on a time axis: at least four scrapes, whatever the zoom."""
+"""Window for a point of a time series. Grafana makes it at least four scrape intervals long."""
 RANGE: Final = "$__range"
-"""Window of a figure for the whole time that is shown."""
+"""Window for a single value over the selected time range."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which series a query looks at, before its own conditions."""
+    """Matchers that all series of a query have in common."""
 
     matchers: tuple[str, ...] = ()
 
     def series(self, spec: Metric, *matchers: str, suffix: str = "", name: str = "") -> str:
-        """A selector of the series of a metric; ``suffix`` is that of a histogram's parts."""
-        said = ",".join((*self.matchers, *matchers))
-        return f"{metric(spec, name=name)}{suffix}" + (f"{{{said}}}" if said else "")
+        """Select the series of a metric. ``suffix`` chooses the part of a histogram, such as ``_bucket``."""
+        conditions = ",".join((*self.matchers, *matchers))
+        return f"{metric(spec, name=name)}{suffix}" + (f"{{{conditions}}}" if conditions else "")
 
-    def grown(self, spec: Metric, window: str, *matchers: str, suffix: str = "") -> str:
-        """How much each series of a rare counter grew in a window, its birth included. To be summed.
+    def growth(self, spec: Metric, window: str, *matchers: str, suffix: str = "") -> str:
+        """Return the growth of each series of a rare counter in a window, including its first value. Sum the result.
 
-        ``increase()`` is blind to the first event of a series that begins with it, and an abort at a proxy's limit is
-        exactly that. So what a series was born with is added, if it was born: it was not there a window ago, and its
-        process was seen before it was. Of a process that Prometheus has only just met, nobody knows when the counts
-        were made.
+        ``increase()`` misses the event that creates a series, and an abort at a proxy limit often is such an event. The
+        first value of a series is therefore added if the series is new. It is new if it did not exist a window ago, and
+        its process has been scraped for longer than the series exists. The first values of a process that Prometheus
+        has just discovered are not added, because the time of their events is unknown.
         """
         series, known = self.series(spec, *matchers, suffix=suffix), self.series(schema.REQUESTS)
         younger = (
@@ -49,66 +49,66 @@ class Scope:
 
 
 def equal(attribute: Attribute, value: str) -> str:
-    """A condition: the label has this value."""
+    """Match series whose label has this value."""
     return f'{label(attribute)}="{value}"'
 
 
-def other(attribute: Attribute, value: str) -> str:
-    """A condition: the label has another value."""
+def not_equal(attribute: Attribute, value: str) -> str:
+    """Match series whose label has a different value."""
     return f'{label(attribute)}!="{value}"'
 
 
-def like(attribute: Attribute, *values: str) -> str:
-    """A condition: the label has one of these values."""
+def one_of(attribute: Attribute, *values: str) -> str:
+    """Match series whose label has one of these values."""
     return f'{label(attribute)}=~"{"|".join(values)}"'
 
 
-def unlike(attribute: Attribute, *values: str) -> str:
-    """A condition: the label has none of these values."""
+def none_of(attribute: Attribute, *values: str) -> str:
+    """Match series whose label has none of these values."""
     return f'{label(attribute)}!~"{"|".join(values)}"'
 
 
 def le(bound: float) -> str:
-    """A condition: this bucket, however its bound was written (``60``, ``60.0``)."""
+    """Match the bucket with this bound, written ``60`` or ``60.0``."""
     text = f"{bound:g}"
     escaped = text.replace(".", r"\\.")
     return f'le="{text}"' if "." in text else f'le=~"{escaped}(\\\\.0)?"'
 
 
 def total(vector: str, *by: str) -> str:
-    """The sum over everything but some labels."""
+    """Sum a vector, by some labels."""
     return f"sum by ({', '.join(by)}) ({vector})" if by else f"sum({vector})"
 
 
 def rate(series: str, window: str, *by: str) -> str:
-    """Events per second."""
+    """Events per second, summed by some labels."""
     return total(f"rate({series}[{window}])", *by)
 
 
 def increase(series: str, window: str, *by: str) -> str:
-    """Events in a window."""
+    """Events in a window, summed by some labels."""
     return total(f"increase({series}[{window}])", *by)
 
 
 def share(part: str, whole: str) -> str:
-    """A part of a whole. Without a whole there is no share; without a part it is zero."""
+    """Divide a part by a whole. The share is empty without a whole, and zero without a part."""
     return f"({part} or 0 * {whole}) / ({whole} > 0)"
 
 
 def quantile(q: float, series: str, window: str, *by: str) -> str:
-    """A quantile of a histogram; nothing where nothing was observed, rather than NaN."""
+    """A quantile of a histogram. Without observations it is empty instead of NaN."""
     return f"histogram_quantile({q:g}, {rate(series, window, *by, 'le')}) >= 0"
 
 
-def top(vector: str, count: int = 20) -> str:
-    """The largest: what a legend can hold, should there be hundreds."""
+def topk(vector: str, count: int = 20) -> str:
+    """Keep the largest series, as a legend cannot show hundreds."""
     return f"topk({count}, {vector})"
 
 
 def by_signal(function: str, pattern: str, matcher: str, window: str) -> str:
-    """``rate`` or ``increase`` of one of the Collector's metrics that exists once for each signal.
+    """Apply ``rate`` or ``increase`` to a Collector metric that exists once for each signal.
 
-    One selector for all of them would fail: without their names the series of two signals have the same labels.
+    A single selector would fail, because without their names the series of two signals have the same labels.
     """
     return " or ".join(
         f'label_replace({function}({{__name__=~"{pattern.format(signal)}",{matcher}}}[{window}]),'

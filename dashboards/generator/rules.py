@@ -1,4 +1,4 @@
-"""The recording and alert rules, as data and as the text of Prometheus' rule files."""
+"""The recording and alert rules, as data and as the text of the rule files of Prometheus."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from dashboards.generator.boards.shared import (
     TIMEOUTS,
     amplification,
     failed_share,
-    judged,
-    sent,
+    judged_rate,
+    request_rate,
 )
-from dashboards.generator.build import COMPONENT
+from dashboards.generator.grafana_json import COMPONENT
 from dashboards.generator.names import label
 from dashboards.generator.objectives import BURNS, WINDOWS, Burn
 from dashboards.generator.promql import (
@@ -31,15 +31,15 @@ from dashboards.generator.promql import (
     equal,
     increase,
     le,
+    none_of,
     rate,
     share,
     total,
-    unlike,
 )
+from otel_claude_stream._core.stream.stalls import label as threshold
 
 from otel_claude_stream._core.diagnosis.limits import AMBIGUOUS, NO_MATCH
 from otel_claude_stream._core.retry.context import Blocker
-from otel_claude_stream._core.stream.stalls import label as threshold
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
 
@@ -50,7 +50,7 @@ LIMIT: Final = label(a.LIMIT_MATCH)
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A recording rule; names follow ``level:metric:operation``."""
+    """A recording rule. Its name follows the convention ``level:metric:operation``."""
 
     record: str
     expr: str
@@ -58,27 +58,27 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """An alert, with a section of its name in the runbook; ``board`` is the dashboard to open, with ``filters``."""
+    """An alert. The runbook has a section with its name; ``board`` is the uid of the dashboard to open."""
 
     name: str
     severity: str
     expr: str
-    hold: str
-    keep: str
+    pending: str
+    keep_firing: str
     summary: str
     description: str
     board: str
     filters: tuple[tuple[str, str], ...] = (("job", "job"),)
-    """Variables of the dashboard, and the labels of the alert that fill them."""
+    """Pairs of a variable of the dashboard and the label of the alert that sets it."""
 
 
 def failed_ratio(window: str) -> str:
-    """The recorded share of streams that failed, by job."""
+    """Name of the recorded share of failed streams, by job."""
     return f"job:claude_stream_failed:ratio_rate{window}"
 
 
 def slow_ratio(window: str) -> str:
-    """The recorded share of slow first tokens, by job."""
+    """Name of the recorded share of slow first tokens, by job."""
     return f"job:claude_stream_slow_first_token:ratio_rate{window}"
 
 
@@ -87,26 +87,26 @@ OVERLOADED_RATIO: Final = f"job_model:claude_stream_overloaded:ratio_rate{object
 AMPLIFICATION: Final = f"job_server:claude_stream_amplification:ratio_rate{objectives.AMPLIFICATION_WINDOW}"
 
 _FIRST_TOKENS: Final = ALL.series(schema.TIME_TO_FIRST_TOKEN, suffix="_count")
-_IN_TIME: Final = ALL.series(schema.TIME_TO_FIRST_TOKEN, le(objectives.FIRST_TOKEN_SECONDS), suffix="_bucket")
-_MID_STREAM: Final = (OVERLOADED, unlike(a.PHASE, *BEFORE_HEADERS))
-_CUT: Final = (NOT_CALLER, unlike(a.LIMIT_MATCH, NO_MATCH, AMBIGUOUS))
+_FAST_FIRST_TOKENS: Final = ALL.series(schema.TIME_TO_FIRST_TOKEN, le(objectives.FIRST_TOKEN_SECONDS), suffix="_bucket")
+_MID_STREAM: Final = (OVERLOADED, none_of(a.PHASE, *BEFORE_HEADERS))
+_CUT: Final = (NOT_CALLER, none_of(a.LIMIT_MATCH, NO_MATCH, AMBIGUOUS))
 
 
-def _slow(window: str) -> str:
-    return f"1 - {rate(_IN_TIME, window, 'job')} / ({rate(_FIRST_TOKENS, window, 'job')} > 0)"
+def _slow_share(window: str) -> str:
+    return f"1 - {rate(_FAST_FIRST_TOKENS, window, 'job')} / ({rate(_FIRST_TOKENS, window, 'job')} > 0)"
 
 
 def recordings() -> tuple[Recording, ...]:
-    """The ratios that alerts compare, kept so that a burn rate over six hours is cheap."""
+    """Return the recording rules for the ratios of the alerts, so that a burn rate over six hours is cheap."""
     return (
         *(Recording(failed_ratio(window), failed_share(ALL, window, "job")) for window in WINDOWS),
-        *(Recording(slow_ratio(window), _slow(window)) for window in WINDOWS),
-        Recording(LIMIT_CUTS, total(ALL.grown(schema.ABORTS, objectives.TIMEOUT_WINDOW, *_CUT), "job", SERVER, LIMIT)),
+        *(Recording(slow_ratio(window), _slow_share(window)) for window in WINDOWS),
+        Recording(LIMIT_CUTS, total(ALL.growth(schema.ABORTS, objectives.TIMEOUT_WINDOW, *_CUT), "job", SERVER, LIMIT)),
         Recording(
             OVERLOADED_RATIO,
             share(
                 rate(ALL.series(schema.ABORTS, *_MID_STREAM), objectives.OVERLOADED_WINDOW, "job", MODEL),
-                judged(ALL, objectives.OVERLOADED_WINDOW, "job", MODEL),
+                judged_rate(ALL, objectives.OVERLOADED_WINDOW, "job", MODEL),
             ),
         ),
         Recording(AMPLIFICATION, amplification(ALL, objectives.AMPLIFICATION_WINDOW, "job", SERVER)),
@@ -114,43 +114,45 @@ def recordings() -> tuple[Recording, ...]:
 
 
 def _failed_burn(burn: Burn) -> Alert:
-    allowed = f"{burn.factor:g} * {1 - objectives.COMPLETED:.4g}"
+    allowed = f"{burn.factor:g} * {1 - objectives.COMPLETED_SHARE:.4g}"
     events = increase(ALL.series(schema.ABORTS, NOT_CALLER), burn.long, "job")
     return Alert(
         "AbortBudgetBurn",
         burn.severity,
         f"{failed_ratio(burn.long)} > {allowed}\nand {failed_ratio(burn.short)} > {allowed}\n"
-        f"and {events} >= {objectives.FEWEST_FAILURES}",
-        burn.hold,
-        burn.keep,
+        f"and {events} >= {objectives.MIN_FAILURES}",
+        burn.pending,
+        burn.keep_firing,
         "{{ $labels.job }}: {{ $value | humanizePercentage }} of the Claude streams fail",
-        f"Over {burn.long} and {burn.short} streams failed {burn.factor:g} times as often as the objective of "
-        f"{objectives.COMPLETED * 100:g} % completed allows. Streams that their caller ended do not count.",
+        f"Over {burn.long} and over {burn.short} more than {burn.factor:g} times as many streams failed as the "
+        f"objective allows ({objectives.COMPLETED_SHARE * 100:g} % completed). Streams closed by their caller do not "
+        "count. The panel 'Failed streams, by reason' shows the causes.",
         HEALTH,
     )
 
 
 def _first_token_burn(burn: Burn) -> Alert:
     allowed = f"{burn.factor:g} * {1 - objectives.FIRST_TOKEN_SHARE:.4g}"
-    events = f"{increase(_FIRST_TOKENS, burn.long, 'job')} - {increase(_IN_TIME, burn.long, 'job')}"
+    events = f"{increase(_FIRST_TOKENS, burn.long, 'job')} - {increase(_FAST_FIRST_TOKENS, burn.long, 'job')}"
     return Alert(
         "FirstTokenObjectiveBurn",
         burn.severity,
         f"{slow_ratio(burn.long)} > {allowed}\nand {slow_ratio(burn.short)} > {allowed}\n"
-        f"and {events} >= {objectives.FEWEST_FAILURES}",
-        burn.hold,
-        burn.keep,
-        "{{ $labels.job }}: {{ $value | humanizePercentage }} of the Claude streams begin late",
-        f"Over {burn.long} and {burn.short} more first tokens than {burn.factor:g} times what the objective allows "
-        f"({objectives.FIRST_TOKEN_SHARE:.0%} within {objectives.FIRST_TOKEN_SECONDS:g} s) came late.",
+        f"and {events} >= {objectives.MIN_FAILURES}",
+        burn.pending,
+        burn.keep_firing,
+        "{{ $labels.job }}: {{ $value | humanizePercentage }} of the first tokens of Claude streams are late",
+        f"Over {burn.long} and over {burn.short} more than {burn.factor:g} times as many first tokens were late as the "
+        f"objective allows ({objectives.FIRST_TOKEN_SHARE:.0%} within {objectives.FIRST_TOKEN_SECONDS:g} s). "
+        "Check for retries, a buffering hop, or a slow model.",
         HEALTH,
     )
 
 
-def _stalled() -> str:
+def _stalled_condition() -> str:
     window = objectives.STALL_WINDOW
     stalls = total(
-        ALL.grown(schema.STALLS, window, equal(a.STALL_THRESHOLD, threshold(objectives.STALL_SECONDS))), "job", SERVER
+        ALL.growth(schema.STALLS, window, equal(a.STALL_THRESHOLD, threshold(objectives.STALL_SECONDS))), "job", SERVER
     )
     ended = increase(ALL.series(schema.DURATION, suffix="_count"), window, "job", SERVER)
     chunks = rate(ALL.series(schema.CHUNK_GAP, suffix="_count"), objectives.STUCK_WINDOW, "job", SERVER)
@@ -161,7 +163,7 @@ def _stalled() -> str:
     )
 
 
-def _pipeline_losses() -> str:
+def _dropping_condition() -> str:
     return "\nor ".join(
         f"label_replace({total(by_signal('rate', pattern, _COLLECTORS, '5m'), 'job', 'signal')} > 0, "
         f'"what", "{what}", "", "")'
@@ -179,12 +181,11 @@ _COLLECTORS: Final = 'job!=""'
 
 
 def alerts() -> tuple[Alert, ...]:
-    """The alerts, the most urgent first."""
+    """Return the alerts, starting with those about the error budgets."""
     budget, window = ALL.series(schema.RETRY_BUDGET), objectives.BUDGET_WINDOW
-    refused = total(ALL.grown(schema.RETRY_DECISIONS, window, *_BUDGET_SPENT), "job", SERVER, MODEL)
-    requests = (
-        f"{sent(ALL, objectives.AMPLIFICATION_WINDOW, 'job', SERVER)} * {_seconds(objectives.AMPLIFICATION_WINDOW)}"
-    )
+    refused = total(ALL.growth(schema.RETRY_DECISIONS, window, *_BUDGET_SPENT), "job", SERVER, MODEL)
+    amplified = objectives.AMPLIFICATION_WINDOW
+    requests = f"{request_rate(ALL, amplified, 'job', SERVER)} * {_seconds(amplified)}"
     return (
         *(_failed_burn(burn) for burn in BURNS),
         *(_first_token_burn(burn) for burn in BURNS),
@@ -196,7 +197,7 @@ def alerts() -> tuple[Alert, ...]:
             "15m",
             f"{{{{ $labels.job }}}}: streams from {{{{ $labels.{SERVER} }}}} are cut at {{{{ $labels.{LIMIT} }}}}",
             f'{{{{ $value | printf "%.0f" }}}} streams within {objectives.TIMEOUT_WINDOW} ended at a known time '
-            "limit. Something on the way cuts them; the dashboard names who is known for that limit.",
+            "limit. A hop on the path cuts them. The dashboard lists the products with that limit, and the remedy.",
             TIMEOUTS,
             (("job", "job"), ("server", SERVER)),
         ),
@@ -204,12 +205,13 @@ def alerts() -> tuple[Alert, ...]:
             "OverloadedMidStream",
             "page",
             f"{OVERLOADED_RATIO} > {objectives.OVERLOADED_SHARE:g}\nand "
-            f"{total(ALL.grown(schema.ABORTS, objectives.OVERLOADED_WINDOW, *_MID_STREAM), 'job', MODEL)} >= 3",
+            f"{total(ALL.growth(schema.ABORTS, objectives.OVERLOADED_WINDOW, *_MID_STREAM), 'job', MODEL)} >= 3",
             "3m",
             "10m",
             f"{{{{ $labels.job }}}}: {{{{ $value | humanizePercentage }}}} of the streams of {{{{ $labels.{MODEL} }}}} "
-            "break off as overloaded",
-            "Claude ends streams with overloaded_error inside of a 200 response. The SDK does not retry those.",
+            "end with overloaded_error",
+            "Claude ends streams with overloaded_error inside a 200 response. The SDK does not retry those. "
+            "Fail over to another model, or enable a retry policy.",
             OVERLOAD,
             (("job", "job"), ("model", MODEL)),
         ),
@@ -221,7 +223,8 @@ def alerts() -> tuple[Alert, ...]:
             "10m",
             f'{{{{ $labels.job }}}}: {{{{ $value | printf "%.2f" }}}} HTTP requests to {{{{ $labels.{SERVER} }}}} for '
             "each stream",
-            f"Retries make more than {objectives.AMPLIFICATION:g} requests of one. In an incident they prolong it.",
+            f"Retries turn each call into more than {objectives.AMPLIFICATION:g} requests on average, which prolongs "
+            "an incident. Lower max_retries of the SDK, or let a policy with a budget retry.",
             OVERLOAD,
             (("job", "job"), ("server", SERVER)),
         ),
@@ -233,30 +236,33 @@ def alerts() -> tuple[Alert, ...]:
             "2m",
             "10m",
             f"{{{{ $labels.job }}}}: no retries left for {{{{ $labels.{MODEL} }}}} at {{{{ $labels.{SERVER} }}}}",
-            "The retry budget is spent: streams that break now fail at once. That is on purpose; look for the cause.",
+            "The retry budget is spent, so streams that break now fail at once. This is by design. "
+            "Find out why streams fail before you raise the budget.",
             OVERLOAD,
             (("job", "job"), ("server", SERVER), ("model", MODEL)),
         ),
         Alert(
             "StreamStalled",
             "ticket",
-            _stalled(),
+            _stalled_condition(),
             "2m",
             "10m",
             f"{{{{ $labels.job }}}}: streams from {{{{ $labels.{SERVER} }}}} stall",
             f"Many streams waited longer than {objectives.STALL_SECONDS:g} s for content, or one is older than "
-            f"{objectives.STUCK_SECONDS:g} s on a server from which nothing comes.",
+            f"{objectives.STUCK_SECONDS:g} s on a server that sends nothing. "
+            "The panel 'Stalls' shows whether pings arrive.",
             HEALTH,
             (("job", "job"), ("server", SERVER)),
         ),
         Alert(
             "TelemetryPipelineDropping",
             "ticket",
-            _pipeline_losses(),
+            _dropping_condition(),
             "5m",
             "10m",
             "{{ $labels.job }}: {{ $labels.signal }} {{ $labels.what }} by the Collector",
-            "{{ $value | humanize }} items per second are {{ $labels.what }}: the other dashboards show too little.",
+            "{{ $value | humanize }} items per second are {{ $labels.what }}, so the other dashboards are incomplete. "
+            "Check the queues, the memory and the log of the Collector.",
             PIPELINE,
             (("collector", "job"),),
         ),
@@ -267,15 +273,15 @@ def _seconds(window: str) -> int:
     return int(window[:-1]) * {"m": 60, "h": 3600}[window[-1]]
 
 
-class _Text(yaml.SafeDumper):
-    """Queries of several lines as blocks, everything else on one line."""
+class _RuleDumper(yaml.SafeDumper):
+    """Writes strings with several lines as blocks, and all other strings on one line."""
 
 
-def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+def _represent_str(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
 
 
-_Text.add_representer(str, _represent)
+_RuleDumper.add_representer(str, _represent_str)
 
 
 def _alert(alert: Alert, runbook: str) -> dict[str, Any]:
@@ -283,8 +289,8 @@ def _alert(alert: Alert, runbook: str) -> dict[str, Any]:
     return {
         "alert": alert.name,
         "expr": alert.expr,
-        "for": alert.hold,
-        "keep_firing_for": alert.keep,
+        "for": alert.pending,
+        "keep_firing_for": alert.keep_firing,
         "labels": {"severity": alert.severity, "component": COMPONENT},
         "annotations": {
             "summary": alert.summary,
@@ -295,17 +301,17 @@ def _alert(alert: Alert, runbook: str) -> dict[str, Any]:
     }
 
 
-_HEAD: Final = "# Written by `make dashboards` from dashboards/generator: edit that, not this.\n"
+_HEAD: Final = "# Generated by `make dashboards` from dashboards/generator. Do not edit this file.\n"
 
 
-def rendered(runbook: str = RUNBOOK) -> dict[str, str]:
-    """The texts of the rule files, by name."""
+def render(runbook: str = RUNBOOK) -> dict[str, str]:
+    """Return the text of each rule file by file name."""
     parts = {
         "claude-stream-recordings": [{"record": rule.record, "expr": rule.expr} for rule in recordings()],
         "claude-stream-alerts": [_alert(alert, runbook) for alert in alerts()],
     }
     return {
         f"{name}.yaml": _HEAD
-        + yaml.dump({"groups": [{"name": name, "rules": rules}]}, Dumper=_Text, sort_keys=False, width=100_000)
+        + yaml.dump({"groups": [{"name": name, "rules": rules}]}, Dumper=_RuleDumper, sort_keys=False, width=100_000)
         for name, rules in parts.items()
     }

@@ -1,4 +1,4 @@
-"""TraceQL in the few shapes that the dashboards use. Names of attributes, events and spans come from the schema."""
+"""Builders for the TraceQL queries of the dashboards, with names from the telemetry schema."""
 
 from __future__ import annotations
 
@@ -11,45 +11,45 @@ from otel_claude_stream._telemetry.spec import Attribute
 
 
 def field(attribute: Attribute) -> str:
-    """An attribute of a span, as TraceQL writes it."""
+    """Return the TraceQL name of a span attribute."""
     return f"span.{attribute.name}"
 
 
-_CHOSEN: Final = (
+_SELECTED_STREAMS: Final = (
     'resource.service.name =~ "${service:regex}"',
     f'{field(a.REQUEST_MODEL)} =~ "${{model:regex}}"',
     f'{field(a.SERVER_ADDRESS)} =~ "${{server:regex}}"',
 )
-"""Conditions: the streams that the variables choose."""
+"""Conditions for the streams that the variables of the dashboard select."""
 
 
-def where(*conditions: str) -> str:
-    """Spans of chosen streams that fulfil all conditions."""
-    return f"{{ {' && '.join((*_CHOSEN, *conditions))} }}"
+def spans_where(*conditions: str) -> str:
+    """Select the spans of these streams that meet all conditions."""
+    return f"{{ {' && '.join((*_SELECTED_STREAMS, *conditions))} }}"
 
 
-def columns(selection: str, *attributes: Attribute) -> str:
-    """The spans with some attributes as columns."""
+def select(selection: str, *attributes: Attribute) -> str:
+    """Show the selected spans with some attributes as columns."""
     return f"{selection} | select({', '.join(map(field, attributes))})"
 
 
-def counted(selection: str, *by: Attribute) -> str:
-    """Spans per second, by attributes."""
+def rate_by(selection: str, *by: Attribute) -> str:
+    """Count the selected spans per second, by attributes."""
     return f"{selection} | rate() by ({', '.join(map(field, by))})"
 
 
-FAILED: Final = where(f'{field(a.OUTCOME)} = "{Outcome.FAILED.value}"')
-RETRIED: Final = where(f"{field(a.ATTEMPT_COUNT)} > 1")
-STALLED: Final = where(f'event:name = "{schema.STALL.name}"')
-SLOW_TO_START: Final = where(f"{field(a.TIME_TO_FIRST_TOKEN)} > 10")
-HELD_BACK: Final = where(f"{field(a.READ_EVENTS)} > 8", f"{field(a.EVENT_COUNT)} > 16")
-CUT_SHORT: Final = where(
+FAILED: Final = spans_where(f'{field(a.OUTCOME)} = "{Outcome.FAILED.value}"')
+RETRIED: Final = spans_where(f"{field(a.ATTEMPT_COUNT)} > 1")
+STALLED: Final = spans_where(f'event:name = "{schema.STALL.name}"')
+SLOW_TO_START: Final = spans_where(f"{field(a.TIME_TO_FIRST_TOKEN)} > 10")
+BUFFERED: Final = spans_where(f"{field(a.READ_EVENTS)} > 8", f"{field(a.EVENT_COUNT)} > 16")
+PARTIAL_ANSWER: Final = spans_where(
     f'{field(a.OUTCOME)} = "{Outcome.COMPLETED.value}"',
     f'{field(a.STOP_REASON)} =~ "max_tokens|refusal|model_context_window_exceeded"',
 )
-ENDED: Final = where(f'{field(a.OUTCOME)} != "{Outcome.CLOSED.value}"')
-ATTEMPTS: Final = (
+ENDED: Final = spans_where(f'{field(a.OUTCOME)} != "{Outcome.CLOSED.value}"')
+ATTEMPTS_WITH_RETRY_AFTER: Final = (
     f'{{ resource.service.name =~ "${{service:regex}}" && name = "{schema.ATTEMPT_SPAN.name}"'
     f" && {field(a.RETRY_AFTER)} > 0 }}"
 )
-"""HTTP attempts that were told when to come again."""
+"""Attempt spans whose response had a `retry-after` header."""

@@ -1,5 +1,5 @@
-"""Draws the committed dashboards from Prometheus' answers: ``python -m dashboards.pictures``.
+"""Draws the committed dashboards with the answers of a real Prometheus. Run it with ``python -m dashboards.pictures``.
 
-They are no screenshots of Grafana: a small renderer of our own draws the same JSON, with the answers that Prometheus
-gives about the scenarios of the tests.
+The pictures are not screenshots of Grafana. A small renderer draws the same JSON. The data comes from the scenarios of
+the tests.
 """

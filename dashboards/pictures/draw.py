@@ -1,4 +1,4 @@
-"""A whole dashboard as one picture, laid out on Grafana's grid of 24 columns."""
+"""Draws a whole dashboard as one picture, on Grafana's grid of 24 columns."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from pathlib import Path
 from typing import Any, Final
 
 import matplotlib as mpl
-from dashboards.pictures.panels import DRAWERS, FAINT, INK, Answers, from_traces
+from dashboards.pictures.panels import DRAWERS, FAINT, INK, PanelData, from_traces
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-mpl.rcParams["text.parse_math"] = False  # a dollar is a dollar
-mpl.rcParams["font.family"] = "DejaVu Sans"  # comes with matplotlib: the same picture everywhere
+mpl.rcParams["text.parse_math"] = False  # a dollar sign does not start a formula
+mpl.rcParams["font.family"] = "DejaVu Sans"  # ships with matplotlib, so pictures are the same everywhere
 COLUMNS: Final = 24
 WIDTH: Final = 15.0
-"""Inches."""
+"""Width of the picture in inches."""
 UNIT: Final = 0.34
-"""Inches of one unit of height."""
-HEAD: Final = 1.9
-"""Units for title and subtitle."""
+"""Height of one grid unit in inches."""
+HEADER: Final = 1.9
+"""Grid units for title and subtitle."""
 
 
-def draw(board: dict[str, Any], subtitle: str, ask: Callable[[dict[str, Any]], Answers], path: Path) -> None:
-    """Draw a dashboard to `path`; `ask` gives the answers to a panel."""
-    units = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in board["panels"]) + HEAD
+def draw(board: dict[str, Any], subtitle: str, ask: Callable[[dict[str, Any]], PanelData], path: Path) -> None:
+    """Draw a dashboard to `path`. `ask` returns the data of a panel."""
+    units = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in board["panels"]) + HEADER
     figure = Figure(figsize=(WIDTH, units * UNIT), facecolor="#f6f8fa")
     figure.text(0.008, 1 - 0.75 / units, board["title"], size=14, weight="bold", color=INK, va="center")
     figure.text(0.008, 1 - 1.5 / units, subtitle, size=8.5, color=FAINT, va="center")
     for panel in board["panels"]:
         place = panel["gridPos"]
         left, width = place["x"] / COLUMNS, place["w"] / COLUMNS
-        top, height = 1 - (place["y"] + HEAD) / units, place["h"] / units
+        top, height = 1 - (place["y"] + HEADER) / units, place["h"] / units
         if panel["type"] == "row":
             figure.text(
                 left + 0.008, top - 0.55 / units, panel["title"], size=10, weight="bold", color=INK, va="center"
@@ -49,7 +49,7 @@ def _panel(
     panel: dict[str, Any],
     box: tuple[float, float, float, float],
     units: float,
-    ask: Callable[[dict[str, Any]], Answers],
+    ask: Callable[[dict[str, Any]], PanelData],
 ) -> None:
     left, bottom, width, height = box
     card = Rectangle(
@@ -65,4 +65,4 @@ def _panel(
     axes = figure.add_axes(inside, facecolor="none")
     traces = any(target["datasource"]["type"] == "tempo" for target in panel.get("targets", ()))
     drawer = from_traces if traces else DRAWERS[panel["type"]]
-    drawer(axes, panel, Answers() if traces or panel["type"] == "text" else ask(panel))
+    drawer(axes, panel, PanelData() if traces or panel["type"] == "text" else ask(panel))

@@ -1,7 +1,8 @@
-"""The one boundary where failures of this package end: nothing of ours ever reaches the caller.
+"""The boundary of this package, which none of its failures passes on the way to the caller.
 
-Every entry from the SDK into this package either runs under `guarded`, or catches `Exception` itself and hands it to
-`report`. A report is logged once per place, counted, and raised again under `OTEL_CLAUDE_STREAM_STRICT` (tests).
+Every entry from the SDK into this package runs under `guarded` or within `guard`, or catches `Exception` itself and
+passes it to `report`. A report is logged once for each place, counted, and raised again under
+`OTEL_CLAUDE_STREAM_STRICT` (in tests).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from types import TracebackType
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -24,24 +26,24 @@ _listener: Callable[[str], None] | None = None
 
 
 def strict() -> bool:
-    """Whether our own failures are raised instead of hidden: only for tests of this package."""
+    """Whether failures of this package are raised instead of hidden, as in its own tests."""
     return os.environ.get("OTEL_CLAUDE_STREAM_STRICT", "").lower() in {"1", "true"}
 
 
 def on_report(listener: Callable[[str], None] | None) -> None:
-    """Set who is told of each failure, by the name of the place where it happened. None for nobody."""
+    """Set what is called with the place of each failure; None for nothing."""
     global _listener  # noqa: PLW0603 - one guard a process, as there is one instrumentor
     _listener = listener
 
 
 def counts() -> dict[str, int]:
-    """How many failures there were, by place, since the start of the process."""
+    """Return the number of failures by place since the start of the process."""
     with _lock:
         return dict(_counts)
 
 
 def report(where: str, error: Exception) -> None:
-    """Take note of a failure of our own at `where`. Raises it again only under `strict()`."""
+    """Log and count a failure of this package at `where`. Raise it again only under `strict()`."""
     with _lock:
         seen = _counts.get(where, 0)
         _counts[where] = seen + 1
@@ -57,14 +59,14 @@ def report(where: str, error: Exception) -> None:
     if listener is not None:
         try:
             listener(where)
-        except Exception as failure:  # noqa: BLE001 - the last resort: there is nobody left to tell but the log
+        except Exception as failure:  # noqa: BLE001 - the last resort: only the log is left
             _log.debug("could not count a failure in %s", where, exc_info=failure)
     if strict():
         raise error
 
 
 def guarded(where: str, default: D) -> Callable[[Callable[P, R]], Callable[P, R | D]]:
-    """Decorate a function of ours so that it returns `default` where it would raise. `BaseException` passes."""
+    """Decorate a function so that it returns `default` where it would raise an `Exception`."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R | D]:
         @functools.wraps(function)
@@ -78,3 +80,28 @@ def guarded(where: str, default: D) -> Callable[[Callable[P, R]], Callable[P, R 
         return wrapper
 
     return decorate
+
+
+class Guard:
+    """The context manager that `guard` returns."""
+
+    __slots__ = ("_where",)
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        report(self._where, error)
+        return True
+
+
+def guard(where: str) -> Guard:
+    """Return a context manager that reports an `Exception` of its body and ends it. `BaseException` passes."""
+    return Guard(where)

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Collection, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
 
@@ -20,7 +20,6 @@ from otel_claude_stream._sdk.attach.hooks import Hooks
 from otel_claude_stream._sdk.attach.lazy_hooks import LazyHooks
 from otel_claude_stream._session.registry import OpenStreams
 from otel_claude_stream._telemetry import export_log
-from otel_claude_stream._telemetry.export_failures import is_once
 
 if TYPE_CHECKING:
     from otel_claude_stream._sdk.attach.sdk_hooks import SdkHooks
@@ -141,17 +140,17 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
                 Plan(merged, source, _streams, clock, random_source, tracer_provider, meter_provider, logger_provider)
             )
 
-        override.use(source)
+        override.set_process_policy(source)
         _streams.forget_labels()
-        _streams.tell_stalls(merged.stall_thresholds)
-        _hooks.install(cast("SdkHooks", LazyHooks(create_hooks)), _import_stream_handling)
+        _streams.report_stalls(merged.stall_thresholds)
+        _hooks.install(LazyHooks(create_hooks), _import_stream_handling)
 
     def _uninstrument(self, **_: Any) -> None:
         try:
             _hooks.remove()
-            override.use(None)
-            _streams.tell_stalls(())
-            export_log.tell_all()
+            override.set_process_policy(None)
+            _streams.report_stalls(())
+            export_log.uninstall()
         except Exception as error:  # noqa: BLE001 - as above
             _guard.report("uninstrument", error)
         finally:
@@ -177,8 +176,8 @@ def _limit_export_failure_logs(config: StreamConfig, *, automatic: bool) -> None
 
     With ``export_failures="once"`` this includes exporters that are created later.
     """
-    if is_once(config.export_failures, automatic=automatic):
-        export_log.tell_once(everywhere=config.export_failures == "once")
+    if export_log.limits_failures(config.export_failures, automatic=automatic):
+        export_log.install(create_loggers=config.export_failures == "once")
 
 
 def _check_limits(text: str) -> object:

@@ -1,11 +1,11 @@
-"""What a `RetryPolicy` is made of, for policies that are written in code.
+"""The parts of a `RetryPolicy`, for policies that are written in code.
 
 >>> from otel_claude_stream.policy import Mode, RetryLimits, RetryPolicy
 >>> RetryPolicy(mode=Mode.RETRY, limits=RetryLimits(max_attempts=2, deadline=60.0)).limits.max_requests
 6
 
-Durations are in seconds. Values are checked where a policy is used: by ``instrument(retry_policy=...)``, which tells
-what is wrong in a log and observes, and by ``retry_policy(...)``, which raises `ValueError`.
+Durations are in seconds. The classes do not check their values. ``instrument(retry_policy=...)`` checks them; it logs
+what is invalid and only observes. ``retry_policy(...)`` raises `ValueError`.
 """
 
 from __future__ import annotations

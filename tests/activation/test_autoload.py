@@ -12,8 +12,9 @@ import pytest
 from tests.support.activation.harness import environment
 from tests.support.npm import Package
 
-from otel_claude_stream.cli import autoload, main, path
-from otel_claude_stream.cli.autoload import Environment
+from otel_claude_stream.cli.activate import autoload, path
+from otel_claude_stream.cli.activate.autoload import Environment
+from otel_claude_stream.cli.main import main
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_path_prints_a_folder_with_a_sitecustomize(capsys):
 def test_path_rejects_a_folder_with_the_separator_of_the_path(monkeypatch, capsys):
     monkeypatch.setattr(path, "FOLDER", Path(f"/a{os.pathsep}b"))
     assert main(["path"]) == 1
-    assert "separates the folders of PYTHONPATH" in capsys.readouterr().err
+    assert "the separator of PYTHONPATH" in capsys.readouterr().err
 
 
 def test_the_pth_file_is_one_line_of_ascii(packages):
@@ -79,6 +80,7 @@ console.log(JSON.stringify(found));
 """
 
 
+@pytest.mark.system
 def test_python_3_15_starts_the_instrumentation_only_if_switched_on():
     """Its `site` module reads the `.start` file, and imports one module of this package if switched off."""
     written = autoload.files(Environment(Path("/packages"), (3, 15), None))
@@ -111,7 +113,7 @@ def test_a_managed_python_is_not_changed_without_force(packages, monkeypatch, ca
     where = Environment(packages, (3, 11), Path("/usr/lib/python3.11/EXTERNALLY-MANAGED"))
     monkeypatch.setattr(Environment, "current", staticmethod(lambda: where))
     assert main(["autoload", "install"]) == 1
-    assert "belongs to a package manager (/usr/lib/python3.11/EXTERNALLY-MANAGED)" in capsys.readouterr().err
+    assert "a package manager owns this Python (/usr/lib/python3.11/EXTERNALLY-MANAGED)" in capsys.readouterr().err
     assert list(packages.iterdir()) == []
     assert main(["autoload", "install", "--force"]) == 0
 
@@ -152,13 +154,13 @@ def test_a_python_that_reads_no_pth_files_is_reported():
     """With `-S`, Python does not read site-packages at its start."""
     code = (
         f"import sys; sys.path[:0] = {[entry for entry in sys.path if entry]!r}\n"
-        "from otel_claude_stream.cli import main; sys.exit(main(['autoload', 'install', '--dry-run']))"
+        "from otel_claude_stream.cli.main import main; sys.exit(main(['autoload', 'install', '--dry-run']))"
     )
     done = subprocess.run(
         [sys.executable, "-S", "-c", code], env=environment(""), capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (1, "")
-    assert "reads no .pth files there" in done.stderr
+    assert "reads no .pth files in " in done.stderr
 
 
 def test_the_current_environment_is_that_of_this_python():

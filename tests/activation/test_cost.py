@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.support.activation.harness import TIMEOUT, environment, path_folder
 
-from otel_claude_stream.cli import autoload
+from otel_claude_stream.cli.activate import autoload
 
 MODULES = "import json, sys; print(json.dumps(sorted(sys.modules)))"
 

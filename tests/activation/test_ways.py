@@ -246,7 +246,7 @@ def autoload_is_installed_used_and_removed(api: str, tmp: Path) -> None:
     assert (code, line.exists()) == (0, False)
     assert out.startswith(f"would write {line}:\nimport os; ")
     assert_not_imported(OTEL_CLAUDE_STREAM_AUTO="true")
-    assert autoload("install") == (0, f"wrote {line}\nit does nothing unless OTEL_CLAUDE_STREAM_AUTO=true\n", "")
+    assert autoload("install") == (0, f"wrote {line}\nit has no effect unless OTEL_CLAUDE_STREAM_AUTO=true\n", "")
     text = line.read_text(encoding="utf-8")
     assert (text.count("\n"), str(tmp) in text) == (1, False)
     assert autoload("install") == (0, f"already installed: {line}\n", "")

@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Any
 
 from tests.benchmarks.measure import cpu, providers, spread
+from tests.support.listeners import SilentListener
 from tests.support.memory_api import Body, chunks
 
 from otel_claude_stream import ClaudeStreamInstrumentor
 from otel_claude_stream._core.stream.call import Reply
+from otel_claude_stream._core.stream.hot_path import ReadMode
 from otel_claude_stream._sdk.read.body import TimedBody
 
 READS = 20_000
 ROUNDS = 15
 
 
-class Reader:
-    """The few fields of a session that timing a read writes."""
-
-    def __init__(self) -> None:
-        self.clock = time.perf_counter_ns
-        self.asked = self.arrived = self.reads = self.bytes = 0
-        self.decoded = True
-
-    def on_wait(self, waited: int, now: int) -> None:
-        """Do nothing."""
-
-    def stop_waiting(self) -> None:
-        """Do nothing."""
+def decoding() -> SilentListener:
+    """A listener of a body that the SDK decodes."""
+    listener = SilentListener()
+    listener.hot.read_mode = ReadMode.EVENTS
+    return listener
 
 
 def drain(body: Any) -> None:
@@ -51,7 +44,7 @@ def measure(name: str, read: Callable[[Any], None]) -> None:
     base, added = [], []
     for _ in range(ROUNDS):
         bare = cpu(lambda: read(Body(parts)), 1)
-        timed = cpu(lambda: read(TimedBody(Body(parts), Reader(), Reply(200))), 1)  # type: ignore[arg-type] # see Reader
+        timed = cpu(lambda: read(TimedBody(Body(parts), decoding(), Reply(200))), 1)
         base.append(bare / READS * 1e6)
         added.append((timed - bare) / READS * 1e6)
     print(f"read    {name:6}  bare {spread(base)} us   added {spread(added)} us   target +0.5 us")

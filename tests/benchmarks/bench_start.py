@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.benchmarks.measure import Spread, spread
 
 import otel_claude_stream
-from otel_claude_stream.cli import autoload
+from otel_claude_stream.cli.activate import autoload
 
 ROUNDS = 21
 BARE = "pass"

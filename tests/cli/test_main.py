@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from otel_claude_stream.cli import main
 from otel_claude_stream.cli.commands import COMMANDS
 from otel_claude_stream.cli.errors import CommandError, check_installed
+from otel_claude_stream.cli.main import main
 from otel_claude_stream.version import __version__
 
 
@@ -22,35 +22,35 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "COMMAND"),
         (["dance"], "dance"),
         (["demo", "--loud"], "--loud"),
         (["demo", "--report", "a", "--no-report"], "not allowed with"),
-        (["demo", "--report", "/no/such/folder/x.html"], "there is no folder"),
-        (["demo", "--report", "/"], "that is a folder"),
+        (["demo", "--report", "/no/such/folder/x.html"], "the folder /no/such/folder does not exist"),
+        (["demo", "--report", "/"], "is a folder"),
         (["demo", "--otlp", "localhost:4318"], "http://localhost:4318"),
     ],
 )
-def test_wrong_usage(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_what_is_not_installed_is_named() -> None:
+def test_missing_packages_are_named() -> None:
     with pytest.raises(CommandError, match=r"not installed: anthropic, opentelemetry\.sdk") as raised:
-        check_installed(there=lambda module: module not in ("anthropic", "opentelemetry.sdk"))
+        check_installed(is_importable=lambda module: module not in ("anthropic", "opentelemetry.sdk"))
     assert "pip install 'otel-claude-stream[instruments,otlp]'" in str(raised.value)
-    check_installed(there=lambda module: True)
+    check_installed(is_importable=lambda module: True)
     check_installed((("json", "none"),))
     with pytest.raises(CommandError, match=r"no_such_package\.inside"):
         check_installed((("no_such_package.inside", "none"),))
 
 
-def test_help_imports_nothing_heavy() -> None:
+def test_help_imports_no_large_package() -> None:
     code = (
-        "import sys; from otel_claude_stream.cli import main; main(['--help']);"
+        "import sys; from otel_claude_stream.cli.main import main; main(['--help']);"
         "print([name for name in ('anthropic', 'rich', 'google.protobuf') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,7 +1,9 @@
-"""What the gateway carries on this machine: `make bench-collector`, or `python -m tests.collector.bench --rounds 1`.
+"""Measure what the gateway carries on this machine.
 
-The Collector, the generator of the load and a backend that throws away share the processors; so beside the rate stands
-the Collector's own processor time for each span, which hardly depends on them.
+Run: make bench-collector, or python -m tests.collector.bench --rounds 1
+
+The Collector shares the processors with the load generator and with a backend that discards everything. Its processor
+time for each span hardly depends on these, and is printed beside the rate.
 """
 
 from __future__ import annotations
@@ -17,18 +19,18 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from tests.collector.conftest import load_build
 from tests.support.collector import load
+from tests.support.collector.building import load_build
 from tests.support.collector.running import GATEWAY, HOST, eventually, free_ports, running
 
 CEILING = 512
-"""MiB that the memory limiter allows."""
+"""Limit of the memory limiter, in MiB."""
 UNSAMPLED = "service: {pipelines: {traces/sampled: {processors: [filter/no_trouble]}}}\n"
-"""Every span goes on: the gateway without its sampler."""
+"""An overlay that removes the sampler."""
 
 
 class Sink(BaseHTTPRequestHandler):
-    """Takes everything, keeps nothing."""
+    """A backend that accepts everything and keeps nothing."""
 
     protocol_version = "HTTP/1.1"
 
@@ -41,14 +43,14 @@ class Sink(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_):
-        """Nothing."""
+        """Do not log."""
 
 
 class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request, client_address):
-        """A Collector that is gone at the end of its measurement."""
+        """Ignore connections of a Collector that was killed."""
 
 
 @contextmanager
@@ -75,8 +77,8 @@ def settings(port):
     }
 
 
-def through(binary, seconds, *overlays, **more):
-    """As fast as it goes: spans a second, microseconds of processor for each, share refused, memory."""
+def throughput(binary, seconds, *overlays, **more):
+    """Send as fast as possible: spans a second, microseconds of processor for each, share refused, memory."""
     (port,) = free_ports(1)
     with tempfile.TemporaryDirectory() as folder:
         configs = [GATEWAY]
@@ -87,10 +89,10 @@ def through(binary, seconds, *overlays, **more):
         with sink(port), running(binary, Path(folder) / "c", *configs, **settings(port), **more) as collector:
             load.send(collector.http, spans=2 * load.BATCH)
             before = collector.metric("otelcol_process_cpu_seconds")
-            peak = watch(collector)
+            stop_watching = watch_memory(collector)
             sent = load.send(collector.http, seconds=seconds)
             used = collector.metric("otelcol_process_cpu_seconds") - before
-            rss = peak()
+            rss = stop_watching()
             return {
                 "spans/s": sent.accepted / sent.seconds,
                 "us/span": used / max(1, sent.accepted) * 1e6,
@@ -99,8 +101,8 @@ def through(binary, seconds, *overlays, **more):
             }
 
 
-def watch(collector):
-    """The largest resident size from now on; a call ends it and tells."""
+def watch_memory(collector):
+    """Record the largest resident size from now on. The returned function stops that and returns the size."""
     highest, done = [0.0], threading.Event()
 
     def look():
@@ -118,8 +120,8 @@ def watch(collector):
     return stop
 
 
-def held(binary, traces):
-    """Bytes of heap for each span that waits for a verdict."""
+def memory_of_waiting_spans(binary, traces):
+    """Bytes of heap for each span that waits for the decision of the sampler."""
     (port,) = free_ports(1)
     waits = {"OTELCOL_DECISION_WAIT": "300s", "OTELCOL_DECISION_WAIT_AFTER_ROOT": "300s", "OTELCOL_MEMORY_MIB": "4096"}
     with (
@@ -129,7 +131,7 @@ def held(binary, traces):
     ):
 
         def heap():
-            """After a few collections, which the garbage of small requests brings about."""
+            """Return the heap after a few garbage collections, which small requests trigger."""
             found = []
             for _ in range(4):
                 load.send(collector.http, spans=load.BATCH, connections=1)
@@ -143,7 +145,7 @@ def held(binary, traces):
 
 
 def replay(binary, spans):
-    """How fast a queue on disk empties once the backend is back, and what a span takes on disk."""
+    """How fast a queue on disk empties once the backend is back, and how much of the disk a span takes."""
     (port,) = free_ports(1)
     wait = {"OTELCOL_DECISION_WAIT": "2s", "OTELCOL_DECISION_WAIT_AFTER_ROOT": "1s", "OTELCOL_HEALTHY_PERCENT": "100"}
     with (
@@ -166,7 +168,7 @@ def replay(binary, spans):
 
 
 def show(title, rounds):
-    """Median and range of each figure."""
+    """Print median and range of each figure."""
     print(f"\n{title}")
     for name in rounds[0]:
         values = [one[name] for one in rounds]
@@ -183,20 +185,20 @@ def main():
     build = load_build()
     try:
         binary = build.collector()
-    except build.NoCollector as error:
+    except build.CollectorUnavailable as error:
         print(error, file=sys.stderr)
         return 1
     size = load.Payload().bytes_per_span
-    print(f"{os.cpu_count()} processors; {size:,.0f} bytes a span over the wire, half of them streams'")
+    print(f"{os.cpu_count()} processors; {size:,.0f} bytes a span over the wire; half of the spans are streams")
     print(f"ceiling {CEILING} MiB; traces wait 10 s; 5 % of the streams fail, 10 % of the others are sampled")
     each = range(options.rounds)
-    show("gateway.yaml", [through(binary, options.seconds) for _ in each])
+    show("gateway.yaml", [throughput(binary, options.seconds) for _ in each])
     show(
-        "gateway.yaml, verdicts after 1 s",
-        [through(binary, options.seconds, OTELCOL_DECISION_WAIT_AFTER_ROOT="1s") for _ in each],
+        "gateway.yaml, decisions after 1 s",
+        [throughput(binary, options.seconds, OTELCOL_DECISION_WAIT_AFTER_ROOT="1s") for _ in each],
     )
-    show("without tail sampling", [through(binary, options.seconds, UNSAMPLED) for _ in each])
-    show("memory of traces that wait", [held(binary, options.spans // 2) for _ in each])
+    show("without tail sampling", [throughput(binary, options.seconds, UNSAMPLED) for _ in each])
+    show("memory of traces that wait", [memory_of_waiting_spans(binary, options.spans // 2) for _ in each])
     show("queue on disk, backend back", [replay(binary, options.spans) for _ in each])
     return 0
 

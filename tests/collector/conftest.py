@@ -1,36 +1,30 @@
-"""The real Collector, found or built once."""
+"""Fixtures of the real Collector, which is found or built once."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from tests.support.collector import backend as backends
-from tests.support.collector.running import FILES, running
-
-
-def load_build():
-    """`collector/build.py`, a script and no package."""
-    spec = importlib.util.spec_from_file_location("collector_build", FILES / "build.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from tests.support.collector.building import load_build
+from tests.support.collector.running import running
 
 
 @pytest.fixture(scope="session")
 def build():
+    """The module `collector/build.py`."""
     return load_build()
 
 
 @pytest.fixture(scope="session")
 def otelcol(build) -> Path:
-    """The binary. Without Go and without a Collector the test skips; under `CI=true` it fails instead."""
+    """The binary. If none can be had, the test skips, or fails with `CI=true`."""
     try:
         return build.collector()
-    except build.NoCollector as error:
+    except build.CollectorUnavailable as error:
         if os.environ.get("CI") == "true":
             pytest.fail(str(error), pytrace=False)
         pytest.skip(str(error))
@@ -38,18 +32,17 @@ def otelcol(build) -> Path:
 
 @pytest.fixture
 def backend():
+    """A backend that is up."""
     with backends.backend() as one:
         yield one
 
 
 @pytest.fixture
 def start(otelcol, tmp_path, backend):
-    """`start(*configs, **settings)`: a Collector in front of the backend, gone after the test."""
-    from contextlib import ExitStack
-
+    """`start(*configs, **settings)` starts a Collector in front of the backend. It is killed after the test."""
     with ExitStack() as stack:
 
-        def begin(*configs, **settings):
+        def start_collector(*configs, **settings):
             return stack.enter_context(
                 running(
                     otelcol,
@@ -59,6 +52,6 @@ def start(otelcol, tmp_path, backend):
                 )
             )
 
-        yield begin
-    # Queues of some tests are large.
+        yield start_collector
+    # Some queues are large.
     shutil.rmtree(tmp_path, ignore_errors=True)

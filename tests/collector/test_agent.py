@@ -1,25 +1,25 @@
-"""Agents in front of several gateways: whole traces at one of them, nothing lost when one goes away."""
+"""An agent in front of several gateways sends each trace to one of them, and loses nothing in an outage."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 
 import pytest
-from tests.collector.test_durability import ABORTED
 from tests.support.collector import backend as backends
 from tests.support.collector import sending
-from tests.support.collector.running import FILES, GATEWAY, HOST, QUICK, eventually, running
+from tests.support.collector.configs import AGENT
+from tests.support.collector.running import GATEWAY, HOST, QUICK, eventually, running
+from tests.support.collector.streams import ABORTED
 
 pytestmark = pytest.mark.slow
 
-AGENT = FILES / "agent.yaml"
 STATIC = "exporters: {{load_balancing: {{resolver: {{dns: null, static: {{hostnames: [{names}]}}}}}}}}\n"
-"""Instead of a name with several addresses, which is hard to have on one machine."""
+"""An overlay with a list of addresses, in place of a name that has several."""
 
 
 @pytest.fixture
 def fleet(otelcol, tmp_path):
-    """Two gateways with a backend each, and an agent that knows both."""
+    """An agent, two gateways behind it, and a backend behind each of these."""
     with ExitStack() as stack:
         ends = [stack.enter_context(backends.backend()) for _ in range(2)]
         gateways = [
@@ -34,8 +34,8 @@ def fleet(otelcol, tmp_path):
         yield agent, gateways, ends
 
 
-def spread(agent, count):
-    """Traces of three spans, each span in a request of its own; returns the spans' ids by trace."""
+def send_traces(agent, count):
+    """Send traces of three spans, one span in each request. Returns the ids of the spans by trace."""
     sent = {}
     for _ in range(count):
         root = sending.span("POST /answer", **ABORTED)
@@ -47,15 +47,16 @@ def spread(agent, count):
 
 
 def arrived(end):
+    """The ids of the spans that arrived at a backend, by trace."""
     found = {}
     for span in end.spans():
         found.setdefault(span["traceId"], set()).add(span["spanId"])
     return found
 
 
-def test_a_trace_goes_to_one_gateway_and_both_get_some(fleet):
+def test_each_trace_goes_to_one_of_two_gateways(fleet):
     agent, _, ends = fleet
-    sent = spread(agent, 60)
+    sent = send_traces(agent, 60)
     assert eventually(lambda: sum(len(end.spans()) for end in ends) >= 180)
     one, other = map(arrived, ends)
     assert one | other == sent
@@ -66,12 +67,12 @@ def test_a_trace_goes_to_one_gateway_and_both_get_some(fleet):
     assert eventually(lambda: len(ends[0].points()) == 1 and len(ends[0].logs()) == 1)
 
 
-def test_gateways_go_and_the_agent_is_killed(fleet):
-    """What the agent accepted while no gateway was there is on its disk, and arrives when they are back."""
+def test_a_killed_agent_delivers_after_an_outage_of_all_gateways(fleet):
+    """The agent keeps on disk what it accepts while there is no gateway."""
     agent, gateways, ends = fleet
     for gateway in gateways:
         gateway.kill()
-    sent = spread(agent, 30)
+    sent = send_traces(agent, 30)
     sending.send(agent.url, "metrics", sending.metrics(sending.counter("orders", sending.point(7))))
     agent.kill()
     agent.start()

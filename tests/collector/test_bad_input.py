@@ -1,4 +1,4 @@
-"""What senders, disks and other processes do to a gateway: a clear word, a health state, and nothing accepted lost."""
+"""Malformed requests, full disks and wrong settings lead to a clear error, and nothing that was accepted is lost."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ PROTOBUF, JSON = "application/x-protobuf", "application/json"
 
 
 def post(url, body, kind, **headers):
+    """Send a body. Returns the status."""
     request = urllib.request.Request(url, body, {"Content-Type": kind, **headers})
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
@@ -33,20 +34,20 @@ def post(url, body, kind, **headers):
 
 
 MALFORMED = {
-    "no protobuf": (b"\xff" * 100, PROTOBUF, {}, 400),
-    "cut protobuf": (b"\x0a\x80\x10", PROTOBUF, {}, 400),
-    "no JSON": (b"{", JSON, {}, 400),
-    "JSON of something else": (b'{"resourceSpans": 7}', JSON, {}, 400),
-    "another type": (b"<xml/>", "text/xml", {}, 415),
-    "no gzip": (b"no gzip", PROTOBUF, {"Content-Encoding": "gzip"}, 400),
+    "not protobuf": (b"\xff" * 100, PROTOBUF, {}, 400),
+    "truncated protobuf": (b"\x0a\x80\x10", PROTOBUF, {}, 400),
+    "not JSON": (b"{", JSON, {}, 400),
+    "JSON of another schema": (b'{"resourceSpans": 7}', JSON, {}, 400),
+    "unknown content type": (b"<xml/>", "text/xml", {}, 415),
+    "not gzip": (b"no gzip", PROTOBUF, {"Content-Encoding": "gzip"}, 400),
     "unknown encoding": (b"", PROTOBUF, {"Content-Encoding": "br"}, 400),
-    "a bomb of 20 MB": (gzip.compress(bytes(20_000_000)), PROTOBUF, {"Content-Encoding": "gzip"}, 400),
-    "nothing": (b"", PROTOBUF, {}, 200),
+    "20 MB of zeros, compressed": (gzip.compress(bytes(20_000_000)), PROTOBUF, {"Content-Encoding": "gzip"}, 400),
+    "empty": (b"", PROTOBUF, {}, 200),
 }
 
 
-def test_malformed_requests_are_refused_for_good(start, backend):
-    """By a status that no sender answers with another try; the next good request is taken."""
+def test_malformed_requests_get_a_status_that_is_not_retried(start, backend):
+    """The next valid request is accepted."""
     collector = start(GATEWAY, **QUICK)
     found = {
         name: post(f"{collector.url}/v1/traces", body, kind, **headers)
@@ -59,21 +60,21 @@ def test_malformed_requests_are_refused_for_good(start, backend):
     assert collector.is_healthy()
 
 
-def test_a_huge_span_passes_and_a_larger_one_is_refused(start, backend):
-    """12 MB in one attribute is inside the limit of 16 MiB; 20 MB is not."""
+def test_a_span_of_12_mb_passes_and_one_of_20_mb_is_refused(start, backend):
+    """The limit for a request is 16 MiB."""
     collector = start(GATEWAY, **QUICK)
     huge = sending.span(filler="x" * 12_000_000, **{"claude.stream.abort.reason": "overloaded"})
     sending.send(collector.url, "traces", sending.traces(huge))
     larger = json.dumps(sending.traces(sending.span(filler="x" * 20_000_000))).encode()
-    # Packed, so that all of it is sent before the answer comes.
+    # Compressed, so that all of it is sent before the answer comes.
     assert post(f"{collector.url}/v1/traces", gzip.compress(larger), JSON, **{"Content-Encoding": "gzip"}) == 400
     (arrived,) = backend.wait_for_spans(1)
     assert len(sending.plain(arrived["attributes"])["filler"]) == 12_000_000
     assert collector.is_healthy()
 
 
-def test_a_trace_that_grows_without_end_does_not_fill_the_memory(start, backend):
-    """Beyond 32 MiB the others of its spans go; those that tell of trouble are kept, and the log of numbers tells."""
+def test_a_trace_above_32_mib_is_dropped_except_for_its_failed_spans(start, backend):
+    """A metric of the Collector counts such traces."""
     collector = start(GATEWAY, **{**QUICK, "OTELCOL_DECISION_WAIT": "60s"})
     trace = sending.new_id(16)
     for _ in range(4):
@@ -85,8 +86,8 @@ def test_a_trace_that_grows_without_end_does_not_fill_the_memory(start, backend)
     assert collector.metric("otelcol_processor_tail_sampling_traces_dropped_too_large") == 1
 
 
-def test_odd_spans_pass(start, backend):
-    """No ids, no times, no name, thousands of attributes, ends before its start: nothing stops the pipeline."""
+def test_unusual_spans_pass_the_pipeline(start, backend):
+    """Spans without ids, times or name, with thousands of attributes, with an end before the start."""
     collector = start(GATEWAY, PROMETHEUS, FILES / "metrics-from-spans.yaml", **QUICK)
     request = ExportTraceServiceRequest()
     spans = request.resource_spans.add().scope_spans.add().spans
@@ -110,34 +111,34 @@ def test_odd_spans_pass(start, backend):
     sending.send(collector.url, "traces", sending.traces(sending.span("after")))
     assert eventually(lambda: any(span.get("name") == "after" for span in backend.spans()))
     assert collector.process.poll() is None
-    assert "panic" not in collector.said()
+    assert "panic" not in collector.output()
 
 
-def ended(binary, folder, **settings):
-    """A Collector that cannot start: its exit code and its words."""
+def run_until_exit(binary, folder, **settings):
+    """Exit code and output of a Collector that cannot start."""
     collector = Collector(binary, folder, settings=settings).launch()
     try:
-        return collector.process.wait(timeout=30), collector.said()
+        return collector.process.wait(timeout=30), collector.output()
     finally:
         collector.kill()
 
 
-def test_a_state_folder_that_cannot_be_made(otelcol, tmp_path):
-    """It does not start without a queue, and says which folder it is."""
+def test_a_state_folder_that_cannot_be_made_is_named(otelcol, tmp_path):
+    """The Collector does not start without its queue."""
     blocked = tmp_path / "a-file"
     blocked.write_text("")
-    code, said = ended(otelcol, tmp_path / "one", OTELCOL_STATE_DIR=str(blocked))
+    code, output = run_until_exit(otelcol, tmp_path / "one", OTELCOL_STATE_DIR=str(blocked))
     assert code == 1
-    assert f"{blocked}/queue" in said
-    assert "not a directory" in said
+    assert f"{blocked}/queue" in output
+    assert "not a directory" in output
 
 
-def test_a_state_folder_that_may_not_be_written(otelcol, require_tool):
-    """As a user without the right to it: the same."""
+def test_a_state_folder_that_may_not_be_written_is_named(otelcol, require_tool):
+    """The Collector runs as a user without the permission."""
     if os.geteuid() != 0:
         pytest.skip("only root can become a user who may not write there")
-    nobody = str(require_tool("setpriv", "util-linux"))
-    # Not pytest's folder, into which nobody else may look.
+    setpriv = str(require_tool("setpriv", "util-linux"))
+    # pytest's own folder is closed to other users.
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -146,7 +147,7 @@ def test_a_state_folder_that_may_not_be_written(otelcol, require_tool):
         binary = folder / "otelcol"
         shutil.copy(otelcol, binary)
         binary.chmod(0o755)
-        prefix = (nobody, "--reuid=65534", "--regid=65534", "--clear-groups")
+        prefix = (setpriv, "--reuid=65534", "--regid=65534", "--clear-groups")
         settings = {"OTELCOL_STATE_DIR": str(state)}
         config = folder / "gateway.yaml"
         shutil.copy(GATEWAY, config)
@@ -154,42 +155,40 @@ def test_a_state_folder_that_may_not_be_written(otelcol, require_tool):
         collector = Collector(binary, folder / "one", (config,), settings, prefix).launch()
         try:
             assert collector.process.wait(timeout=30) == 1
-            assert "permission denied" in collector.said()
-            assert str(state) in collector.said()
+            assert "permission denied" in collector.output()
+            assert str(state) in collector.output()
         finally:
             collector.kill()
 
 
-def test_two_of_them_in_one_folder(otelcol, start, tmp_path, backend):
-    """The second ends with a word instead of damaging the first one's queue."""
+def test_a_second_collector_in_the_same_state_folder_does_not_start(otelcol, start, tmp_path, backend):
+    """It cannot damage the queue of the first."""
     first = start(GATEWAY, **QUICK)
-    code, said = ended(otelcol, tmp_path / "second", OTELCOL_STATE_DIR=first.settings["OTELCOL_STATE_DIR"])
+    code, output = run_until_exit(otelcol, tmp_path / "second", OTELCOL_STATE_DIR=first.settings["OTELCOL_STATE_DIR"])
     assert code == 1
-    assert "timeout" in said
+    assert "timeout" in output
     sending.send(first.url, "traces", sending.traces(sending.span()))
     assert len(backend.wait_for_spans(1)) == 1
 
 
 @pytest.mark.parametrize("name", ["OTELCOL_OTLP_GRPC", "OTELCOL_OTLP_HTTP", "OTELCOL_HEALTH"])
-def test_a_port_in_use(otelcol, start, tmp_path, name):
-    """Ends at once and names the address."""
+def test_a_port_in_use_ends_the_start_and_is_named(otelcol, start, tmp_path, name):
     first = start(GATEWAY, **QUICK)
-    code, said = ended(otelcol, tmp_path / "second", **{name: first.settings[name]})
+    code, output = run_until_exit(otelcol, tmp_path / "second", **{name: first.settings[name]})
     assert code == 1
-    assert f"listen tcp {first.settings[name]}: bind: address already in use" in said
+    assert f"listen tcp {first.settings[name]}: bind: address already in use" in output
     assert first.is_healthy()
 
 
-def test_a_setting_that_makes_no_sense(otelcol, tmp_path):
-    """A word instead of a number: refused at the start, with the key."""
-    code, said = ended(otelcol, tmp_path / "one", OTELCOL_QUEUE_BYTES="plenty")
+def test_a_word_instead_of_a_number_ends_the_start_and_names_the_key(otelcol, tmp_path):
+    code, output = run_until_exit(otelcol, tmp_path / "one", OTELCOL_QUEUE_BYTES="plenty")
     assert code == 1
-    assert "queue_size" in said
+    assert "queue_size" in output
 
 
 @contextmanager
 def small_disk(folder, size):
-    """A file system of its own, in memory; needs root."""
+    """A small file system in memory. Needs root."""
     folder.mkdir()
     if os.geteuid() != 0:
         pytest.skip("only root can make a small disk")
@@ -207,8 +206,8 @@ def small_disk(folder, size):
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_the_disk_of_the_queue_is_full(start, backend, tmp_path):
-    """Senders are refused so that they try again, the log names it, and what was accepted before arrives later."""
+def test_a_full_disk_refuses_senders_and_loses_nothing_that_was_accepted(start, backend, tmp_path):
+    """The log names the disk, and the refused requests are accepted once the backend is back."""
     with small_disk(tmp_path / "disk", "6m") as disk:
         backend.down()
         collector = start(GATEWAY, **QUICK, OTELCOL_STATE_DIR=str(disk))
@@ -222,14 +221,14 @@ def test_the_disk_of_the_queue_is_full(start, backend, tmp_path):
                 break
             accepted += [span["spanId"] for span in spans]
         assert status == 503
-        assert "no space left on device" in collector.said()
+        assert "no space left on device" in collector.output()
         assert collector.metric("otelcol_exporter_enqueue_failed_spans") > 0
         assert collector.is_healthy()
         backend.up()
         assert eventually(lambda: set(accepted) <= {span["spanId"] for span in backend.spans()}, 30), (
             len(accepted),
             len(backend.spans()),
-            collector.said()[-2000:],
+            collector.output()[-2000:],
         )
         again = sending.traces(*spans)
         assert eventually(lambda: sending.post(collector.url, "traces", again)[0] == 200)

@@ -1,4 +1,4 @@
-"""What is deployed beside the configuration: Compose files by the Compose schema, manifests by Kubernetes' own."""
+"""Compose files and Kubernetes manifests match their schemas, and refer to what exists."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
-from tests.collector.test_files import ALL, validate, variables
+from tests.support.collector.configs import ALL_FILES, loaded, validate, variables
 from tests.support.collector.running import FILES
 
 COMPOSE = (FILES / "compose.yaml", FILES / "compose-split.yaml")
 KUBERNETES = FILES / "kubernetes"
 KUBERNETES_RELEASES = ("1.30.0", "1.34.0", "1.37.0")
 COMPOSE_GO = "github.com/compose-spec/compose-go/v2@v2.16.2"
-"""The library that `docker compose` reads its files with; the schema is in it."""
-KNOWN = {name for file in ALL for name, _ in variables(file)}
+"""The library with which `docker compose` reads its files. It contains the schema."""
+KNOWN = {name for file in ALL_FILES for name, _ in variables(file)}
 
 
 @pytest.fixture(scope="module")
 def compose_schema():
-    """The Compose specification's schema, from the Go module proxy."""
+    """The schema of Compose files, from the Go module proxy. If it cannot be had, the test skips, or fails in CI."""
     tool = shutil.which("go", path=os.pathsep.join((os.environ["PATH"], "/usr/local/go/bin")))
     done = tool and subprocess.run(
         [tool, "mod", "download", "-json", COMPOSE_GO],
@@ -44,23 +44,19 @@ def compose_schema():
     return json.loads((Path(json.loads(done.stdout)["Dir"]) / "schema" / "compose-spec.json").read_text())
 
 
-def loaded(file):
-    return yaml.safe_load(file.read_text())
-
-
 def release():
-    """The one that the tests run."""
+    """The release of the Collector that the tests run."""
     return re.search(r"^  version: (\S+)$", (FILES / "builder.yaml").read_text(), re.MULTILINE)[1]
 
 
 @pytest.mark.parametrize("file", COMPOSE, ids=lambda file: file.stem)
-def test_compose_is_valid(file, compose_schema):
+def test_compose_files_match_the_compose_schema(file, compose_schema):
     jsonschema.validate(loaded(file), compose_schema)
 
 
 @pytest.mark.parametrize("file", COMPOSE, ids=lambda file: file.stem)
-def test_compose_hangs_together(file):
-    """Pinned images, ports on loopback, files that exist, volumes and services that are declared."""
+def test_compose_files_refer_to_what_exists(file):
+    """Images are pinned, ports are on loopback, and files, volumes and services exist."""
     found = loaded(file)
     services = found["services"]
     for name, service in services.items():
@@ -85,8 +81,7 @@ def test_compose_hangs_together(file):
 
 
 @pytest.mark.parametrize("file", COMPOSE, ids=lambda file: file.stem)
-def test_the_collector_takes_what_compose_gives_it(otelcol, file, tmp_path):
-    """The mounted files, with these settings, are valid."""
+def test_the_collector_accepts_the_files_and_settings_of_compose(otelcol, file, tmp_path):
     gateway = loaded(file)["services"]["gateway"]
     mounted = dict(volume.split(":")[1::-1] for volume in gateway["volumes"] if volume.startswith("./"))
     configs = tuple(FILES / mounted[argument.removeprefix("--config=")] for argument in gateway["command"])
@@ -95,7 +90,7 @@ def test_the_collector_takes_what_compose_gives_it(otelcol, file, tmp_path):
 
 
 def test_grafana_finds_dashboards_and_datasources():
-    """The folder that is mounted is the one that the provider reads; datasources are those services."""
+    """The mounted folder is the one that the provider reads, and datasources point to services."""
     for file, provider in zip(COMPOSE, ("lgtm", "split"), strict=True):
         (path,) = (
             one["options"]["path"] for one in loaded(FILES / f"compose/grafana/dashboards/{provider}.yaml")["providers"]
@@ -109,6 +104,7 @@ def test_grafana_finds_dashboards_and_datasources():
 
 
 def manifests():
+    """File name and content of each manifest."""
     return [
         (file.name, document)
         for file in sorted(KUBERNETES.glob("*.yaml"))
@@ -118,14 +114,14 @@ def manifests():
 
 
 @pytest.mark.parametrize("version", KUBERNETES_RELEASES)
-def test_manifests_are_valid(version):
-    """Strictly: an unknown key is a mistake."""
+def test_manifests_match_the_kubernetes_schema(version):
+    """The check is strict, so an unknown key is an error."""
     for _, document in manifests():
         kubernetes_validate.validate(document, version, strict=True)
 
 
-def test_a_manifest_can_be_invalid():
-    """What the test above says is worth something."""
+def test_an_invalid_manifest_is_rejected():
+    """An unknown key makes the check above fail."""
     (wrong,) = (document for _, document in manifests() if document["kind"] == "DaemonSet")
     wrong["spec"]["template"]["spec"]["containers"][0]["port"] = 3
     with pytest.raises(kubernetes_validate.ValidationError):
@@ -133,11 +129,12 @@ def test_a_manifest_can_be_invalid():
 
 
 def workloads():
+    """The manifests that run Collectors."""
     return [document for _, document in manifests() if document["kind"] in ("StatefulSet", "DaemonSet")]
 
 
-def test_manifests_hang_together():
-    """Everything is applied, selectors meet labels, ports have names, ConfigMaps are made of files that exist."""
+def test_manifests_refer_to_what_exists():
+    """All files are applied, selectors match labels, ports have names, and ConfigMaps are made of existing files."""
     kustomization = loaded(KUBERNETES / "kustomization.yaml")
     assert set(kustomization["resources"]) == {name for name, _ in manifests()}
     made = {one["name"]: one["files"] for one in kustomization["configMapGenerator"]}
@@ -164,19 +161,19 @@ def test_manifests_hang_together():
             assert document["spec"]["selector"] in labels
 
 
-def test_the_collector_takes_what_kubernetes_gives_it(otelcol, tmp_path):
-    """Each workload's variables are ones that its file reads; and valid."""
+def test_the_collector_accepts_the_settings_of_each_workload(otelcol, tmp_path):
+    """Each variable is one that the configuration reads."""
     for document in workloads():
         (container,) = document["spec"]["template"]["spec"]["containers"]
-        given = {one["name"]: one.get("value", "") for one in container["env"]}
-        assert {name for name in given if name.startswith("OTELCOL_")} <= KNOWN
-        settings = {name: value.replace("$(POD_IP)", "10.0.0.1") for name, value in given.items()}
+        environment = {one["name"]: one.get("value", "") for one in container["env"]}
+        assert {name for name in environment if name.startswith("OTELCOL_")} <= KNOWN
+        settings = {name: value.replace("$(POD_IP)", "10.0.0.1") for name, value in environment.items()}
         config = FILES / Path(container["args"][0]).name
         assert validate(otelcol, (config,), **settings, OTELCOL_STATE_DIR=str(tmp_path)) == (0, "")
 
 
-def test_memory_leaves_room():
-    """Go collects garbage before the limiter begins to refuse (65 % of the container's memory, 80 % of a ceiling)."""
+def test_go_collects_garbage_before_the_limiter_refuses():
+    """The limiter refuses at 65 % of the container's memory, or at 80 % of a configured ceiling."""
     limiter = loaded(FILES / "gateway.yaml")["processors"]["memory_limiter"]
     assert limiter == loaded(FILES / "agent.yaml")["processors"]["memory_limiter"]
     assert (limiter["limit_percentage"], limiter["spike_limit_percentage"]) == (80, 15)

@@ -1,4 +1,4 @@
-"""Nothing that was accepted is lost: backends that go away, a Collector that is killed, counted to the last one."""
+"""Nothing that was accepted is lost when backends are down or the Collector is killed, counted item by item."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import yaml
 from tests.support.collector import sending
 from tests.support.collector.application import application
 from tests.support.collector.running import GATEWAY, QUICK, eventually, free_ports
+from tests.support.collector.streams import ABORTED, stream_ids
 
 from otel_claude_stream.testing import FakeAPI, Script
 
 pytestmark = pytest.mark.slow
 
 QUEUE = "otelcol_exporter_queue_size"
-ABORTED = {"claude.stream.outcome": "failed", "claude.stream.abort.reason": "overloaded"}
 FILLER = "x" * 500
 
 
 class Ledger:
-    """What was sent and accepted, by id, to be compared with what arrives."""
+    """The ids of what was accepted, to be compared with what arrives."""
 
     def __init__(self, collector):
         self.collector = collector
         self.spans, self.points, self.lines = [], [], []
 
     def send(self, batches, size=100):
-        """So many requests of each signal; half of the spans are healthy traces, which wait for a verdict."""
+        """Send requests of each signal. Half of the spans are healthy traces, which wait for a decision."""
         for _ in range(batches):
             spans = [sending.span(filler=FILLER, **ABORTED) for _ in range(size // 2)]
             spans += [sending.span("POST /answer", filler=FILLER) for _ in range(size // 2)]
@@ -42,15 +42,15 @@ class Ledger:
             self.points += [sending.plain(point["attributes"])["number"] for point in points]
             self.lines += [line["body"]["stringValue"] for line in lines]
 
-    def wait_until_judged(self):
-        """No trace is in memory any more: all that was accepted is on disk or delivered."""
+    def wait_until_decided(self):
+        """Wait until no trace is in memory, so that everything is on disk or delivered."""
         decided = "otelcol_processor_tail_sampling_global_count_traces_sampled"
         arrived = "otelcol_processor_tail_sampling_new_trace_id_received"
         met = self.collector.metric
         assert eventually(lambda: met(decided) == met(arrived) > 0)
 
     def arrived(self, backend):
-        """The same three lists, as the backend has them."""
+        """The ids of spans, points and lines that arrived."""
         return (
             [span["spanId"] for span in backend.spans()],
             [sending.plain(point["attributes"])["number"] for name, point in backend.points() if name == "orders"],
@@ -58,22 +58,23 @@ class Ledger:
         )
 
     def is_complete(self, backend):
+        """Whether everything that was accepted has arrived, and nothing else."""
         sent = (self.spans, self.points, self.lines)
         return all(set(one) == set(other) for one, other in zip(sent, self.arrived(backend), strict=True))
 
-    def twice(self, backend):
-        """How many came more than once, by signal."""
+    def repeated(self, backend):
+        """How many items arrived more than once, by signal."""
         return [len(one) - len(set(one)) for one in self.arrived(backend)]
 
 
-def test_backend_away_and_collector_killed(start, backend):
-    """Down, filled, killed, started, filled, killed, started, up: each span, point and line arrives, none twice."""
+def test_nothing_is_lost_when_the_backend_is_down_and_the_collector_is_killed(start, backend):
+    """The Collector is filled and killed twice. Then each span, point and line arrives once."""
     backend.down()
     collector = start(GATEWAY, **QUICK)
     ledger = Ledger(collector)
     for _ in range(2):
         ledger.send(15)
-        ledger.wait_until_judged()
+        ledger.wait_until_decided()
         assert collector.metric(QUEUE, data_type="traces") > 0
         collector.kill()
         collector.start()
@@ -81,29 +82,28 @@ def test_backend_away_and_collector_killed(start, backend):
     backend.up()
     assert eventually(lambda: ledger.is_complete(backend), 60), [len(one) for one in ledger.arrived(backend)]
     assert len(ledger.spans) == len(ledger.points) == len(ledger.lines) == 3000
-    assert not eventually(lambda: ledger.twice(backend) != [0, 0, 0], 2)
+    assert not eventually(lambda: ledger.repeated(backend) != [0, 0, 0], 2)
     assert eventually(lambda: collector.metric(QUEUE) == 0)
 
 
-def test_killed_in_the_middle_of_a_delivery(start, backend):
-    """All arrives; what arrives twice is at most what was under way, a batch for each sender."""
+def test_a_kill_during_delivery_repeats_at_most_one_batch_for_each_sender(start, backend):
     backend.down()
     collector = start(GATEWAY, **QUICK, OTELCOL_SENDERS="2")
     ledger = Ledger(collector)
     ledger.send(80)
-    ledger.wait_until_judged()
+    ledger.wait_until_decided()
     backend.up()
     assert eventually(lambda: backend.messages, every=0.001)
     collector.kill()
     before = len(backend.messages)
     collector.start()
     assert eventually(lambda: ledger.is_complete(backend), 60), [len(one) for one in ledger.arrived(backend)]
-    assert all(count <= 2 * 8192 for count in ledger.twice(backend))
-    assert len(backend.messages) > before, "everything had arrived before the kill: nothing was tested"
+    assert all(count <= 2 * 8192 for count in ledger.repeated(backend))
+    assert len(backend.messages) > before, "everything had arrived before the kill, so the test shows nothing"
 
 
-def test_stopped_in_order_judges_what_waits(start, backend):
-    """SIGTERM, with the longest waits and no backend: undecided traces are judged and kept on disk."""
+def test_sigterm_decides_the_traces_that_wait(start, backend):
+    """Without a backend, their spans are kept on disk."""
     backend.down()
     collector = start(GATEWAY, **{**QUICK, "OTELCOL_DECISION_WAIT": "60s", "OTELCOL_DECISION_WAIT_AFTER_ROOT": "60s"})
     ledger = Ledger(collector)
@@ -112,11 +112,11 @@ def test_stopped_in_order_judges_what_waits(start, backend):
     collector.start()
     backend.up()
     assert eventually(lambda: ledger.is_complete(backend), 30), [len(one) for one in ledger.arrived(backend)]
-    assert ledger.twice(backend) == [0, 0, 0]
+    assert ledger.repeated(backend) == [0, 0, 0]
 
 
-def test_killed_while_traces_wait_for_a_verdict(start, backend):
-    """The one loss there is: healthy traces not judged yet. Spans of trouble, metrics and logs are all on disk."""
+def test_a_kill_loses_only_healthy_traces_that_wait_for_a_decision(start, backend):
+    """Failed spans, metrics and logs are on disk."""
     backend.down()
     collector = start(GATEWAY, **{**QUICK, "OTELCOL_DECISION_WAIT": "60s", "OTELCOL_DECISION_WAIT_AFTER_ROOT": "60s"})
     ledger = Ledger(collector)
@@ -124,15 +124,15 @@ def test_killed_while_traces_wait_for_a_verdict(start, backend):
     collector.kill()
     collector.start()
     backend.up()
-    trouble = {span for index, span in enumerate(ledger.spans) if index % 100 < 50}
-    assert eventually(lambda: [len(one) for one in ledger.arrived(backend)] >= [len(trouble), 300, 300])
+    failed = {span for index, span in enumerate(ledger.spans) if index % 100 < 50}
+    assert eventually(lambda: [len(one) for one in ledger.arrived(backend)] >= [len(failed), 300, 300])
     spans, points, lines = ledger.arrived(backend)
-    assert set(spans) == trouble
+    assert set(spans) == failed
     assert (set(points), set(lines)) == (set(ledger.points), set(ledger.lines))
 
 
-def test_an_outage_longer_than_the_application_can_remember(start, backend):
-    """More streams than the SDK's queue of spans holds, while the backend is down: the gateway has them all."""
+def test_an_outage_longer_than_the_queue_of_the_application_loses_nothing(start, backend):
+    """The gateway keeps more streams than the span queue of OpenTelemetry's SDK holds."""
     backend.down()
     collector = start(GATEWAY, **QUICK)
     count = 150
@@ -144,24 +144,21 @@ def test_an_outage_longer_than_the_application_can_remember(start, backend):
             app.stream(api.url)
         app.flush()
     backend.up()
-    eventually(lambda: len(streams(backend)) >= count)
-    assert len(streams(backend)) == len(set(streams(backend))) == count
-    # Cumulative: said by the flush and again by the end of the application.
+    eventually(lambda: len(stream_ids(backend)) >= count)
+    assert len(stream_ids(backend)) == len(set(stream_ids(backend))) == count
+    # The value is cumulative. The flush exports it, and the end of the application again.
     assert eventually(lambda: set(aborts(backend)) == {str(count)})
 
 
-def streams(backend):
-    return [span["spanId"] for span in backend.spans() if "claude.stream.outcome" in sending.plain(span["attributes"])]
-
-
 def aborts(backend):
+    """Values of the aborts counter that are not zero."""
     return [
         point["asInt"] for name, point in backend.points() if name == "claude.stream.aborts" and point["asInt"] != "0"
     ]
 
 
-def test_retries_have_no_end_and_queues_are_on_disk():
-    """Of every exporter to a backend: a default of five minutes in either would be a loss."""
+def test_exporters_retry_without_limit_from_a_queue_on_disk():
+    """The default of five minutes would lose telemetry in a longer outage."""
     exporters = yaml.safe_load(GATEWAY.read_text())["exporters"]
     assert set(exporters) == {"otlp_http/traces", "otlp_http/metrics", "otlp_http/logs"}
     for exporter in exporters.values():
@@ -170,7 +167,7 @@ def test_retries_have_no_end_and_queues_are_on_disk():
 
 
 class Recorder(BaseHTTPRequestHandler):
-    """Keeps the headers of what it takes."""
+    """A backend that keeps the headers of each request."""
 
     protocol_version = "HTTP/1.1"
     seen: ClassVar = []
@@ -183,11 +180,11 @@ class Recorder(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_):
-        """Nothing."""
+        """Do not log."""
 
 
-def test_credentials_go_to_the_backend_alone(start):
-    """After a restart too, from the queue; neither they nor a tenant stand in the log or on the disk."""
+def test_credentials_reach_only_the_backend(start):
+    """Neither credentials nor tenant are in the log or on the disk. After a restart they are sent as well."""
     (port,) = free_ports(1)
     where = {f"OTELCOL_{name}_ENDPOINT": f"http://127.0.0.1:{port}/" for name in ("TRACES", "METRICS", "LOGS")}
     secret = {"OTELCOL_AUTHORIZATION": "Bearer not-for-the-log", "OTELCOL_TENANT": "team-of-ours"}

@@ -1,4 +1,4 @@
-"""The instrumented SDK against the fake API, through the real Collector, to a backend and a Prometheus scrape."""
+"""Streams of the instrumented SDK pass the real Collector, to a backend and to a scrape of Prometheus."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.collector.test_metrics import labels
 from tests.support.collector import sending
 from tests.support.collector.application import application
+from tests.support.collector.exposition import parse_sample
 from tests.support.collector.running import GATEWAY, PROMETHEUS, QUICK, eventually
 from tests.support.scenes import RESUME, STORY, goes_on, told
 
@@ -33,35 +33,34 @@ CONFIG = StreamConfig(stall_thresholds=(0.5,))
 
 @pytest.fixture
 def run(start, backend):
-    """Everything that can become of a stream, once."""
+    """One stream for each way in which a stream can end, and the Collector that received them."""
     collector = start(GATEWAY, PROMETHEUS, **QUICK)
     with FakeAPI(SCRIPTS) as api, application(collector.url, CONFIG) as app:
         for name in SCRIPTS:
             with retry_policy(RESUME) if name == "resumed" else no_retry():
                 app.stream(api.url_for(name), retries=1 if name == "retried" else 0)
-        app.leave(api.url_for("healthy"))
+        app.close_early(api.url_for("healthy"))
         app.flush()
         eventually(lambda: collector.scraped() and len(backend.spans()) >= len(SCRIPTS))
         yield collector
 
 
 def exposition(collector):
-    """Each metric with the names of its labels, as the dashboards ask for them."""
+    """Each metric with the names of its labels, in the form of the golden file."""
     found = {}
     for line in collector.scraped():
-        name, inside, _ = labels(line)
+        name, inside, _ = parse_sample(line)
         found.setdefault(name, set()).update(inside)
     return "".join(f"{name}{{{','.join(sorted(found[name]))}}}\n" for name in sorted(found))
 
 
-def test_names_and_labels_in_prometheus(run):
-    """Those of the golden file, which the dashboards are built on."""
+def test_names_and_labels_in_prometheus_match_the_golden_file(run):
+    """The dashboards query these names."""
     found = exposition(run)
-    assert found == GOLDEN.read_text(), f"to take this for right: write it to {GOLDEN.name}\n{found}"
+    assert found == GOLDEN.read_text(), f"to accept this, write it to {GOLDEN.name}:\n{found}"
 
 
-def test_what_became_of_the_streams(run, backend):
-    """Span by span: the verdict of the gateway beside the reason of the package."""
+def test_each_stream_has_its_abort_reason_and_its_sampling_verdict(run, backend):
 
     def verdicts():
         found = [sending.plain(span["attributes"]) for span in backend.spans()]
@@ -81,8 +80,8 @@ def test_what_became_of_the_streams(run, backend):
     }
 
 
-def test_a_spike_leads_to_a_trace(run, backend):
-    """In OpenMetrics each bucket has an exemplar, whose trace is at the backend."""
+def test_exemplars_lead_to_traces_at_the_backend(run, backend):
+    """OpenMetrics shows an exemplar for each bucket."""
     lines = run.scraped("application/openmetrics-text; version=1.0.0")
     aborted = [line for line in lines if line.startswith("claude_stream_abort_idle_seconds_bucket") and " # {" in line]
     found = {re.search(r'trace_id="(\w+)"', line)[1] for line in aborted}
@@ -90,11 +89,11 @@ def test_a_spike_leads_to_a_trace(run, backend):
     assert eventually(lambda: found <= {span["traceId"] for span in backend.spans()})
 
 
-def test_values_in_prometheus(run):
-    """Counted once each, and metrics know the healthy stream that no trace tells of."""
+def test_each_stream_is_counted_once_in_prometheus(run):
+    """Healthy streams are counted whether their traces are kept or not."""
     values = {}
     for line in run.scraped():
-        name, found, amount = labels(line)
+        name, found, amount = parse_sample(line)
         assert (found["job"], found["instance"]) == ("test/shop", "one")
         if name == "claude_stream_aborts_total":
             values[found["claude_stream_abort_reason"], found["claude_stream_phase"]] = amount

@@ -1,82 +1,69 @@
-"""Every file and every combination is valid for the real Collector, current, and fit for the stock distributions."""
+"""Every combination of files is valid for the real Collector, up to date, and fit for the stock distributions."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import re
-import subprocess
 
 import pytest
-import yaml
+from tests.support.collector.configs import (
+    AGENT,
+    AGENT_OVERLAYS,
+    ALL_FILES,
+    GATEWAY_OVERLAYS,
+    loaded,
+    validate,
+    variables,
+)
 from tests.support.collector.running import FILES, GATEWAY, QUICK, Collector, eventually
 
-AGENT = FILES / "agent.yaml"
-OF_GATEWAY = tuple(
-    FILES / f"{name}.yaml"
-    for name in ("prometheus", "metrics-from-spans", "proxy-logs", "kafka-gateway", "to-file", "self-metrics")
-)
-OF_AGENT = (FILES / "kafka-agent.yaml", FILES / "self-metrics.yaml")
-ALL = tuple(dict.fromkeys((GATEWAY, AGENT, *OF_GATEWAY, *OF_AGENT)))
 SECTIONS = ("receivers", "processors", "connectors", "exporters", "extensions")
 ONLY_CONTRIB = {"prometheus", "kafka"}
-"""Component ids that the distribution `k8s` has not."""
+"""Types of components that the distribution `k8s` lacks."""
 
 
 def combinations():
-    """A base alone and with every set of its overlays."""
-    for base, overlays in ((GATEWAY, OF_GATEWAY), (AGENT, OF_AGENT)):
+    """Each base alone, and with every set of its overlays."""
+    for base, overlays in ((GATEWAY, GATEWAY_OVERLAYS), (AGENT, AGENT_OVERLAYS)):
         for count in range(len(overlays) + 1):
             for chosen in itertools.combinations(overlays, count):
                 yield (base, *chosen)
 
 
 def stems(files):
+    """Name a combination in the report of the tests."""
     return "+".join(file.stem for file in files)
 
 
-def loaded(file):
-    return yaml.safe_load(file.read_text())
-
-
-def ids(file):
-    """The component ids that a file declares, by section, without their names."""
+def component_types(file):
+    """The section and type of each component that a file declares."""
     return {(section, name.partition("/")[0]) for section in SECTIONS for name in loaded(file).get(section, {})}
 
 
-def validate(otelcol, files, **settings):
-    """Exit code and words of `otelcol validate`."""
-    arguments = [argument for file in files for argument in ("--config", str(file))]
-    done = subprocess.run(
-        [otelcol, "validate", *arguments], capture_output=True, text=True, env=settings, timeout=60, check=False
-    )
-    return done.returncode, done.stdout + done.stderr
-
-
 @pytest.mark.parametrize("files", list(combinations()), ids=stems)
-def test_valid(otelcol, files, tmp_path):
-    """With no variable set at all but the folder, whose default needs root to be made."""
+def test_every_combination_of_files_is_valid(otelcol, files, tmp_path):
+    """No variable is set except the state folder, whose default needs root."""
     assert validate(otelcol, files, OTELCOL_STATE_DIR=str(tmp_path)) == (0, "")
 
 
-def test_validation_can_fail(otelcol, tmp_path):
-    """A key that does not exist is found: what the test above says is worth something."""
+def test_an_unknown_key_is_invalid(otelcol, tmp_path):
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text("processors:\n  tail_sampling:\n    decision_weight: 3s\n")
-    code, said = validate(otelcol, (GATEWAY, wrong), OTELCOL_STATE_DIR=str(tmp_path))
+    code, output = validate(otelcol, (GATEWAY, wrong), OTELCOL_STATE_DIR=str(tmp_path))
     assert code == 1
-    assert "decision_weight" in said
+    assert "decision_weight" in output
 
 
-def test_overlays_add_and_replace_nothing():
-    """No pipeline, no component of a base is in an overlay of the gateway: all of them combine in any order."""
+def test_overlays_of_the_gateway_add_components_and_replace_none():
+    """So they combine in any order."""
     base = loaded(GATEWAY)
     seen = {section: set(base.get(section, {})) for section in SECTIONS}
     pipelines = set(base["service"]["pipelines"])
-    for file in OF_GATEWAY:
+    for file in GATEWAY_OVERLAYS:
         overlay = loaded(file)
         assert set(overlay) <= {*SECTIONS, "service"}
-        # Its own metrics have one way out: that is replaced.
+        # The Collector's own metrics have one way out, which this overlay replaces.
         assert set(overlay["service"]) == ({"telemetry"} if file.stem == "self-metrics" else {"pipelines"})
         for section in SECTIONS:
             assert not seen[section] & set(overlay.get(section, {}))
@@ -85,37 +72,37 @@ def test_overlays_add_and_replace_nothing():
         pipelines |= set(overlay["service"].get("pipelines", ()))
 
 
-def components(otelcol, build):
-    """What the sources of each component say of it; kept beside a binary that was built here."""
-    about = otelcol.with_name("components.json")
-    if not about.exists():
-        pytest.skip("the Collector was not built here: what its components' sources say is not at hand")
-    return json.loads(about.read_text())
+def component_facts(otelcol):
+    """The metadata of each component, which `build.py` writes beside a binary that it builds."""
+    facts = otelcol.with_name("components.json")
+    if not facts.exists():
+        pytest.skip("the Collector was not built here, so the metadata of its components is missing")
+    return json.loads(facts.read_text())
 
 
-def test_ids_are_current_and_in_the_stock_distributions(otelcol, build):
-    """By the metadata of each component at the pinned release: all in `contrib`; bases and most overlays in `k8s`."""
-    about = components(otelcol, build)
+def test_component_ids_are_current_and_in_the_stock_distributions(otelcol):
+    """`contrib` has all of them, and `k8s` those of the bases and of most overlays."""
+    about = component_facts(otelcol)
     kinds = {"extension": "extensions", "receiver": "receivers", "processor": "processors"}
     kinds |= {"connector": "connectors", "exporter": "exporters"}
     known = {}
     for module, facts in about.items():
         (kind,) = (kind for kind in kinds if f"/{kind}/" in module)
         known[kinds[kind], facts["type"]] = set(facts["distributions"])
-    for file in ALL:
-        for component in ids(file):
-            assert component in known, f"{file.name}: {component} is no id of a component, or an old one"
+    for file in ALL_FILES:
+        for component in component_types(file):
+            assert component in known, f"{file.name}: {component} is not the current id of a component"
             assert "contrib" in known[component], (file.name, component)
             assert ("k8s" in known[component]) == (component[1] not in ONLY_CONTRIB), (file.name, component)
     for file in (GATEWAY, AGENT, FILES / "metrics-from-spans.yaml", FILES / "proxy-logs.yaml"):
-        assert not {name for _, name in ids(file)} & ONLY_CONTRIB
+        assert not {name for _, name in component_types(file)} & ONLY_CONTRIB
 
 
-def test_the_manifest_has_exactly_what_the_files_use(otelcol, build):
-    """Of one release."""
-    about = components(otelcol, build)
+def test_the_manifest_has_exactly_the_components_that_the_files_use(otelcol, build):
+    """All of them are of one release."""
+    about = component_facts(otelcol)
     built = {facts["type"] for facts in about.values()}
-    used = {name for file in ALL for _, name in ids(file)}
+    used = {name for file in ALL_FILES for _, name in component_types(file)}
     assert built - used == set()
     versions = set(build.modules(build.MANIFEST.read_text()).values())
     release = re.search(r"^  version: (\S+)$", build.MANIFEST.read_text(), re.MULTILINE)[1]
@@ -124,16 +111,16 @@ def test_the_manifest_has_exactly_what_the_files_use(otelcol, build):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("files", [(GATEWAY, *OF_GATEWAY), (AGENT, *OF_AGENT)], ids=stems)
-def test_quiet_at_the_start(otelcol, tmp_path, files):
-    """Old ids and keys are warned of in the log: there is no such warning, and none else."""
+@pytest.mark.parametrize("files", [(GATEWAY, *GATEWAY_OVERLAYS), (AGENT, *AGENT_OVERLAYS)], ids=stems)
+def test_the_start_logs_no_warnings(otelcol, tmp_path, files):
+    """The Collector would warn of old ids and keys."""
     collector = Collector(otelcol, tmp_path, files, dict(QUICK))
     try:
         collector.start()
-        assert eventually(lambda: "Everything is ready" in collector.said())
-        lines = collector.said().splitlines()
+        assert eventually(lambda: "Everything is ready" in collector.output())
+        lines = collector.output().splitlines()
         assert [line for line in lines if re.search("deprecat|alias", line, re.IGNORECASE)] == []
-        # There is no Kafka here, no gateway and no proxy.
+        # Kafka, a gateway and proxies are missing here.
         expected = re.compile("kafka|no files match|lookup otel-gateway")
         warned = [line for line in lines if re.search(r"\t(warn|error)\t", line)]
         assert [line for line in warned if not expected.search(line)] == []
@@ -141,31 +128,26 @@ def test_quiet_at_the_start(otelcol, tmp_path, files):
         collector.kill()
 
 
-def variables(file):
-    """Each `${env:NAME:-default}` of a file."""
-    return set(re.findall(r"\$\{env:(\w+):-([^}]*)\}", file.read_text()))
-
-
-def test_every_variable_has_a_default_that_the_readme_tells():
-    """And the same one in every file of a base."""
-    text = "\n".join(file.read_text() for file in ALL)
-    assert set(re.findall(r"\$\{env:(\w+)", text)) == {name for file in ALL for name, _ in variables(file)}
+def test_the_readme_lists_every_variable_with_its_default():
+    """A variable has one default in all files of a base."""
+    text = "\n".join(file.read_text() for file in ALL_FILES)
+    assert set(re.findall(r"\$\{env:(\w+)", text)) == {name for file in ALL_FILES for name, _ in variables(file)}
     rows = re.findall(r"^\| `(OTELCOL_\w+)` \| (.*?) \|", (FILES / "README.md").read_text(), re.MULTILINE)
-    told = dict(rows)
-    assert len(told) == len(rows)
-    assert set(told) == {name for file in ALL for name, _ in variables(file)}
-    for base, overlays in ((GATEWAY, OF_GATEWAY), (AGENT, OF_AGENT)):
+    listed = dict(rows)
+    assert len(listed) == len(rows)
+    assert set(listed) == {name for file in ALL_FILES for name, _ in variables(file)}
+    for base, overlays in ((GATEWAY, GATEWAY_OVERLAYS), (AGENT, AGENT_OVERLAYS)):
         defaults = {}
         for file in (base, *overlays):
             for name, default in variables(file):
                 assert defaults.setdefault(name, default) == default, (file.name, name)
-                assert f"`{default}`" in told[name], (file.name, name)
+                assert f"`{default}`" in listed[name], (file.name, name)
 
 
-def test_the_readme_tells_every_file_and_shows_what_to_paste():
-    """Nothing in the folder is untold; the snippets are those of the files, without their comments."""
+def test_the_readme_lists_every_file_and_shows_the_log_formats():
+    """The log formats are shown without the comments of their files."""
     readme = (FILES / "README.md").read_text()
-    assert {path.name for path in FILES.iterdir() if f"`{path.name}" not in readme} - ELSEWHERE == set()
+    assert {path.name for path in FILES.iterdir() if f"`{path.name}" not in readme} - NOT_LISTED == set()
     for name in ("nginx-log-format.conf", "haproxy-log-format.cfg"):
         lines = (FILES / name).read_text().splitlines(keepends=True)
         snippet = "".join(line for line in lines if not line.startswith("#"))
@@ -173,30 +155,29 @@ def test_the_readme_tells_every_file_and_shows_what_to_paste():
         assert shown == snippet
 
 
-ELSEWHERE = {"README.md", "compose", "__pycache__"}
-"""Itself, what the Compose files mount, and what running leaves."""
+NOT_LISTED = {"README.md", "compose", "__pycache__"}
+"""The page itself, the folder that the Compose files mount, and caches."""
 
 
-def test_the_readme_tells_every_verdict():
-    """The reasons in the table are those that the gateway gives."""
-    given = set(re.findall(r'"sampling\.keep"\], "(\w+)"', GATEWAY.read_text()))
-    assert given == set(re.findall(r"^\| `(\w+)` \| ", section("What is kept of traces"), re.MULTILINE))
+def test_the_readme_lists_every_sampling_verdict():
+    """The table has the verdicts that the gateway sets."""
+    verdicts = set(re.findall(r'"sampling\.keep"\], "(\w+)"', GATEWAY.read_text()))
+    assert verdicts == set(re.findall(r"^\| `(\w+)` \| ", section("Which traces are kept"), re.MULTILINE))
     policies = loaded(GATEWAY)["processors"]["tail_sampling"]["policies"]
-    assert {policy["name"] for policy in policies} == {*given, "healthy"}
+    assert {policy["name"] for policy in policies} == {*verdicts, "healthy"}
 
 
 def section(title):
-    """A part of the README."""
+    """The text of one section of the README."""
     return (FILES / "README.md").read_text().partition(f"## {title}\n")[2].partition("\n## ")[0]
 
 
-def test_listens_on_loopback_unless_told():
-    """Whatever is opened by default is reachable from this machine alone."""
-    for file in ALL:
+def test_listeners_are_on_loopback_by_default():
+    for file in ALL_FILES:
         for name, default in variables(file):
             if name in LISTENS:
                 assert default.partition(":")[0] == "127.0.0.1", (file.name, name)
-    assert {name for file in ALL for name, _ in variables(file)} >= LISTENS
+    assert {name for file in ALL_FILES for name, _ in variables(file)} >= LISTENS
 
 
 LISTENS = {
@@ -208,9 +189,9 @@ LISTENS = {
 }
 
 
-def test_every_pipeline_from_outside_guards_memory_first_and_redacts():
-    """Whatever a receiver takes in passes the limiter first, then redaction, before a connector or an exporter."""
-    for file in (GATEWAY, *OF_GATEWAY):
+def test_every_receiving_pipeline_limits_memory_first_and_redacts():
+    """Received telemetry passes the limiter, then redaction, before a connector or an exporter."""
+    for file in (GATEWAY, *GATEWAY_OVERLAYS):
         found = loaded(file)
         for name, pipeline in found["service"].get("pipelines", {}).items():
             if any(one.partition("/")[0] in ("otlp", "kafka", "file_log") for one in pipeline["receivers"]):

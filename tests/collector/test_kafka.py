@@ -1,4 +1,4 @@
-"""The buffering tier: agent, Kafka (a broker in memory that speaks its protocol), gateway."""
+"""Kafka between agent and gateway buffers an outage. The broker is one in memory that speaks its protocol."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tests.collector.test_durability import ABORTED
 from tests.support.collector import sending
 from tests.support.collector.running import FILES, GATEWAY, HOST, QUICK, eventually, free_ports, running
+from tests.support.collector.streams import ABORTED
 from tests.support.proxies.servers import reap
 
 pytestmark = pytest.mark.slow
@@ -24,28 +24,30 @@ TOPICS = ("otlp_spans", "otlp_metrics", "otlp_logs")
 
 @pytest.fixture(scope="session")
 def broker_binary(build):
-    """Built once, kept beside the Collector. Without Go the test skips; under `CI=true` it fails instead."""
+    """The broker, built once and kept beside the Collector. Without Go the test skips, or fails with `CI=true`."""
     try:
-        tool = build.go()
-    except build.NoCollector as error:
+        tool = build.find_go()
+    except build.CollectorUnavailable as error:
         if os.environ.get("CI") == "true":
             pytest.fail(str(error), pytrace=False)
         pytest.skip(str(error))
     sources = "\0".join(file.read_text() for file in sorted(SOURCES.iterdir()))
-    home = build.cache()
+    home = build.cache_folder()
     home.mkdir(parents=True, exist_ok=True)
-    kept = home / f"broker-{hashlib.sha256(sources.encode()).hexdigest()[:16]}"
-    with build.alone(kept.with_suffix(".lock")):
-        if not kept.exists():
-            unfinished = kept.with_suffix(".unfinished")
-            build.run([tool, "build", "-o", str(unfinished), "."], SOURCES, {**os.environ, **build.ENVIRONMENT})
-            unfinished.rename(kept)
-    return kept
+    cached = home / f"broker-{hashlib.sha256(sources.encode()).hexdigest()[:16]}"
+    with build.exclusive(cached.with_suffix(".lock"), build.report_progress):
+        if not cached.exists():
+            unfinished = cached.with_suffix(".unfinished")
+            command = [tool, "build", "-o", str(unfinished), "."]
+            environment = {**os.environ, **build.ENVIRONMENT}
+            build.run(command, SOURCES, environment, "compiling the broker", build.report_progress)
+            unfinished.rename(cached)
+    return cached
 
 
 @pytest.fixture
 def broker(broker_binary):
-    """Its address."""
+    """The address of a broker that runs."""
     (port,) = free_ports(1)
     process = subprocess.Popen([str(broker_binary), str(port), *TOPICS], start_new_session=True)
     try:
@@ -60,15 +62,15 @@ def broker(broker_binary):
         reap(process)
 
 
-def test_an_outage_of_the_gateways_is_a_lag(otelcol, backend, broker, tmp_path):
-    """Sent while there is no gateway at all; each signal arrives once, whole traces, guarded as what comes by OTLP."""
+def test_an_outage_of_the_gateways_is_a_lag_in_kafka(otelcol, backend, broker, tmp_path):
+    """Telemetry sent meanwhile arrives once, as whole traces, and redacted like that which comes by OTLP."""
     where = {"OTELCOL_KAFKA_BROKERS": broker, "OTELCOL_RETRY_MAX": "1s"}
     key = "sk-ant-api03-AbCdEf0123456789-_AbCdEf0123456789AA"
     with running(otelcol, tmp_path / "agent", *AGENT, **where) as agent:
         spans = []
         for _ in range(20):
             root = sending.span("POST /answer", prompt="secret", **ABORTED)
-            spans += [root, sending.span(trace=root["traceId"], parent=root["spanId"], own=key)]
+            spans += [root, sending.span(trace=root["traceId"], parent=root["spanId"], note=key)]
         for span in spans:
             sending.send(agent.url, "traces", sending.traces(span))
         sending.send(agent.url, "metrics", sending.metrics(sending.counter("orders", sending.point(7, number=key))))
@@ -76,21 +78,20 @@ def test_an_outage_of_the_gateways_is_a_lag(otelcol, backend, broker, tmp_path):
         assert eventually(lambda: agent.metric("otelcol_exporter_queue_size") == 0)
         configs = (GATEWAY, FILES / "kafka-gateway.yaml")
         with running(otelcol, tmp_path / "gateway", *configs, **{**QUICK, **where, **backend.settings}) as gateway:
-            assert len(backend.wait_for_spans(len(spans))) == len(spans), gateway.said()[-3000:]
+            assert len(backend.wait_for_spans(len(spans))) == len(spans), gateway.output()[-3000:]
             assert {span["spanId"] for span in backend.spans()} == {span["spanId"] for span in spans}
             assert eventually(lambda: len(backend.points()) == 1 and len(backend.logs()) == 1)
             assert "AbCdEf" not in backend.text()
             assert "secret" not in backend.text()
         with running(otelcol, tmp_path / "gateway", *configs, **{**QUICK, **where, **backend.settings}):
             sending.send(agent.url, "logs", sending.logs(sending.record("after")))
-            # Kafka gives out again what the first gateway had not yet said that it read: at least once.
+            # Kafka delivers again what the first gateway had not committed yet.
             assert eventually(lambda: any(line["body"]["stringValue"] == "after" for line in backend.logs()))
             assert {line["body"]["stringValue"] for line in backend.logs()} == {"calling with ****", "after"}
             assert {span["spanId"] for span in backend.spans()} == {span["spanId"] for span in spans}
 
 
-def test_kafka_goes_away(otelcol, backend, broker_binary, tmp_path):
-    """The agent's queue holds what Kafka does not take."""
+def test_the_agent_queues_while_kafka_is_away(otelcol, backend, broker_binary, tmp_path):
     (port,) = free_ports(1)
     where = {"OTELCOL_KAFKA_BROKERS": f"{HOST}:{port}", "OTELCOL_RETRY_MAX": "1s"}
     with running(otelcol, tmp_path / "agent", *AGENT, **where) as agent:
@@ -102,7 +103,7 @@ def test_kafka_goes_away(otelcol, backend, broker_binary, tmp_path):
         try:
             configs = (GATEWAY, FILES / "kafka-gateway.yaml")
             with running(otelcol, tmp_path / "gateway", *configs, **{**QUICK, **where, **backend.settings}):
-                assert eventually(lambda: len(backend.logs()) >= 20, 40), agent.said()[-2000:]
+                assert eventually(lambda: len(backend.logs()) >= 20, 40), agent.output()[-2000:]
                 assert {line["body"]["stringValue"] for line in backend.logs()} == {f"line {n}" for n in range(20)}
         finally:
             reap(process)

@@ -1,4 +1,4 @@
-"""Metrics: never sampled, labels bounded, named as the dashboards expect them."""
+"""The gateway bounds the labels of metrics, and counts streams from spans under the names of the package."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import pytest
 import yaml
 from tests.support.collector import sending
+from tests.support.collector.exposition import samples, sorted_samples, wait_for_samples
 from tests.support.collector.running import FILES, GATEWAY, PROMETHEUS, QUICK, eventually
 
 from otel_claude_stream._telemetry import schema
@@ -17,25 +18,8 @@ FROM_SPANS = FILES / "metrics-from-spans.yaml"
 OURS = r"^(claude\.stream|gen_ai\.client)\."
 
 
-def labels(line):
-    """A line of the exposition as name, labels, value; without those that say which library measured."""
-    name, inside, amount = re.fullmatch(r"(\w+)\{(.*)\} (\S+)", line.partition(" # ")[0]).groups()
-    found = dict(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', inside))
-    who = ("otel_scope_", "collector")
-    return name, {key: value for key, value in found.items() if not key.startswith(who)}, float(amount)
-
-
-def series(collector, name):
-    """Label sets and values of one metric."""
-    return [(found, amount) for key, found, amount in map(labels, collector.scraped()) if key == name]
-
-
-def wait_for(collector, name):
-    return eventually(lambda: series(collector, name), 10)
-
-
 def test_labels_outside_the_schema_are_dropped_and_their_points_added_up(start, backend):
-    """Twenty series that differ in what no label may be become one, with the sum of all; gauges give the largest."""
+    """Series that differ in such labels only become one, with the sum of counters or the largest gauge."""
     collector = start(GATEWAY, PROMETHEUS, **QUICK)
     same = {"gen_ai.request.model": "claude", "server.address": "api.anthropic.com"}
     points = [sending.point(1, **same, request_id=f"req_{n}", **{"claude.stream.secret": str(n)}) for n in range(20)]
@@ -45,14 +29,14 @@ def test_labels_outside_the_schema_are_dropped_and_their_points_added_up(start, 
     found = [sending.counter("claude.stream.aborts", *points), sending.gauge("claude.stream.oldest_age", *ages)]
     sending.send(collector.url, "metrics", sending.metrics(*found))
     plain = {"gen_ai_request_model": "claude", "server_address": "api.anthropic.com", "job": "sender"}
-    wait_for(collector, "claude_stream_oldest_age_seconds")
-    assert series(collector, "claude_stream_aborts_total") == [(plain, 20.0)]
-    assert series(collector, "claude_stream_oldest_age_seconds") == [(plain, 19.0)]
+    wait_for_samples(collector, "claude_stream_oldest_age_seconds")
+    assert samples(collector, "claude_stream_aborts_total") == [(plain, 20.0)]
+    assert samples(collector, "claude_stream_oldest_age_seconds") == [(plain, 19.0)]
     assert eventually(lambda: len(backend.points()) == 2)
 
 
-def test_values_that_are_no_names_become_other(start, backend):
-    """A model or an address that is a sentence, a line break or a quote; long values are cut."""
+def test_models_and_addresses_that_are_not_names_become_other(start, backend):
+    """A name has no blanks, quotes or line breaks. Other values are cut after 256 characters."""
     collector = start(GATEWAY, PROMETHEUS, **QUICK)
     bad = ["two words", 'quote"', "line\nbreak", "x" * 101, "back\\slash", "\N{SNOWMAN}"]
     points = [sending.point(1, **{"gen_ai.request.model": value, "server.address": value}) for value in bad]
@@ -61,19 +45,19 @@ def test_values_that_are_no_names_become_other(start, backend):
     long = sending.point(1, **{"gen_ai.request.model": "claude", "error.type": "e" * 1000})
     found = [sending.counter("claude.stream.requests", *points), sending.counter("claude.stream.retries", long)]
     sending.send(collector.url, "metrics", sending.metrics(*found))
-    wait_for(collector, "claude_stream_retries_total")
-    # An address of 101 letters is one; the model of 101 letters is not.
+    wait_for_samples(collector, "claude_stream_retries_total")
+    # An address may have 101 letters; the name of a model may not.
     bounded = {"gen_ai_request_model": "other", "server_address": "other", "job": "sender"}
-    assert sorted(series(collector, "claude_stream_requests_total"), key=lambda one: one[1]) == [
+    assert sorted(samples(collector, "claude_stream_requests_total"), key=lambda one: one[1]) == [
         ({**bounded, "server_address": "x" * 101}, 1.0),
         (bounded, 5.0),
     ]
-    ((cut, _),) = series(collector, "claude_stream_retries_total")
+    ((cut, _),) = samples(collector, "claude_stream_retries_total")
     assert cut["error_type"] == "e" * 256
 
 
-def test_labels_that_would_break_the_exposition_do_not(start, backend):
-    """`le` on a histogram, `__name__`, `quantile`, control characters, names that fall together, broken histograms."""
+def test_hostile_labels_and_histograms_do_not_break_the_exposition(start, backend):
+    """`le` and `quantile` as labels, control characters, names that become equal, buckets that do not fit."""
     collector = start(GATEWAY, PROMETHEUS, **QUICK)
     hostile = {"le": "1", "quantile": "0.5", "__name__": "up", "a.b": "1", "a_b": "2", "new\nline": "x", "": "empty"}
     bucket = sending.bucket([1.0], [1, 2], **hostile)
@@ -81,28 +65,27 @@ def test_labels_that_would_break_the_exposition_do_not(start, backend):
     nan = [sending.bucket(["NaN"], [1, 2], x="4"), sending.bucket(["NaN", 2.0], [1, 1, 1], x="4")]
     for name in ("theirs", "claude.stream.duration", "gen_ai.client.operation.duration", "", 'quo"te', "new\nline"):
         sending.send(collector.url, "metrics", sending.metrics(sending.histogram(name, *torn, bucket)))
-        # Refused, which costs this sender this request.
-        status, said = sending.post(collector.url, "metrics", sending.metrics(sending.histogram(name, bucket, *nan)))
-        assert (status, "explicit_bounds" in said) == (503, True), said
+        # A histogram with NaN as a bound has its whole request refused.
+        status, answer = sending.post(collector.url, "metrics", sending.metrics(sending.histogram(name, bucket, *nan)))
+        assert (status, "explicit_bounds" in answer) == (503, True), answer
     sending.send(collector.url, "metrics", sending.metrics(sending.counter("after", sending.point(1))))
-    assert wait_for(collector, "after_total") == [({"job": "sender"}, 1.0)]
-    assert all(set(found) <= {"job", "le", "a_b", "x"} for found, _ in series(collector, "theirs_seconds_bucket"))
+    assert wait_for_samples(collector, "after_total") == [({"job": "sender"}, 1.0)]
+    assert all(set(found) <= {"job", "le", "a_b", "x"} for found, _ in samples(collector, "theirs_seconds_bucket"))
     assert collector.process.poll() is None
-    assert "panic" not in collector.said()
+    assert "panic" not in collector.output()
 
 
-def test_a_hundred_thousand_series_of_one_metric_cannot_be_made(start, backend):
-    """Every key that a sender may invent is one that the schema does not know."""
+def test_labels_that_a_sender_invents_do_not_multiply_series(start, backend):
     collector = start(GATEWAY, PROMETHEUS, **QUICK)
     points = [sending.point(1, **{f"key_{n}": "x", "session.id": str(n), "user.id": str(n)}) for n in range(5000)]
     for point in points:
         point |= {key: points[0][key] for key in ("timeUnixNano", "startTimeUnixNano")}
     sending.send(collector.url, "metrics", sending.metrics(sending.counter("gen_ai.client.token.usage", *points)))
-    assert wait_for(collector, "gen_ai_client_token_usage_total") == [({"job": "sender"}, 5000.0)]
+    assert wait_for_samples(collector, "gen_ai_client_token_usage_total") == [({"job": "sender"}, 5000.0)]
 
 
-def test_counts_from_spans_are_those_of_the_package(start, backend):
-    """Streams, aborts by reason and limit, overloads by source, before sampling, and totals that go on."""
+def test_counts_from_spans_have_the_names_and_labels_of_the_package(start, backend):
+    """They are counted before sampling, and are cumulative."""
     collector = start(GATEWAY, PROMETHEUS, FROM_SPANS, **{**QUICK, "OTELCOL_HEALTHY_PERCENT": "0"})
     call = {"gen_ai.request.model": "claude", "server.address": "api.anthropic.com", "claude.stream.attempt.count": 1}
     ok = {**call, "claude.stream.outcome": "completed"}
@@ -133,12 +116,12 @@ def test_counts_from_spans_are_those_of_the_package(start, backend):
         "claude_stream_abort_origin": "intermediary",
         "claude_stream_phase": "streaming",
     }
-    assert ordered(collector, "claude_stream_aborts_total") == [
+    assert sorted_samples(collector, "claude_stream_aborts_total") == [
         ({**aborted, "claude_stream_abort_reason": "connection_closed"}, 2.0),
         ({**aborted, "claude_stream_abort_reason": "overloaded"}, 4.0),
     ]
     unknown = {"gen_ai_request_model": "unknown", "server_address": "unknown", "job": "sender"}
-    assert ordered(collector, "claude_stream_overloads_total") == [
+    assert sorted_samples(collector, "claude_stream_overloads_total") == [
         ({**unknown, "claude_stream_error_source": "http"}, 4.0),
         ({**total, "claude_stream_error_source": "sse"}, 2.0),
         ({**unknown, "claude_stream_error_source": "sse"}, 2.0),
@@ -146,37 +129,34 @@ def test_counts_from_spans_are_those_of_the_package(start, backend):
 
 
 def becomes(collector, name, wanted):
-    return eventually(lambda: ordered(collector, name) == wanted)
+    """Whether a metric has these series within the usual time."""
+    return eventually(lambda: sorted_samples(collector, name) == wanted)
 
 
-def ordered(collector, name):
-    return sorted(series(collector, name), key=lambda one: sorted(one[0].items()))
-
-
-def test_counts_do_not_care_in_which_order_streams_end(start, backend):
-    """Each stream began and ended before all that were counted already, as long ones do: none is missed."""
+def test_counts_from_spans_are_complete_whatever_the_order(start, backend):
+    """Each stream began and ended before all that were counted already."""
     collector = start(GATEWAY, PROMETHEUS, FROM_SPANS, **QUICK, OTELCOL_INSTANCE="gateway-1")
     for number in range(50):
         span = sending.span(**{"claude.stream.outcome": "completed", "gen_ai.request.model": "claude"})
         for name in ("startTimeUnixNano", "endTimeUnixNano"):
             span[name] = str(int(span[name]) - number * 10**9)
         sending.send(collector.url, "traces", sending.traces(span))
-    assert eventually(lambda: [amount for _, amount in series(collector, "claude_stream_streams_total")] == [50.0])
+    assert eventually(lambda: [amount for _, amount in samples(collector, "claude_stream_streams_total")] == [50.0])
     assert any('collector="gateway-1"' in line for line in collector.scraped())
 
 
-def test_counts_leave_out_services_with_metrics_of_their_own(start, backend):
-    """By the name of the service."""
+def test_services_that_send_metrics_are_not_counted_from_spans(start, backend):
+    """A regular expression for `service.name` selects the others."""
     collector = start(GATEWAY, PROMETHEUS, FROM_SPANS, **QUICK, OTELCOL_SERVICES_WITHOUT_METRICS="^(old|older)$")
     span = {"claude.stream.outcome": "completed", "gen_ai.request.model": "claude"}
     for service in ("old", "new", "oldest"):
         sending.send(collector.url, "traces", sending.traces(sending.span(**span), resource={"service.name": service}))
-    assert wait_for(collector, "claude_stream_streams_total")
-    assert {found["job"] for found, _ in series(collector, "claude_stream_streams_total")} == {"old"}
+    assert wait_for_samples(collector, "claude_stream_streams_total")
+    assert {found["job"] for found, _ in samples(collector, "claude_stream_streams_total")} == {"old"}
 
 
-def test_the_collectors_own_metrics_reach_a_backend_that_does_not_scrape(start, backend):
-    """By OTLP, with the names that the dashboard of the pipeline asks for."""
+def test_the_metrics_of_the_collector_reach_a_backend_by_otlp(start, backend):
+    """They have the names that the pipeline dashboard queries."""
     settings = {"OTELCOL_SELF_METRICS_MILLISECONDS": "200", "OTELCOL_SERVICE_NAME": "gateway-1"}
     collector = start(GATEWAY, FILES / "self-metrics.yaml", **QUICK, **settings)
     sending.send(collector.url, "traces", sending.traces(sending.span()))
@@ -185,23 +165,22 @@ def test_the_collectors_own_metrics_reach_a_backend_that_does_not_scrape(start, 
     assert "gateway-1" in backend.text()
 
 
-def test_the_allowed_labels_are_exactly_those_of_the_schema():
-    """And of the metrics that the overlay makes."""
+def test_the_allowed_labels_are_those_of_the_schema_and_of_the_overlay():
     groups = yaml.safe_load(GATEWAY.read_text())["processors"]["transform/cardinality"]["metric_statements"]
     (allowed,) = (line.split('"')[1] for group in groups for line in group["statements"] if "keep_matching" in line)
     pattern = re.compile(allowed.replace("\\\\", "\\"))
-    wanted = {a.name for metric in schema.METRICS for a in metric.attributes} | ADDED
+    wanted = {a.name for metric in schema.METRICS for a in metric.attributes} | ADDED_BY_THE_OVERLAY
     assert {name for name in wanted if not pattern.search(name)} == set()
     others = {a.name for span in schema.SPANS for a in span.attributes} - wanted
     assert {name for name in others if pattern.search(name)} == set()
     assert all(re.match(OURS, metric.name) for metric in schema.METRICS)
 
 
-ADDED = {"claude.stream.error.source"}
+ADDED_BY_THE_OVERLAY = {"claude.stream.error.source"}
 
 
-def test_the_counted_names_are_those_of_the_schema():
-    """Conditions and labels of the overlay."""
+def test_the_overlay_counts_by_names_of_the_schema():
+    """Its conditions and labels use attributes that the package sets."""
     overlay = yaml.safe_load(FROM_SPANS.read_text())
     known = {a.name: a for span in schema.SPANS for a in span.attributes}
     counts = overlay["connectors"]["count/streams"]["spans"]

@@ -1,4 +1,4 @@
-"""A real nginx and a real HAProxy cut streams: what the client measured and what the proxy logged meet."""
+"""The logs of a real nginx and a real HAProxy meet the spans of the streams that these cut."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.collector.test_metrics import ordered
 from tests.support.collector import sending
 from tests.support.collector.application import application
+from tests.support.collector.exposition import sorted_samples
 from tests.support.collector.running import FILES, GATEWAY, PROMETHEUS, QUICK, eventually
 from tests.support.proxies import servers
 from tests.support.proxies.cases import LIMITS, SCRIPTS
@@ -35,17 +35,17 @@ CASES = {
         "healthy": (None, None, None),
     },
 }
-"""What the upstream does -> the proxy's cause and phase, the client's `limit_match`."""
+"""By script of the upstream, the cause and phase in the log of the proxy, and `limit_match` of the client."""
 
 
 def snippet(name):
-    """A file of `collector/` that operators paste, ready for a template."""
+    """A log format of `collector/`, escaped for a template."""
     return (FILES / name).read_text().replace("{", "{{").replace("}", "}}")
 
 
 @pytest.fixture
 def logging(monkeypatch):
-    """The proxies of `tests/proxies`, with the shipped log formats pasted in."""
+    """Give the proxies of `tests/proxies` the log formats of `collector/`."""
     nginx = servers.NGINX.replace("access_log off;", snippet("nginx-log-format.conf") + NGINX_LOGS)
     haproxy = servers.HAPROXY.replace("global\n", "global\n    log stdout len 2048 format raw local0\n")
     haproxy = haproxy.replace("frontend lab\n", "frontend lab\n" + snippet("haproxy-log-format.cfg"))
@@ -54,13 +54,13 @@ def logging(monkeypatch):
 
 
 def by_request(logs, name):
-    """Attributes of the lines that have a certain one, by it."""
+    """Attributes of the lines that have a certain attribute, by its value."""
     found = [sending.plain(line.get("attributes", ())) for line in logs]
     return {one[name]: one for one in found if one.get(name)}
 
 
-def test_client_and_proxy_meet(start, backend, require_tool, logging, tmp_path):
-    """By Anthropic's request id; nginx's error log by the connection; what never got an id by its status."""
+def test_spans_and_proxy_logs_meet_by_request_id(start, backend, require_tool, logging, tmp_path):
+    """A line of nginx's error log has no request id, and meets its access line by the connection."""
     makers = {"nginx": servers.nginx, "haproxy": servers.haproxy}
     programs = {name: require_tool(name, name) for name in makers}
     with ExitStack() as stack:
@@ -80,7 +80,7 @@ def test_client_and_proxy_meet(start, backend, require_tool, logging, tmp_path):
             OTELCOL_NGINX_ERROR_LOG=str(folders["nginx"] / "error.log"),
             OTELCOL_HAPROXY_LOG=str(folders["haproxy"] / "output.log"),
         )
-        app = stack.enter_context(application(collector.url, StreamConfig(limits=LIMITS)))
+        app = stack.enter_context(application(collector.url, StreamConfig(known_limits=LIMITS)))
         calls = [(proxy, script) for proxy, scripts in CASES.items() for script in scripts]
         play(app, [(f"{proxies[proxy].url}/plain/s/{script}", f"{proxy} {script}") for proxy, script in calls])
         app.stream(f"{proxies['nginx'].url}/down/s/healthy", "nginx down")
@@ -100,11 +100,11 @@ def test_client_and_proxy_meet(start, backend, require_tool, logging, tmp_path):
         }
 
         def counts(name, *keys):
-            return {tuple(found[key] for key in keys): amount for found, amount in ordered(collector, name)}
+            return {tuple(found[key] for key in keys): amount for found, amount in sorted_samples(collector, name)}
 
         keys = ("proxy_product", "proxy_cause", "proxy_phase")
         eventually(lambda: counts(counted, *keys) == wanted)
-        assert counts(counted, *keys) == wanted, collector.said()[-3000:]
+        assert counts(counted, *keys) == wanted, collector.output()[-3000:]
         assert counts("proxy_answers_total", "proxy_product", "http_response_status_code") == {
             ("nginx", "504"): 1.0,
             ("nginx", "502"): 1.0,
@@ -125,7 +125,7 @@ def test_client_and_proxy_meet(start, backend, require_tool, logging, tmp_path):
             continue
         line = lines[span["claude.stream.request_id"]]
         assert line["proxy.product"] == proxy
-        assert line["http.response.status_code"] == "200"  # whatever happened: the status does not tell
+        assert line["http.response.status_code"] == "200"  # whatever happened later
         if proxy == "nginx" and cause:
             (line,) = [
                 one
@@ -136,7 +136,7 @@ def test_client_and_proxy_meet(start, backend, require_tool, logging, tmp_path):
 
 
 def play(app, calls):
-    """At once: each waits for a time-out."""
+    """Make all calls at once, as each waits for a time-out."""
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(len(calls)) as pool:
@@ -144,13 +144,13 @@ def play(app, calls):
 
 
 def client_spans(backend):
-    """The package's spans, by model, which here names the case."""
+    """Attributes of the spans of streams by model, which names the case here."""
     spans = [sending.plain(span["attributes"]) for span in backend.spans()]
     return {span["gen_ai.request.model"]: span for span in spans if "claude.stream.outcome" in span}
 
 
 LINES = Path(__file__).with_name("lines")
-"""A file for each receiver: what the proxies write, and what they do not."""
+"""A file of log lines for each receiver, with some that no proxy writes."""
 NAMES = ("nginx_access", "nginx_error", "haproxy")
 WANTED = {
     ("nginx", "client_closed", "awaiting_response"),
@@ -161,8 +161,8 @@ WANTED = {
 }
 
 
-def test_lines_of_every_kind(start, backend, tmp_path):
-    """Cause and phase, trace id of a traceparent, and what cannot be read passes as it is."""
+def test_each_kind_of_log_line_gets_its_cause_and_phase(start, backend, tmp_path):
+    """A `traceparent` gives the trace id. A line that cannot be parsed passes unchanged."""
     lines = {name: (LINES / f"{name}.log").read_bytes() + b"\x00\xff garbage\n" for name in NAMES}
     for name, text in lines.items():
         (tmp_path / name).write_bytes(text)
@@ -171,15 +171,15 @@ def test_lines_of_every_kind(start, backend, tmp_path):
     count = sum(bool(line) for text in lines.values() for line in text.split(b"\n"))
     assert eventually(lambda: len(backend.logs()) == count), len(backend.logs())
     found = [sending.plain(line["attributes"]) for line in backend.logs()]
-    told = {(one["proxy.product"], one["proxy.cause"], one["proxy.phase"]) for one in found if "proxy.cause" in one}
-    assert told == WANTED
-    (left,) = [line for line in backend.logs() if line.get("traceId")]
-    assert (left["traceId"], left["spanId"]) == ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
+    causes = {(one["proxy.product"], one["proxy.cause"], one["proxy.phase"]) for one in found if "proxy.cause" in one}
+    assert causes == WANTED
+    (traced,) = [line for line in backend.logs() if line.get("traceId")]
+    assert (traced["traceId"], traced["spanId"]) == ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
     assert {one["claude.stream.request_id"] for one in found if "claude.stream.request_id" in one} == {"req_1", "req_2"}
 
 
 def test_cuts_of_the_same_second_are_all_counted(start, backend, tmp_path):
-    """nginx's error log knows no fractions of a second, and lines may come after later ones."""
+    """nginx's error log has whole seconds, and a line may arrive after a later one."""
     log = tmp_path / "error.log"
     log.write_text("")
     collector = start(
@@ -190,11 +190,11 @@ def test_cuts_of_the_same_second_are_all_counted(start, backend, tmp_path):
         with log.open("a") as file:
             file.write(line)
         assert eventually(lambda: len(backend.logs()) == number + 1)  # noqa: B023 - called at once
-    assert eventually(lambda: [amount for _, amount in ordered(collector, "proxy_stream_aborts_total")] == [5.0])
+    assert eventually(lambda: [amount for _, amount in sorted_samples(collector, "proxy_stream_aborts_total")] == [5.0])
 
 
 def test_a_restart_reads_each_line_once(start, backend, tmp_path):
-    """The place in the file is kept with the queue: lines of the time between are read, none twice."""
+    """The position in the file is kept with the queue, so lines written meanwhile are read."""
     (line,) = (line for line in (LINES / "haproxy.log").read_text().splitlines(keepends=True) if "req_2" in line)
     log = tmp_path / "haproxy.log"
     log.write_text("")

@@ -1,4 +1,4 @@
-"""Content and credentials leave no trace in any output, whoever sent them."""
+"""Content and credentials are removed from every output, whichever instrumentation recorded them."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ ALSO = (PROMETHEUS, FILES / "metrics-from-spans.yaml", TO_FILE)
 
 
 def everything(collector, backend):
-    """All that left the Collector by any way, and what it wrote to its own log."""
+    """Everything that left the Collector, and its log, as one text."""
     scraped = "\n".join(collector.scraped()) if PROMETHEUS in collector.configs else ""
     file = Path(collector.settings["OTELCOL_FILE"])
     written = file.read_text() if TO_FILE in collector.configs else ""
     assert bool(written) == (TO_FILE in collector.configs)
-    return backend.text() + scraped + written + collector.said()
+    return backend.text() + scraped + written + collector.output()
 
 
 def test_content_keys_are_deleted_from_spans_events_and_logs(start, backend):
-    """Each key of each convention, with text, a list and a map as value."""
+    """The values are texts, lists and maps."""
     collector = start(GATEWAY, *ALSO, **QUICK)
     content = {}
     for index, key in enumerate(CONTENT_KEYS):
@@ -48,7 +48,7 @@ def test_content_keys_are_deleted_from_spans_events_and_logs(start, backend):
 
 
 def test_bodies_of_genai_events_are_emptied(start, backend):
-    """By the event's name, old way and new; of other logs, what is named like content goes."""
+    """The event is recognised by its name. In the bodies of other logs, fields named like content are deleted."""
     collector = start(GATEWAY, **QUICK)
     records = [
         sending.record({"role": "user", "content": SECRET}, name="gen_ai.user.message"),
@@ -66,12 +66,12 @@ def test_bodies_of_genai_events_are_emptied(start, backend):
 
 
 def test_credentials_are_masked_wherever_they_stand(start, backend):
-    """Names, status, attributes of every level and type, bodies, data points."""
+    """They are planted in names, status messages, attributes of every level and type, bodies and data points."""
     collector = start(GATEWAY, *ALSO, **QUICK)
     planted = list(CREDENTIALS.values())
     strings = {
         f"{prefix}.{name}": f"before {credential} after"
-        for prefix in ("own", "claude.stream")
+        for prefix in ("app", "claude.stream")
         for name, credential in CREDENTIALS.items()
     }
     other = {"list": planted, "map": {"deep": {"deeper": planted}}}
@@ -82,7 +82,7 @@ def test_credentials_are_masked_wherever_they_stand(start, backend):
             f"chat {credential}",
             status=sending.ERROR,
             message=f"refused: {credential}",
-            events=[sending.event(f"said {credential}", **strings, **other)],
+            events=[sending.event(f"event {credential}", **strings, **other)],
             **strings,
             **other,
         )
@@ -110,13 +110,12 @@ def test_credentials_are_masked_wherever_they_stand(start, backend):
     )
     backend.wait_for_spans(len(spans))
     assert eventually(lambda: len(backend.logs()) == len(planted) + 1 and len(backend.points()) >= 2)
-    left = everything(collector, backend)
-    assert [mark for mark in MARKS if mark in left] == []
-    assert '"name": "chat ****"' in left
+    output = everything(collector, backend)
+    assert [mark for mark in MARKS if mark in output] == []
+    assert '"name": "chat ****"' in output
 
 
-def test_the_packages_own_names_pass(start, backend):
-    """Every attribute of the schema arrives as it was sent: redaction deletes nothing of ours."""
+def test_every_attribute_of_the_schema_passes_unchanged(start, backend):
     collector = start(GATEWAY, **QUICK)
     values = {"string": "plain", "int": 7, "double": 1.5, "boolean": True, "string[]": ["one", "two"], "int[]": [1, 2]}
     sent = {a.name: values[a.type] for span in schema.SPANS for a in span.attributes}
@@ -131,8 +130,8 @@ def test_the_packages_own_names_pass(start, backend):
     assert [event.get("attributes", []) for event in arrived["events"]] == [event["attributes"] for event in events]
 
 
-def test_both_places_mask_by_the_same_pattern():
-    """YAML cannot share a text between a list and an OTTL statement."""
+def test_both_processors_mask_by_the_same_pattern():
+    """YAML cannot share a text between a list and an OTTL statement, so it is written several times."""
     processors = yaml.safe_load(GATEWAY.read_text())["processors"]
     (pattern,) = processors["redaction/secrets"]["blocked_values"]
     statements = processors["transform/secrets"]["trace_statements"]

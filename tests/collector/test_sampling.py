@@ -1,8 +1,9 @@
-"""What is kept and what goes: verdicts of the gateway's tail sampling, each with the real Collector."""
+"""The gateway keeps every trace of a failed stream, and a share of the healthy ones."""
 
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 import yaml
@@ -13,8 +14,10 @@ from otel_claude_stream._telemetry import schema
 
 pytestmark = pytest.mark.slow
 
-NONE = {**QUICK, "OTELCOL_HEALTHY_PERCENT": "0"}
-"""Nothing healthy is kept, so that whatever arrives was kept for a reason."""
+KEEP_NO_HEALTHY = {**QUICK, "OTELCOL_HEALTHY_PERCENT": "0"}
+"""Healthy traces are dropped, so each one that arrives was kept for a reason."""
+
+LONG_WAITS = {"OTELCOL_DECISION_WAIT": "60s", "OTELCOL_DECISION_WAIT_AFTER_ROOT": "60s"}
 
 STREAM = {"gen_ai.request.model": "claude", "claude.stream.outcome": "completed", "claude.stream.attempt.count": 1}
 
@@ -33,7 +36,7 @@ KEPT = {
     "stalled": [{"claude.stream.chunk.longest_gap": 12.5}, {"claude.stream.longest_silence": 31.0}],
     "slow": [{"claude.stream.time_to_first_token": 10.5}, {"gen_ai.response.time_to_first_chunk": 11.0}],
 }
-"""Attributes that make a stream worth keeping, by the verdict that they get."""
+"""Attributes for which a stream is kept, by the verdict."""
 
 HEALTHY = (
     {},
@@ -45,9 +48,9 @@ HEALTHY = (
 )
 
 
-def test_every_kind_of_trouble_is_kept_with_its_whole_trace(start, backend):
-    """One trace for each: the application's root, the stream, a tool call beside it. Healthy ones go."""
-    collector = start(GATEWAY, **NONE)
+def test_each_kind_of_failure_keeps_its_whole_trace(start, backend):
+    """A trace has a root of the application, a stream and a tool call. Healthy traces are dropped."""
+    collector = start(GATEWAY, **KEEP_NO_HEALTHY)
     rows = [(verdict, attributes) for verdict, many in KEPT.items() for attributes in many]
     rows += [(None, attributes) for attributes in HEALTHY]
     wanted, sent = {}, []
@@ -69,16 +72,16 @@ def test_every_kind_of_trouble_is_kept_with_its_whole_trace(start, backend):
     arrived = backend.spans()
     assert len({span["spanId"] for span in arrived}) == len(arrived) == complete
     assert {span["traceId"] for span in arrived} == set(wanted)
-    said = {}
+    found = {}
     for span in arrived:
         if verdict := sending.plain(span.get("attributes", [])).get("sampling.keep"):
-            said[span["traceId"]] = verdict
-    assert said == wanted
+            found[span["traceId"]] = verdict
+    assert found == wanted
 
 
-def test_a_stream_outlives_the_wait_of_other_configurations(start, backend):
-    """A tool call's span comes first, the failed stream's own much later, the root last: all three are kept."""
-    collector = start(GATEWAY, **{**NONE, "OTELCOL_DECISION_WAIT": "60s"})
+def test_a_trace_is_kept_whole_if_its_failed_stream_ends_late(start, backend):
+    """The span of a tool call arrives first, that of the stream much later, and the root last."""
+    collector = start(GATEWAY, **{**KEEP_NO_HEALTHY, "OTELCOL_DECISION_WAIT": "60s"})
     trace = sending.new_id(16)
     root = sending.span("POST /answer", trace=trace)
     early = sending.span("execute_tool", trace=trace, parent=root["spanId"])
@@ -90,16 +93,16 @@ def test_a_stream_outlives_the_wait_of_other_configurations(start, backend):
     assert {span["spanId"] for span in backend.wait_for_spans(3)} == {s["spanId"] for s in (root, early, late)}
 
 
-def test_the_wait_is_longer_than_the_longest_stream():
-    """The default of the SDK's time-out is 600 s; processors wait 30 s unless told."""
+def test_the_default_wait_exceeds_the_longest_stream():
+    """The time-out of the SDK is 600 s by default."""
     sampling = yaml.safe_load(GATEWAY.read_text())["processors"]["tail_sampling"]
     assert default(sampling["decision_wait"]) == "660s"
     assert float(default(sampling["decision_wait_after_root_received"]).removesuffix("s")) <= 10
 
 
-def test_an_abort_that_comes_after_the_verdict_is_kept(start, backend):
-    """The root ended (a background task goes on), the trace was judged healthy: its late abort arrives even so."""
-    collector = start(GATEWAY, **NONE)
+def test_an_abort_after_the_decision_is_kept(start, backend):
+    """A background task outlives its root span, and its trace was dropped as healthy."""
+    collector = start(GATEWAY, **KEEP_NO_HEALTHY)
     trace = sending.new_id(16)
     root = sending.span("POST /start", trace=trace)
     sending.send(collector.url, "traces", sending.traces(root))
@@ -113,17 +116,17 @@ def test_an_abort_that_comes_after_the_verdict_is_kept(start, backend):
     assert [span["spanId"] for span in backend.spans()] == [late["spanId"]]
 
 
-def test_trouble_does_not_wait(start, backend):
-    """With the longest waits: what failed is on its way at once, and no crash of the Collector can take it."""
-    collector = start(GATEWAY, **{**NONE, "OTELCOL_DECISION_WAIT": "60s", "OTELCOL_DECISION_WAIT_AFTER_ROOT": "60s"})
+def test_failed_spans_are_sent_at_once(start, backend):
+    """So a crash of the Collector cannot lose them."""
+    collector = start(GATEWAY, **{**KEEP_NO_HEALTHY, **LONG_WAITS})
     failed = sending.span(**KEPT["aborted"][0])
     sending.send(collector.url, "traces", sending.traces(failed))
     assert [span["spanId"] for span in backend.wait_for_spans(1, 5)] == [failed["spanId"]]
 
 
 @pytest.mark.parametrize("percent", [25])
-def test_healthy_ones_are_kept_at_the_configured_share(start, backend, percent):
-    """4000 traces with fixed ids: within three standard deviations, and the same verdict for all spans of a trace."""
+def test_healthy_traces_are_kept_at_the_configured_share(start, backend, percent):
+    """The share is within three standard deviations, and traces are kept whole."""
     collector = start(GATEWAY, **{**QUICK, "OTELCOL_HEALTHY_PERCENT": str(percent)})
     count = 4000
     for _ in range(4):
@@ -143,22 +146,19 @@ def test_healthy_ones_are_kept_at_the_configured_share(start, backend, percent):
     assert {by_trace.count(trace) for trace in set(by_trace)} == {2}
 
 
-def test_the_names_are_those_of_the_schema():
-    """Every attribute and event of ours that decides a verdict is one that the package sets."""
+def test_attributes_and_events_that_decide_a_verdict_are_in_the_schema():
     text = yaml.safe_dump(yaml.safe_load(GATEWAY.read_text())["processors"]["transform/verdict"])
     known = {a.name for span in schema.SPANS for a in span.attributes} | {event.name for event in schema.EVENTS}
-    found = names_of_ours(text)
+    found = names_in(text)
     assert found - known == set()
     assert len(found) > 8
 
 
-def names_of_ours(text):
-    """What stands in quotes and begins like a name of ours."""
-    import re
-
+def names_in(text):
+    """Quoted names that begin like those of the schema."""
     return set(re.findall(r'"((?:claude\.stream|gen_ai)\.[a-z_.]+)"', text))
 
 
 def default(setting):
-    """What stands behind the name in `${env:NAME:-default}`."""
+    """The default in `${env:NAME:-default}`."""
     return setting.partition(":-")[2].removesuffix("}")

@@ -1,4 +1,4 @@
-"""`instrument()` with settings: wrong ones are one error log each, and never more than that."""
+"""`instrument()` with settings. An invalid one is one error log and has no further effect."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from otel_claude_stream import ClaudeStreamInstrumentor, StreamConfig, _guard, _
 
 @pytest.fixture
 def errors(caplog):
-    """What was logged as an error, or as a warning."""
+    """Return a function that returns the levels and messages of logged errors and warnings."""
     caplog.set_level(logging.WARNING, logger="otel_claude_stream")
     return lambda: [(record.levelname, record.getMessage()) for record in caplog.records]
 
@@ -26,19 +26,19 @@ def spans(monkeypatch, **settings):
         return [shown(span) for span in capture.spans()]
 
 
-def test_right_settings_are_not_talked_about(monkeypatch, errors):
+def test_valid_settings_log_nothing(monkeypatch, errors):
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_DELTAS", "none")
     (span,) = spans(monkeypatch, events="both")
     assert ".content_block_delta" not in [name for _, name, _ in span["events"]]
     assert errors() == []
 
 
-def test_a_wrong_setting_is_one_error_and_its_default(monkeypatch, errors):
+def test_an_invalid_setting_is_one_error_and_keeps_its_default(monkeypatch, errors):
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_EVENTS", "spn")
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_DELTA", "all")
     (span,) = spans(monkeypatch, max_models=0, colour="red", known_limits="soon")
     assert len(span["events"]) == 7
-    told = [
+    expected = [
         (
             "environment: OTEL_CLAUDE_STREAM_DELTA='all' is not valid: no such setting; "
             "did you mean OTEL_CLAUDE_STREAM_DELTAS?"
@@ -54,10 +54,10 @@ def test_a_wrong_setting_is_one_error_and_its_default(monkeypatch, errors):
             "as idle:2s=nginx,duration:3s=gateway"
         ),
     ]
-    assert errors() == [("ERROR", f"otel-claude-stream: {line}") for line in told]
+    assert errors() == [("ERROR", f"otel-claude-stream: {line}") for line in expected]
 
 
-def test_a_config_replaces_the_environment_and_an_argument_wins_over_it(monkeypatch, errors):
+def test_a_config_replaces_the_environment_and_an_argument_overrides_it(monkeypatch, errors):
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_SPAN", "off")
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_NONSENSE", "1")
     (span,) = spans(monkeypatch, config=StreamConfig(events="none", deltas="all"), events="span")
@@ -70,7 +70,7 @@ DURATION, LATEST_DURATION = "gen_ai.client.operation.duration", "gen_ai.client.i
 
 
 @pytest.mark.parametrize(
-    ("variables", "given", "names"),
+    ("variables", "arguments", "names"),
     [
         ({}, {}, {LATEST_DURATION}),
         ({"OTEL_CLAUDE_STREAM_SEMCONV": "both"}, {}, {DURATION, LATEST_DURATION}),
@@ -83,20 +83,20 @@ DURATION, LATEST_DURATION = "gen_ai.client.operation.duration", "gen_ai.client.i
         ({}, {"config": StreamConfig(), "semconv": "latest"}, {LATEST_DURATION}),
     ],
 )
-def test_the_conventions_opt_in_holds_where_no_source_sets_the_names(monkeypatch, errors, variables, given, names):
+def test_the_opt_in_applies_if_no_source_sets_semconv(monkeypatch, errors, variables, arguments, names):
     for name, value in (OPTED_IN, *variables.items()):
         monkeypatch.setenv(name, value)
     api = API(MESSAGE)
-    with instrumented(monkeypatch, api.clock, **given) as capture:
+    with instrumented(monkeypatch, api.clock, **arguments) as capture:
         read(api)
         assert {DURATION, LATEST_DURATION} & set(capture.metrics()) == names
     assert errors() == []
 
 
-def test_the_wrong_type_of_provider_leaves_the_caller_alone(monkeypatch, errors):
-    """Whatever is given to `instrument()`, the stream is read; the failure is told once."""
+def test_a_provider_of_the_wrong_type_does_not_affect_the_caller(monkeypatch, errors):
+    """The stream is read, and the failure is logged once."""
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
-    monkeypatch.setattr(_guard, "_counts", {})  # no failure so far in this process
+    monkeypatch.setattr(_guard, "_counts", {})  # no failure was logged in this process
     api = API(MESSAGE)
     instrumentor = ClaudeStreamInstrumentor()
     instrumentor.instrument(tracer_provider="no provider", meter_provider=3)
@@ -109,9 +109,8 @@ def test_the_wrong_type_of_provider_leaves_the_caller_alone(monkeypatch, errors)
     assert message.startswith("otel-claude-stream failed in instrument; the application is not affected")
 
 
-def test_disabled_by_the_environment_nothing_is_hooked(monkeypatch, errors):
+def test_disabled_by_the_environment_no_hooks_are_installed(monkeypatch, errors):
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_ENABLED", "false")
-    placed = _instrumentor._hooks.placed
     assert spans(monkeypatch) == []
-    assert _instrumentor._hooks.placed == placed == 0
+    assert _instrumentor._hooks._installed == {}
     assert errors() == []

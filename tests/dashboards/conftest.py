@@ -1,4 +1,4 @@
-"""Prometheus' tools, from Debian's package, and the generated files."""
+"""Fixtures for Prometheus, promtool and the committed rules."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 from dashboards.generator.command import ROOT
 from tests.dashboards import build_prometheus
-from tests.support.dashboards.history import History, make
-from tests.support.dashboards.store import running
+from tests.support.dashboards.prometheus_server import running
+from tests.support.dashboards.tsdb_blocks import ScenarioBlocks, write_blocks
 
 
 @pytest.fixture(scope="session")
 def promtool(require_tool):
-    """Prometheus' tool for rules and blocks."""
+    """Path of promtool, from Debian's package `prometheus`."""
     return require_tool("promtool", "prometheus")
 
 
 @pytest.fixture(scope="session")
 def run_promtool(promtool):
-    """`run_promtool(*arguments)` runs promtool; what it said is in the error if it failed."""
+    """`run_promtool(*arguments)` runs promtool. If it fails, the error contains its output."""
 
     def run(*arguments: str | Path, cwd: Path | None = None) -> str:
         done = subprocess.run(
@@ -35,32 +35,32 @@ def run_promtool(promtool):
 
 @pytest.fixture(scope="session")
 def rule_files() -> list[Path]:
-    """The committed rules."""
+    """The committed rule files."""
     return sorted((ROOT / "prometheus").glob("*.yaml"))
 
 
 @pytest.fixture(scope="session")
-def history(tmp_path_factory, run_promtool) -> History:
-    """Every scenario, played by the real package."""
-    return make(tmp_path_factory.mktemp("prometheus"), run_promtool)
+def scenario_blocks(tmp_path_factory, run_promtool) -> ScenarioBlocks:
+    """The blocks of all scenarios."""
+    return write_blocks(tmp_path_factory.mktemp("prometheus"), run_promtool)
 
 
 @pytest.fixture(scope="session")
-def prometheus(require_tool, history):
-    """Debian's Prometheus over the scenarios."""
-    with running(require_tool("prometheus", "prometheus"), history.folder) as found:
+def prometheus(require_tool, scenario_blocks):
+    """Debian's Prometheus with the blocks of the scenarios."""
+    with running(require_tool("prometheus", "prometheus"), scenario_blocks.folder) as found:
         yield found
 
 
 @pytest.fixture(scope="session")
-def prometheus3(history, tmp_path_factory):
-    """A current Prometheus over the same scenarios, and open for OTLP. Skips where none has been built."""
+def prometheus3(scenario_blocks, tmp_path_factory):
+    """Prometheus 3 with the same blocks and an OTLP receiver. Skips if it has not been built."""
     try:
-        program = build_prometheus.found()
+        program = build_prometheus.find_existing()
     except build_prometheus.NoPrometheus as error:
         pytest.skip(str(error))
     folder = tmp_path_factory.mktemp("prometheus3")
-    for block in (history.folder / "data").iterdir():
+    for block in (scenario_blocks.folder / "data").iterdir():
         if block.is_dir() and (block / "meta.json").exists():
             shutil.copytree(block, folder / "data" / block.name)
     with running(program, folder, "--web.enable-otlp-receiver") as found:

@@ -1,4 +1,4 @@
-"""Every TraceQL query, by the grammar that Grafana publishes: for npm alone, hence only where npm is."""
+"""Every TraceQL query parses with the grammar that Grafana publishes on npm. Skips without npm."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ console.log(JSON.stringify(found));
 
 @pytest.fixture(scope="module")
 def errors_in():
-    """`errors_in(queries)` gives, for each, where the grammar does not follow; None where it does."""
+    """`errors_in(queries)` returns the position of the first syntax error of each query, or None."""
     package = Package(GRAMMAR, "TraceQL's grammar")
     return lambda queries: package.run(PARSE, queries)
 
 
-def queries():
+def traceql_queries():
     found = {}
     for path in sorted((ROOT / "grafana").glob("*.json")):
         for panel in json.loads(path.read_text(encoding="utf-8"))["panels"]:
@@ -40,12 +40,12 @@ def queries():
     return found
 
 
-def test_the_grammar_takes_every_query(errors_in):
-    asked = queries()
+def test_every_traceql_query_parses(errors_in):
+    asked = traceql_queries()
     assert len(asked) > 10
     found = dict(zip(asked, errors_in(list(asked.values())), strict=True))
     assert {name: at for name, at in found.items() if at is not None} == {}
 
 
-def test_the_grammar_refuses_what_is_none(errors_in):
+def test_the_grammar_rejects_invalid_queries(errors_in):
     assert None not in errors_in(["{ span.x = }", '{ name = "a" ', "{ } | select("])

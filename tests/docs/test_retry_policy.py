@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from otel_claude_stream import RetryPolicy
-from otel_claude_stream._config.policy.keys import KEYS, KILL_SWITCH
+from otel_claude_stream._config.policy.keys import KEYS, PROCESS_KEYS
+from otel_claude_stream._config.policy.layer import leaves
 from otel_claude_stream._config.policy.loading import load
-from otel_claude_stream._config.policy.resolve import leaves
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "retry-policy.md"
@@ -42,8 +42,8 @@ def test_the_full_example_lists_every_key_with_its_default(loaded):
     _, example = EXAMPLE.findall(REFERENCE.read_text(encoding="utf-8"))
     found = loaded(example)
     assert found.policy == RetryPolicy()
-    documented = [".".join(map(str, path)) for path in leaves(found.checked[0].said)]
-    assert sorted(documented) == sorted(["version", "rules", *(key.name for key in (*KEYS, KILL_SWITCH))])
+    documented = [".".join(map(str, path)) for path in leaves(found.checked[0].values)]
+    assert sorted(documented) == sorted(["version", "rules", *(key.name for key in (*KEYS, *PROCESS_KEYS))])
 
 
 def test_every_link_has_a_target():

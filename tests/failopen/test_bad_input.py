@@ -1,4 +1,4 @@
-"""Input that no API should send: the caller sees what he would see without us, and nothing unbounded is kept."""
+"""Input that no API should send. The caller sees the same as without this package, and nothing unbounded is kept."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def delta(**said):
 END = MESSAGE.steps[-3:]
 USAGE = {"output_tokens": 15}
 ODD = {
-    "event types nobody knows": [event("new_thing", new=1), event("", new=2), event("x" * 10_000)],
-    "a block type nobody knows": [event("content_block_start", index=1, content_block={"type": "new", "new": {}})],
-    "a delta type nobody knows": [delta(type="new_delta", new=[1, 2])],
+    "unknown event types": [event("new_thing", new=1), event("", new=2), event("x" * 10_000)],
+    "an unknown block type": [event("content_block_start", index=1, content_block={"type": "new", "new": {}})],
+    "an unknown delta type": [delta(type="new_delta", new=[1, 2])],
     "a delta without a type": [delta(text="a")],
     "a delta that is null": [event("content_block_delta", index=0, delta=None)],
     "a text that is null": [delta(type="text_delta", text=None)],
@@ -70,7 +70,7 @@ def scripts(name):
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", ODD)
 def test_odd_input_is_the_callers_as_it_was(monkeypatch, name, way):
-    """At the beginning or in the middle: same events, same exception; the span ends once, and nothing of ours fails.
+    """At the beginning or in the middle, events and exception are the same. The span ends once, and nothing fails.
 
     Nothing is hidden here: the guard of the tests would raise a failure of ours in the caller's face.
     """
@@ -108,7 +108,9 @@ def session_size(monkeypatch, script, **settings):
     def look(event):
         if event.type == "message_delta":
             (session,) = _streams._sessions.values()
-            found.append(sum(size_of(getattr(session, name)) for name in ("machine", "attempts", "clocks")))
+            found.append(
+                sum(size_of(getattr(session.state, name)) for name in ("message", "attempts", "timing", "hot"))
+            )
 
     with instrumented(monkeypatch, api.clock, **settings):
         assert read(api, each=look).error == []
@@ -130,7 +132,7 @@ def blocks(count):
 
 @pytest.mark.parametrize("deltas", ["coalesce", "all"])
 def test_nothing_unbounded_is_kept(monkeypatch, deltas):
-    """Ten thousand blocks, forty thousand events, ten thousand types: no more is kept than of a hundred."""
+    """Ten thousand blocks, with forty thousand events and ten thousand types, leave no more than a hundred."""
     few = session_size(monkeypatch, blocks(100), deltas=deltas)
     many = session_size(monkeypatch, blocks(10_000), deltas=deltas)
     assert many < few * 1.1
@@ -143,7 +145,7 @@ def test_a_megabyte_in_one_event_is_not_kept(monkeypatch):
 
 
 @pytest.mark.parametrize("way", ["create", "async create"])
-def test_a_clock_that_jumps_back_harms_nobody(monkeypatch, way):
+def test_a_clock_that_jumps_back_does_no_harm(monkeypatch, way):
     """A monotonic clock does not; if one does, no figure is negative and the span ends."""
     api = API(MESSAGE)
     readings = iter([*range(50_000_000_000, 0, -900_000_000)])
@@ -165,7 +167,7 @@ def test_a_clock_that_jumps_back_harms_nobody(monkeypatch, way):
 
 NEGATIVE_BACKWARDS = {"claude.stream.time_to_headers", "claude.stream.time_to_first_token",
                       "gen_ai.response.time_to_first_chunk"}  # fmt: skip
-"""Differences of two readings, told as they are: a clock that goes back is to be seen, not to be hidden."""
+"""Differences of two readings. They stay negative, so that a clock that goes back is visible."""
 
 
 def test_reads_of_nothing_are_nothing(monkeypatch):

@@ -1,4 +1,4 @@
-"""Every function of ours made to raise in turn: the caller sees what he would see without us, and it is counted."""
+"""Every function of this package raises in turn. The caller sees the same as without it, and the failure is counted."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def leave(api):
 
 
 def drop(api):
-    """A stream that nobody closes: two events, then the last reference goes away."""
+    """A stream that is dropped after two events, without a close."""
     stream = api.client().messages.create(stream=True, **REQUEST)
     seen = Seen([plain(next(stream)), plain(next(stream))])
     del stream
@@ -103,7 +103,7 @@ ODD = after(
 )
 STRAY = {"type": "content_block_delta", "index": 7, "delta": {"type": "text_delta", "text": "a"}}
 SPOILT = after(MESSAGE, 3, *events(STRAY))
-"""The SDK's helper chokes on it: there is no eighth block."""
+"""The SDK's helper fails on it, as there is no eighth block."""
 EVERY_BLOCK = Script.message("Yes.", thinking="Let me see", tool=("get_weather", {"city": "Paris"}), gap=0.02)
 FAILING = MESSAGE.cut_after(6, Error())
 CUT = after(MESSAGE, 6, Pause(60), CutMidChunk())
@@ -151,19 +151,19 @@ PASSED_THROUGH = {
             "_sdk.attach.sdk_hooks:SdkHooks.sync_stream",
             "_sdk.attach.sdk_hooks:SdkHooks.async_stream",
             "_sdk.attach.sdk_hooks:SdkHooks.close",
-            "_sdk.attach.sdk_hooks:_through",
-            "_sdk.attach.sdk_hooks:_recovered",
+            "_sdk.attach.sdk_hooks:_CallEnd.__init__",
+            "_sdk.attach.sdk_hooks:_CallEnd.__enter__",
+            "_sdk.attach.sdk_hooks:_CallEnd.__exit__",
+            "_sdk.attach.sdk_hooks:_with_events",
+            "_sdk.attach.sdk_hooks:_with_frames",
         ),
         CALL,
     ),
     **dict.fromkeys(
         (
-            "_sdk.read.aio:AsyncEvents.__aiter__",
+            "_sdk.read.aio:AsyncShell.__aiter__",
             "_sdk.read.aio:AsyncEvents.__anext__",
-            "_sdk.read.aio:KeptAsyncEvents.__anext__",
-            "_sdk.read.aio:AsyncFrames.__aiter__",
             "_sdk.read.aio:AsyncFrames.__anext__",
-            "_sdk.read.body:AsyncReads.__aiter__",
             "_sdk.read.body:AsyncReads.__anext__",
             "_sdk.read.body:AsyncGeneratorReads.aclose",
             "_sdk.read.body:TimedBody.__iter__",
@@ -180,7 +180,7 @@ PASSED_THROUGH = {
 """Functions that are not made to raise while a stream is read, and why."""
 
 NOT_COUNTED = {
-    "_sdk.read.events:_well_formed": "decides whether an odd event is to be reported at all",
+    "_core.stream.events:is_well_formed": "decides whether an odd event is to be reported at all",
 }
 """Functions whose failure need not be counted, and why."""
 
@@ -189,7 +189,7 @@ _BARE: dict[str, Seen] = {}
 
 
 def bare(monkeypatch, case):
-    """What the caller sees without us."""
+    """Return what the caller sees without this package."""
     if case not in _BARE:
         api = API(CASES[case].scripts)
         with by(api.clock, monkeypatch):
@@ -198,7 +198,7 @@ def bare(monkeypatch, case):
 
 
 def collected(capture):
-    """Collect, and again where another thread made a series meanwhile: SDK 1.37 walks its instruments unlocked."""
+    """Collect, and again if another thread has created a series. SDK 1.37 iterates over its instruments unlocked."""
     for _ in range(20):
         with contextlib.suppress(RuntimeError):
             return capture.metrics() is not None
@@ -218,7 +218,7 @@ def observed(monkeypatch, case):
 
 @pytest.fixture(autouse=True, scope="module")
 def _first_stream_was_before():
-    """What is done at the first stream of a process is not done at whichever test comes first."""
+    """Nothing that happens once a process happens in the test that comes first."""
     _streams._child_looked_at = True
 
 
@@ -251,7 +251,7 @@ def test_unbroken_the_caller_sees_the_same(monkeypatch, case):
 
 
 MOST = 14
-"""Cases for one function: those that every stream runs through are reached by twice as many, in the same way."""
+"""Most cases for one function. Twice as many reach a function that every stream runs, in the same way."""
 
 
 def spread(cases):
@@ -262,10 +262,11 @@ def spread(cases):
 
 @pytest.fixture(autouse=True)
 def _no_stream_is_left():
-    """A function that is broken whole, such as `end`, leaves streams open: they are not the next test's."""
+    """A broken `ended` leaves streams open, which do not belong to the next test."""
     yield
     _streams._sessions.clear()
-    _streams._late.clear()
+    _streams._anchors.clear()
+    _streams._deferred.clear()
 
 
 BROKEN = [target for target in TARGETS if target.id not in PASSED_THROUGH]
@@ -277,7 +278,7 @@ def test_every_exception_is_one_that_exists():
 
 @pytest.mark.parametrize("target", BROKEN, ids=lambda target: target.id)
 def test_a_failure_of_ours_is_nobodys_but_ours(monkeypatch, cases_of, target: Target):
-    """In every case that reaches it: events, result and exception are those of the bare run; and it is counted."""
+    """In every case that reaches it, events, result and exception are those of the bare run, and it is counted."""
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
     failures = 0
     for case in spread(cases_of(target)):
@@ -292,9 +293,8 @@ def test_a_failure_of_ours_is_nobodys_but_ours(monkeypatch, cases_of, target: Ta
 
 
 LEFT_OPEN = {
-    "_session.session:StreamSession.end": "what ends a stream",
-    "_session.session:StreamSession.forget": "what ends a stream that another failure left",
-    "_session.registry:OpenStreams._remove": "what takes an ended stream off the list",
+    "_session.session:StreamSession.ended": "what ends a stream",
+    "_session.registry:OpenStreams.remove": "what takes an ended stream off the list",
 }
 """Functions whose failure leaves a stream on the list of the open ones until the process ends, and why."""
 
@@ -304,17 +304,15 @@ PROCESS = "runs once a process, not while a stream is read"
 NO_REAL_TIME = "its thread goes by real time, which there is none of here"
 ACTING = "runs only where the policy does more than observe: broken in tests/retry"
 NOT_REACHED = {
-    "_sdk.read.aio:AsyncEvents.__getattr__": PROXY,
-    "_sdk.read.aio:AsyncFrames.__getattr__": PROXY,
-    "_sdk.read.aio:KeptAsyncEvents.__init__": ACTING,
-    "_sdk.read.body:AsyncReads.__getattr__": PROXY,
+    "_sdk.read.aio:AsyncShell.__anext__": "is overridden by every shell",
+    "_sdk.read.aio:AsyncShell.__getattr__": PROXY,
     "_sdk.read.body:AsyncGeneratorReads.asend": PROXY,
     "_sdk.read.body:AsyncGeneratorReads.athrow": PROXY,
     "_session.child_exit:at_end_of_child": PROCESS,
     "_session.child_exit:flush": "see tests/activation/test_life.py",
     "_sdk.read.endings:_ending": PROCESS,
-    "_sdk.read.endings:give_up": "runs only after another failure, and is a boundary itself",
-    "_session.registry:OpenStreams.lose": "runs only after another failure, and is a boundary itself",
+    "_sdk.read.endings:end_without_outcome": "runs only after another failure, and is a boundary itself",
+    "_session.registry:OpenStreams.discard": "runs only after another failure, and is a boundary itself",
     "_session.registry:OpenStreams.__init__": PROCESS,
     "_session.registry:OpenStreams.__len__": PROCESS,
     "_session.registry:OpenStreams._at_exit": "see tests/lifecycle",
@@ -322,9 +320,13 @@ NOT_REACHED = {
     "_session.stall_ticker:StallTicker.wake": NO_REAL_TIME,
     "_session.stall_ticker:StallTicker._run": NO_REAL_TIME,
     "_session.stall_ticker:StallTicker.look": ELSEWHERE,
-    "_session.session:StreamSession.look": ELSEWHERE,
-    "_telemetry.stream_telemetry:Emitter.internal_error": ELSEWHERE,
+    "_session.session:StreamSession.check_stall": ELSEWHERE,
+    "_session.session:StreamSession.detach_after_fork": "see tests/lifecycle",
+    "_core.stream.timing:Timing.gap_at": ELSEWHERE,
+    "_telemetry.stream_telemetry:Emitter.record_internal_error": ELSEWHERE,
     "_telemetry.metrics:is_live": ELSEWHERE,
+    "_core.stream.delivered:Delivered.unjoinable_content": "runs only after another failure, within a boundary",
+    "_core.stream.journal:Entry.add": "two pings in a row: tests/core",
     **dict.fromkeys(
         (
             "_session.policy_resolver:BudgetTokens.__init__",
@@ -332,55 +334,57 @@ NOT_REACHED = {
             "_session.policy_resolver:BudgetTokens.take",
             "_session.policy_resolver:BudgetTokens.left",
             "_session.policy_resolver:PolicyResolver.left",
-            "_sdk.read.events:_keep_delta",
-            "_sdk.read.sync:counted_and_kept",
-            "_sdk.read.events:_keep_other",
-            "_sdk.read.events:_place",
+            "_core.stream.delivered:Delivered.full_text",
+            "_core.stream.delivered:Delivered.open_text_index",
+            "_core.stream.delivered:Delivered.keep_text",
+            "_core.stream.frames:has_content",
+            "_core.stream.frames:has_stop_reason",
+            "_core.stream.frames:input_tokens",
             "_session.attempts:Attempts.sent",
             "_session.attempts:Attempts.give_up",
             "_session.attempts:Attempts.follow",
-            "_session.timing:Clocks.failed",
-            "_session.retries:_sent",
-            "_session.retries:Failures.broke",
-            "_session.retries:Failures.refused",
-            "_session.retries:Failures.seam_found",
-            "_session.retries:Failures.in_words",
-            "_session.retries:Failures.stands",
+            "_session.attempts:Attempts.buffer_event",
+            "_session.attempts:Attempts.discard_buffer",
+            "_session.attempts:Attempts.lower_read_timeout",
+            "_core.stream.timing:Timing.attempt_failed",
+            "_session.retries:Retries._report_pending",
+            "_session.retries:Retries.attempt_failed",
+            "_session.retries:Retries.continuation_refused",
+            "_session.retries:Retries.seam_found",
+            "_session.retries:Retries.describe",
+            "_session.retries:Retries.sdk_retries_stopped",
             "_session.call_policy:CallPolicy.take",
-            "_session.session:StreamSession.answered",
-            "_session.session:StreamSession.spend",
-            "_session.session:StreamSession.stopped",
+            "_session.session:StreamSession.has_error_response",
+            "_session.session:StreamSession.take_sdk_retry",
             "_session.session:StreamSession.requests",
             "_session.session:StreamSession.policy",
-            "_session.session:StreamSession.broke",
-            "_session.session:StreamSession.refused",
-            "_session.session:StreamSession.last_failure",
-            "_session.session:StreamSession.span",
-            "_session.session:StreamSession.seam_found",
+            "_session.session:StreamSession.lower_read_timeout",
+            "_session.session:StreamSession.buffer_frame",
+            "_session.session:StreamSession.buffered_usage",
+            "_session.session:StreamSession.buffer_released",
             "_session.session:StreamSession.overdue",
-            "_telemetry.span_attributes:seam_detail",
+            "_telemetry.span_attributes:resume_attributes",
             "_telemetry.span_attributes:_recovery",
         ),
         ACTING,
     ),
-    "_sdk.read.events:_legacy_name": "only an old SDK's decoder of Bedrock streams gives such frames",
 }
 """Functions that no case reaches, and why."""
 if "open_telemetry" not in inspect.signature(anthropic.Anthropic).parameters:
-    NOT_REACHED["_sdk.attach.request:_records"] = "asks for the SDK's own tracing, which this SDK does not have"
+    NOT_REACHED["_sdk.attach.span_owner:_records"] = "asks for the SDK's own tracing, which this SDK does not have"
 
 
 def test_every_function_is_reached(cases_of):
-    """What is not broken above is named here, with the reason."""
+    """Every function that is not broken above is named here, with the reason."""
     assert {target.id for target in BROKEN if not cases_of(target)} == set(NOT_REACHED)
 
 
 def test_a_failing_count_of_failures_is_hidden_too(monkeypatch):
-    """The last resort: the instrument that counts failures fails."""
+    """The instrument that counts failures fails."""
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
     monkeypatch.setattr(_guard, "_counts", {})
-    (target,) = [target for target in TARGETS if target.name == "internal_error"]
-    (other,) = [target for target in TARGETS if target.id == "_core.stream.message_state:MessageState.start"]
+    (target,) = [target for target in TARGETS if target.name == "record_internal_error"]
+    (other,) = [target for target in TARGETS if target.id == "_core.stream.message_state:MessageState.message_start"]
     with broken(target) as calls, broken(other):
         assert observed(monkeypatch, "healthy, create") == bare(monkeypatch, "healthy, create")
     assert calls
@@ -388,7 +392,7 @@ def test_a_failing_count_of_failures_is_hidden_too(monkeypatch):
 
 
 def test_failures_are_counted_by_place(monkeypatch):
-    """`claude.stream.internal.errors` says where."""
+    """`claude.stream.internal.errors` has the place."""
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
     (target,) = [target for target in TARGETS if target.id == "_core.stream.message_state:MessageState.block_stop"]
     api = API(MESSAGE)
@@ -405,7 +409,7 @@ def test_a_failing_look_leaves_the_thread_that_looks_alive(monkeypatch):
     monkeypatch.setattr(_guard, "_counts", {})
 
     class Session:
-        def look(self):
+        def check_stall(self):
             raise ValueError
 
     assert StallTicker((1.0,), lambda: [Session()]).look() is False
@@ -413,7 +417,7 @@ def test_a_failing_look_leaves_the_thread_that_looks_alive(monkeypatch):
 
 
 def test_a_failing_provider_is_nobodys_but_ours(monkeypatch):
-    """Whether anybody listens is asked of the API of OpenTelemetry: an odd one costs the telemetry, not the stream."""
+    """A provider that fails when it is asked for its state costs the telemetry, but not the stream."""
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
     monkeypatch.setattr(_guard, "_counts", {})
     (target,) = [target for target in TARGETS if target.name == "is_live"]
@@ -425,15 +429,15 @@ def test_a_failing_provider_is_nobodys_but_ours(monkeypatch):
 
 
 class Halt(BaseException):
-    """As `KeyboardInterrupt` and `SystemExit` are: not to be swallowed by anybody."""
+    """An exception like `KeyboardInterrupt` and `SystemExit`, which no guard may hide."""
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        "_core.stream.message_state:MessageState.delta",
+        "_core.stream.message_state:MessageState.block_delta",
         "_sdk.attach.request:call_of",
-        "_session.session:StreamSession.first_token",
+        "_session.session:StreamSession._first_token",
         "_sdk.read.endings:stream_ended",
     ],
 )
@@ -449,7 +453,7 @@ def test_an_interrupt_inside_of_ours_goes_on(monkeypatch, name):
 
 
 def test_strict_a_failure_is_raised(monkeypatch):
-    """Under test nothing is hidden: a prototype's blanket `except` once switched everything off unnoticed."""
+    """Tests raise the failures of this package, which would otherwise switch it off unnoticed."""
     (target,) = [target for target in TARGETS if target.id == "_sdk.attach.request:call_of"]
     api = API(MESSAGE)
     with broken(target), instrumented(monkeypatch, api.clock):

@@ -25,14 +25,14 @@ STREAMS = {
 @pytest.mark.parametrize("stream", STREAMS)
 def test_nothing_of_the_call_waits_for_the_garbage_collector(monkeypatch, stream, way):
     """No cycle through the session, the drivers' frames or a traceback: the last reference to it is the stream's."""
-    kept: list[weakref.ref[flow.Recovery]] = []
-    original = flow.Recovery.__init__
+    kept: list[weakref.ref[flow.RetryFlow]] = []
+    original = flow.RetryFlow.__init__
 
     def init(self, *arguments):
         original(self, *arguments)
         kept.append(weakref.ref(self))
 
-    monkeypatch.setattr(flow.Recovery, "__init__", init)
+    monkeypatch.setattr(flow.RetryFlow, "__init__", init)
     api = API(STREAMS[stream])
     gc.collect()
     gc.disable()

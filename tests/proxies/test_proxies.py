@@ -148,7 +148,7 @@ def results(request, require_tool, tmp_path_factory) -> dict[tuple[str, str], Re
         environment.setenv("OTEL_CLAUDE_STREAM_STRICT", "1")
         capture = stack.enter_context(Capture())
         instrumentor = ClaudeStreamInstrumentor()
-        instrumentor.instrument(**capture.providers, config=StreamConfig(limits=LIMITS))
+        instrumentor.instrument(**capture.providers, config=StreamConfig(known_limits=LIMITS))
         stack.callback(instrumentor.uninstrument)
         lab = Lab(stack, programs, tmp_path_factory.mktemp("proxies"))
         warm_up(lab.api)

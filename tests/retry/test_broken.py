@@ -185,7 +185,8 @@ def _no_stream_is_left():
     """A function that is broken whole leaves streams open: they are not the next test's."""
     yield
     _streams._sessions.clear()
-    _streams._late.clear()
+    _streams._anchors.clear()
+    _streams._deferred.clear()
 
 
 def test_the_cases_differ_where_they_should(monkeypatch):
@@ -202,18 +203,25 @@ PASSED_THROUGH: dict[str, str] = {
     **{
         f"_sdk.retry.driver_{half}:{name}": DRIVER
         for half in ("sync", "async")
-        for name in ("_recover", "_drive", "sleep", f"send_{half}", f"close_{half}")
+        for name in ("_recover", "_drive", f"frames_{half}", f"send_{half}", f"close_{half}")
     },
-    "_sdk.retry.driver_sync:recovering": DRIVER,
-    "_sdk.retry.driver_async:arecovering": DRIVER,
-    "_sdk.retry.flow:Recovery.requests": DRIVER,
+    "_sdk.retry.sleeping:sleep_sync": DRIVER,
+    "_sdk.retry.sleeping:sleep_async": DRIVER,
+    "_sdk.retry.call_context:CallContext.__init__": DRIVER,
+    "_sdk.retry.call_context:RequestScope.__init__": DRIVER,
+    "_sdk.retry.call_context:RequestScope.__enter__": DRIVER,
+    "_sdk.retry.call_context:RequestScope.__exit__": DRIVER,
+    "_sdk.retry.flow:RetryFlow.requests": DRIVER,
+    "_sdk.retry.flow:RetryFlow.wake_by": DRIVER,
     "_sdk.retry.gate:Gate.take": DRIVER,
-    "_sdk.retry.gate:Gate.splicing": DRIVER,
-    "_sdk.retry.gate:Gate.ended": DRIVER,
-    "_sdk.retry.flow:Recovery.last_words": DRIVER,
-    "_sdk.retry.gate:Gate._by_their_clocks": DRIVER,
+    "_sdk.retry.gate:Gate.passthrough": DRIVER,
+    "_sdk.retry.flow:RetryFlow.emit_final_failure": DRIVER,
+    "_sdk.retry.gate:Gate._with_arrivals": DRIVER,
+    "_sdk.retry.gate:Gate._take_buffer": DRIVER,
     "_sdk.retry.gate:Gate.release": DRIVER,
     "_sdk.retry.failure:Failure.of": DRIVER,
+    "_sdk.retry.failure:PendingFailures.__init__": DRIVER,
+    "_sdk.retry.failure:PendingFailures.to_raise": DRIVER,
     "_sdk.retry.watchdog:WatchedReads.check": DRIVER,
     "_sdk.retry.watchdog:WatchedReads.sync_reads": DRIVER,
     "_sdk.retry.watchdog:WatchedReads.async_reads": DRIVER,
@@ -225,7 +233,6 @@ PASSED_THROUGH: dict[str, str] = {
     "_core.retry.budget:RetryBudgets.reset": PROCESS,
 }
 NEVER_REACHED: dict[str, str] = {
-    "_core.retry.context:Delivered.anything": NOT_HERE,
     "_core.retry.resume.seam:missing_low_surrogate": "only where a server splits a character: tests/core",
     "_session.policy_resolver:PolicyResolver._observed": "is for who only observes: broken in tests/failopen",
     "_core.retry.budget:RetryBudgets.__init__": PROCESS,

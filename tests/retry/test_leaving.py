@@ -74,7 +74,7 @@ def reader(stream):
 def sleeping(session):
     """Wait until the back-off of a session has begun: its decision is told before it."""
     for _ in range(2000):
-        if session.attempts.over:
+        if session.state.attempts.over:
             return time.sleep(0.02)
         time.sleep(0.001)
     raise AssertionError("it does not sleep")

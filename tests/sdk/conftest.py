@@ -1,4 +1,4 @@
-"""What the integration tests have, here too."""
+"""The fixtures of the integration tests."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def owner_of(hook):
 
 
 def attributes():
-    """What the SDK's classes have under each of the hooked names."""
+    """Return the attributes of the SDK's classes under the hooked names."""
     return {(hook.owner, hook.attribute): vars(owner_of(hook))[hook.attribute] for hook in HOOKS}
 
 
@@ -69,7 +69,7 @@ def named(hook):
 )
 @pytest.mark.parametrize("hook", HOOKS, ids=named)
 def test_an_attribute_of_another_shape_is_left_alone(mode, hook, odd, monkeypatch, caplog):
-    """One log line names it; the stream is untouched, and what the other hooks tell is told, once."""
+    """One log line names it. The stream is unchanged, and the telemetry of the other hooks is recorded once."""
     changed = replace(hook, **odd)
     monkeypatch.setattr(hooks, "HOOKS", tuple(changed if each is hook else each for each in HOOKS))
     with observed() as telemetry, FakeAPI([BUSY, WHOLE]) as api:
@@ -88,7 +88,7 @@ def test_an_attribute_of_another_shape_is_left_alone(mode, hook, odd, monkeypatc
 
 
 @pytest.mark.parametrize("attribute", ["_iter_events", "__stream__"])
-def test_without_the_decoders_hooks_the_bytes_tell(mode, attribute, monkeypatch):
+def test_without_the_hooks_of_the_decoder_the_bytes_are_read(mode, attribute, monkeypatch):
     """An error event, which the SDK raises, is known from the body alone."""
     monkeypatch.setattr(
         hooks,
@@ -106,7 +106,7 @@ def test_without_the_decoders_hooks_the_bytes_tell(mode, attribute, monkeypatch)
     assert telemetry.outcome_and_reason() == ("failed", "overloaded")
 
 
-def test_instrumenting_twice_tells_once_and_uninstrumenting_restores(mode):
+def test_instrumenting_twice_records_once_and_uninstrumenting_restores(mode):
     """On, on, off, off, on again: one span while on, none while off, and the SDK's own attributes afterwards."""
     instrumentor = ClaudeStreamInstrumentor()
     with Capture() as capture, FakeAPI(WHOLE) as api:
@@ -123,7 +123,7 @@ def test_instrumenting_twice_tells_once_and_uninstrumenting_restores(mode):
 
 
 def hidden(owner, name):
-    """A wrapper that does not say what it wraps."""
+    """A wrapper without `__wrapped__`."""
     wrapped = getattr(owner, name)
 
     def wrapper(*args, **kwargs):
@@ -145,8 +145,8 @@ def by_wrapt(owner, name):
 
 
 @pytest.mark.parametrize("wrap", [hidden, honest, by_wrapt])
-def test_under_somebody_elses_wrapper_ours_is_switched_off_and_on(mode, wrap):
-    """It cannot be taken out from under theirs; it tells nothing while off, and once while on again."""
+def test_below_the_wrapper_of_another_package_ours_is_switched_off_and_on(mode, wrap):
+    """It cannot be removed there. It records nothing while off, and once while on again."""
     with FakeAPI(WHOLE) as api, restored():
         with observed() as first:
             for hook in HOOKS:
@@ -172,7 +172,7 @@ def restored():
 
 
 def test_who_takes_our_wrapper_off_does_not_stop_the_next_one(mode):
-    """Somebody restores what he had saved before us, and puts ours back later: one span while on, none while off."""
+    """Another package restores the attributes, and later puts ours back, which record only while on."""
     with FakeAPI(WHOLE) as api, restored():
         with observed() as first:
             saved = attributes()
@@ -235,7 +235,7 @@ def test_the_order_of_import_and_instrumentation_does_not_matter(when, told):
 
 
 def test_there_are_twelve_hooks_and_all_fit_this_sdk(caplog):
-    """The table fits the release under test: no hook is left out."""
+    """The table fits the release under test, so no hook is left out."""
     with caplog.at_level(logging.WARNING), observed():
         assert replaced() == set(BARE)
     assert (len(HOOKS), caplog.records) == (12, [])

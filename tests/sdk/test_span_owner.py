@@ -47,7 +47,7 @@ def native(capture):
 
 @has_tracing
 def test_beside_the_sdks_own_tracing_ours_is_around_it(mode, telemetry):
-    """An INTERNAL span without what the SDK's own says already, that one nested in it, and the metrics it lacks."""
+    """An INTERNAL span without the attributes of the SDK's span, which is nested in it, and more metrics."""
     with FakeAPI(WHOLE) as api:
         mode.run(one_stream, mode, api.url, **traced(telemetry.capture))
     telemetry.assert_recorded_once()
@@ -184,7 +184,7 @@ print(json.dumps([[span["scope"], span["kind"], span["name"], span["parent_id"]]
 @has_tracing
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_global_provider_makes_the_sdk_the_owner(when):
-    """Set before or after the client and the instrumentation were made: the SDK traces to it by itself."""
+    """Set before or after the client and the instrumentation were created, the SDK uses it without help."""
     with FakeAPI(WHOLE) as api:
         run = subprocess.run([sys.executable, "-c", GLOBAL, api.url, when], capture_output=True, text=True, check=True)
     assert json.loads(run.stdout) == [
@@ -196,7 +196,7 @@ def test_a_global_provider_makes_the_sdk_the_owner(when):
 @pytest.mark.parametrize(
     "key", ["opentelemetry.genai.client.inference.context", "suppress_language_model_instrumentation"]
 )
-def test_beside_another_instrumentation_ours_says_nothing_twice(mode, key, telemetry):
+def test_beside_another_instrumentation_nothing_is_recorded_twice(mode, key, telemetry):
     """An INTERNAL span within theirs, without usage, and none of the metrics that theirs has."""
     tracer = telemetry.capture.tracer_provider.get_tracer("theirs")
 
@@ -222,7 +222,7 @@ def test_beside_another_instrumentation_ours_says_nothing_twice(mode, key, telem
     assert telemetry.value("claude.stream.time_to_first_token") == 1
 
 
-def test_where_instrumentation_is_suppressed_nothing_is_told(mode, telemetry):
+def test_where_instrumentation_is_suppressed_nothing_is_recorded(mode, telemetry):
     """OpenTelemetry's own switch for a piece of code."""
 
     async def body(url):
@@ -236,7 +236,7 @@ def test_where_instrumentation_is_suppressed_nothing_is_told(mode, telemetry):
 
 
 def test_our_span_is_not_current_while_the_caller_reads(mode, telemetry):
-    """What the caller starts in its loop is a child of its own span, as before; ours is a sibling of it."""
+    """A span that the caller starts in its loop is a child of its own span, as before. Ours is a sibling of that."""
     tracer = telemetry.capture.tracer_provider.get_tracer("app")
 
     async def body(url):

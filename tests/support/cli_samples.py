@@ -1,4 +1,4 @@
-"""OTLP requests made by hand, following the schema: what the views get without any instrumentation running."""
+"""OTLP requests that follow the schema, made by hand, without any instrumentation."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from google.protobuf.json_format import ParseDict
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from otel_claude_stream.cli import otlp
-from otel_claude_stream.cli.model import SCOPE, StreamView, streams
-from otel_claude_stream.cli.otlp import SpanData
+from otel_claude_stream.cli.otlp import decode
+from otel_claude_stream.cli.otlp.decode import SpanData
+from otel_claude_stream.cli.view.model import SCOPE, StreamView, streams
 
 START = 1_790_000_000_000_000_000
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -47,7 +47,7 @@ def span(
     span_id: str = "00f067aa0ba902b7",
     parent: str = "",
 ) -> dict[str, Any]:
-    """A span in OTLP/JSON; times in seconds since START, those of events since the span's start."""
+    """Return a span in OTLP/JSON; `start` is in seconds after START, the times of events after the span's start."""
     begin = START + int(start * 1e9)
     return {
         "traceId": TRACE,
@@ -59,27 +59,27 @@ def span(
         "endTimeUnixNano": str(begin + int(seconds * 1e9)),
         "attributes": pairs(attributes or {}),
         "events": [
-            {"name": called, "timeUnixNano": str(begin + int(at * 1e9)), "attributes": pairs(given)}
-            for called, at, given in events
+            {"name": event, "timeUnixNano": str(begin + int(at * 1e9)), "attributes": pairs(more)}
+            for event, at, more in events
         ],
     }
 
 
 def traces(*spans: Mapping[str, Any], scope: str = SCOPE, service: str = "chat-worker") -> dict[str, Any]:
-    """An export request in OTLP/JSON."""
+    """Return an export request in OTLP/JSON."""
     scoped = {"scope": {"name": scope, "version": "1.2.3"}, "spans": list(spans)}
     resource = {"attributes": pairs({"service.name": service})}
     return {"resourceSpans": [{"resource": resource, "scopeSpans": [scoped]}]}
 
 
 def traces_protobuf(*spans: Mapping[str, Any]) -> bytes:
-    """The same in protobuf; ids are bytes there."""
-    message = ParseDict(otlp._ids(traces(*spans), otlp._to_base64), ExportTraceServiceRequest())
+    """Return the same request in protobuf, where IDs are bytes."""
+    message = ParseDict(decode._ids(traces(*spans), decode._to_base64), ExportTraceServiceRequest())
     return bytes(message.SerializeToString())
 
 
 def active(count: int, model: str = "claude-sonnet-5") -> bytes:
-    """A metrics request with the number of open streams, in protobuf."""
+    """Return a metrics request with the number of open streams, in protobuf."""
     point = {"asInt": str(count), "timeUnixNano": str(START), "attributes": pairs({"gen_ai.request.model": model})}
     metric = {"name": "claude.stream.active", "unit": "{stream}", "sum": {"dataPoints": [point]}}
     document = {"resourceMetrics": [{"scopeMetrics": [{"scope": {"name": SCOPE}, "metrics": [metric]}]}]}
@@ -87,7 +87,7 @@ def active(count: int, model: str = "claude-sonnet-5") -> bytes:
 
 
 def decoded(*spans: Mapping[str, Any], scope: str = SCOPE) -> list[SpanData]:
-    return list(otlp.spans(traces(*spans, scope=scope)))
+    return list(decode.spans(traces(*spans, scope=scope)))
 
 
 def views(*spans: Mapping[str, Any]) -> tuple[StreamView, ...]:
@@ -100,8 +100,8 @@ def view(*spans: Mapping[str, Any]) -> StreamView:
 
 
 def delta(at: float, kind: str = "text", **more: Any) -> Event:
-    given = {"claude.stream.event.coalesced": 1, "claude.stream.block.index": 0, "claude.stream.block.type": kind}
-    return DELTA, at, {**given, "claude.stream.event.characters": 4, **more}
+    attributes = {"claude.stream.event.coalesced": 1, "claude.stream.block.index": 0, "claude.stream.block.type": kind}
+    return DELTA, at, {**attributes, "claude.stream.event.characters": 4, **more}
 
 
 HEALTHY = {

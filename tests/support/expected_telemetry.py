@@ -147,7 +147,7 @@ HEALTHY = {
 
 BROKEN = {
     **COMMON,
-    ".abort.advice": "The answer is incomplete thoug...",
+    ".abort.advice": "The answer is incomplete altho...",
     ".abort.also_possible": ["connection_closed"],
     ".abort.elapsed": 0.32,
     ".abort.idle": 0.0,

@@ -1,4 +1,4 @@
-"""Programs in processes of their own: what a process does at its end, or after a fork, cannot be tested inside one."""
+"""Programs in separate processes, for the end of a process and for forks, which cannot be tested inside one."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def say(**said):
 
 
 def run(program: str, *, code: int = 0) -> list[dict]:
-    """Run a program; what it said and exported, line by line. It must come to its end by itself."""
+    """Run a program and return the lines that it printed and exported. It must end by itself."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", PROLOGUE + textwrap.dedent(program)],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""What a caller received, judged by the rules of a stream alone: no rule of this project is applied."""
+"""The events that a caller received, judged by the rules of a stream and by no rule of this project."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Any
 
 
 def raw(events: list[Any]) -> list[dict[str, Any]]:
-    """The events of the API among those of a helper, which adds some of its own; both share `message_stop` and
-    `content_block_stop`, which the helper gives in its own form.
+    """Return the events of the API among those of a helper, which adds others.
+
+    The helper has another form of `message_stop` and `content_block_stop`.
     """
     types = {
         "message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta",

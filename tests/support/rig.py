@@ -1,4 +1,4 @@
-"""A rig for whole spans: the real SDK over an API in memory, every clock a manual one, telemetry in memory.
+"""A rig for whole spans, with the real SDK over an API in memory, manual clocks, and telemetry in memory.
 
 A `Script` is played without a socket: its pauses advance the clock, so every figure on a span is exact. `read` reads
 one stream in one of the ways that users read one, and gives what they would have seen.
@@ -131,7 +131,7 @@ class API:
 
 @dataclass
 class Seen:
-    """What the caller of one stream saw: plain data, equal if and only if he could not tell the difference."""
+    """The events, result and exception of one stream as plain data, equal if the caller saw the same."""
 
     events: list[Any] = field(default_factory=list)
     result: Any = None
@@ -149,7 +149,7 @@ def chain(error: BaseException | None) -> list[tuple[str, str]]:
 
 
 def plain(event: Any) -> Any:
-    """An event as data: the deltas' cumulative snapshots of `messages.stream()` included."""
+    """Return an event as data, including the snapshots in the deltas of `messages.stream()`."""
     dump = getattr(event, "model_dump", None)
     return (type(event).__name__, dump(warnings=False) if dump is not None else repr(event))
 
@@ -229,12 +229,12 @@ def by(clock: ManualClock, monkeypatch: Any) -> Iterator[None]:
 
     def wait(recovery: Any, seconds: float) -> bool:
         clock.advance(seconds)
-        return not recovery.left.is_set()
+        return not recovery.caller_left.is_set()
 
     async def await_(recovery: Any, seconds: float) -> bool:
         return wait(recovery, seconds)
 
-    policies._budgets.reset()  # of the whole process: what other tests spent is not this one's
+    policies._budgets.reset()  # all tests of the process share them
     with monkeypatch.context() as patch:
         patch.setattr(_instrumentor, "CLOCK", clock.monotonic_ns)
         patch.setattr(_assembly, "SdkHooks", functools.partial(SdkHooks, wall=clock.time_ns))
@@ -293,7 +293,7 @@ def play(monkeypatch: Any, scene: Any, way: str = "", **changes: Any) -> Capture
 
 
 def shown(span: dict[str, Any]) -> dict[str, Any]:
-    """A span with its times in seconds: `starts` since the clock's start, everything in it since its own start.
+    """Return a span with its times in seconds, `starts` since the clock's start and all others since its own start.
 
     `claude.stream.` is left out of the names of events and attributes, but for the dot at its end.
     """
@@ -330,7 +330,7 @@ def seconds(ns: int) -> float:
 
 
 def points(capture: Capture) -> dict[str, list[tuple[dict[str, Any], float]]]:
-    """Every metric as its points that are not zero: attributes, and the value (a histogram: how many, and their sum).
+    """Return the points of every metric that are not zero, as attributes and value (for a histogram count and sum).
 
     Left out are the two attributes that all have alike: the model, and the server's address.
     """

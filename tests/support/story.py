@@ -1,4 +1,4 @@
-"""An API in memory that tells one answer, breaks off where it is told to, and goes on when it is asked to.
+"""An API in memory that streams one answer, breaks off at a set place, and continues the text on request.
 
 It knows nothing of the code under test: what a request asks for, it reads from the request's body, as the API does.
 """
@@ -47,7 +47,7 @@ class Tale:
         return self._message([*blocks, *map(self._text, self.texts)], message_id)
 
     def rest(self, *texts: str, message_id: str) -> Script:
-        """What is left of it, in the words of a continuation."""
+        """Return the answer that continues it with these texts."""
         return self._message([self._text(text) for text in texts if text], message_id)
 
     def _message(self, blocks: list[Block], message_id: str) -> Script:
@@ -72,16 +72,16 @@ class Tale:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a continuation asks for."""
+    """The request of a continuation."""
 
     partial: str
     """The answer so far, as it was sent back."""
     anchor: str
-    """What is to be repeated; empty for the start of the assistant's own turn."""
+    """The text that has to be repeated; empty for a prefill."""
 
 
 def asked_of(body: dict[str, Any]) -> Asked | None:
-    """Read a request: None if it asks for the answer from its start."""
+    """Return the continuation that a request asks for; None for the whole answer."""
     more = body["messages"][len(REQUEST["messages"]) :]
     if not more:
         return None
@@ -94,7 +94,7 @@ def asked_of(body: dict[str, Any]) -> Asked | None:
 
 
 Manner = Callable[["Tale", Asked], "tuple[str, ...]"]
-"""How a continuation is told: its texts."""
+"""Returns the texts of a continuation."""
 
 
 def anchored(tale: Tale, asked: Asked) -> tuple[str, ...]:
@@ -170,7 +170,7 @@ ENDINGS = (CutMidChunk(), Reset(), End(), Hang(5.0), Error(), Error("api_error",
 
 
 class Storyteller(API):
-    """Tells a tale, in as many turns as it is asked for; the last turn repeats."""
+    """Streams an answer, with one turn for each request. The last turn repeats."""
 
     def __init__(
         self, tale: Tale, turns: Sequence[Turn], manner: Manner = anchored, clock: ManualClock | None = None

@@ -27,19 +27,17 @@ def modules_of(*packages: types.ModuleType) -> list[str]:
     ]
 
 
+STREAM = ("call", "delivered", "events", "frames", "hot_path", "journal", "message_state", "timing")
 MODULES = (
     *sorted(name for name in modules_of(attach, read, session) if name.rpartition(".")[2] not in INSTALLING),
-    "otel_claude_stream._core.stream.call",
     "otel_claude_stream._core.diagnosis.classify",
-    "otel_claude_stream._core.stream.journal",
-    "otel_claude_stream._core.stream.message_state",
-    "otel_claude_stream._core.stream.stalls",
-    "otel_claude_stream._core.stream.summary",
+    *(f"otel_claude_stream._core.stream.{name}" for name in STREAM),
+    "otel_claude_stream._core.summary",
     "otel_claude_stream._telemetry.stream_telemetry",
     "otel_claude_stream._telemetry.metrics",
     "otel_claude_stream._telemetry.logs",
     "otel_claude_stream._telemetry.span_attributes",
-    "otel_claude_stream._telemetry.zeros",
+    "otel_claude_stream._telemetry.zero_series",
 )
 
 
@@ -86,7 +84,7 @@ TARGETS = tuple(found_in(MODULES))
 
 
 class Broken(Exception):
-    """What the function raises that is made to raise."""
+    """The exception of a function that is made to raise."""
 
 
 @contextmanager
@@ -109,7 +107,7 @@ def broken(target: Target, error: type[BaseException] = Broken) -> Iterator[list
 
 
 def _inside(original: Any, raises: Callable[..., Any]) -> Callable[[], None] | None:
-    """Put it inside the guard of a guarded function: the guard is what is tested, not what is broken."""
+    """Put it inside the guard of a guarded function, since the guard is tested and not broken."""
     function = original.__func__ if isinstance(original, staticmethod) else original
     if not isinstance(function, types.FunctionType) or not hasattr(function, "__wrapped__"):
         return None

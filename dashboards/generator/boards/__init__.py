@@ -1,4 +1,4 @@
-"""The dashboards, one module each."""
+"""The dashboards, one module for each."""
 
 from __future__ import annotations
 
@@ -14,4 +14,4 @@ BOARDS: Final[tuple[Board, ...]] = (
     drill_down.BOARD,
     pipeline.BOARD,
 )
-"""In the order in which they are opened."""
+"""In the order in which an on-call engineer opens them."""

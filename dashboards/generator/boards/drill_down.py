@@ -1,4 +1,4 @@
-"""Drill-down: from a figure to single streams, in Tempo."""
+"""The drill-down dashboard, which leads from a metric to the traces of single streams in Tempo."""
 
 from __future__ import annotations
 
@@ -6,54 +6,54 @@ from typing import Final
 
 from dashboards.generator.boards.shared import CALLS, SERVICE, TRACES, VARIABLES
 from dashboards.generator.model import Board, Panel, Query, Row
-from dashboards.generator.promql import SERVER, STEP, quantile, top
+from dashboards.generator.promql import SERVER, STEP, quantile, topk
 from dashboards.generator.traceql import (
-    CUT_SHORT,
     FAILED,
+    PARTIAL_ANSWER,
     RETRIED,
     SLOW_TO_START,
     STALLED,
-    columns,
-    counted,
+    rate_by,
+    select,
 )
 
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
 
-_HOW: Final = """\
-Click a trace: its waterfall has the stream's span, an attempt span for each HTTP request if it needed more than one,
-and events for what came over the wire. Read in this order:
+_READING_GUIDE: Final = """\
+Click a trace. It has a span for the stream and events for what arrived over the network. If the stream needed more
+than one HTTP request, it also has a span for each attempt. Check in this order:
 
-1. `claude.stream.abort.reason` and `claude.stream.abort.also_possible`: what happened, or could have.
-2. `claude.stream.abort.limit_match`, `.suspects`, `.advice`: whose limit it is consistent with, and what helps.
-3. The events: a `stall` before the `abort` is a silence; an `error` is Anthropic's own word.
-4. `claude.stream.request_id`: what Anthropic's support asks for.
+1. `claude.stream.abort.reason` and `claude.stream.abort.also_possible`: the most likely cause, and the alternatives.
+2. `claude.stream.abort.limit_match`, `.suspects`, `.advice`: the matching limit, the products known for it, the remedy.
+3. The events. A `stall` before the `abort` is a silence. An `error` was sent by the API.
+4. `claude.stream.request_id`: the identifier that Anthropic's support asks for.
 
-With the Collector's tail sampling every failed, retried, stalled and slow stream is here, and a share of the healthy.
+With the Collector's tail sampling all failed, retried, stalled and slow streams are here, and a sample of the others.
 """
 
-_FIND: Final = Row(
-    "From a figure to a stream",
+_FROM_METRIC: Final = Row(
+    "From a metric to a stream",
     (
         Panel(
             kind="text",
             title="How to read a trace",
-            description="What to look at in a stream's trace, and in which order.",
+            description="The attributes and events to check in the trace of a stream, in order.",
             width=12,
-            content=_HOW,
+            content=_READING_GUIDE,
         ),
         Panel(
             kind="timeseries",
             title="Time to first token, p99, with exemplars",
             description=(
-                "The slowest first tokens, by server. The points are exemplars: click one for the trace"
-                " of that stream. No points: exemplars are not stored, or the metrics came by the "
-                "Python SDK's own Prometheus reader, which has none."
+                "p99 of the time to first token, for the 20 slowest servers. Points are exemplars; click one to "
+                "open the trace of that stream. Without points, exemplars are not stored, or the metrics came "
+                "from the Prometheus reader of the Python SDK, which has none."
             ),
             unit="s",
             queries=(
                 Query(
-                    top(quantile(0.99, CALLS.series(schema.TIME_TO_FIRST_TOKEN, suffix="_bucket"), STEP, SERVER)),
+                    topk(quantile(0.99, CALLS.series(schema.TIME_TO_FIRST_TOKEN, suffix="_bucket"), STEP, SERVER)),
                     f"{{{{{SERVER}}}}}",
                     exemplar=True,
                 ),
@@ -70,13 +70,13 @@ _STREAMS: Final = Row(
             kind="traces",
             title="Failed streams",
             description=(
-                "The newest streams that failed, with reason, phase and the silence before the end. "
-                "Sort by the silence: equal figures are a limit."
+                "The most recent streams that failed, with reason, phase and the silence before the end. Sort by "
+                "silence. Equal values point to a time limit."
             ),
             unit="none",
             queries=(
                 Query(
-                    columns(
+                    select(
                         FAILED,
                         a.SERVER_ADDRESS,
                         a.REQUEST_MODEL,
@@ -96,26 +96,26 @@ _STREAMS: Final = Row(
         ),
         Panel(
             kind="timeseries",
-            title="Failed streams in the traces, by reason",
+            title="Failed streams in traces, by reason",
             description=(
-                "The same as spans per second. Less than the metric of *Health* says: the Collector's "
-                "sampling, or traces that were lost; see *Pipeline*."
+                "Failed streams as spans per second, by abort reason. If it is lower than the metric in *Health*, "
+                "the Collector sampled or lost traces. See *Pipeline*."
             ),
             unit="suffix: streams/s",
-            queries=(Query(counted(FAILED, a.REASON), form="trace metrics"),),
+            queries=(Query(rate_by(FAILED, a.REASON), form="trace metrics"),),
             no_value="none failed",
         ),
         Panel(
             kind="traces",
             title="Stalled streams",
             description=(
-                "Streams that waited for content beyond a threshold, whether or not they came through. "
-                "The event `stall` says how long, and whether pings came meanwhile."
+                "Streams that waited for content beyond a stall threshold, whatever their outcome. The event "
+                "`stall` has the length of the wait and whether pings arrived."
             ),
             unit="none",
             queries=(
                 Query(
-                    columns(
+                    select(
                         STALLED,
                         a.SERVER_ADDRESS,
                         a.REQUEST_MODEL,
@@ -133,13 +133,13 @@ _STREAMS: Final = Row(
             kind="traces",
             title="Retried streams",
             description=(
-                "Streams that needed more than one HTTP request. Each attempt is a child span with "
-                "status, reason, and the wait before the next."
+                "Streams that needed more than one HTTP request. Each attempt is a child span with its status, "
+                "its reason, and the wait before the next attempt."
             ),
             unit="none",
             queries=(
                 Query(
-                    columns(
+                    select(
                         RETRIED,
                         a.SERVER_ADDRESS,
                         a.REQUEST_MODEL,
@@ -155,12 +155,15 @@ _STREAMS: Final = Row(
         ),
         Panel(
             kind="traces",
-            title="Slow to start",
-            description="Streams that took more than 10 s to their first token.",
+            title="Streams slow to start",
+            description=(
+                "Streams that took more than 10 s to their first token. Compare the time to the headers with the "
+                "time to the first token to see where they waited."
+            ),
             unit="none",
             queries=(
                 Query(
-                    columns(
+                    select(
                         SLOW_TO_START,
                         a.SERVER_ADDRESS,
                         a.REQUEST_MODEL,
@@ -176,17 +179,20 @@ _STREAMS: Final = Row(
         ),
         Panel(
             kind="traces",
-            title="Completed, but cut short",
-            description="Streams that ended as they should, with a part of the answer.",
+            title="Completed with a partial answer",
+            description=(
+                "Streams that completed with a partial answer, with stop reason and token limit. For `max_tokens` "
+                "raise the limit, or ask for less."
+            ),
             unit="none",
             queries=(
                 Query(
-                    columns(CUT_SHORT, a.REQUEST_MODEL, a.STOP_REASON, a.OUTPUT_TOKENS, a.REQUEST_MAX_TOKENS),
+                    select(PARTIAL_ANSWER, a.REQUEST_MODEL, a.STOP_REASON, a.OUTPUT_TOKENS, a.REQUEST_MAX_TOKENS),
                     form="traces",
                 ),
             ),
             width=24,
-            no_value="none cut short",
+            no_value="none with a partial answer",
         ),
     ),
 )
@@ -195,8 +201,8 @@ BOARD: Final = Board(
     "drill-down",
     TRACES,
     "Claude streams: drill-down",
-    "Single streams: the failed, the stalled, the retried, and the slow ones, as traces.",
-    (_FIND, _STREAMS),
+    "Traces of single streams: failed, stalled, retried, slow to start, or completed with a partial answer.",
+    (_FROM_METRIC, _STREAMS),
     (*VARIABLES, SERVICE),
     traces=True,
 )

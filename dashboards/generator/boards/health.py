@@ -1,4 +1,4 @@
-"""Stream health: what users of the application feel, in the order in which they feel it."""
+"""The health dashboard. It shows outcomes, time to first token, flow of content and open streams."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from dashboards.generator.boards.shared import (
     TRACES,
     VARIABLES,
     completed_share,
-    ends,
-    failures,
+    failed_count,
+    judged_count,
 )
 from dashboards.generator.model import Board, Panel, Query, Row
 from dashboards.generator.names import label
-from dashboards.generator.promql import MODEL, RANGE, SERVER, STEP, equal, quantile, rate, share, top, total
-from dashboards.generator.traceql import CUT_SHORT, counted
+from dashboards.generator.promql import MODEL, RANGE, SERVER, STEP, equal, quantile, rate, share, topk, total
+from dashboards.generator.traceql import PARTIAL_ANSWER, rate_by
 
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
@@ -32,21 +32,21 @@ _SILENCE: Final = CALLS.series(schema.LONGEST_SILENCE, COMPLETED, suffix="_bucke
 _ENDED: Final = CALLS.series(schema.DURATION, suffix="_count")
 _OUTPUT: Final = equal(a.TOKEN_TYPE, "output")
 
-# The conventions are changing a name: whichever a process emits, and never both (`semconv` = `both` emits both).
-_WRITTEN: Final = (
+# The conventions rename this metric. With `semconv` set to `both` a process emits both names; `or` counts it once.
+_OUTPUT_TOKEN_RATE: Final = (
     f"{rate(CALLS.series(schema.GENAI_TOKEN_USAGE, _OUTPUT, suffix='_sum'), STEP, 'job', 'instance')}"
     f" or {rate(CALLS.series(schema.GENAI_OUTPUT_TOKENS, suffix='_sum'), STEP, 'job', 'instance')}"
 )
 
-_NOW: Final = Row(
-    "Now, and in the time shown",
+_SUMMARY: Final = Row(
+    "Summary",
     (
         Panel(
             kind="stat",
             title="Streams per second",
             description=(
-                "Streams that ended, whatever way, on average over the time shown. A figure near zero "
-                "makes every share below coarse: look at a longer time."
+                "Rate of streams that ended, with any outcome, averaged over the selected time range. Near zero "
+                "the shares on this dashboard are coarse. Select a longer range."
             ),
             unit="suffix: streams/s",
             queries=(Query(rate(_ENDED, RANGE), form="instant"),),
@@ -59,58 +59,60 @@ _NOW: Final = Row(
             kind="stat",
             title="Completed share",
             description=(
-                "Share of the streams in the time shown that completed. Streams that their caller ended"
-                " are left out. Below 99 %: *Failed, by reason* below says why, and the alert's runbook"
-                " goes on."
+                "Share of streams in the selected time range that completed. Streams closed by their caller do "
+                "not count. Below 99 %, see *Failed streams, by reason* below and the runbook of the alert."
             ),
             unit="percentunit",
-            queries=(Query(f"1 - {share(failures(CALLS, RANGE), ends(CALLS, RANGE))}", form="instant"),),
+            queries=(Query(f"1 - {share(failed_count(CALLS, RANGE), judged_count(CALLS, RANGE))}", form="instant"),),
             width=4,
             height=4,
             no_value="no streams",
-            steps=((0.95, "warn"), (0.99, "good")),
-            first="bad",
+            thresholds=((0.95, "warn"), (0.99, "good")),
+            base_level="bad",
             decimals=2,
-            most=1,
+            maximum=1,
         ),
         Panel(
             kind="stat",
             title="Time to first token, p95",
             description=(
-                "95 % of the streams in the time shown had their first content sooner, SDK retries "
-                "included. High with few retries: thinking models, or a hop that buffers (*Proxy "
-                "time-outs*)."
+                "95 % of the streams in the selected time range had their first content within this time, SDK "
+                "retries included. If it is high and retries are few, suspect thinking models or a buffering hop "
+                "(*Proxy time-outs*)."
             ),
             unit="s",
             queries=(Query(quantile(0.95, _FIRST_TOKEN, RANGE), form="instant"),),
             width=4,
             height=4,
             no_value="no streams",
-            steps=((5, "warn"), (10, "bad")),
-            first="good",
+            thresholds=((5, "warn"), (10, "bad")),
+            base_level="good",
             decimals=2,
         ),
         Panel(
             kind="stat",
             title="Longest silence, p99",
             description=(
-                "Of the streams that completed, 99 % never waited longer than this for a byte. Near the"
-                " idle limit of a hop on the way, healthy streams will be cut: see *Headroom*."
+                "99 % of the completed streams never waited longer than this for a byte. Close to the idle limit "
+                "of a hop on the path, healthy streams will be cut. See *Headroom*."
             ),
             unit="s",
             queries=(Query(quantile(0.99, _SILENCE, RANGE), form="instant"),),
             width=4,
             height=4,
             no_value="no streams",
-            steps=((30, "warn"), (55, "bad")),
-            first="good",
+            thresholds=((30, "warn"), (55, "bad")),
+            base_level="good",
             decimals=1,
-            link=TIMEOUTS,
+            link_to=TIMEOUTS,
         ),
         Panel(
             kind="stat",
             title="Active streams",
-            description="Streams that are open now. Rising while *Streams per second* falls: they hang.",
+            description=(
+                "Number of streams that are open now. If it rises while *Streams per second* falls, streams hang. "
+                "See *Stalls*."
+            ),
             unit="suffix: streams",
             queries=(Query(total(CALLS.series(schema.ACTIVE)), form="instant"),),
             width=4,
@@ -121,29 +123,29 @@ _NOW: Final = Row(
             kind="stat",
             title="Oldest open stream",
             description=(
-                "Age of the oldest stream that is open now. Long answers take minutes; beyond ten (the "
-                "SDK's read time-out) only pings keep a stream alive: look at *Stalls*."
+                "Age of the oldest stream that is open now. Long answers take minutes. Beyond ten minutes, the "
+                "read time-out of the SDK, only pings keep a stream alive. See *Stalls*."
             ),
             unit="s",
             queries=(Query(f"max({CALLS.series(schema.OLDEST_AGE)})", form="instant"),),
             width=4,
             height=4,
             no_value="none open",
-            steps=((300, "warn"), (600, "bad")),
-            first="good",
+            thresholds=((300, "warn"), (600, "bad")),
+            base_level="good",
         ),
     ),
 )
 
-_ENDS: Final = Row(
-    "How streams end",
+_OUTCOMES: Final = Row(
+    "Outcomes",
     (
         Panel(
             kind="timeseries",
-            title="Streams by outcome",
+            title="Streams, by outcome",
             description=(
-                "Streams that ended, per second: completed, failed, or closed by their caller. A "
-                "growing `closed` share is often users who gave up waiting."
+                "Rate of streams that ended, by outcome: completed, failed, or closed by the caller. A growing "
+                "`closed` share often means users who gave up waiting."
             ),
             unit="suffix: streams/s",
             queries=(Query(rate(_ENDED, STEP, label(a.OUTCOME)), f"{{{{{label(a.OUTCOME)}}}}}"),),
@@ -152,76 +154,76 @@ _ENDS: Final = Row(
         ),
         Panel(
             kind="bars",
-            title="Failed, by reason",
+            title="Failed streams, by reason",
             description=(
-                "Streams that failed, by reason, in each interval. `overloaded` and `rate_limited`: "
-                "*Overload and retries*. `connection_closed`, `gateway_error`, `truncated`: *Proxy "
-                "time-outs*. `request_rejected`: the application's own requests."
+                "Number of streams that failed in each interval, by abort reason. For `overloaded` and "
+                "`rate_limited` see *Overload and retries*. For `connection_closed`, `gateway_error` and "
+                "`truncated` see *Proxy time-outs*. For `request_rejected` check the requests of the application."
             ),
             unit="suffix: streams",
             queries=(
                 Query(
-                    f"{total(CALLS.grown(schema.ABORTS, STEP, NOT_CALLER), label(a.REASON))} > 0",
+                    f"{total(CALLS.growth(schema.ABORTS, STEP, NOT_CALLER), label(a.REASON))} > 0",
                     f"{{{{{label(a.REASON)}}}}}",
                 ),
             ),
             stacked=True,
             no_value="none failed",
-            link=TRACES,
+            link_to=TRACES,
         ),
         Panel(
             kind="timeseries",
             title="Completed share, by server",
             description=(
-                "Share of streams that completed, by server. One server down and the others well: "
-                "something on the way to that one. All of them: Anthropic or this application."
+                "Share of streams that completed, by server. If one server drops alone, look for a problem on the "
+                "path to it. If all drop, suspect Anthropic or this application."
             ),
             unit="percentunit",
             queries=(Query(completed_share(CALLS, STEP, SERVER), f"{{{{{SERVER}}}}}"),),
-            most=1,
+            maximum=1,
             no_value="no streams",
         ),
         Panel(
             kind="timeseries",
-            title="Completed, but cut short",
+            title="Completed with a partial answer",
             description=(
-                "Streams that completed with only a part of the answer: `max_tokens` (raise it, or ask "
-                "for less), `refusal`, `model_context_window_exceeded`. Counted from traces, so of "
-                "healthy streams only the sampled share is here: compare the kinds, not the height."
+                "Rate of streams that completed with a partial answer, by stop reason. For `max_tokens` raise the "
+                "limit or ask for less; the others are `refusal` and `model_context_window_exceeded`. The rate "
+                "comes from traces, and healthy streams are sampled. Compare the reasons, not the height."
             ),
             unit="suffix: streams/s",
-            queries=(Query(counted(CUT_SHORT, a.STOP_REASON), form="trace metrics"),),
-            no_value="none in the traces",
+            queries=(Query(rate_by(PARTIAL_ANSWER, a.STOP_REASON), form="trace metrics"),),
+            no_value="none in traces",
         ),
     ),
 )
 
-_FIRST: Final = Row(
-    "The first token",
+_FIRST_TOKENS: Final = Row(
+    "Time to first token",
     (
         Panel(
             kind="timeseries",
             title="Time to first token, by model",
             description=(
-                "p50, p95 and p99 from the start of the call to the first content, SDK retries "
-                "included; the 20 slowest models. Points are exemplars: click one for its trace. p99 "
-                "alone rising is often retries; p50 rising is the model, or a buffering hop."
+                "p50, p95 and p99 of the time from the start of the call to the first content, SDK retries "
+                "included. Shows the 20 slowest models. Points are exemplars; click one to open its trace. If p99 "
+                "rises alone, suspect retries. If p50 rises, suspect the model or a buffering hop."
             ),
             unit="s",
             queries=tuple(
-                Query(top(quantile(q, _FIRST_TOKEN, STEP, MODEL)), f"{{{{{MODEL}}}}} p{q * 100:g}", exemplar=q == 0.99)
+                Query(topk(quantile(q, _FIRST_TOKEN, STEP, MODEL)), f"{{{{{MODEL}}}}} p{q * 100:g}", exemplar=q == 0.99)
                 for q in (0.5, 0.95, 0.99)
             ),
             no_value="no streams",
-            link=TRACES,
+            link_to=TRACES,
         ),
         Panel(
             kind="heatmap",
-            title="Time to first token, spread",
+            title="Time to first token, distribution",
             description=(
-                "How many streams had their first token after how long. Two bands: two kinds of "
-                "requests (thinking and not), or first tries and retries. A band at a whole number of "
-                "seconds: a time-out."
+                "Rate of streams by time to first token, in seconds. Two bands mean two kinds of requests (with "
+                "and without thinking), or first attempts and retries. A band at a whole number of seconds "
+                "suggests a time-out."
             ),
             unit="s",
             queries=(Query(rate(_FIRST_TOKEN, STEP, "le"), "{{le}}", "heatmap"),),
@@ -230,16 +232,16 @@ _FIRST: Final = Row(
     ),
 )
 
-_WRITING: Final = Row(
-    "While it writes",
+_FLOW: Final = Row(
+    "Flow of content",
     (
         Panel(
             kind="heatmap",
             title="Gaps between chunks",
             description=(
-                "Waits before each chunk after the first token. The healthy band is tens of "
-                "milliseconds. A second band at 0.25 s is HAProxy without `option http-no-delay`; few "
-                "gaps at all is a hop that buffers; above 10 s the model is thinking, or stuck."
+                "Rate of gaps between chunks after the first token, by length in seconds. Healthy gaps last tens "
+                "of milliseconds. A band at 0.25 s suggests HAProxy without `option http-no-delay`. Very few gaps "
+                "suggest a hop that buffers. Gaps above 10 s mean that the model is thinking or stuck."
             ),
             unit="s",
             queries=(Query(rate(CALLS.series(schema.CHUNK_GAP, suffix="_bucket"), STEP, "le"), "{{le}}", "heatmap"),),
@@ -249,26 +251,26 @@ _WRITING: Final = Row(
             kind="timeseries",
             title="Longest silence, p99, by server",
             description=(
-                "The longest wait for a byte, for 99 % of the completed streams. Idle limits cut above "
-                "this line; one that lies below it cuts healthy streams."
+                "99 % of the completed streams of a server never waited longer than this for a byte. Shows the 20 "
+                "highest servers. Idle limits on the path must lie above this line, or they cut healthy streams."
             ),
             unit="s",
-            queries=(Query(top(quantile(0.99, _SILENCE, STEP, SERVER)), f"{{{{{SERVER}}}}}"),),
-            log=True,
+            queries=(Query(topk(quantile(0.99, _SILENCE, STEP, SERVER)), f"{{{{{SERVER}}}}}"),),
+            log_scale=True,
             no_value="no streams",
-            link=TIMEOUTS,
+            link_to=TIMEOUTS,
         ),
         Panel(
             kind="timeseries",
-            title="Tokens per second of a stream",
+            title="Output tokens per second of a stream",
             description=(
-                "Output tokens per second of single streams, from first to last token: the median, and "
-                "the slowest tenth. The tenth falling alone: some streams stall. Both: the model."
+                "Output tokens per second of single streams from first to last token: the median (p50) and the "
+                "slowest tenth (p10). If only p10 falls, some streams stall. If both fall, the model is slow."
             ),
             unit="suffix: tok/s",
             queries=tuple(
                 Query(
-                    top(quantile(q, CALLS.series(schema.OUTPUT_TOKENS_RATE, suffix="_bucket"), STEP, MODEL)),
+                    topk(quantile(q, CALLS.series(schema.OUTPUT_TOKENS_RATE, suffix="_bucket"), STEP, MODEL)),
                     f"{{{{{MODEL}}}}} p{q * 100:g}",
                 )
                 for q in (0.5, 0.1)
@@ -279,13 +281,13 @@ _WRITING: Final = Row(
             kind="timeseries",
             title="Output tokens per second, all streams",
             description=(
-                "What all streams together were billed for, by job. Streams that failed said no usage: "
-                "their tokens are under *Tokens wasted* (*Overload and retries*)."
+                "Output tokens per second that the API reported for all streams, by job. Failed streams report no "
+                "usage. Their estimated tokens are under *Tokens wasted* (*Overload and retries*)."
             ),
             unit="suffix: tok/s",
-            queries=(Query(f"sum by (job) ({_WRITTEN})", "{{job}}"),),
+            queries=(Query(f"sum by (job) ({_OUTPUT_TOKEN_RATE})", "{{job}}"),),
             no_value="no streams",
-            link=OVERLOAD,
+            link_to=OVERLOAD,
         ),
     ),
 )
@@ -297,8 +299,8 @@ _OPEN: Final = Row(
             kind="timeseries",
             title="Active streams, by server",
             description=(
-                "Open streams, by server. A staircase that never comes down: streams are made and not "
-                "read (a leak in the application), or they hang."
+                "Number of open streams, by server. If it only ever grows, streams hang, or the application opens "
+                "streams and does not read them."
             ),
             unit="suffix: streams",
             queries=(Query(total(CALLS.series(schema.ACTIVE), SERVER), f"{{{{{SERVER}}}}}"),),
@@ -309,8 +311,8 @@ _OPEN: Final = Row(
             kind="timeseries",
             title="Oldest open stream, by server",
             description=(
-                "Age of the oldest open stream, by server. A saw with teeth of one height is a limit: "
-                "see *Age at the cut*. A line that climbs without end is a stream that nobody reads."
+                "Age of the oldest open stream, by server. A sawtooth with equal peaks suggests a time limit; see "
+                "*Age at the cut*. A line that climbs without end is a stream that the application does not read."
             ),
             unit="s",
             queries=(Query(f"max by ({SERVER}) ({CALLS.series(schema.OLDEST_AGE)})", f"{{{{{SERVER}}}}}"),),
@@ -320,14 +322,14 @@ _OPEN: Final = Row(
             kind="bars",
             title="Stalls",
             description=(
-                "Waits for content that passed a threshold, in each interval. `silent`: not a byte "
-                "came, so idle limits count down. `pings_only`: the path is alive and the model is not;"
-                " no limit on silence will cut it."
+                "Number of waits for content that passed a threshold in each interval, by threshold and kind. "
+                "`silent`: no byte arrived, so idle limits on the path run. `pings_only`: the path is alive but "
+                "the model sends nothing, so no idle limit ends the stream."
             ),
             unit="suffix: stalls",
             queries=(
                 Query(
-                    f"{total(CALLS.grown(schema.STALLS, STEP), label(a.STALL_THRESHOLD), label(a.STALL_KIND))} > 0",
+                    f"{total(CALLS.growth(schema.STALLS, STEP), label(a.STALL_THRESHOLD), label(a.STALL_KIND))} > 0",
                     f"{{{{{label(a.STALL_THRESHOLD)}}}}} {{{{{label(a.STALL_KIND)}}}}}",
                 ),
             ),
@@ -336,10 +338,10 @@ _OPEN: Final = Row(
         ),
         Panel(
             kind="timeseries",
-            title="Time in the caller's loop, p95",
+            title="Time in the caller's code, p95",
             description=(
-                "Time that the application itself spent between chunks, per stream. Near the duration "
-                "of a stream: the reader is slow, not the API."
+                "Time that the application spent between chunks, per stream, by job. If it is close to the "
+                "duration of the streams, the application is slow, not the API."
             ),
             unit="s",
             queries=(
@@ -349,15 +351,15 @@ _OPEN: Final = Row(
         ),
         Panel(
             kind="bars",
-            title="Errors of the instrumentation",
+            title="Instrumentation errors",
             description=(
-                "Failures inside of this package, by part. The application noticed nothing, but its "
-                "telemetry may be incomplete: please report them."
+                "Number of errors inside this package in each interval, by component. They do not reach the "
+                "application, but its telemetry may be incomplete. Please report them."
             ),
             unit="suffix: errors",
             queries=(
                 Query(
-                    f"{total(JOBS.grown(schema.INTERNAL_ERRORS, STEP), label(a.INTERNAL_COMPONENT))} > 0",
+                    f"{total(JOBS.growth(schema.INTERNAL_ERRORS, STEP), label(a.INTERNAL_COMPONENT))} > 0",
                     f"{{{{{label(a.INTERNAL_COMPONENT)}}}}}",
                 ),
             ),
@@ -372,8 +374,8 @@ BOARD: Final = Board(
     "stream-health",
     HEALTH,
     "Claude streams: health",
-    "Whether streams of Claude end well, how soon they begin and how evenly they flow. Start here.",
-    (_NOW, _ENDS, _FIRST, _WRITING, _OPEN),
+    "Whether Claude streams complete, how soon they start and how evenly they flow. Start here.",
+    (_SUMMARY, _OUTCOMES, _FIRST_TOKENS, _FLOW, _OPEN),
     (*VARIABLES, SERVICE),
     traces=True,
 )

@@ -1,22 +1,21 @@
-"""529 and retries: is Claude overloaded, and what are our retries doing about it."""
+"""The dashboard for overload and retries. It shows whether Claude is overloaded, and whether retries help."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from dashboards.generator.boards.retries import BUDGET, RETRIES
 from dashboards.generator.boards.shared import (
     AFTER_TOKEN,
     BEFORE_TOKEN,
     CALLS,
     OVERLOAD,
     SERVICE,
-    TRACES,
     VARIABLES,
     amplification,
-    sent,
+    request_rate,
 )
 from dashboards.generator.model import Board, Panel, Query, Row
-from dashboards.generator.names import label
 from dashboards.generator.promql import (
     MODEL,
     RANGE,
@@ -24,16 +23,13 @@ from dashboards.generator.promql import (
     STEP,
     Scope,
     equal,
-    like,
-    quantile,
+    one_of,
     rate,
     share,
-    top,
+    topk,
     total,
 )
-from dashboards.generator.traceql import ATTEMPTS, ENDED, counted, field
 
-from otel_claude_stream._core.retry.context import Action
 from otel_claude_stream._core.vocabulary import AbortReason, Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
@@ -43,108 +39,107 @@ LIMITED_STATUS: Final = equal(a.STATUS_CODE, "429")
 OVERLOADED: Final = equal(a.REASON, AbortReason.OVERLOADED.value)
 
 
-def said_by_http(scope: Scope, window: str, *by: str) -> str:
-    """HTTP requests per second that were answered 529: every try, the SDK's own too."""
+def http_overload_rate(scope: Scope, window: str, *by: str) -> str:
+    """HTTP requests per second that got a 529, including the SDK's retries."""
     return rate(scope.series(schema.REQUESTS, OVERLOADED_STATUS), window, *by)
 
 
-def said_in_stream(scope: Scope, window: str, phases: tuple[str, ...], *by: str) -> str:
-    """Streams per second that an `overloaded_error` ended inside of a 200 response."""
-    return rate(scope.series(schema.ABORTS, OVERLOADED, like(a.PHASE, *phases)), window, *by)
+def stream_overload_rate(scope: Scope, window: str, phases: tuple[str, ...], *by: str) -> str:
+    """Streams per second that ended with an `overloaded_error` inside a 200 response."""
+    return rate(scope.series(schema.ABORTS, OVERLOADED, one_of(a.PHASE, *phases)), window, *by)
 
 
-def overloaded(scope: Scope, window: str, *by: str) -> str:
-    """All of it: tries that were refused, and streams that broke."""
-    http = said_by_http(scope, window, *by)
-    stream = said_in_stream(scope, window, (*BEFORE_TOKEN, *AFTER_TOKEN), *by)
+def overload_rate(scope: Scope, window: str, *by: str) -> str:
+    """Requests that got a 529 and streams that ended with `overloaded_error`, per second."""
+    http = http_overload_rate(scope, window, *by)
+    stream = stream_overload_rate(scope, window, (*BEFORE_TOKEN, *AFTER_TOKEN), *by)
     return f"(({http} or 0 * {stream}) + ({stream} or 0 * {http}))"
 
 
-_BUDGET: Final = CALLS.series(schema.RETRY_BUDGET)
-_LOST: Final = total(CALLS.grown(schema.ABORTS, RANGE, OVERLOADED))
-_SAVED: Final = CALLS.grown(schema.RECOVERIES, RANGE, equal(a.RECOVERY_OUTCOME, Outcome.COMPLETED.value))
-_HOW_AND_WHAT: Final = (label(a.RECOVERY_ACTION), label(a.RECOVERY_OUTCOME))
-_RETRIED_OVERLOAD: Final = equal(a.RETRY_REASON, AbortReason.OVERLOADED.value)
+_LOST: Final = total(CALLS.growth(schema.ABORTS, RANGE, OVERLOADED))
+_RECOVERED: Final = CALLS.growth(schema.RECOVERIES, RANGE, equal(a.RECOVERY_OUTCOME, Outcome.COMPLETED.value))
+_AFTER_OVERLOAD: Final = equal(a.RETRY_REASON, AbortReason.OVERLOADED.value)
 _BY_POLICY: Final = equal(a.RETRY_LAYER, "policy")
-_DONE: Final = equal(a.RETRY_DRY_RUN, "false")
-_WOULD_BE: Final = equal(a.RETRY_DRY_RUN, "true")
-_GIVEN_UP: Final = equal(a.RETRY_DECISION, Action.GIVE_UP.value)
-_WASTED: Final = CALLS.series(schema.OUTPUT_TOKENS_WASTED)
 
-_NOW: Final = Row(
-    "Now, and in the time shown",
+_SUMMARY: Final = Row(
+    "Summary",
     (
         Panel(
             kind="stat",
             title="Overloaded share of requests",
             description=(
-                "Share of the HTTP requests in the time shown that were answered 529, or broke off with"
-                " `overloaded_error`. Above 5 % for minutes, on one model and all servers: an incident "
-                "of Claude's."
+                "Share of the HTTP requests in the selected time range that got a 529 or broke off with "
+                "`overloaded_error`. Above 5 % for minutes, on one model and all servers, Claude has an incident."
             ),
             unit="percentunit",
-            queries=(Query(share(overloaded(CALLS, RANGE), sent(CALLS, RANGE)), form="instant"),),
+            queries=(Query(share(overload_rate(CALLS, RANGE), request_rate(CALLS, RANGE)), form="instant"),),
             width=4,
             height=4,
             no_value="no requests",
-            steps=((0.01, "warn"), (0.05, "bad")),
-            first="good",
+            thresholds=((0.01, "warn"), (0.05, "bad")),
+            base_level="good",
             decimals=2,
-            most=1,
+            maximum=1,
         ),
         Panel(
             kind="stat",
             title="Streams lost to overload",
-            description="Streams that failed because Claude was overloaded, after all retries.",
+            description=(
+                "Number of streams in the selected time range that failed as `overloaded` after all retries. See "
+                "*Retries not made, by blocker* for what stopped the retries."
+            ),
             unit="suffix: streams",
             queries=(Query(_LOST, form="instant"),),
             width=4,
             height=4,
             no_value="no streams",
-            steps=((1, "warn"), (10, "bad")),
-            first="good",
+            thresholds=((1, "warn"), (10, "bad")),
+            base_level="good",
             decimals=0,
         ),
         Panel(
             kind="stat",
             title="Requests per stream",
             description=(
-                "HTTP requests for each call of the application: 1 without retries. Above 1.5 our own "
-                "retries are a good part of the load: lower attempts or the budget."
+                "HTTP requests for each call of the application. Without retries it is 1. Above 1.5 the retries "
+                "are a large part of the load. Lower the number of attempts, or the retry budget."
             ),
             unit="suffix:x",
             queries=(Query(amplification(CALLS, RANGE), form="instant"),),
             width=4,
             height=4,
             no_value="no requests",
-            steps=((1.2, "warn"), (1.5, "bad")),
-            first="good",
+            thresholds=((1.2, "warn"), (1.5, "bad")),
+            base_level="good",
             decimals=2,
         ),
         Panel(
             kind="stat",
-            title="Retry budget left, least",
+            title="Lowest retry budget left",
             description=(
-                "Retries that the process with the least left may still make. 0: streams fail at once, "
-                "on purpose, so that an incident is not made worse. Empty without a retry policy."
+                "Retries left in the process that has the fewest. At 0 streams fail at once, by design, so that "
+                "retries do not prolong an incident. Empty without a retry policy."
             ),
             unit="suffix: retries",
-            queries=(Query(f"min({_BUDGET})", form="instant"),),
+            queries=(Query(f"min({BUDGET})", form="instant"),),
             width=4,
             height=4,
             no_value="no policy",
-            steps=((1, "warn"), (3, "good")),
-            first="bad",
+            thresholds=((1, "warn"), (3, "good")),
+            base_level="bad",
             decimals=0,
         ),
         Panel(
             kind="stat",
             title="Recovered streams",
-            description="Streams in the time shown that broke and were saved by the policy, by retry or resume.",
+            description=(
+                "Number of streams in the selected time range that broke and then completed, because the policy "
+                "retried or resumed them. Compare with *Streams lost to overload*."
+            ),
             unit="suffix: streams",
             queries=(
                 Query(
-                    total(_SAVED),
+                    total(_RECOVERED),
                     form="instant",
                 ),
             ),
@@ -156,9 +151,12 @@ _NOW: Final = Row(
         Panel(
             kind="stat",
             title="Tokens wasted",
-            description="Output tokens of streams that failed, estimated from what had come. They were billed.",
+            description=(
+                "Estimated output tokens of failed streams in the selected time range. They were billed. Mode "
+                "`resume` keeps them instead of paying again."
+            ),
             unit="suffix: tokens",
-            queries=(Query(total(CALLS.grown(schema.OUTPUT_TOKENS_WASTED, RANGE)), form="instant"),),
+            queries=(Query(total(CALLS.growth(schema.OUTPUT_TOKENS_WASTED, RANGE)), form="instant"),),
             width=4,
             height=4,
             no_value="none",
@@ -167,26 +165,24 @@ _NOW: Final = Row(
     ),
 )
 
-_WHO: Final = Row(
-    "Is Claude overloaded",
+_OVERLOAD_ERRORS: Final = Row(
+    "Overload",
     (
         Panel(
             kind="timeseries",
-            title="Overloaded by source, and rate limits",
+            title="Overload and rate limit errors, by source",
             description=(
-                "529 before the stream (the SDK retries those), `overloaded_error` inside of a 200 "
-                "before the first token (safe to retry), and in mid-answer (only a policy can save it)."
-                " The two in the stream are those that failed in the end; what the policy saved, or tried to, "
-                "is a line of its own. 429 is your own limit and no overload: spread the load, or ask for more."
+                "Rate of overload errors, by where they appeared. The SDK retries HTTP 529. An `overloaded_error` "
+                "in the stream is safe to retry before the first token; after it only the policy can recover. "
+                "Both stream lines count final failures; the policy's retries have their own line. HTTP 429 is "
+                "your own rate limit. Spread the load, or ask for a higher limit."
             ),
             unit="suffix: per second",
             queries=(
-                Query(said_by_http(CALLS, STEP), "HTTP 529"),
-                Query(said_in_stream(CALLS, STEP, BEFORE_TOKEN), "in the stream, before the first token"),
-                Query(said_in_stream(CALLS, STEP, AFTER_TOKEN), "in the stream, in mid-answer"),
-                Query(
-                    rate(CALLS.series(schema.RETRIES, _RETRIED_OVERLOAD, _BY_POLICY), STEP), "tried again by the policy"
-                ),
+                Query(http_overload_rate(CALLS, STEP), "HTTP 529"),
+                Query(stream_overload_rate(CALLS, STEP, BEFORE_TOKEN), "in the stream, before the first token"),
+                Query(stream_overload_rate(CALLS, STEP, AFTER_TOKEN), "in the stream, after the first token"),
+                Query(rate(CALLS.series(schema.RETRIES, _AFTER_OVERLOAD, _BY_POLICY), STEP), "retried by the policy"),
                 Query(rate(CALLS.series(schema.REQUESTS, LIMITED_STATUS), STEP), "HTTP 429, rate limit"),
             ),
             no_value="no requests",
@@ -195,232 +191,48 @@ _WHO: Final = Row(
             kind="timeseries",
             title="Overloaded share of requests, by model",
             description=(
-                "The 20 worst models. One model: fail over to another. All of them: wait, and keep the budget small."
+                "Share of HTTP requests that were overloaded, for the 20 worst models. If one model is affected, "
+                "fail over to another. If all are, wait, and keep the retry budget small."
             ),
             unit="percentunit",
-            queries=(Query(top(share(overloaded(CALLS, STEP, MODEL), sent(CALLS, STEP, MODEL))), f"{{{{{MODEL}}}}}"),),
-            most=1,
+            queries=(
+                Query(
+                    topk(share(overload_rate(CALLS, STEP, MODEL), request_rate(CALLS, STEP, MODEL))), f"{{{{{MODEL}}}}}"
+                ),
+            ),
+            maximum=1,
             no_value="no requests",
         ),
         Panel(
             kind="timeseries",
             title="Overloaded share of requests, by server",
             description=(
-                "By the host that was asked: the API, a gateway, a cloud's endpoint. One host only: "
-                "move traffic to another."
+                "Share of HTTP requests that were overloaded, for the 20 worst servers: the API, a gateway, or "
+                "the endpoint of a cloud. If one server is affected, move traffic to another."
             ),
             unit="percentunit",
             queries=(
-                Query(top(share(overloaded(CALLS, STEP, SERVER), sent(CALLS, STEP, SERVER))), f"{{{{{SERVER}}}}}"),
+                Query(
+                    topk(share(overload_rate(CALLS, STEP, SERVER), request_rate(CALLS, STEP, SERVER))),
+                    f"{{{{{SERVER}}}}}",
+                ),
             ),
-            most=1,
+            maximum=1,
             no_value="no requests",
         ),
         Panel(
             kind="bars",
             title="Streams lost to overload, by model",
             description=(
-                "Streams that failed as overloaded, after all retries, in each interval. What users saw"
-                " of the incident."
+                "Number of streams that failed as `overloaded` in each interval, after all retries. This is the "
+                "part of the incident that users saw. For a single model, fail over to another."
             ),
             unit="suffix: streams",
             queries=(
-                Query(f"{top(total(CALLS.grown(schema.ABORTS, STEP, OVERLOADED), MODEL))} > 0", f"{{{{{MODEL}}}}}"),
+                Query(f"{topk(total(CALLS.growth(schema.ABORTS, STEP, OVERLOADED), MODEL))} > 0", f"{{{{{MODEL}}}}}"),
             ),
             stacked=True,
             no_value="none lost",
-        ),
-    ),
-)
-
-_RETRIES: Final = Row(
-    "What our retries do about it",
-    (
-        Panel(
-            kind="timeseries",
-            title="Requests per stream (amplification)",
-            description=(
-                "HTTP requests for each call, by server. Two healthy retries a call are 3: in an "
-                "incident that is three times the load on what is overloaded already."
-            ),
-            unit="suffix:x",
-            queries=(Query(top(amplification(CALLS, STEP, SERVER)), f"{{{{{SERVER}}}}}"),),
-            no_value="no requests",
-        ),
-        Panel(
-            kind="timeseries",
-            title="Retry budget left, by server and model",
-            description=(
-                "Least of all processes. Falling to 0 and staying: the incident is longer than retries "
-                "can help. Never touched: the budget could be smaller."
-            ),
-            unit="suffix: retries",
-            queries=(
-                Query(f"bottomk(20, min by ({SERVER}, {MODEL}) ({_BUDGET}))", f"{{{{{SERVER}}}}} {{{{{MODEL}}}}}"),
-            ),
-            no_value="no policy",
-        ),
-        Panel(
-            kind="bars",
-            title="Retries made, by whom and how",
-            description=(
-                "Attempts that were followed by another request, in each interval: by the SDK's own loop "
-                "(before the response headers only), or by the policy, again from the start or as a "
-                "continuation of the text."
-            ),
-            unit="suffix: retries",
-            queries=(
-                Query(
-                    f"{total(CALLS.grown(schema.RETRIES, STEP), label(a.RETRY_LAYER), label(a.RETRY_DECISION))} > 0",
-                    f"{{{{{label(a.RETRY_LAYER)}}}}}: {{{{{label(a.RETRY_DECISION)}}}}}",
-                ),
-            ),
-            stacked=True,
-            no_value="none",
-        ),
-        Panel(
-            kind="bars",
-            title="Retries made, by reason",
-            description=(
-                "The same, by why the attempt before failed. Much `rate_limited`: the application asks for "
-                "more than its limit; retries only move that."
-            ),
-            unit="suffix: retries",
-            queries=(
-                Query(
-                    f"{total(CALLS.grown(schema.RETRIES, STEP), label(a.RETRY_REASON))} > 0",
-                    f"{{{{{label(a.RETRY_REASON)}}}}}",
-                ),
-            ),
-            stacked=True,
-            no_value="none",
-        ),
-        Panel(
-            kind="bars",
-            title="The policy's decisions",
-            description=(
-                "What the policy decided about attempts that failed, in each interval. Much `give_up`: see "
-                "what blocked them, to the right. Empty where the policy only observes."
-            ),
-            unit="suffix: decisions",
-            queries=(
-                Query(
-                    f"{total(CALLS.grown(schema.RETRY_DECISIONS, STEP, _DONE), label(a.RETRY_DECISION))} > 0",
-                    f"{{{{{label(a.RETRY_DECISION)}}}}}",
-                ),
-            ),
-            stacked=True,
-            no_value="no policy, or nothing to decide",
-        ),
-        Panel(
-            kind="bars",
-            title="Not retried, by what blocked it",
-            description=(
-                "Failed attempts that the policy did not try again, by what stood in the way. `output`: the "
-                "caller held what a replay would duplicate (mode `resume` may help). `budget`, `attempts`, "
-                "`requests`, `deadline`: the policy's own limits. `never`: a retry could not help. `sdk`: the "
-                "SDK had given up."
-            ),
-            unit="suffix: decisions",
-            queries=(
-                Query(
-                    f"{total(CALLS.grown(schema.RETRY_DECISIONS, STEP, _DONE, _GIVEN_UP), label(a.RETRY_BLOCKED_BY))}"
-                    " > 0",
-                    f"{{{{{label(a.RETRY_BLOCKED_BY)}}}}}",
-                ),
-            ),
-            stacked=True,
-            no_value="none blocked",
-        ),
-        Panel(
-            kind="bars",
-            title="What a policy would have done",
-            description=(
-                "Where the policy only observes: what mode `resume` would have decided about streams that "
-                "failed. `retry` and `resume` are streams that a policy could have saved."
-            ),
-            unit="suffix: decisions",
-            queries=(
-                Query(
-                    f"{total(CALLS.grown(schema.RETRY_DECISIONS, STEP, _WOULD_BE), label(a.RETRY_DECISION))} > 0",
-                    f"{{{{{label(a.RETRY_DECISION)}}}}}",
-                ),
-            ),
-            stacked=True,
-            no_value="a policy acts, or nothing to decide",
-        ),
-        Panel(
-            kind="bars",
-            title="Recoveries, by how",
-            description=(
-                "Streams that broke and went on, by how (again from the start, or continued) and what became "
-                "of them in the end. Many that fail all the same: the retries cost and do not help."
-            ),
-            unit="suffix: streams",
-            queries=(
-                Query(
-                    f"{total(CALLS.grown(schema.RECOVERIES, STEP), *_HOW_AND_WHAT)} > 0",
-                    ": ".join(f"{{{{{name}}}}}" for name in _HOW_AND_WHAT),
-                ),
-            ),
-            stacked=True,
-            no_value="no policy, or nothing to recover",
-        ),
-        Panel(
-            kind="timeseries",
-            title="Ends, by attempt number",
-            description=(
-                "Streams by how many HTTP requests they needed and how they ended. If third attempts "
-                "hardly ever complete, they only add load. From traces: retried and failed streams are "
-                "all there, those that succeeded at once only as the sampled share."
-            ),
-            unit="suffix: streams/s",
-            queries=(Query(counted(ENDED, a.ATTEMPT_COUNT, a.OUTCOME), form="trace metrics"),),
-            no_value="none in the traces",
-        ),
-        Panel(
-            kind="timeseries",
-            title="Back-off, p50 and p95, by reason",
-            description=(
-                "How long was waited before a retry. Near zero in an incident: too eager. "
-                "`rate_limited` should be near what `retry-after` asks for."
-            ),
-            unit="s",
-            queries=tuple(
-                Query(
-                    quantile(q, CALLS.series(schema.RETRY_DELAY, suffix="_bucket"), STEP, label(a.RETRY_REASON)),
-                    f"{{{{{label(a.RETRY_REASON)}}}}} p{q * 100:g}",
-                )
-                for q in (0.5, 0.95)
-            ),
-            no_value="no retries",
-        ),
-        Panel(
-            kind="timeseries",
-            title="Back-off against retry-after",
-            description=(
-                "Of the attempts that were told when to come again: how long they were asked to wait, "
-                "and did wait, on average. Below what was asked: the server will refuse again."
-            ),
-            unit="s",
-            queries=(
-                Query(f"{ATTEMPTS} | avg_over_time({field(a.RETRY_AFTER)})", form="trace metrics"),
-                Query(f"{ATTEMPTS} | avg_over_time({field(a.RETRY_DELAY)})", form="trace metrics"),
-            ),
-            no_value="nobody said retry-after",
-        ),
-        Panel(
-            kind="timeseries",
-            title="Tokens wasted, by reason",
-            description=(
-                "Output tokens per second of streams that failed, estimated. A replay pays for them "
-                "again; mode `resume` keeps them."
-            ),
-            unit="suffix: tok/s",
-            queries=(Query(rate(_WASTED, STEP, label(a.REASON)), f"{{{{{label(a.REASON)}}}}}"),),
-            stacked=True,
-            no_value="none",
-            link=TRACES,
         ),
     ),
 )
@@ -429,8 +241,8 @@ BOARD: Final = Board(
     "overload-retries",
     OVERLOAD,
     "Claude streams: overload and retries",
-    "Whether Claude is overloaded, by source, model and server, and what retries do about it.",
-    (_NOW, _WHO, _RETRIES),
+    "Whether Claude is overloaded, by source, model and server, and whether retries help.",
+    (_SUMMARY, _OVERLOAD_ERRORS, RETRIES),
     (*VARIABLES, SERVICE),
     traces=True,
 )

@@ -1,4 +1,4 @@
-"""Pipeline: whether the Collector itself loses what the other dashboards show."""
+"""The pipeline dashboard. It shows whether the Collector loses telemetry that the other dashboards need."""
 
 from __future__ import annotations
 
@@ -14,104 +14,105 @@ from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
 
 COLLECTOR: Final = 'job=~"$collector"'
-_ALIVE: Final = f'{{__name__=~"{names.COLLECTOR_QUEUE_SIZE}|{names.COLLECTOR_UPTIME}"}}'
+_COLLECTOR_SERIES: Final = f'{{__name__=~"{names.COLLECTOR_QUEUE_SIZE}|{names.COLLECTOR_UPTIME}"}}'
 
 
 def series(pattern: str) -> str:
-    """The series of one of the Collector's own metrics, whatever suffix its version gives it."""
+    """Select the series of a metric of the Collector. The pattern allows for the suffixes of different versions."""
     return f'{{__name__=~"{pattern}",{COLLECTOR}}}'
 
 
-def items(pattern: str, window: str) -> str:
-    """Items in a window, of all signals; 0 where the Collector runs and has never counted one."""
+def item_count(pattern: str, window: str) -> str:
+    """Count items in a window over all signals. Gives 0 if the Collector runs and has not counted any yet."""
     counted = by_signal("increase", pattern, COLLECTOR, window)
     return f"(sum({counted}) or 0 * count({series(names.COLLECTOR_UPTIME)}))"
 
 
-def per_second(pattern: str, *by: str) -> str:
-    """Items per second, of all signals."""
+def item_rate(pattern: str, *by: str) -> str:
+    """Items per second over all signals."""
     return total(by_signal("rate", pattern, COLLECTOR, STEP), *by)
 
 
-def tails(pattern: str, *by: str) -> str:
-    """Traces per second, of a metric that has no signal."""
+def trace_rate(pattern: str, *by: str) -> str:
+    """Traces per second, for a metric that does not exist once for each signal."""
     return rate(series(pattern), STEP, *by)
 
 
-QUEUED: Final = f"sum by (job, instance, exporter) ({series(names.COLLECTOR_QUEUE_SIZE)})"
-ROOM: Final = f"sum by (job, instance, exporter) ({series(names.COLLECTOR_QUEUE_CAPACITY)})"
+QUEUE_SIZE: Final = f"sum by (job, instance, exporter) ({series(names.COLLECTOR_QUEUE_SIZE)})"
+QUEUE_CAPACITY: Final = f"sum by (job, instance, exporter) ({series(names.COLLECTOR_QUEUE_CAPACITY)})"
 
-_NOT_TAKEN: Final = f"{items(names.COLLECTOR_REFUSED, RANGE)} + {items(names.COLLECTOR_FAILED, RANGE)}"
+_REFUSED_OR_FAILED: Final = (
+    f"{item_count(names.COLLECTOR_REFUSED, RANGE)} + {item_count(names.COLLECTOR_FAILED, RANGE)}"
+)
 
-_NOW: Final = Row(
-    "Is anything lost",
+_LOSSES: Final = Row(
+    "Losses",
     (
         Panel(
             kind="stat",
-            title="Refused",
+            title="Refused items",
             description=(
-                "Items that receivers refused, as memory or queues were full, or could not take, in the time "
-                "shown. SDKs try again for a while; what is refused for long is lost. Give the Collector more "
-                "memory, or more replicas."
+                "Number of items in the selected time range that receivers refused (memory limiter, full queues) "
+                "or failed to process. SDKs retry for a while, then the items are lost. Add memory or replicas to "
+                "the Collector."
             ),
             unit="suffix: items",
-            queries=(
-                Query(
-                    f"{items(names.COLLECTOR_REFUSED, RANGE)} + {items(names.COLLECTOR_FAILED, RANGE)}", form="instant"
-                ),
-            ),
+            queries=(Query(_REFUSED_OR_FAILED, form="instant"),),
             width=6,
             height=4,
             no_value="no Collector",
-            steps=((1, "bad"),),
-            first="good",
+            thresholds=((1, "bad"),),
+            base_level="good",
             decimals=0,
         ),
         Panel(
             kind="stat",
-            title="Not queued",
+            title="Items not queued",
             description=(
-                "Items that found an exporter's queue full, in the time shown: lost for good. The "
-                "backend was down for longer than the queue is deep."
+                "Number of items lost in the selected time range because the queue of an exporter was full. The "
+                "backend was down for longer than the queue covers. Enlarge the queue."
             ),
             unit="suffix: items",
-            queries=(Query(items(names.COLLECTOR_ENQUEUE_FAILED, RANGE), form="instant"),),
+            queries=(Query(item_count(names.COLLECTOR_ENQUEUE_FAILED, RANGE), form="instant"),),
             width=6,
             height=4,
             no_value="no Collector",
-            steps=((1, "bad"),),
-            first="good",
+            thresholds=((1, "bad"),),
+            base_level="good",
             decimals=0,
         ),
         Panel(
             kind="stat",
-            title="Not delivered",
+            title="Items not delivered",
             description=(
-                "Items whose export failed for good, in the time shown. A backend that refuses them: "
-                "look into the Collector's log."
+                "Number of items in the selected time range whose export failed permanently. The backend refuses "
+                "them. Check the log of the Collector."
             ),
             unit="suffix: items",
-            queries=(Query(items(names.COLLECTOR_SEND_FAILED, RANGE), form="instant"),),
+            queries=(Query(item_count(names.COLLECTOR_SEND_FAILED, RANGE), form="instant"),),
             width=6,
             height=4,
             no_value="no Collector",
-            steps=((1, "bad"),),
-            first="good",
+            thresholds=((1, "bad"),),
+            base_level="good",
             decimals=0,
         ),
         Panel(
             kind="stat",
             title="Fullest queue",
-            description="How full the fullest queue is. Rising: a backend is slow or away; at 1 telemetry is lost.",
+            description=(
+                "Usage of the fullest exporter queue. If it rises, a backend is slow or down. At 100 % telemetry "
+                "is lost. Check that backend."
+            ),
             unit="percentunit",
-            queries=(Query(f"max({share(QUEUED, ROOM)})", form="instant"),),
+            queries=(Query(f"max({share(QUEUE_SIZE, QUEUE_CAPACITY)})", form="instant"),),
             width=6,
             height=4,
             no_value="no Collector",
-            steps=((0.5, "warn"), (0.8, "bad")),
-            first="good",
+            thresholds=((0.5, "warn"), (0.8, "bad")),
+            base_level="good",
             decimals=0,
-            most=1,
+            maximum=1,
         ),
     ),
 )
@@ -121,42 +122,46 @@ _FLOW: Final = Row(
     (
         Panel(
             kind="timeseries",
-            title="Received and sent",
+            title="Items received and sent",
             description=(
-                "Items per second that came in, and that left, of all signals. Out below in for traces "
-                "is tail sampling at work; for metrics it is loss."
+                "Items per second that the Collector received and sent, for all signals. Fewer traces out than in "
+                "is tail sampling. Fewer metric points out than in is loss; see *Items refused and failed*."
             ),
             unit="suffix: items/s",
             queries=(
-                Query(per_second(names.COLLECTOR_ACCEPTED, "receiver"), "in: {{receiver}}"),
-                Query(per_second(names.COLLECTOR_SENT, "exporter"), "out: {{exporter}}"),
+                Query(item_rate(names.COLLECTOR_ACCEPTED, "receiver"), "in: {{receiver}}"),
+                Query(item_rate(names.COLLECTOR_SENT, "exporter"), "out: {{exporter}}"),
             ),
             no_value="no Collector",
         ),
         Panel(
             kind="timeseries",
-            title="Queues",
+            title="Queue usage",
             description=(
-                "How full each exporter's queue is. A queue on disk survives restarts; a full one does not take more."
+                "Usage of each exporter queue. A queue on disk survives a restart. A full queue rejects new "
+                "items. If one fills, check the backend behind it."
             ),
             unit="percentunit",
-            queries=(Query(share(QUEUED, ROOM), "{{exporter}} ({{instance}})"),),
-            most=1,
+            queries=(Query(share(QUEUE_SIZE, QUEUE_CAPACITY), "{{exporter}} ({{instance}})"),),
+            maximum=1,
             no_value="no Collector",
         ),
         Panel(
             kind="timeseries",
-            title="Refused and failed",
-            description="Items per second that were refused, not queued, or not delivered.",
+            title="Items refused and failed",
+            description=(
+                "Items per second that were refused, failed in a receiver, were not queued, or were not "
+                "delivered. The log of the Collector has the cause."
+            ),
             unit="suffix: items/s",
             queries=(
                 Query(
-                    per_second(names.COLLECTOR_REFUSED, "receiver"),
+                    item_rate(names.COLLECTOR_REFUSED, "receiver"),
                     "refused: {{receiver}}",
                 ),
-                Query(per_second(names.COLLECTOR_FAILED, "receiver"), "failed: {{receiver}}"),
-                Query(per_second(names.COLLECTOR_ENQUEUE_FAILED, "exporter"), "not queued: {{exporter}}"),
-                Query(per_second(names.COLLECTOR_SEND_FAILED, "exporter"), "not delivered: {{exporter}}"),
+                Query(item_rate(names.COLLECTOR_FAILED, "receiver"), "failed: {{receiver}}"),
+                Query(item_rate(names.COLLECTOR_ENQUEUE_FAILED, "exporter"), "not queued: {{exporter}}"),
+                Query(item_rate(names.COLLECTOR_SEND_FAILED, "exporter"), "not delivered: {{exporter}}"),
             ),
             no_value="none",
         ),
@@ -164,23 +169,22 @@ _FLOW: Final = Row(
             kind="timeseries",
             title="Tail sampling",
             description=(
-                "Traces per second by policy's verdict, and traces that were forgotten before their "
-                "verdict: more of them are open than `num_traces` holds, and their streams are missing "
-                "in *Drill-down*."
+                "Traces per second by the decision of each sampling policy, and traces dropped before a decision. "
+                "The latter are missing in *Drill-down*: more traces are open than `num_traces` allows. Raise it."
             ),
             unit="suffix: traces/s",
             queries=(
-                Query(tails(names.COLLECTOR_SAMPLED, "policy", "sampled"), "{{policy}}: sampled {{sampled}}"),
-                Query(tails(names.COLLECTOR_EARLY, "instance"), "dropped too early ({{instance}})"),
+                Query(trace_rate(names.COLLECTOR_SAMPLED, "policy", "sampled"), "{{policy}}: sampled {{sampled}}"),
+                Query(trace_rate(names.COLLECTOR_EARLY, "instance"), "dropped too early ({{instance}})"),
             ),
             no_value="no tail sampling",
         ),
         Panel(
             kind="timeseries",
-            title="Memory",
+            title="Collector memory",
             description=(
-                "Resident memory of each Collector. At the limiter's share of the container's memory it"
-                " begins to refuse."
+                "Resident memory of each Collector. At the limit of its memory limiter it starts to refuse items. "
+                "Add memory before it gets there."
             ),
             unit="bytes",
             queries=(Query(f"max by (job, instance) ({series(names.COLLECTOR_MEMORY)})", "{{job}} {{instance}}"),),
@@ -188,15 +192,15 @@ _FLOW: Final = Row(
         ),
         Panel(
             kind="timeseries",
-            title="Errors of the instrumentation",
+            title="Instrumentation errors",
             description=(
-                "Failures inside of the instrumentation, by application and part. They lose telemetry "
-                "before the Collector sees it."
+                "Number of errors inside the instrumentation in each interval, by application and component. The "
+                "telemetry is lost before it reaches the Collector. Please report them."
             ),
             unit="suffix: errors",
             queries=(
                 Query(
-                    f"{total(JOBS.grown(schema.INTERNAL_ERRORS, STEP), 'job', label(a.INTERNAL_COMPONENT))} > 0",
+                    f"{total(JOBS.growth(schema.INTERNAL_ERRORS, STEP), 'job', label(a.INTERNAL_COMPONENT))} > 0",
                     f"{{{{job}}}}: {{{{{label(a.INTERNAL_COMPONENT)}}}}}",
                 ),
             ),
@@ -209,12 +213,22 @@ BOARD: Final = Board(
     "pipeline",
     PIPELINE,
     "Claude streams: pipeline",
-    "Whether the Collector receives, keeps and delivers what the other dashboards show.",
-    (_NOW, _FLOW),
+    "Whether the Collector receives, queues and delivers the telemetry that the other dashboards show.",
+    (_LOSSES, _FLOW),
     (
         Variable(
-            "collector", "Collector", "The scrape job of the Collector's own metrics.", f"{_ALIVE}, job", all_value=".+"
+            "collector",
+            "Collector",
+            "The scrape job of the Collector's own metrics.",
+            f"{_COLLECTOR_SERIES}, job",
+            all_value=".+",
         ),
-        Variable("job", "Job", "The application.", f"{metric(schema.REQUESTS)}, job", all_value=".+"),
+        Variable(
+            "job",
+            "Job",
+            "The application whose instrumentation errors are shown.",
+            f"{metric(schema.REQUESTS)}, job",
+            all_value=".+",
+        ),
     ),
 )

@@ -1,4 +1,4 @@
-"""What several dashboards have in common: variables, conditions, and the ratios that are defined once."""
+"""Variables, matchers and ratios that several dashboards share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 from dashboards.generator.model import Variable
 from dashboards.generator.names import label, metric
-from dashboards.generator.promql import MODEL, SERVER, Scope, increase, other, rate, share, total
+from dashboards.generator.promql import MODEL, SERVER, Scope, increase, not_equal, rate, share, total
 
 from otel_claude_stream._core.vocabulary import Origin, Outcome, Phase
 from otel_claude_stream._telemetry import attributes as a
@@ -20,26 +20,26 @@ PIPELINE: Final = "claude-stream-pipeline"
 
 JOB: Final = 'job=~"$job"'
 CALLS: Final = Scope((JOB, f'{MODEL}=~"$model"', f'{SERVER}=~"$server"'))
-"""The streams that the variables choose."""
+"""Streams selected by the variables job, model and server."""
 JOBS: Final = Scope((JOB,))
-"""Everything of the chosen jobs, for metrics without model and server."""
+"""Series of the selected jobs, for metrics without model and server."""
 
 _ANY: Final = metric(schema.REQUESTS)
 VARIABLES: Final = (
     Variable(
         "job",
         "Job",
-        "The application: the scrape job, or `service.namespace/service.name` where telemetry came by OTLP.",
+        "The application: the scrape job, or `service.namespace/service.name` if telemetry arrives by OTLP.",
         f"{_ANY}, job",
         all_value=".+",
     ),
-    Variable("model", "Model", "The model asked for.", f"{_ANY}{{{JOB}}}, {MODEL}"),
-    Variable("server", "Server", "The host of the client's base URL.", f"{_ANY}{{{JOB}}}, {SERVER}"),
+    Variable("model", "Model", "The requested model.", f"{_ANY}{{{JOB}}}, {MODEL}"),
+    Variable("server", "Server", "The host in the base URL of the client.", f"{_ANY}{{{JOB}}}, {SERVER}"),
 )
 SERVICE: Final = Variable(
     "service",
     "Service",
-    "The service names behind the chosen jobs, as traces have them.",
+    "The service names of the selected jobs, as traces have them.",
     f"{_ANY}{{{JOB}}}, job",
     all_value="",
     regex="/([^/]+)$/",
@@ -47,61 +47,61 @@ SERVICE: Final = Variable(
 )
 
 COMPLETED: Final = f'{label(a.OUTCOME)}="{Outcome.COMPLETED.value}"'
-NOT_CALLER: Final = other(a.ORIGIN, Origin.CALLER.value)
+NOT_CALLER: Final = not_equal(a.ORIGIN, Origin.CALLER.value)
 BEFORE_HEADERS: Final = (Phase.CONNECTING.value, Phase.AWAITING_RESPONSE.value)
 BEFORE_TOKEN: Final = (Phase.AWAITING_FIRST_EVENT.value, Phase.AWAITING_FIRST_TOKEN.value)
 AFTER_TOKEN: Final = (Phase.STREAMING.value, Phase.FINISHING.value)
 
 
-def failed(scope: Scope, window: str, *by: str) -> str:
-    """Streams per second that failed. Those that their caller ended are nobody's fault."""
+def failed_rate(scope: Scope, window: str, *by: str) -> str:
+    """Streams per second that failed. Streams closed by their caller are not failures."""
     return rate(scope.series(schema.ABORTS, NOT_CALLER), window, *by)
 
 
-def completed(scope: Scope, window: str, *by: str) -> str:
+def completed_rate(scope: Scope, window: str, *by: str) -> str:
     """Streams per second that completed."""
     return rate(scope.series(schema.DURATION, COMPLETED, suffix="_count"), window, *by)
 
 
-def judged(scope: Scope, window: str, *by: str) -> str:
-    """Streams per second whose end says something: completed or failed, not ended by the caller."""
-    good, bad = completed(scope, window, *by), failed(scope, window, *by)
+def judged_rate(scope: Scope, window: str, *by: str) -> str:
+    """Streams per second that completed or failed, without those closed by their caller."""
+    good, bad = completed_rate(scope, window, *by), failed_rate(scope, window, *by)
     return f"(({good} or 0 * {bad}) + ({bad} or 0 * {good}))"
 
 
-def failures(scope: Scope, window: str, *by: str) -> str:
-    """Streams that failed in a window, the first of their kind included."""
-    return total(scope.grown(schema.ABORTS, window, NOT_CALLER), *by)
+def failed_count(scope: Scope, window: str, *by: str) -> str:
+    """Number of streams that failed in a window, including the event that created a series."""
+    return total(scope.growth(schema.ABORTS, window, NOT_CALLER), *by)
 
 
-def ends(scope: Scope, window: str, *by: str) -> str:
-    """Streams that completed or failed in a window."""
+def judged_count(scope: Scope, window: str, *by: str) -> str:
+    """Number of streams that completed or failed in a window."""
     good = increase(scope.series(schema.DURATION, COMPLETED, suffix="_count"), window, *by)
-    bad = failures(scope, window, *by)
+    bad = failed_count(scope, window, *by)
     return f"(({good} or 0 * {bad}) + ({bad} or 0 * {good}))"
 
 
 def completed_share(scope: Scope, window: str, *by: str) -> str:
     """The share of streams that completed."""
-    return share(completed(scope, window, *by), judged(scope, window, *by))
+    return share(completed_rate(scope, window, *by), judged_rate(scope, window, *by))
 
 
 def failed_share(scope: Scope, window: str, *by: str) -> str:
     """The share of streams that failed."""
-    return share(failed(scope, window, *by), judged(scope, window, *by))
+    return share(failed_rate(scope, window, *by), judged_rate(scope, window, *by))
 
 
-def sent(scope: Scope, window: str, *by: str) -> str:
+def request_rate(scope: Scope, window: str, *by: str) -> str:
     """HTTP requests per second."""
     return rate(scope.series(schema.REQUESTS), window, *by)
 
 
-def sent_again(scope: Scope, window: str, *by: str) -> str:
-    """HTTP requests per second that repeat or continue another: every retry that was made."""
+def retry_rate(scope: Scope, window: str, *by: str) -> str:
+    """HTTP requests per second that retry or resume an earlier one, by the SDK or the policy."""
     return rate(scope.series(schema.RETRIES), window, *by)
 
 
 def amplification(scope: Scope, window: str, *by: str) -> str:
-    """HTTP requests for each call that the application made: 1 without retries."""
-    every, again = sent(scope, window, *by), sent_again(scope, window, *by)
+    """HTTP requests for each call of the application. Without retries it is 1."""
+    every, again = request_rate(scope, window, *by), retry_rate(scope, window, *by)
     return f"{every} / ({every} - ({again} or 0 * {every}) > 0)"

@@ -1,10 +1,9 @@
-"""Proxy time-outs: is something between us and Claude cutting streams, and which limit is it."""
+"""The proxy time-outs dashboard. It shows whether a hop on the path cuts streams, and at which limit."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from dashboards.generator.bands import DURATION, IDLE, Band, suspicions
 from dashboards.generator.boards.shared import (
     BEFORE_HEADERS,
     CALLS,
@@ -14,10 +13,11 @@ from dashboards.generator.boards.shared import (
     TIMEOUTS,
     TRACES,
     VARIABLES,
-    ends,
-    failed,
-    failures,
+    failed_count,
+    failed_rate,
+    judged_count,
 )
+from dashboards.generator.limit_bands import DURATION, IDLE, Band, limit_advice
 from dashboards.generator.model import Board, Column, Panel, Query, Row
 from dashboards.generator.names import PROXY_ABORTS, PROXY_CAUSE, PROXY_PHASE, PROXY_PRODUCT, label
 from dashboards.generator.promql import (
@@ -26,14 +26,14 @@ from dashboards.generator.promql import (
     STEP,
     increase,
     le,
-    like,
+    none_of,
+    one_of,
     rate,
     share,
-    top,
+    topk,
     total,
-    unlike,
 )
-from dashboards.generator.traceql import HELD_BACK, columns
+from dashboards.generator.traceql import BUFFERED, select
 
 from otel_claude_stream._core.diagnosis.limits import NO_MATCH
 from otel_claude_stream._telemetry import attributes as a
@@ -42,160 +42,164 @@ from otel_claude_stream._telemetry.spec import Metric
 
 LIMIT: Final = label(a.LIMIT_MATCH)
 PHASE: Final = label(a.PHASE)
-MATCHED: Final = (NOT_CALLER, unlike(a.LIMIT_MATCH, NO_MATCH))
-"""Conditions: the cut is consistent with a known limit."""
+MATCHED: Final = (NOT_CALLER, none_of(a.LIMIT_MATCH, NO_MATCH))
+"""Matchers for aborts that are consistent with a known limit."""
 
-_SUSPICIONS: Final = suspicions()
+_LIMIT_ADVICE: Final = limit_advice()
 
 
-def within(spec: Metric, band: Band) -> str:
-    """How many ends fell into a band, in the time shown."""
-    below, above = (total(CALLS.grown(spec, RANGE, le(bound), suffix="_bucket")) for bound in (band.low, band.high))
+def failures_in_band(spec: Metric, band: Band) -> str:
+    """Count the failed streams whose value lies in a band, over the selected time range."""
+    below, above = (total(CALLS.growth(spec, RANGE, le(bound), suffix="_bucket")) for bound in (band.low, band.high))
     return f"{above} - {below}"
 
 
-def over(band: Band) -> str:
-    """The share of completed streams that were once silent for longer than the foot of a band."""
+def share_silent_beyond(band: Band) -> str:
+    """The share of completed streams with a silence above the lower bound of a band."""
     counted = increase(CALLS.series(schema.LONGEST_SILENCE, COMPLETED, suffix="_count"), RANGE)
     within_limit = increase(CALLS.series(schema.LONGEST_SILENCE, COMPLETED, le(band.low), suffix="_bucket"), RANGE)
     return f"1 - {within_limit} / ({counted} > 0)"
 
 
-def waits(window: str) -> str:
-    """Waits between chunks for each stream that began to write, by server."""
+def waits_per_stream(window: str) -> str:
+    """Waits between chunks for each stream that reached its first token, by server."""
     first = rate(CALLS.series(schema.TIME_TO_FIRST_TOKEN, suffix="_count"), window, SERVER)
     return share(rate(CALLS.series(schema.CHUNK_GAP, suffix="_count"), window, SERVER), first)
 
 
-def waiting(window: str) -> str:
-    """The share of the streams' time that passed before their first token, by server."""
+def share_before_first_token(window: str) -> str:
+    """The share of the duration of streams that passed before the first token, by server."""
     whole = rate(CALLS.series(schema.DURATION, suffix="_sum"), window, SERVER)
     return share(rate(CALLS.series(schema.TIME_TO_FIRST_TOKEN, suffix="_sum"), window, SERVER), whole)
 
 
-_CUTS: Final = total(CALLS.grown(schema.ABORTS, RANGE, *MATCHED))
-_FAILURES: Final = failures(CALLS, RANGE)
+_CUTS: Final = total(CALLS.growth(schema.ABORTS, RANGE, *MATCHED))
+_FAILURES: Final = failed_count(CALLS, RANGE)
 
-_ANSWER: Final = Row(
-    "Is it a limit, and which",
+_CUTS_AT_LIMITS: Final = Row(
+    "Cuts at known limits",
     (
         Panel(
             kind="stat",
             title="Cuts at a known limit",
             description=(
-                "Streams in the time shown whose silence or age, when they were cut, equals a known "
-                "limit of a proxy, load balancer or NAT. A single one can be chance; three at one limit"
-                " are not."
+                "Number of streams that were cut at a known limit of a proxy, load "
+                "balancer or NAT in the selected time range. One can be chance. Three at one limit are not."
             ),
             unit="suffix: streams",
             queries=(Query(f"{_CUTS} or 0 * {_FAILURES}", form="instant"),),
             width=6,
             height=4,
             no_value="none failed",
-            steps=((1, "warn"), (3, "bad")),
-            first="good",
+            thresholds=((1, "warn"), (3, "bad")),
+            base_level="good",
             decimals=0,
-            link=TRACES,
+            link_to=TRACES,
         ),
         Panel(
             kind="stat",
-            title="Share of all failures",
+            title="Cuts as a share of failures",
             description=(
-                "Share of the failed streams that were cut at a known limit. Most of them: fix the hop."
-                " Few: the failures have another cause, see *Failed, by reason* (*Health*)."
+                "Share of the failed streams that were cut at a known limit. If it is high, fix the hop. If it is "
+                "low, look for another cause in *Failed streams, by reason* (*Health*)."
             ),
             unit="percentunit",
             queries=(Query(share(_CUTS, _FAILURES), form="instant"),),
             width=6,
             height=4,
             no_value="none failed",
-            steps=((0.2, "warn"), (0.5, "bad")),
-            first="good",
+            thresholds=((0.2, "warn"), (0.5, "bad")),
+            base_level="good",
             decimals=1,
-            most=1,
+            maximum=1,
         ),
         Panel(
             kind="stat",
-            title="Share of all streams",
-            description="Share of the streams in the time shown that were cut at a known limit.",
+            title="Cuts as a share of streams",
+            description=(
+                "Share of all completed and failed streams in the selected time range that were cut at a known "
+                "limit. Above 0.1 %, find the hop in *Silence before the cut* or *Age at the cut*."
+            ),
             unit="percentunit",
-            queries=(Query(share(_CUTS, ends(CALLS, RANGE)), form="instant"),),
+            queries=(Query(share(_CUTS, judged_count(CALLS, RANGE)), form="instant"),),
             width=6,
             height=4,
             no_value="no streams",
-            steps=((0.001, "warn"), (0.01, "bad")),
-            first="good",
+            thresholds=((0.001, "warn"), (0.01, "bad")),
+            base_level="good",
             decimals=2,
-            most=1,
+            maximum=1,
         ),
         Panel(
             kind="stat",
             title="Servers affected",
             description=(
-                "Hosts whose streams were cut at a known limit. One of several: that gateway. All of "
-                "them: our own way out (NAT, egress proxy)."
+                "Number of servers whose streams were cut at a known limit. If one of several is affected, check "
+                "that gateway. If all are affected, check the way out (NAT, egress proxy)."
             ),
             unit="suffix: servers",
             queries=(
                 Query(
-                    f"count({total(CALLS.grown(schema.ABORTS, RANGE, *MATCHED), SERVER)} > 0.5) or 0 * {_FAILURES}",
+                    f"count({total(CALLS.growth(schema.ABORTS, RANGE, *MATCHED), SERVER)} > 0.5) or 0 * {_FAILURES}",
                     form="instant",
                 ),
             ),
             width=6,
             height=4,
             no_value="none failed",
-            steps=((1, "warn"),),
-            first="good",
+            thresholds=((1, "warn"),),
+            base_level="good",
             decimals=0,
         ),
         Panel(
             kind="bargauge",
             title="Silence before the cut",
             description=(
-                "How many failed streams had been silent for just so long when they ended: each bar is "
-                "a narrow bucket around a known idle limit. One bar high and the rest low names the "
-                "hop: raise its idle time-out, or let pings through. Bars of equal height: chance."
+                "Number of failed streams by the silence before they ended. Each bar is a narrow bucket around a "
+                "known idle limit. One high bar points to the hop: raise its idle time-out, or let pings through. "
+                "Bars of equal height are chance."
             ),
             unit="suffix: streams",
-            queries=tuple(Query(within(schema.ABORT_IDLE, band), band.title, "instant") for band in IDLE),
+            queries=tuple(Query(failures_in_band(schema.ABORT_IDLE, band), band.title, "instant") for band in IDLE),
             width=12,
             height=11,
             no_value="none failed",
-            steps=((0.5, "warn"), (2.5, "bad")),
+            thresholds=((0.5, "warn"), (2.5, "bad")),
             decimals=0,
-            link=TRACES,
+            link_to=TRACES,
         ),
         Panel(
             kind="bargauge",
             title="Age at the cut",
             description=(
-                "How many failed streams were just so old when they ended: each bar is a narrow bucket "
-                "around a known limit on the whole response. Nothing resets such a limit: raise it, or "
-                "ask for shorter answers. A stream that never got a byte has the same age as silence "
-                "and shows on both sides."
+                "Number of failed streams by their age at the end. Each bar is a narrow bucket around a known "
+                "limit on the whole response. Nothing resets such a limit: raise it, or ask for shorter answers. "
+                "A stream that never received a byte counts in both panels."
             ),
             unit="suffix: streams",
-            queries=tuple(Query(within(schema.ABORT_ELAPSED, band), band.title, "instant") for band in DURATION),
+            queries=tuple(
+                Query(failures_in_band(schema.ABORT_ELAPSED, band), band.title, "instant") for band in DURATION
+            ),
             width=12,
             height=11,
             no_value="none failed",
-            steps=((0.5, "warn"), (2.5, "bad")),
+            thresholds=((0.5, "warn"), (2.5, "bad")),
             decimals=0,
-            link=TRACES,
+            link_to=TRACES,
         ),
         Panel(
             kind="table",
             title="Cuts, by server, limit and phase",
             description=(
-                "Each kind of cut in the time shown, with who is known for that limit, and what helps. "
-                "Consistent with, no more: an installation may have changed its limits."
+                "Number of cuts in the selected time range, by server, limit and phase, with the products known "
+                "for that limit and the remedy. The match is evidence, not proof: an installation may have "
+                "changed its limits."
             ),
             unit="none",
             queries=(
                 Query(
                     f"label_replace(label_replace(sort_desc(round("
-                    f"{total(CALLS.grown(schema.ABORTS, RANGE, *MATCHED), SERVER, LIMIT, PHASE)}"
+                    f"{total(CALLS.growth(schema.ABORTS, RANGE, *MATCHED), SERVER, LIMIT, PHASE)}"
                     f') > 0), "suspects", "$1", "{LIMIT}", "(.*)"), "remedy", "$1", "{LIMIT}", "(.*)")',
                     form="table",
                 ),
@@ -208,46 +212,45 @@ _ANSWER: Final = Row(
                 Column(LIMIT, "Limit", width=120),
                 Column(PHASE, "Phase", width=160),
                 Column("Value", "Streams", width=90),
-                Column("suspects", "Suspects", tuple((x.label, x.suspects) for x in _SUSPICIONS), 320),
-                Column("remedy", "What helps", tuple((x.label, x.remedy) for x in _SUSPICIONS)),
+                Column("suspects", "Suspects", tuple((x.label, x.suspects) for x in _LIMIT_ADVICE), 320),
+                Column("remedy", "Remedy", tuple((x.label, x.remedy) for x in _LIMIT_ADVICE)),
             ),
-            link=TRACES,
+            link_to=TRACES,
         ),
     ),
 )
 
-_WHEN: Final = Row(
-    "Since when, and how far streams had come",
+_CUTS_OVER_TIME: Final = Row(
+    "Cuts over time",
     (
         Panel(
             kind="bars",
             title="Cuts, by limit",
             description=(
-                "Streams that were cut at a known limit, in each interval. A limit that begins at a "
-                "moment: look for a deployment of the proxy. One that was always there: long thinking "
-                "has begun to reach it."
+                "Number of streams cut at a known limit in each interval. If a limit appears suddenly, look for a "
+                "deployment of the proxy. If it was always present, longer thinking may have begun to reach it."
             ),
             unit="suffix: streams",
-            queries=(Query(f"{total(CALLS.grown(schema.ABORTS, STEP, *MATCHED), LIMIT)} > 0", f"{{{{{LIMIT}}}}}"),),
+            queries=(Query(f"{total(CALLS.growth(schema.ABORTS, STEP, *MATCHED), LIMIT)} > 0", f"{{{{{LIMIT}}}}}"),),
             stacked=True,
             no_value="none at a known limit",
         ),
         Panel(
             kind="bars",
-            title="Failed, before headers or in the body",
+            title="Failed streams, before headers or in the body",
             description=(
-                "Streams that failed for any cause but their caller's, in each interval. Before the "
-                "headers, proxies' access logs show them (499, 502, 504). In the body those logs say "
-                "200: only nginx's *error* log and HAProxy's termination state know."
+                "Number of streams that failed in each interval, except those that their caller closed. Access "
+                "logs of proxies show failures before the headers as 499, 502 or 504. For failures in the body "
+                "they log 200. Check the *error* log of nginx or the termination state of HAProxy."
             ),
             unit="suffix: streams",
             queries=(
                 Query(
-                    f"{total(CALLS.grown(schema.ABORTS, STEP, NOT_CALLER, like(a.PHASE, *BEFORE_HEADERS)))} > 0",
+                    f"{total(CALLS.growth(schema.ABORTS, STEP, NOT_CALLER, one_of(a.PHASE, *BEFORE_HEADERS)))} > 0",
                     "before headers",
                 ),
                 Query(
-                    f"{total(CALLS.grown(schema.ABORTS, STEP, NOT_CALLER, unlike(a.PHASE, *BEFORE_HEADERS)))} > 0",
+                    f"{total(CALLS.growth(schema.ABORTS, STEP, NOT_CALLER, none_of(a.PHASE, *BEFORE_HEADERS)))} > 0",
                     "in the body",
                 ),
             ),
@@ -258,107 +261,108 @@ _WHEN: Final = Row(
             kind="heatmap",
             title="Silence before the cut, over time",
             description=(
-                "The silence before the end of failed streams. A line at one height is an idle limit; a"
-                " cloud is crashes and restarts; a line at the bottom is errors that were said."
+                "Number of failed streams by silence before the end, in seconds, over time. A line at one height "
+                "is an idle limit. A cloud means crashes and restarts. A line at the bottom means errors that the "
+                "API reported."
             ),
             unit="s",
-            queries=(Query(total(CALLS.grown(schema.ABORT_IDLE, STEP, suffix="_bucket"), "le"), "{{le}}", "heatmap"),),
+            queries=(Query(total(CALLS.growth(schema.ABORT_IDLE, STEP, suffix="_bucket"), "le"), "{{le}}", "heatmap"),),
             no_value="none failed",
         ),
         Panel(
             kind="heatmap",
             title="Age at the cut, over time",
             description=(
-                "The age of failed streams at their end. A line at one height, with scattered silences "
-                "beside it, is a limit on the whole response."
+                "Number of failed streams by age at the end, in seconds, over time. A line at one height, while "
+                "the silences are scattered, is a limit on the whole response."
             ),
             unit="s",
             queries=(
-                Query(total(CALLS.grown(schema.ABORT_ELAPSED, STEP, suffix="_bucket"), "le"), "{{le}}", "heatmap"),
+                Query(total(CALLS.growth(schema.ABORT_ELAPSED, STEP, suffix="_bucket"), "le"), "{{le}}", "heatmap"),
             ),
             no_value="none failed",
         ),
     ),
 )
 
-_BEFORE: Final = Row(
-    "Before it hurts: headroom, and hops that buffer",
+_HEADROOM: Final = Row(
+    "Headroom and buffering",
     (
         Panel(
             kind="bargauge",
             title="Headroom: healthy streams that a limit would have cut",
             description=(
-                "Share of the *completed* streams that were once silent for longer than an idle limit. "
-                "Put such a limit in the way, and that share is cut. Zero at the limits of your own "
-                "hops is what you want; if not, raise them before they hurt."
+                "Share of the *completed* streams that were silent for longer than an idle limit. A hop with that "
+                "limit would cut this share. For the limits of your own hops it should be zero. If it is not, "
+                "raise them."
             ),
             unit="percentunit",
-            queries=tuple(Query(over(band), band.title, "instant") for band in IDLE),
+            queries=tuple(Query(share_silent_beyond(band), band.title, "instant") for band in IDLE),
             width=12,
             height=11,
             no_value="no streams",
-            steps=((0.001, "warn"), (0.01, "bad")),
-            first="good",
+            thresholds=((0.001, "warn"), (0.01, "bad")),
+            base_level="good",
             decimals=2,
-            most=1,
+            maximum=1,
         ),
         Panel(
             kind="timeseries",
             title="Waits between chunks, per stream",
             description=(
-                "How many times a stream waited for its next chunk. Dozens in a healthy one. Near zero "
-                "at one server: a hop holds the answer back and hands it out at once; nobody sees it "
-                "stream, and its idle limit cannot be seen either. Switch its buffering off."
+                "Average number of waits for the next chunk, per stream and server. Healthy streams have dozens. "
+                "Near zero at one server, a hop buffers the answer and delivers it at once, which also hides its "
+                "idle limit. Disable its buffering."
             ),
             unit="suffix: waits",
-            queries=(Query(top(waits(STEP)), f"{{{{{SERVER}}}}}"),),
+            queries=(Query(topk(waits_per_stream(STEP)), f"{{{{{SERVER}}}}}"),),
             height=11,
             no_value="no streams",
         ),
         Panel(
             kind="timeseries",
-            title="Time before the first token, of all the time",
+            title="Share of time before the first token",
             description=(
-                "Share of the streams' time that passed before the first token. Near 1 at one server "
-                "only: a hop that buffers. Near 1 everywhere: short answers, or thinking that is not "
-                "streamed."
+                "Share of the total duration of streams that passed before the first token, by server. Near 1 at "
+                "one server only, suspect a hop that buffers. Near 1 everywhere, answers are short or thinking is "
+                "not streamed."
             ),
             unit="percentunit",
-            queries=(Query(top(waiting(STEP)), f"{{{{{SERVER}}}}}"),),
-            most=1,
+            queries=(Query(topk(share_before_first_token(STEP)), f"{{{{{SERVER}}}}}"),),
+            maximum=1,
             no_value="no streams",
         ),
         Panel(
             kind="traces",
-            title="Streams that were held back",
+            title="Buffered streams",
             description=(
-                "Streams whose events came in few large reads. Their `intermediary` is what the "
-                "response said about who passed it on."
+                "Streams whose events arrived in few large reads. The column `intermediary` names the proxies "
+                "that the response headers report. Disable buffering there."
             ),
             unit="none",
             queries=(
                 Query(
-                    columns(
-                        HELD_BACK, a.SERVER_ADDRESS, a.INTERMEDIARY, a.READ_EVENTS, a.EVENT_COUNT, a.TIME_TO_FIRST_TOKEN
+                    select(
+                        BUFFERED, a.SERVER_ADDRESS, a.INTERMEDIARY, a.READ_EVENTS, a.EVENT_COUNT, a.TIME_TO_FIRST_TOKEN
                     ),
                     form="traces",
                 ),
             ),
-            no_value="none in the traces",
+            no_value="none in traces",
         ),
     ),
 )
 
-_LOGS: Final = Row(
-    "What the proxies say themselves (the Collector's overlay for proxy logs)",
+_PROXY_LOGS: Final = Row(
+    "Proxy logs (needs the Collector's overlay for proxy logs)",
     (
         Panel(
             kind="timeseries",
-            title="Aborts in proxies' logs, and ours",
+            title="Aborts in proxy logs and in the application",
             description=(
-                "Upstream aborts that nginx and HAProxy logged, by cause and phase, beside the failures"
-                " that the application saw. Ours without theirs: another hop, or its log is not read. "
-                "Theirs without ours: other clients of that proxy. Empty without the overlay."
+                "Rate of upstream aborts that nginx and HAProxy logged, by cause and phase, next to the failures "
+                "that the application saw. Failures without a logged abort point to another hop, or to a log that "
+                "is not collected. Aborts without failures belong to other clients of that proxy."
             ),
             unit="suffix: per second",
             queries=(
@@ -366,11 +370,11 @@ _LOGS: Final = Row(
                     rate(PROXY_ABORTS, STEP, PROXY_PRODUCT, PROXY_CAUSE, PROXY_PHASE),
                     f"{{{{{PROXY_PRODUCT}}}}}: {{{{{PROXY_CAUSE}}}}}, {{{{{PROXY_PHASE}}}}}",
                 ),
-                Query(failed(CALLS, STEP), "application: failed streams"),
+                Query(failed_rate(CALLS, STEP), "application: failed streams"),
             ),
             width=24,
             height=8,
-            no_value="the overlay is not in use",
+            no_value="overlay not in use",
         ),
     ),
 )
@@ -379,8 +383,8 @@ BOARD: Final = Board(
     "proxy-timeouts",
     TIMEOUTS,
     "Claude streams: proxy time-outs",
-    "Whether something between the application and Claude cuts streams, which limit it is, and who is known for it.",
-    (_ANSWER, _WHEN, _BEFORE, _LOGS),
+    "Whether a hop between the application and Claude cuts streams, at which limit, and which products have it.",
+    (_CUTS_AT_LIMITS, _CUTS_OVER_TIME, _HEADROOM, _PROXY_LOGS),
     (*VARIABLES, SERVICE),
     traces=True,
 )

@@ -1,4 +1,4 @@
-"""Our section of a declarative configuration file (`OTEL_CONFIG_FILE`), as it was written."""
+"""The section of this package in a declarative configuration file (`OTEL_CONFIG_FILE`)."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ _log = logging.getLogger("otel_claude_stream")
 
 VARIABLE: Final = "OTEL_CONFIG_FILE"
 SECTION: Final = "claude_stream"
-"""Below `instrumentation/development: python:`; the name of the entry point."""
+"""Name of the section below `instrumentation/development: python:`, which is the name of the entry point."""
 
 
 @dataclass(init=False)
 class Declared:
-    """Takes whatever stands in the section, so that one unknown key does not switch off all others.
+    """The section, unchecked, so that one unknown key does not disable all others.
 
-    OpenTelemetry's loader builds one of these (`ClaudeStreamInstrumentor.configuration`) and hands its field to
-    ``instrument()``, where each setting is checked.
+    OpenTelemetry's loader instantiates this class (`ClaudeStreamInstrumentor.configuration`) and passes its field to
+    ``instrument()``, which checks each setting.
     """
 
     declared: dict[str, Any] | None = None
 
-    def __init__(self, **said: Any) -> None:
-        self.declared = said
+    def __init__(self, **settings: Any) -> None:
+        self.declared = settings
 
 
 def section(path: str) -> dict[str, Any]:
-    """Our section of the file; empty if there is none, or if the file cannot be read, which OpenTelemetry tells.
+    """Read the section from a file; empty without one, or for a file that OpenTelemetry reports as unreadable.
 
-    The loader of OpenTelemetry leaves out an instrumentation that says ``enabled: false``, and then another part of it
-    instruments nevertheless, without the section: so it is read here too.
+    OpenTelemetry's loader skips an instrumentation with ``enabled: false``. Another part of it then instruments
+    without the section, so the section is read here as well.
     """
     try:
         from opentelemetry.configuration import load_config_file
@@ -39,6 +39,6 @@ def section(path: str) -> dict[str, Any]:
         instrumentation = load_config_file(path).instrumentation_development
         python = instrumentation.python if instrumentation is not None else None
         return dict((python or {}).get(SECTION) or {})
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with the file or its reader, it is no reason to fail
-        _log.debug("%s: the section %s could not be read", VARIABLE, SECTION, exc_info=error)
+    except Exception as error:  # noqa: BLE001 - no error of the file or its reader may reach the application
+        _log.debug("%s: cannot read the section %s; it is ignored", VARIABLE, SECTION, exc_info=error)
         return {}

@@ -1,4 +1,4 @@
-"""What is wrong with something that was said in a file, the environment or code."""
+"""Problems with a value of a file, the environment or code."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from enum import IntEnum
 
 
 class Severity(IntEnum):
-    """How bad a problem is."""
+    """How severe a problem is."""
 
     WARNING = 1
-    """Valid, and perhaps not what was meant."""
+    """The value is valid and takes effect, but is probably a mistake."""
     ERROR = 2
-    """Not valid; what was said is not done."""
+    """The value is not valid and has no effect."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One wrong setting: where it was said, what was said, what is allowed, and the nearest valid name, if any."""
+    """One problem: the source, the name and the value, what is allowed, and the nearest valid name."""
 
     source: str
     setting: str
-    """Its name; empty if it is the source itself that is wrong."""
+    """Name of the setting; empty for a problem of the source itself."""
     value: str
     allowed: str
-    """What would be valid; of a warning, what is doubtful about it."""
+    """The values that are allowed; for a warning, the reason for it."""
     nearest: str = ""
+    """The valid name or value that is most similar to the invalid one; empty without one."""
     severity: Severity = Severity.ERROR
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Names of development versions that were renamed. None is an alias: each is an error that names the new one."""
+"""Names that development versions used. They are not aliases; each is an error that names the new name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 SETTINGS: Final[Mapping[str, str]] = MappingProxyType({"limits": "known_limits"})
-"""Settings, as `instrument()` takes them. Their environment variables changed with them."""
+"""Settings by their old names, as arguments of `instrument()`. Their environment variables were renamed with them."""
 
 VALUES: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
     {
@@ -16,10 +16,10 @@ VALUES: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
         ("sdk_retries", "own"): "replace",
     }
 )
-"""Values, by the setting or the key of a policy that takes them."""
+"""New values, by the setting or policy key that takes them and the old value."""
 
 RULE_KEYS: Final[Mapping[str, str]] = MappingProxyType({"on": "reasons"})
-"""Keys of a rule of a policy."""
+"""Keys of a rule of a policy, by their old names."""
 
 
 def setting(name: str) -> str:
@@ -41,5 +41,5 @@ def rule_key(name: object) -> str:
 
 
 def message(new: str) -> str:
-    """Return the consequence and the remedy, for an error that names what was renamed."""
+    """Return the consequence and the remedy, for an error about an old name."""
     return f"it was renamed to {new!r} and has no effect under its old name"

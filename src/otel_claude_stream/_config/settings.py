@@ -1,4 +1,4 @@
-"""The table of settings: name, type, what is allowed, and what each means."""
+"""The settings: `StreamConfig`, which holds their values, and the table that describes each of them."""
 
 from __future__ import annotations
 
@@ -6,32 +6,55 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from otel_claude_stream._config import durations as _durations
+from otel_claude_stream._core.durations import parse_duration
 
 PREFIX = "OTEL_CLAUDE_STREAM_"
-"""Every setting is also an environment variable: this, and its name in upper case."""
+"""The environment variable of a setting is this prefix and the name of the setting in upper case."""
 
 SEMCONV_OPT_IN = "OTEL_SEMCONV_STABILITY_OPT_IN"
-"""OpenTelemetry's own choice of conventions: a list with commas, of which one entry concerns this package."""
+"""OpenTelemetry's variable that selects conventions. It is a list with commas, of which one entry is read here."""
 
 _LATEST = "gen_ai_latest_experimental"
 
 OTHER_VARIABLES = frozenset({"STRICT", "AUTO", "CONFIG"})
-"""Variables with the prefix that are no settings of this table, and so no mistakes."""
+"""Variables with the prefix that are valid but not in this table."""
 
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
 
 
 @dataclass(frozen=True, slots=True)
+class StreamConfig:
+    """All settings, with their defaults. `SETTINGS` describes each of them; durations are in seconds.
+
+    Pass one to ``ClaudeStreamInstrumentor().instrument(config=...)``, or set its fields by keyword arguments or
+    environment variables. `load` checks the values, not this class.
+    """
+
+    enabled: bool = True
+    span: str = "auto"
+    semconv: str = "released"
+    events: str = "span"
+    deltas: str = "coalesce"
+    event_budget: int = 96
+    metrics: bool = True
+    gaps: str = "both"
+    stall_thresholds: tuple[float, ...] = (10.0, 30.0, 60.0, 180.0)
+    known_limits: str = ""
+    max_models: int = 20
+    export_failures: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting. `parse` turns what was said into its value, and raises `ValueError` if it cannot."""
+    """One setting."""
 
     name: str
     type: str
     allowed: str
     doc: str
     parse: Callable[[object], object]
+    """Returns the value of the setting for a text or an object. Raises `ValueError` for an invalid one."""
 
     @property
     def variable(self) -> str:
@@ -44,8 +67,8 @@ def opted_in(environment: Mapping[str, str]) -> bool:
     return _LATEST in {entry.strip() for entry in environment.get(SEMCONV_OPT_IN, "").split(",")}
 
 
-def boolean(value: object) -> bool:
-    """A truth value: itself, or one of the usual words."""
+def parse_boolean(value: object) -> bool:
+    """Return a truth value unchanged, or that of one of the usual words."""
     if isinstance(value, bool):
         return value
     word = str(value).strip().lower()
@@ -57,7 +80,7 @@ def boolean(value: object) -> bool:
 
 
 def one_of(*words: str) -> Callable[[object], str]:
-    """One of a closed set of words, in any case."""
+    """Return a parser of one of a closed set of words, in upper or lower case."""
 
     def parse(value: object) -> str:
         word = str(value).strip().lower()
@@ -68,8 +91,8 @@ def one_of(*words: str) -> Callable[[object], str]:
     return parse
 
 
-def whole(least: int, most: int) -> Callable[[object], int]:
-    """A whole number within bounds."""
+def integer(least: int, most: int) -> Callable[[object], int]:
+    """Return a parser of an integer within bounds."""
 
     def parse(value: object) -> int:
         number = int(str(value).strip()) if not isinstance(value, bool) else -1
@@ -80,13 +103,11 @@ def whole(least: int, most: int) -> Callable[[object], int]:
     return parse
 
 
-def duration(value: object) -> float:
-    """A duration with its unit, such as ``500ms``, ``30s``, ``5m``, in seconds."""
-    return _durations.seconds(str(value))
+def parse_durations(value: object) -> tuple[float, ...]:
+    """Return the seconds of increasing durations, from a sequence or a text with commas.
 
-
-def durations(value: object) -> tuple[float, ...]:
-    """A list of rising durations, as a sequence or as text with commas; empty, or the word `none`, for none."""
+    The word `none` and an empty text or sequence mean no durations. Numbers in a sequence are seconds.
+    """
     if isinstance(value, str) and value.strip().lower() == "none":
         return ()
     if isinstance(value, str):
@@ -95,97 +116,104 @@ def durations(value: object) -> tuple[float, ...]:
         parts = list(value)
     else:
         raise ValueError(value)
-    found = tuple(float(x) if isinstance(x, float | int) and not isinstance(x, bool) else duration(x) for x in parts)
+    found = tuple(_seconds(part) for part in parts)
     if not all(0 < x < math.inf for x in found) or list(found) != sorted(set(found)):
         raise ValueError(value)
     return found
 
 
+def _seconds(value: object) -> float:
+    if isinstance(value, float | int) and not isinstance(value, bool):
+        return float(value)
+    return parse_duration(str(value))
+
+
 def text(value: object) -> str:
-    """Any text."""
+    """Return any value as text without surrounding white space."""
     return str(value).strip()
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("enabled", "boolean", "true or false", "False leaves the SDK untouched.", boolean),
+    Setting("enabled", "boolean", "true or false", "False leaves the SDK untouched.", parse_boolean),
     Setting(
         "span",
         "word",
         "auto, always or off",
-        "`auto`: a `chat` span where nobody else has one, else a `claude.stream` span around it. `always`: always the "
-        "`chat` span. `off`: metrics only.",
+        "`auto`: a `chat` span, or a `claude.stream` span around the call if another instrumentation records the "
+        "`chat` span. `always`: always the `chat` span. `off`: metrics only.",
         one_of("auto", "always", "off"),
     ),
     Setting(
         "semconv",
         "word",
         "released, latest or both",
-        "Which names of the GenAI conventions: those of the last release, those of the next one, or both. Where it is "
-        "not set, `OTEL_SEMCONV_STABILITY_OPT_IN` with the entry `gen_ai_latest_experimental` makes it `latest`.",
+        "Which names of the GenAI conventions are recorded: those of the last release, those of the next one, or both. "
+        "If unset, the entry `gen_ai_latest_experimental` of `OTEL_SEMCONV_STABILITY_OPT_IN` selects `latest`.",
         one_of("released", "latest", "both"),
     ),
     Setting(
         "events",
         "word",
         "span, log, both or none",
-        "Where the events of a stream go: span events, log records, both, or nowhere.",
+        "How the events of a stream are recorded: as span events, as log records, as both, or not at all.",
         one_of("span", "log", "both", "none"),
     ),
     Setting(
         "deltas",
         "word",
         "coalesce, all or none",
-        "One event for the deltas of a block, one for each delta, or none for them.",
+        "`coalesce`: one event for the deltas of a content block. `all`: one event for each delta. `none`: no events "
+        "for deltas.",
         one_of("coalesce", "all", "none"),
     ),
     Setting(
         "event_budget",
         "whole number",
         "16 to 10000",
-        "Events kept for one stream. Stay below the span's own limit (`OTEL_SPAN_EVENT_COUNT_LIMIT`, 128): the SDK of "
-        "OpenTelemetry drops the oldest beyond it.",
-        whole(16, 10000),
+        "Maximum number of events recorded for one stream. Stay below the limit of the span "
+        "(`OTEL_SPAN_EVENT_COUNT_LIMIT`, 128 by default): beyond it the OpenTelemetry SDK drops the oldest events.",
+        integer(16, 10000),
     ),
-    Setting("metrics", "boolean", "true or false", "False records no metrics.", boolean),
+    Setting("metrics", "boolean", "true or false", "False records no metrics.", parse_boolean),
     Setting(
         "gaps",
         "word",
         "both, claude_stream or gen_ai",
-        "Where the wait before each chunk is recorded: in `claude.stream.chunk.gap` (`claude_stream`), in the "
-        "conventions' `time_per_output_chunk` (`gen_ai`), or in both. Of all that is recorded only this is recorded "
-        "for each chunk.",
+        "Which histogram records the wait before each chunk: `claude.stream.chunk.gap` (`claude_stream`), the "
+        "conventions' `time_per_output_chunk` (`gen_ai`), or both. No other metric is recorded once for each chunk.",
         one_of("both", "claude_stream", "gen_ai"),
     ),
     Setting(
         "stall_thresholds",
         "durations",
         "rising durations with their units, such as 10s,30s,60s,180s, or none",
-        "Waits for content that are told as a `stall` each time one is passed, while they last. `none`: no stalls, "
-        "and no thread that looks for them.",
-        durations,
+        "Waits for content that are recorded as a `stall`, once for each threshold, while the stream still waits. "
+        "`none`: no stalls are recorded, and no thread watches for them.",
+        parse_durations,
     ),
     Setting(
         "known_limits",
         "text",
         "empty, a factor such as x0.5, or a list such as idle:2s=nginx,duration:3s=gateway",
-        "Scales or replaces the table of known middlebox limits, for tests and odd installations.",
+        "Scales or replaces the table of known middlebox limits, for tests and for middleboxes with other limits.",
         text,
     ),
     Setting(
         "max_models",
         "whole number",
         "1 to 1000",
-        "Different model names (and server addresses) on metrics before `other`.",
-        whole(1, 1000),
+        "Maximum number of different model names, and of server addresses, on metrics. Further ones are recorded as "
+        "`other`.",
+        integer(1, 1000),
     ),
     Setting(
         "export_failures",
         "word",
         "auto, once or all",
-        "What OpenTelemetry's OTLP exporters log of exports that fail. `once`: one line in ten minutes, with the "
-        "number of those left out, and nothing of an attempt that may be followed by one that succeeds. `all`: as "
-        "OpenTelemetry has it. `auto`: `once` under auto-instrumentation, `all` where the application's own code "
-        "instruments. A logger at DEBUG is left alone.",
+        "How much OpenTelemetry's OTLP exporters log when exports fail. `once`: one line in ten minutes, with the "
+        "number of suppressed lines, and none for an attempt that the exporter repeats. `all`: every line. `auto`: "
+        "`once` under auto-instrumentation, `all` if the application instruments in code. A logger at DEBUG is not "
+        "changed.",
         one_of("auto", "once", "all"),
     ),
 )

@@ -1,1 +1,1 @@
-"""The only place that knows the Anthropic SDK, wrapt, and the HTTP library under the SDK."""
+"""The only package that knows the Anthropic SDK, wrapt, and the HTTP library under the SDK."""

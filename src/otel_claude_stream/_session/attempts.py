@@ -1,4 +1,4 @@
-"""The account of one call's HTTP requests: those that are over, the one that is under way, and their responses."""
+"""The HTTP requests of one call: those that are over, the one under way, and their responses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NS = 1_000_000_000
 
 
 class Totals(NamedTuple):
-    """What came so far, over all attempts of a call."""
+    """Sums over a number of attempts."""
 
     bytes: int
     events: int
@@ -21,36 +21,68 @@ class Totals(NamedTuple):
 class Attempts:
     """The requests of one call. Times are nanoseconds of the monotonic clock."""
 
-    __slots__ = ("_before", "_under_way", "_unanswered", "over", "pending", "reply", "said", "started")
+    __slots__ = (
+        "_before",
+        "_tokens",
+        "_unanswered",
+        "_under_way",
+        "buffered_events",
+        "over",
+        "pending",
+        "read_timeout",
+        "reply",
+        "started",
+    )
 
-    def __init__(self, started: int) -> None:
+    def __init__(self, started: int, read_timeout: float | None) -> None:
         self.over: list[Attempt] = []
         self.started = started
-        """When the one under way began, or begins once its back-off is over."""
+        """When the one under way began, or begins after its back-off."""
+        self.read_timeout = read_timeout
+        """Seconds after which the transport gives up a read of the body; None for never."""
         self.pending: Reply | None = None
         """The response of the one under way, as long as it may lead to a retry."""
         self.reply: Reply | None = None
         """The last response whose body was the stream."""
-        self.said = (0, 0)
-        """Input tokens (cache included) and output tokens that the one under way has said."""
+        self.buffered_events = 0
+        """Events of the one under way that are buffered until its first content."""
+        self._tokens = (0, 0)
+        """Input tokens (including the cache) and output tokens of the one under way."""
         self._under_way = True
-        """There is one that `over` does not have yet."""
+        """There is one that is not in `over` yet."""
         self._unanswered = False
-        """It is a further one of the policy without a response yet: `reply` is that of the one before."""
+        """It is a later one of the policy without a response yet, and `reply` belongs to the one before."""
         self._before = Totals(0, 0, 0)
 
-    @property
-    def sent(self) -> int:
-        """HTTP requests so far, the one under way included."""
-        return len(self.over) + self._under_way
+    # --- The one under way ---------------------------------------------------------------------------------------
+    def answered(self, reply: Reply) -> None:
+        """Record a response that may lead to a retry."""
+        self.pending = reply
 
-    @property
-    def last_reply(self) -> Reply | None:
-        """The response that counts: that of the stream, else the one that led to no stream."""
-        return self.reply or self.pending
+    def opened(self, reply: Reply) -> None:
+        """Record the response whose body is the stream."""
+        self.pending = None
+        self._unanswered = False
+        self.reply = reply
+
+    def lower_read_timeout(self, seconds: float) -> None:
+        """Record the read time-out that a watchdog has set."""
+        self.read_timeout = seconds
+
+    def record_tokens(self, input_tokens: int, output_tokens: int) -> None:
+        """Record the usage that the response has reported so far."""
+        self._tokens = (input_tokens, output_tokens)
+
+    def buffer_event(self) -> None:
+        """Count an event of the message that is buffered."""
+        self.buffered_events += 1
+
+    def discard_buffer(self) -> None:
+        """Record that nothing is buffered any more: it was delivered, or its attempt failed."""
+        self.buffered_events = 0
 
     def take_pending(self) -> Reply | None:
-        """The response of the one under way, which is told now."""
+        """Return the response of the one under way, which is reported now."""
         reply, self.pending = self.pending, None
         return reply
 
@@ -64,9 +96,8 @@ class Attempts:
         *,
         delay: float | None = None,
     ) -> Attempt:
-        """The one under way is over. `delay` is the back-off, in seconds, of the one that follows; None for none."""
-        characters = totals.characters - self._before.characters
-        said_input, said_output = self.said
+        """Record the end of the one under way. `delay` is the back-off, in seconds, before the next; None for none."""
+        input_tokens, output_tokens = self._tokens
         attempt = Attempt(
             number=len(self.over) + 1,
             started=self.started,
@@ -75,40 +106,46 @@ class Attempts:
             reply=reply,
             reason=reason,
             delay=delay,
-            characters=characters,
-            input_tokens=said_input,
-            output_tokens=said_output,
+            characters=totals.characters - self._before.characters,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
         )
         self.over.append(attempt)
-        self._before, self.said = totals, (0, 0)
+        self._before, self._tokens = totals, (0, 0)
         if delay is not None:
             self.started = now + int(max(delay, 0.0) * _NS)
         return attempt
 
     def give_up(self) -> None:
-        """No other one follows."""
+        """Record that no other one follows."""
         self._under_way = False
 
     def follow(self) -> None:
-        """A further one of the policy is sent, and has no response yet."""
+        """Record that the policy sends another one, which has no response yet."""
         self._unanswered = True
+        self.discard_buffer()
 
-    def opened(self, reply: Reply) -> None:
-        """The response of the one under way is there, and its body is the stream."""
-        self.pending = None
-        self._unanswered = False
-        self.reply = reply
+    # --- All of them ---------------------------------------------------------------------------------------------
+    @property
+    def sent(self) -> int:
+        """HTTP requests so far, including the one under way."""
+        return len(self.over) + self._under_way
 
-    def is_under_way(self, now: int) -> bool:
-        """Whether one was sent that is not over. In a back-off none was: the caller has left before."""
-        return self._under_way and now >= self.started
+    @property
+    def last_reply(self) -> Reply | None:
+        """The response of the stream, or else the one that led to no stream."""
+        return self.reply or self.pending
 
     @property
     def is_unanswered(self) -> bool:
         """Whether the one under way has no response whose body is the stream."""
         return self.reply is None or self._unanswered
 
-    def of_this_one(self, totals: Totals) -> Totals:
-        """What came with the one under way."""
+    def is_under_way(self, now: int) -> bool:
+        """Whether one was sent that is not over. During a back-off none was."""
+        return self._under_way and now >= self.started
+
+    def of_current(self, totals: Totals) -> Totals:
+        """Return what the one under way brought."""
         before = self._before
         return Totals(totals.bytes - before.bytes, totals.events - before.events, totals.characters - before.characters)

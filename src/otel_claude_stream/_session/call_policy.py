@@ -1,4 +1,4 @@
-"""What the policy makes of one call: how often it has tried, and what it decides about each attempt that failed."""
+"""The policy of one call, with the counts that it limits and its decisions about failed attempts."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from typing import Protocol
 
 from otel_claude_stream._core.diagnosis.classify import Verdict
 from otel_claude_stream._core.diagnosis.facts import Facts
-from otel_claude_stream._core.retry.context import Action, Decision, Delivered, RequestCapabilities, RetryContext
+from otel_claude_stream._core.retry.context import Action, Decision, RetryContext
 from otel_claude_stream._core.retry.decide import decide
 from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
-from otel_claude_stream._core.stream.call import Reply
+from otel_claude_stream._core.stream.call import Reply, RequestCapabilities
+from otel_claude_stream._core.stream.delivered import Delivered
 from otel_claude_stream._core.vocabulary import AbortReason
 
 _CERTIFICATE = "SSLCertVerificationError"
 
 
 class Tokens(Protocol):
-    """The retry budget that a call draws on."""
+    """The retry budget of a call."""
 
     def take(self) -> bool:
         """Take one retry; False if there is none left."""
 
     def left(self) -> float:
-        """How many there are."""
+        """Return how many there are."""
 
 
 class CallPolicy:
@@ -51,18 +52,23 @@ class CallPolicy:
         self._tokens = tokens
         self._random = random
         self.dry_run = killed or policy.mode is Mode.OBSERVE or policy.kill_switch
-        """Nothing is done about a failure; what would be done is told."""
+        """Nothing is done about a failure; the decision is only reported."""
         self.attempt = 1
         self.resumes = 0
         self.delay: float | None = None
 
     @property
+    def keeps_text(self) -> bool:
+        """Whether the text that is delivered has to be kept, for a continuation."""
+        return not self.dry_run and self.policy.mode is Mode.RESUME
+
+    @property
     def layer(self) -> str:
-        """Whose request is under way."""
+        """`sdk` or `policy`: which layer sent the current request."""
         return "policy" if self.attempt > 1 else "sdk"
 
     def left(self) -> float | None:
-        """Retries that the budget still allows; None for a dry run."""
+        """Return the retries that the budget still allows; None for a dry run."""
         return self._tokens.left() if self._tokens is not None and not self.dry_run else None
 
     def take(self) -> bool:
@@ -75,14 +81,14 @@ class CallPolicy:
         verdict: Verdict,
         reply: Reply | None,
         delivered: Delivered,
-        traits: RequestCapabilities,
+        capabilities: RequestCapabilities,
         *,
         requests: int,
         before_response: bool,
     ) -> Decision:
-        """What is done about an attempt that failed. Counts it, if another follows."""
+        """Decide what is done about a failed attempt, and count it if another one follows."""
         policy = self.policy
-        if self.dry_run:  # what the mode would do, or the most that could be done where it only observes
+        if self.dry_run:  # as its mode would decide, or as `resume` would if it only observes
             mode = Mode.RESUME if policy.mode is Mode.OBSERVE else policy.mode
             policy = replace(policy, mode=mode, kill_switch=False)
         decision = decide(
@@ -91,7 +97,7 @@ class CallPolicy:
                 reason=verdict.reason or AbortReason.STREAM_ERROR,
                 phase=facts.phase,
                 delivered=delivered,
-                capabilities=traits,
+                capabilities=capabilities,
                 limit_match=verdict.limit_match,
                 certificate_rejected=facts.fault is not None and facts.fault.has(_CERTIFICATE),
                 retry_after=reply.retry_after if reply is not None else None,

@@ -1,4 +1,4 @@
-"""Who is running further up this thread's stack: where neither a context nor a lock can be asked."""
+"""Looks for a module further up this thread's stack, where neither a context nor a lock helps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import FrameType
 
 
 def runs_above(module: str, most: int) -> bool | None:
-    """Whether code of `module` (or below it) is among the nearest `most` callers; None if the stack goes on beyond."""
+    """Return whether code of `module` is among the nearest `most` callers; None if there are more callers."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - there is no other way to see the stack
     for _ in range(most):
         if frame is None:

@@ -1,7 +1,7 @@
 """The end of a child of `multiprocessing`, which leaves by `os._exit`: no exit handler runs, and no provider flushes.
 
-What such a child streamed would be lost with its last batch. Its finalisers do run, so one of ours does then what exit
-handlers would have done. Only in children that have streamed: others are nobody's business.
+The last batch of its telemetry would be lost. Finalisers do run there, so one of this package does the work of the exit
+handlers. It is registered only in children that have streamed.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ FLUSH_MS = 5000
 """The longest that the exit of a child waits for each kind of telemetry; an exporter's own limit is ten seconds."""
 
 LAST = -100
-"""Priority of a finaliser: after those of the application, whose streams they may still end."""
+"""Priority of the finaliser. Those of the application run before it, and may still end streams."""
 
 
 @_guard.guarded("child", None)
 def at_end_of_child(end_streams: Callable[[], None]) -> None:
-    """If this process is a child of `multiprocessing`: end its open streams and flush, before it leaves."""
+    """Let a child of `multiprocessing` end its open streams and flush before it leaves."""
     util, process = sys.modules.get("multiprocessing.util"), sys.modules.get("multiprocessing.process")
     if util is None or process is None or process.parent_process() is None:
         return
@@ -38,7 +38,7 @@ def at_end_of_child(end_streams: Callable[[], None]) -> None:
 
 @_guard.guarded("child", None)
 def flush() -> None:
-    """Export what the global providers hold. Those of the API alone hold nothing, and cannot."""
+    """Flush the global providers. Those of the API alone have nothing to flush."""
     for provider in (get_tracer_provider(), get_meter_provider(), get_logger_provider()):
         force_flush = getattr(provider, "force_flush", None)
         if force_flush is not None:

@@ -1,4 +1,4 @@
-"""Which policy a call is under, and the retry budgets of the process."""
+"""The policy of each call, and the retry budgets of the process."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from otel_claude_stream._core.stream.call import Call
 from otel_claude_stream._session import CallPolicy
 
 _budgets = RetryBudgets(threading.RLock)
-"""One a process: every instrumentation and every client draws on the same."""
+"""The budgets of the process, which all instrumentations and clients share."""
 
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_budgets.reset)
 
 
 class BudgetTokens:
-    """The budget of one call: which account, and the clock."""
+    """The retry budget of one call."""
 
     __slots__ = ("_budget", "_budgets", "_clock", "_key")
 
@@ -33,7 +33,7 @@ class BudgetTokens:
         self._clock = clock
 
     def first(self) -> None:
-        """Count the call itself."""
+        """Count the first request of the call."""
         self._budgets.count_call(self._key, self._budget, self._clock())
 
     def take(self) -> bool:
@@ -49,8 +49,8 @@ class PolicyResolver:
     """The policies of one instrumentation.
 
     Args:
-        policy: What holds unless somebody says otherwise.
-        override: What the code around the current call said; None if nothing.
+        policy: The policy of calls without an override.
+        override: Returns the policy that the code around the current call has set; None for none.
         killed: Whether the kill switch is on now.
         clock: The monotonic clock, in nanoseconds.
     """
@@ -78,10 +78,10 @@ class PolicyResolver:
         policies = (self._policy, *(policy for _, policy in self._policy.models))
         return any(policy.mode is not Mode.OBSERVE for policy in policies)
 
-    def handling(self, call: Call, labels: dict[str, Any]) -> CallPolicy:
-        """What holds for a call that begins now; `labels` are those of its metrics."""
-        said = self._override() if self._override is not None else None
-        policy = (said or self._policy).for_model(call.model)
+    def call_policy(self, call: Call, labels: dict[str, Any]) -> CallPolicy:
+        """Return the policy of a call that begins now; `labels` are those of its metrics."""
+        override = self._override() if self._override is not None else None
+        policy = (override or self._policy).for_model(call.model)
         if policy.mode is Mode.OBSERVE or policy.kill_switch:
             return self._observed(policy)
         if self._killed is not None and self._killed():
@@ -96,18 +96,18 @@ class PolicyResolver:
         return CallPolicy(policy, tokens=tokens, random=self._chance)
 
     def _observed(self, policy: RetryPolicy) -> CallPolicy:
-        """Shared by all calls that are only observed: nothing is counted on it."""
+        """Return the policy that all observed calls share, since nothing is counted on it."""
         found = self._observing.get(id(policy))
         if found is None or found[0] is not policy:
-            handling = CallPolicy(policy, tokens=None, random=self._chance)
+            call_policy = CallPolicy(policy, tokens=None, random=self._chance)
             if len(self._observing) > _MAX_OBSERVED:
                 self._observing.clear()
-            found = self._observing[id(policy)] = (policy, handling)
+            found = self._observing[id(policy)] = (policy, call_policy)
         return found[1]
 
     @_guard.guarded("budget", ())
     def left(self) -> Iterable[tuple[float, dict[str, Any]]]:
-        """What is left of each budget, per set of labels: for the gauge. The least where several share theirs."""
+        """Return what is left of each budget by labels. If several have the same labels, it is the least."""
         found: dict[tuple[Any, ...], tuple[float, dict[str, Any]]] = {}
         for key, left in _budgets.remaining_by_key(self._clock()):
             labels = self._labels.get(key)
@@ -118,4 +118,4 @@ class PolicyResolver:
 
 
 _MAX_OBSERVED = 64
-"""Policies that code around calls may make anew each time; their handlings are kept no longer than for so many."""
+"""Most policies whose shared object is kept. Code around calls may create a new policy each time."""

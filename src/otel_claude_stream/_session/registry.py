@@ -1,4 +1,4 @@
-"""The streams that are open in this process: ended when dropped, at interpreter exit, and never twice after a fork."""
+"""The streams that are open in this process: ended when dropped and at exit, and never in a forked child."""
 
 from __future__ import annotations
 
@@ -28,11 +28,14 @@ _MAX_FRAMES = 200
 
 
 class OpenStreams:
-    """Keeps each open session alive until its end, and tells the ends that no caller tells."""
+    """Keeps each open session alive until its end, and ends those that no caller ends."""
 
     def __init__(self) -> None:
         self._sessions: dict[int, StreamSession] = {}
-        self._late: deque[tuple[StreamSession, int]] = deque()
+        self._anchors: dict[int, weakref.ref[Any]] = {}
+        """Weak references to the responses, whose callbacks end the sessions."""
+        self._deferred: deque[tuple[StreamSession, int]] = deque()
+        """Ends that were noticed where telemetry cannot be recorded, with their times."""
         self._seen: dict[tuple[object, ...], dict[str, Any]] = {}
         self._ticker: StallTicker | None = None
         self._thresholds: tuple[float, ...] = ()
@@ -42,16 +45,14 @@ class OpenStreams:
             os.register_at_fork(after_in_child=self._after_fork)
 
     def add(self, session: StreamSession) -> None:
-        """A stream was opened."""
-        self.settle()
-        session.on_end = self._remove
-        session.on_drop = self.dropped
+        """Add a session, which calls `remove` at its end and `dropped` if its stream is dropped."""
+        self.end_deferred()
         self._sessions[id(session)] = session
         if self._thresholds:
             self._wake()
         if not self._exit_registered:
-            # At the first stream, not at import: handlers run last in, first out, and the providers' own handler,
-            # which was registered when they were made, must still be to come.
+            # At the first stream, not at import. Handlers run last in, first out, and the handler of the providers,
+            # which was registered when they were created, has to run after this one.
             self._exit_registered = True
             atexit.register(self._at_exit)
         if not self._child_looked_at:
@@ -59,11 +60,11 @@ class OpenStreams:
             at_end_of_child(self._at_exit)
 
     def forget_labels(self) -> None:
-        """Begin anew to tell of sets of labels without open streams: those of an instrumentation that is over."""
+        """Forget the sets of labels without open streams, which belong to an earlier instrumentation."""
         self._seen.clear()
 
-    def tell_stalls(self, thresholds: tuple[float, ...]) -> None:
-        """Set the waits, in seconds, that are told while they last; none for no thread at all."""
+    def report_stalls(self, thresholds: tuple[float, ...]) -> None:
+        """Set the waits, in seconds, that are reported while they last; without any there is no thread."""
         if self._ticker is not None:
             self._ticker.stop()
         self._ticker, self._thresholds = None, thresholds
@@ -74,46 +75,50 @@ class OpenStreams:
         self._ticker.wake()
 
     @_guard.guarded("lose", None)
-    def lose(self, session: StreamSession) -> None:
-        """Forget a stream whose end could not be told."""
-        self._sessions.pop(id(session), None)
+    def discard(self, session: StreamSession) -> None:
+        """Remove a session that could not be ended."""
+        self.remove(session)
 
-    def _remove(self, session: StreamSession) -> None:
+    def remove(self, session: StreamSession) -> None:
+        """Remove a session, which is over."""
         self._sessions.pop(id(session), None)
+        self._anchors.pop(id(session), None)
 
     def watch(self, session: StreamSession, response: object) -> None:
-        """End the session when the response goes away: for streams that nobody closes or reads to the end."""
-        session.anchor = weakref.ref(response, _Dropped(self, session))
+        """End the session when the response is freed, if its stream is neither closed nor read to the end."""
+        self._anchors[id(session)] = weakref.ref(response, _Dropped(self, session))
 
     def dropped(self, session: StreamSession) -> None:
-        """The response is gone. May run anywhere, inside a garbage collection too."""
-        if session.ended:
+        """End a session whose stream was dropped. Called in any thread, and inside a garbage collection."""
+        if session.is_over:
             return
-        now = session.clocks.now()
+        now = session.hot.clock()
         if not _inside_telemetry():
-            session.end(End(Stop.DROPPED), now)
+            session.ended(End(Stop.DROPPED), now)
             return
         # A garbage collection that interrupted OpenTelemetry itself: this very thread may hold its locks, which are
-        # not re-entrant. Another thread tells the end; the low-level call takes no lock of `threading` either.
-        self._late.append((session, now))
+        # not re-entrant. Another thread ends the session; the low-level call takes no lock of `threading` either.
+        self._deferred.append((session, now))
         try:
-            _thread.start_new_thread(self.settle, ())
+            _thread.start_new_thread(self.end_deferred, ())
         except RuntimeError:
-            _log.debug("no thread to tell the end of a dropped stream: the next stream, or the exit, will")
+            _log.debug(
+                "otel-claude-stream: cannot start a thread; a dropped stream is reported with the next one or at exit"
+            )
 
     @_guard.guarded("settle", None)
-    def settle(self) -> None:
-        """Tell the ends that could not be told when they were noticed. From any thread, several at once too."""
-        while self._late:
+    def end_deferred(self) -> None:
+        """End the sessions whose end was deferred. Called in any thread, also in several at once."""
+        while self._deferred:
             try:
-                session, at = self._late.popleft()
+                session, at = self._deferred.popleft()
             except IndexError:  # another thread was faster
                 return
-            session.end(End(Stop.DROPPED), at)
+            session.ended(End(Stop.DROPPED), at)
 
     @_guard.guarded("active", ())
     def counts(self) -> Iterable[tuple[int, dict[str, Any]]]:
-        """Open streams, per set of labels; zero for sets that had some before: for the up-down counter."""
+        """Return the open streams for each set of labels; zero for a set that had some before."""
         found = dict.fromkeys(list(self._seen), 0)
         for session in list(self._sessions.values()):
             labels = session.labels
@@ -124,7 +129,7 @@ class OpenStreams:
 
     @_guard.guarded("oldest", ())
     def ages(self) -> Iterable[tuple[float, dict[str, Any]]]:
-        """Age of the oldest open stream, per set of labels: for the gauge."""
+        """Return the age of the oldest open stream for each set of labels."""
         oldest: dict[tuple[object, ...], tuple[float, dict[str, Any]]] = {}
         for session in list(self._sessions.values()):
             age, labels = session.age, session.labels
@@ -138,22 +143,23 @@ class OpenStreams:
 
     @_guard.guarded("exit", None)
     def _at_exit(self) -> None:
-        self.settle()
+        self.end_deferred()
         for session in list(self._sessions.values()):
-            session.end(End(Stop.EXIT))
+            session.ended(End(Stop.EXIT))
 
     def _after_fork(self) -> None:
         """In a child: the open streams, and their ends, are the parent's. No lock and no telemetry here."""
         for session in list(self._sessions.values()):
-            session.disown()
+            session.detach_after_fork()
         self._sessions.clear()
+        self._anchors.clear()
         self._ticker = None  # threads do not survive a fork
         self._child_looked_at = False
-        self._late.clear()
+        self._deferred.clear()
 
 
 class _Dropped:
-    """The callback of the weak reference: holds the session, as the reference may outlive the response's dict."""
+    """The callback of a weak reference. It holds the session, since the response and its extensions are freed."""
 
     __slots__ = ("_session", "_streams")
 
@@ -165,10 +171,10 @@ class _Dropped:
         try:
             self._streams.dropped(self._session)
         except Exception as error:  # noqa: BLE001 - the boundary; an exception in a weakref callback is printed
-            self._streams.lose(self._session)
+            self._streams.discard(self._session)
             _guard.report("dropped", error)
 
 
 def _inside_telemetry() -> bool:
-    """Whether OpenTelemetry's SDK is running further up this thread's stack, or may be: whose locks may be held."""
+    """Whether OpenTelemetry's SDK runs, or may run, further up this thread's stack, and may hold its locks."""
     return runs_above(_TELEMETRY, _MAX_FRAMES) is not False

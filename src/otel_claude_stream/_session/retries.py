@@ -1,153 +1,179 @@
-"""What becomes of the attempts of one call that failed: told, decided about, and remembered until the end."""
+"""The failed attempts of one call, and the decisions about them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from otel_claude_stream import _guard
 from otel_claude_stream._core.diagnosis.classify import Verdict, classify
 from otel_claude_stream._core.diagnosis.facts import End, Facts
 from otel_claude_stream._core.retry.context import Action, Blocker, Decision
 from otel_claude_stream._core.stream.call import Reply
-from otel_claude_stream._core.vocabulary import AbortReason, Stop
-from otel_claude_stream._session.report import facts_of, totals_of
-from otel_claude_stream._telemetry.span_attributes import decision_detail, retry_detail, seam_detail
+from otel_claude_stream._core.summary import RetryOutcome
+from otel_claude_stream._core.vocabulary import AbortReason, Outcome, Stop
+from otel_claude_stream._session.report import facts_of
+from otel_claude_stream._session.state import StreamState
+from otel_claude_stream._telemetry.span_attributes import decision_attributes, resume_attributes, retry_attributes
 
-if TYPE_CHECKING:
-    from otel_claude_stream._session.session import StreamSession
 
+class Retries:
+    """The failed attempts of a call. Created with the first of them: most calls have none."""
 
-class Failures:
-    """The failed attempts of a call, made with the first of them."""
+    __slots__ = (
+        "_action",
+        "_last",
+        "_original_failure",
+        "_reason",
+        "_reported",
+        "_resumed",
+        "_seam",
+        "_state",
+        "_stopped_by",
+    )
 
-    __slots__ = ("_last", "broken", "its_reason", "recovered", "resumed", "seam", "stopped_by", "told")
-
-    def __init__(self) -> None:
-        self.broken: tuple[Facts, Verdict] | None = None
-        """How the text broke that is being continued: how the stream ends if that fails."""
-        self.its_reason: AbortReason | None = None
-        """Why the attempt under way failed, where the stream ends for another reason."""
+    def __init__(self, state: StreamState) -> None:
+        self._state = state
+        self._original_failure: tuple[Facts, Verdict] | None = None
+        """The failure of the text that is being continued. The call ends by it if the continuation fails."""
+        self._reason: AbortReason | None = None
+        """Why the current attempt failed, if the call ends for another reason."""
         self._last = ("", "")
-        self.told = False
-        """The decision about the last failure has been told."""
-        self.recovered: str | None = None
-        """What was done about a failure: `retry`, `resume` (maybe both), None if nothing."""
-        self.resumed = False
-        """The caller holds text of a continuation."""
-        self.seam: str | None = None
-        """How the last continuation fitted."""
-        self.stopped_by: Blocker | None = None
+        """Reason and phase of the last failure."""
+        self._reported = False
+        """The decision about the last failure has been reported."""
+        self._action: Action | None = None
+        """The action that followed a failure, `resume` if there were both; None for none."""
+        self._resumed = False
+        self._seam: str | None = None
+        self._stopped_by: Blocker | None = None
         """The cap of the policy that ended the SDK's own retries."""
 
-    def sdk_retries(self, session: StreamSession, delay: float, end: End | None) -> None:
-        """The SDK gave an attempt up and sleeps `delay` seconds before the next."""
-        now = session.clocks.now()
-        reply = session.attempts.take_pending()
-        facts = facts_of(session, end or End(Stop.RAISED), now, reply, opened=False)
-        reason = classify(facts, session.limits).reason or AbortReason.STREAM_ERROR
-        session.emission.sent(reply.status if reply is not None else None, session.handling.layer)
-        attempt = session.attempts.end(now, "sdk", reply, reason, totals_of(session), delay=delay)
-        session.emission.retried(reason.value, delay, "sdk", Action.RETRY.value)
-        session.machine.own("retry", now, retry_detail(attempt))
+    @property
+    def outcome(self) -> RetryOutcome:
+        """The outcome, for the summary."""
+        return RetryOutcome(self._action.value if self._action is not None else None, self._seam, self._resumed)
 
-    def broke(self, session: StreamSession, end: End, *, before_response: bool) -> Decision:
-        """An attempt failed. What is done about it; if another follows, it is counted as begun."""
-        now = session.clocks.now()
-        layer, attempts = session.handling.layer, session.attempts
+    # --- The SDK's own retries -----------------------------------------------------------------------------------
+    def sdk_attempt_failed(self, delay: float, end: End | None) -> None:
+        """Record that the SDK gave up an attempt, and sleeps `delay` seconds before the next."""
+        state = self._state
+        now = state.hot.clock()
+        reply = state.attempts.take_pending()
+        facts = facts_of(state, end or End(Stop.RAISED), now, reply, opened=False)
+        reason = classify(facts, state.limits).reason or AbortReason.STREAM_ERROR
+        state.telemetry.record_request(reply.status if reply is not None else None, state.call_policy.layer)
+        attempt = state.attempts.end(now, "sdk", reply, reason, state.totals, delay=delay)
+        state.telemetry.record_retry(reason.value, delay, "sdk", Action.RETRY.value)
+        state.message.record_synthetic_event("retry", now, retry_attributes(attempt))
+
+    def sdk_retries_stopped(self, by: Blocker) -> None:
+        """Record that a cap of the policy ended the SDK's own retries."""
+        self._stopped_by = by
+
+    # --- Those of the policy -------------------------------------------------------------------------------------
+    def attempt_failed(self, end: End, *, before_response: bool) -> Decision:
+        """Decide what is done about the current attempt, which failed. If another one follows, it begins here."""
+        state, attempts = self._state, self._state.attempts
+        now, layer = state.hot.clock(), state.call_policy.layer
         reply = attempts.pending if before_response else attempts.reply
-        facts = facts_of(session, end, now, reply, opened=not before_response)
-        verdict = classify(facts, session.limits)
-        decision = self.decide(session, facts, verdict, reply, now, before_response=before_response)
+        facts = facts_of(state, end, now, reply, opened=not before_response)
+        verdict = classify(facts, state.limits)
+        decision = self._decide(facts, verdict, reply, now, before_response=before_response)
         later = before_response and attempts.reply is not None
         if decision.action is Action.GIVE_UP:
             if later:
-                self.broken = self.broken or (facts, verdict)
-                _sent(session, layer)
-                attempts.end(now, "policy", reply, verdict.reason, totals_of(session))
+                self._original_failure = self._original_failure or (facts, verdict)
+                self._report_pending(layer)
+                attempts.end(now, "policy", reply, verdict.reason, state.totals)
                 attempts.give_up()
-            self.its_reason = verdict.reason
+            self._reason = verdict.reason
             return decision
         if before_response:
-            _sent(session, layer)
-        if decision.action is Action.RESUME and self.broken is None:
-            self.broken = (facts, verdict)
+            self._report_pending(layer)
+        if decision.action is Action.RESUME and self._original_failure is None:
+            self._original_failure = (facts, verdict)
         reason = (verdict.reason or AbortReason.STREAM_ERROR).value
-        attempts.end(now, "policy", reply, verdict.reason, totals_of(session), delay=decision.delay)
+        attempts.end(now, "policy", reply, verdict.reason, state.totals, delay=decision.delay)
         attempts.follow()
-        session.clocks.failed(now)
-        session.emission.retried(reason, decision.delay, "policy", decision.action.value)
-        if self.recovered != Action.RESUME.value:
-            self.recovered = decision.action.value
-        session.held = 0
-        self.told = False
+        state.timing.attempt_failed(now)
+        state.telemetry.record_retry(reason, decision.delay, "policy", decision.action.value)
+        if self._action is not Action.RESUME:
+            self._action = decision.action
+        self._reported = False
         return decision
 
-    def refused(self, session: StreamSession) -> None:
-        """The request of a continuation was refused for its form; another form follows at once."""
-        now = session.clocks.now()
-        reply = session.attempts.pending
-        _sent(session, "policy")
-        session.attempts.end(now, "policy", reply, AbortReason.REQUEST_REJECTED, totals_of(session), delay=0.0)
+    def continuation_refused(self) -> None:
+        """Record that the form of a continuation was rejected; another form follows at once."""
+        state = self._state
+        now, reply = state.hot.clock(), state.attempts.pending
+        self._report_pending("policy")
+        state.attempts.end(now, "policy", reply, AbortReason.REQUEST_REJECTED, state.totals, delay=0.0)
 
-    def seam_found(self, session: StreamSession, strategy: str, seam: str, *, fits: bool) -> None:
-        """The continuation met the text before it."""
-        self.seam = seam
-        machine = session.machine
-        detail = seam_detail(len(session.attempts.over) + 1, strategy, seam, machine.delivered.text)
-        machine.own("resume", session.clocks.now(), detail)
+    def seam_found(self, strategy: str, seam: str, *, fits: bool) -> None:
+        """Record how a continuation met the text before it."""
+        self._seam = seam
+        state = self._state
+        detail = resume_attributes(len(state.attempts.over) + 1, strategy, seam, state.message.delivered.text)
+        state.message.record_synthetic_event("resume", state.hot.clock(), detail)
         if fits:
-            self.resumed = True
-            self.broken = None  # from here on it is the stream
+            self._resumed = True
+            self._original_failure = None  # from here on this attempt is the stream
 
-    def in_words(self, decision: Decision) -> str:
-        """The last failure and what was decided, for whoever reads the exception."""
+    def describe(self, decision: Decision) -> str:
+        """Return the last failure and the decision about it, for a note on the exception."""
         reason, phase = self._last
         if decision.action is Action.GIVE_UP:
             return f"{reason} ({phase}), given up: {decision.blocked_by.value}"
         return f"{reason} ({phase}), {decision.action.value} after {decision.delay:.2f} s"
 
-    def decide(
-        self,
-        session: StreamSession,
-        facts: Facts,
-        verdict: Verdict,
-        reply: Reply | None,
-        now: int,
-        *,
-        before_response: bool,
+    # --- The end of the call -------------------------------------------------------------------------------------
+    def final_verdict(
+        self, end: End, facts: Facts, verdict: Verdict, reply: Reply | None, now: int, *, opened: bool
+    ) -> tuple[Facts, Verdict, AbortReason | None]:
+        """Return how a failed call ends, and why its last attempt failed.
+
+        A text that could not be continued ends by its first failure, whatever happened since.
+        """
+        reason = verdict.reason
+        if self._original_failure is not None and end.stop in (Stop.RAISED, Stop.EXHAUSTED):
+            reason = self._reason
+            original, verdict = self._original_failure
+            facts = replace(original, elapsed=facts.elapsed)
+        if verdict.outcome is Outcome.FAILED and not self._reported:
+            try:
+                self._decide(facts, verdict, reply, now, before_response=not opened)
+            except Exception as error:  # noqa: BLE001 - an end without a decision is better than none
+                _guard.report("decide", error)
+        return facts, verdict, reason
+
+    def _decide(
+        self, facts: Facts, verdict: Verdict, reply: Reply | None, now: int, *, before_response: bool
     ) -> Decision:
-        """What is done about an attempt that failed, told as an event and as a count."""
-        handling, machine = session.handling, session.machine
-        attempt = len(session.attempts.over) + 1
-        decision = handling.decide(
+        """Return what is done about an attempt that failed, and report it as an event and as a count."""
+        state, policy = self._state, self._state.call_policy
+        attempt = len(state.attempts.over) + 1
+        decision = policy.decide(
             facts,
             verdict,
             reply,
-            machine.delivered,
-            session.call.traits,
+            state.message.delivered,
+            state.call.capabilities,
             requests=attempt,
             before_response=before_response,
         )
-        if decision.blocked_by is Blocker.SDK and self.stopped_by is not None:
-            decision = replace(decision, blocked_by=self.stopped_by)
+        if decision.blocked_by is Blocker.SDK and self._stopped_by is not None:
+            decision = replace(decision, blocked_by=self._stopped_by)
         reason = verdict.reason or AbortReason.STREAM_ERROR
         self._last = (reason.value, facts.phase.value)
-        self.told = True
-        session.emission.decided(reason.value, decision, dry_run=handling.dry_run)
-        detail = decision_detail(
-            attempt, reason, facts.phase, decision, reply, dry_run=handling.dry_run, left=handling.left()
+        self._reported = True
+        state.telemetry.record_decision(reason.value, decision, dry_run=policy.dry_run)
+        detail = decision_attributes(
+            attempt, reason, facts.phase, decision, reply, dry_run=policy.dry_run, budget_left=policy.left()
         )
-        machine.own("retry", now, detail)
+        state.message.record_synthetic_event("retry", now, detail)
         return decision
 
-    @staticmethod
-    def stands(broken: tuple[Facts, Verdict], facts: Facts) -> tuple[Facts, Verdict]:
-        """How a stream ends whose text could not be continued: by its first failure, whenever that was given up."""
-        first, verdict = broken
-        return replace(first, elapsed=facts.elapsed), verdict
-
-
-def _sent(session: StreamSession, layer: str) -> None:
-    """The request that is under way failed, with the response that is pending or with none."""
-    reply = session.attempts.take_pending()
-    session.emission.sent(reply.status if reply is not None else None, layer)
+    def _report_pending(self, layer: str) -> None:
+        """Count the request under way, which failed, with the response that is pending or with none."""
+        reply = self._state.attempts.take_pending()
+        self._state.telemetry.record_request(reply.status if reply is not None else None, layer)

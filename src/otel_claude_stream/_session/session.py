@@ -1,8 +1,4 @@
-"""One stream call, from the request to its one ending: machine, clocks, classifier and emitter behind one object.
-
-Synchronous, and the only object that the SDK shells see. It holds no reference to the stream, the response or an event
-(no cycle, nothing is kept alive).
-"""
+"""One call that streams, from its request to its one end."""
 
 from __future__ import annotations
 
@@ -16,19 +12,22 @@ from otel_claude_stream._config import StreamConfig
 from otel_claude_stream._core.diagnosis.classify import Verdict, classify
 from otel_claude_stream._core.diagnosis.facts import End, Facts
 from otel_claude_stream._core.diagnosis.limits import Limit
-from otel_claude_stream._core.retry.context import Blocker, Decision
 from otel_claude_stream._core.retry.policy import RetryPolicy, Watchdog
-from otel_claude_stream._core.retry.resume.delivered import DeliveredBlocks
 from otel_claude_stream._core.stream.call import Call, Reply
-from otel_claude_stream._core.stream.message_state import MessageState
-from otel_claude_stream._core.stream.stalls import StallWatch
+from otel_claude_stream._core.stream.delivered import Delivered
+from otel_claude_stream._core.stream.events import content_size, is_well_formed, record_event, type_of
+from otel_claude_stream._core.stream.frames import error_type
+from otel_claude_stream._core.stream.hot_path import Arrival, HotPath, ReadMode
+from otel_claude_stream._core.stream.message_state import CORE_TYPES, DELTA, MessageState
+from otel_claude_stream._core.stream.timing import BURST_NS, StallThresholds, Timing
+from otel_claude_stream._core.summary import NO_RETRIES
 from otel_claude_stream._core.vocabulary import AbortReason, Origin, Outcome, Stop
 from otel_claude_stream._session.attempts import Attempts
 from otel_claude_stream._session.call_policy import CallPolicy
-from otel_claude_stream._session.report import facts_of, summary_of, totals_of
-from otel_claude_stream._session.retries import Failures
-from otel_claude_stream._session.timing import Clocks
-from otel_claude_stream._telemetry.span_attributes import abort_detail, stall_detail
+from otel_claude_stream._session.report import facts_of, summary_of
+from otel_claude_stream._session.retries import Retries
+from otel_claude_stream._session.state import StreamState
+from otel_claude_stream._telemetry.span_attributes import abort_attributes, stall_attributes
 from otel_claude_stream._telemetry.stream_telemetry import StreamTelemetry
 
 if TYPE_CHECKING:
@@ -38,295 +37,330 @@ _NS = 1_000_000_000
 
 
 class StreamSession:
-    """The life of one stream call."""
+    """The listener of one call's stream: records what passes, and classifies and reports how it ends.
+
+    It is synchronous. It refers neither to the stream or its response nor to an event or the flow that retries the
+    call. So it keeps nothing alive, and is part of no cycle.
+    """
 
     __slots__ = (
         "__weakref__",
-        "_largest_gap",
+        "_keep_text",
         "_latch",
+        "_message",
+        "_on_drop",
+        "_on_end",
+        "_retries",
         "_stalls",
-        "anchor",
-        "annotate",
-        "attempts",
-        "call",
-        "clocks",
-        "decoded",
-        "emission",
-        "failures",
-        "handling",
-        "held",
-        "keep",
-        "kept",
-        "limits",
-        "machine",
-        "on_drop",
-        "on_end",
-        "parsed",
-        "read_timeout",
-        "recovery",
+        "_telemetry",
+        "_timing",
+        "bytes_read",
+        "hot",
+        "state",
     )
 
     def __init__(
         self,
         call: Call,
-        emission: StreamTelemetry,
+        telemetry: StreamTelemetry,
         config: StreamConfig,
         limits: tuple[Limit, ...],
-        handling: CallPolicy,
+        call_policy: CallPolicy,
         *,
         clock: Callable[[], int] = time.perf_counter_ns,
         started: int,
         wall: int,
+        on_end: Callable[[StreamSession], None] | None = None,
+        on_drop: Callable[[StreamSession], None] | None = None,
     ) -> None:
-        self.call = call
-        self.emission = emission
-        self.limits = limits
-        self.handling = handling
-        self._latch = threading.Lock()  # taken once and never released: the first ending wins, in any thread
-        self.clocks = Clocks(clock, started, wall)
-        self.attempts = Attempts(started)
-        self.failures: Failures | None = None
-        """Of the attempts so far; None as long as none failed."""
-        self._stalls = StallWatch(config.stall_thresholds)
-        self._largest_gap = 0
-        deltas = config.deltas if emission.wants_events else "none"
-        self.machine = MessageState(deltas=deltas, budget=emission.event_budget)
-        self.anchor: object = None
-        """A weak reference to the response, whose callback ends the session."""
-        self.on_end: Callable[[StreamSession], None] | None = None
-        self.on_drop: Callable[[StreamSession], None] | None = None
-        self.read_timeout = call.read_timeout
-        """Seconds after which the transport gives a read of the body up; None for never."""
-        self.recovery: object = None
-        """What sends the request again, for the shells; None where nothing is to be done about a failure."""
-        self.annotate: Callable[[BaseException], None] | None = None
-        """Says on an exception what had been tried before; set where something was."""
-        self.held = 0
-        """Events that came and are held back until the first content."""
-        self.decoded = False
-        """The SDK decodes the body (else the caller reads bytes, or nobody does)."""
-        self.parsed = False
-        """The SDK's parsed events would pass by us, if it decodes."""
-        self.keep: Callable[[str], None] | None = None
-        """Keeps the text that is handed on, for a continuation."""
-        self.kept: DeliveredBlocks | None = None
-        """What the caller has been handed, where a later attempt may have to go on from there."""
+        """Create the session of a call that began at `started` of the monotonic `clock`, at the wall time `wall`.
 
-    # --- The request ---------------------------------------------------------------------------------------------
-    def attempt_answered(self, reply: Reply) -> None:
-        """An attempt got a response that may lead to a retry."""
-        self.attempts.pending = reply
+        `on_end` is called once, in whatever thread ends the call. `on_drop` is called when the stream was dropped,
+        maybe by the garbage collector; it has to call `ended`, at a time when that is safe.
+        """
+        self.hot = hot = HotPath(clock, started)
+        self._timing = Timing(hot, started, wall)
+        self._message = MessageState(
+            hot,
+            deltas=config.deltas if telemetry.wants_events else "none",
+            budget=telemetry.event_budget,
+            ledger=Delivered(pieces=[] if call_policy.keeps_text else None),
+        )
+        attempts = Attempts(started, call.read_timeout)
+        self.state = StreamState(call, call_policy, limits, telemetry, hot, self._timing, self._message, attempts)
+        self.bytes_read = (
+            self._timing.bytes_read
+        )  # see `StreamListener`; bound here, it costs a call less for each read
+        self._keep_text = self._message.ledger.keep_text if call_policy.keeps_text else None
+        self._telemetry = telemetry
+        self._stalls = StallThresholds(config.stall_thresholds)
+        self._retries: Retries | None = None
+        self._on_end = on_end
+        self._on_drop = on_drop
+        self._latch = threading.Lock()  # acquired once and never released: the first end wins, in any thread
 
-    def spend(self) -> bool:
-        """Take a retry of the SDK's own loop out of the budget; False if there is none left."""
-        return self.handling.take()
-
-    def opened(self, reply: Reply) -> None:
-        """The response whose body is the stream is there."""
-        self.attempts.opened(reply)
-        self.clocks.opened()
-        self.emission.sent(reply.status, self.handling.layer)
-
+    # --- Properties ----------------------------------------------------------------------------------------------
     @property
     def is_open(self) -> bool:
-        """Whether a response came."""
-        return self.attempts.reply is not None
+        """Whether a response came whose body is the stream."""
+        return self.state.attempts.reply is not None
 
     @property
-    def answered(self) -> bool:
-        """Whether the attempt under way got a response, of whatever status, that has not been told yet."""
-        return self.attempts.pending is not None
-
-    @property
-    def requests(self) -> int:
-        """HTTP requests sent so far."""
-        return self.attempts.sent
+    def is_over(self) -> bool:
+        """Whether the end has been reported, or is being reported."""
+        return self._latch.locked()
 
     @property
     def acts(self) -> bool:
         """Whether anything may be done about a failure."""
-        return not self.handling.dry_run
+        return not self.state.call_policy.dry_run
 
     @property
     def policy(self) -> RetryPolicy:
         """The policy of the call."""
-        return self.handling.policy
+        return self.state.call_policy.policy
 
     @property
     def span(self) -> Span | None:
-        """The span of the stream."""
-        return self.emission.span
+        """The span of the call."""
+        return self._telemetry.span
 
     @property
     def labels(self) -> dict[str, object]:
-        """The labels of its metrics: the same dict for all streams of a model and server."""
-        return self.emission.labels
+        """The labels of its metrics. All streams of a model and server share one dict."""
+        return self._telemetry.labels
 
     @property
     def age(self) -> float:
         """Seconds since the start of the call."""
-        return (self.clocks.now() - self.clocks.started) / _NS
+        return self._timing.age / _NS
 
-    # --- An attempt that failed ----------------------------------------------------------------------------------
-    @property
-    def _failed(self) -> Failures:
-        if self.failures is None:
-            self.failures = Failures()
-        return self.failures
+    # --- Reading: `StreamListener` -------------------------------------------------------------------------------
+    def opened(self, reply: Reply) -> None:
+        """Record the response whose body is the stream."""
+        self.state.attempts.opened(reply)
+        self._timing.opened()
+        self._telemetry.record_request(reply.status, self.state.call_policy.layer)
 
-    def attempt_failed(self, delay: float, end: End | None) -> None:
-        """The SDK gave an attempt up and sleeps `delay` seconds before the next."""
-        self._failed.sdk_retries(self, delay, end)
+    def read_as(self, mode: ReadMode) -> None:
+        """Record how the body is read."""
+        self.hot.read_mode = mode
 
-    def stopped(self, by: Blocker) -> None:
-        """A cap of the policy ended the SDK's own retries."""
-        self._failed.stopped_by = by
+    def frame(self, name: str | None, data: object) -> None:
+        """Record a frame that is no event of a message."""
+        hot, message = self.hot, self._message
+        self._timing.note_event(hot.waited)
+        at, gap = hot.last_byte_at, hot.waited - hot.wait_at_last_event
+        if name == "ping":
+            message.ping(at, gap)
+        elif name == "error":
+            message.error(error_type(data), at, gap)
+        elif name is not None:
+            message.unknown_event(name, at, gap)
 
-    def broke(self, end: End, *, before_response: bool = False) -> Decision:
-        """An attempt failed. What is done about it; if another follows, it is counted as begun."""
-        return self._failed.broke(self, end, before_response=before_response)
+    def event(self, event: object, arrival: Arrival | None = None) -> None:  # noqa: PLR0912 - a call less for each event
+        """Record an event of the message. Never raises, except in the tests of this package."""
+        try:
+            kind = event.type  # type: ignore[attr-defined] # any other shape: see `_malformed_event`
+            if kind != DELTA:
+                if kind in CORE_TYPES:  # any other event was recorded as a frame
+                    self._other_event(event, kind, arrival)
+                return
+            hot = self.hot
+            if arrival is None:
+                waited = hot.waited
+                at, gap = hot.last_byte_at, waited - hot.wait_at_last_event
+            else:
+                at, waited, gap = arrival
+            delta = event.delta  # type: ignore[attr-defined]
+            delta_type = delta.type
+            if delta_type == "text_delta":
+                size = len(delta.text)
+                if self._keep_text is not None:
+                    self._keep_text(delta.text)
+            else:
+                size = content_size(delta, delta_type)
+            if arrival is None:
+                hot.wait_at_last_event = waited
+            first = self._message.block_delta(event.index, delta_type, size, at, gap)  # type: ignore[attr-defined]
+            if gap > BURST_NS and not self._latch.locked():  # the caller may read on after it closed the stream
+                if self._timing.first_token is not None:
+                    self._telemetry.record_gap(gap / _NS)
+                if gap >= self._stalls.lowest:
+                    self._report_stall(gap, at)
+                    self._stalls.reset()
+            if first:
+                self._first_token(waited)
+        except Exception as error:  # noqa: BLE001 - the boundary of the hot path
+            self._malformed_event(event, error)
 
-    def refused(self) -> None:
-        """The request of a continuation was refused for its form; another form follows at once."""
-        self._failed.refused(self)
+    def _other_event(self, event: object, kind: str, arrival: Arrival | None) -> None:
+        hot, timing = self.hot, self._timing
+        at, waited, gap = arrival or (hot.last_byte_at, hot.waited, timing.gap)
+        if arrival is None:
+            hot.wait_at_last_event = waited
+        timing.note_event(waited)
+        if gap > BURST_NS and not self.is_over:
+            if timing.first_token is not None:
+                self._telemetry.record_gap(gap / _NS)
+            if gap >= self._stalls.lowest:
+                self._report_stall(gap, at)
+                self._stalls.reset()
+        if record_event(self._message, event, kind, at, gap) is not None:
+            self.state.attempts.record_tokens(*self._message.tokens(final=kind == "message_delta"))
 
-    def seam_found(self, strategy: str, seam: str, *, fits: bool) -> None:
-        """The continuation met the text before it."""
-        self._failed.seam_found(self, strategy, seam, fits=fits)
+    def _first_token(self, waited: int) -> None:
+        seconds = self._timing.note_first_token(waited) / _NS
+        self._telemetry.record_first_token(seconds, self._message.first_block or "other")
 
-    def last_failure(self, decision: Decision) -> str:
-        """The last failure and what was decided, in words for whoever reads the exception."""
-        return self._failed.in_words(decision)
+    def _malformed_event(self, event: object, error: Exception) -> None:
+        """Count an event that does not have the shape of its type. Report a failure of this package."""
+        if not isinstance(error, AttributeError | TypeError) or is_well_formed(event):
+            self._message.ledger.unjoinable_content()
+            _guard.report("read_event", error)
+            return
+        with _guard.guard("read_event"):
+            hot = self.hot
+            gap = self._timing.gap
+            hot.wait_at_last_event = hot.waited
+            if type_of(event) == DELTA and self._message.block_delta(None, "", 0, hot.last_byte_at, gap):
+                self._first_token(hot.waited)
 
-    # --- Reading -------------------------------------------------------------------------------------------------
-    def on_wait(self, waited: int, now: int) -> None:
-        """A read waited for the wire, until bytes came at `now`."""
-        clocks = self.clocks
-        self.machine.waits(clocks.arrived)
-        clocks.on_wait(waited, now)
+    # --- Stalls --------------------------------------------------------------------------------------------------
+    def check_stall(self) -> None:
+        """Report the thresholds that the current wait has exceeded. Called in another thread while a read blocks."""
+        timing = self._timing
+        now = self.hot.clock()
+        if timing.is_waiting and not self.is_over:
+            gap = timing.gap_at(now)
+            if gap >= self._stalls.lowest:
+                self._report_stall(gap, now)
 
-    def on_gap(self, gap: int) -> None:
-        """An event of the message came, and the reader had waited `gap` (more than a burst) for it."""
-        if self.ended:
-            return  # the caller closed the stream and reads on
-        clocks = self.clocks
-        if clocks.first_token is not None:
-            self.emission.gap(gap / _NS, largest=gap > self._largest_gap)
-            self._largest_gap = max(gap, self._largest_gap)
-        if self._stalls.passed(gap):
-            self._stalled(gap, clocks.arrived)
-            self._stalls.reset()
-
-    def look(self) -> None:
-        """Tell the thresholds that the wait that is going on has passed. From any thread, while the stream is open."""
-        clocks = self.clocks
-        now = clocks.now()
-        if clocks.is_waiting:  # else the caller has bytes to work on
-            gap = clocks.gap + now - clocks.asked
-            if self._stalls.passed(gap) and not self.ended:
-                self._stalled(gap, now)
-
-    def _stalled(self, gap: int, now: int) -> None:
-        machine = self.machine
-        pinged = machine.last_ping_at is not None and machine.last_ping_at > now - gap
+    def _report_stall(self, gap: int, now: int) -> None:
+        message = self._message
+        pinged = message.last_ping_at is not None and message.last_ping_at > now - gap
         kind = "pings_only" if pinged else "silent"
-        for label in self._stalls.take(gap):
-            self.emission.stalled(label, kind)
-            machine.own("stall", now, stall_detail(label, kind, machine.open_block), gap)
+        for label in self._stalls.newly_exceeded(gap):
+            self._telemetry.record_stall(label, kind)
+            message.record_synthetic_event("stall", now, stall_attributes(label, kind, message.open_block), gap)
 
     def overdue(self, watchdog: Watchdog) -> str | None:
-        """The time-out that the stream has passed, by the name of its exception; None if it is in time."""
-        clocks = self.clocks
+        """Return the name of the time-out that the stream has exceeded; None if it is in time."""
+        timing = self._timing
         first, progress = watchdog.first_event, watchdog.no_progress
-        if first is not None and clocks.first_event is None:
-            opened = clocks.opened_at if clocks.opened_at is not None else clocks.started
-            if clocks.now() - opened > first * _NS:
+        if first is not None and timing.first_event is None:
+            opened = timing.opened_at if timing.opened_at is not None else timing.started
+            if self.hot.clock() - opened > first * _NS:
                 return "FirstEventTimeout"
-        if progress is not None and clocks.gap > progress * _NS:
+        if progress is not None and timing.gap > progress * _NS:
             return "NoProgressTimeout"
         return None
 
-    def first_token(self) -> None:
-        """The first content delta came."""
-        self.emission.first_token(self.clocks.note_first_token() / _NS, self.machine.first_block or "other")
+    # --- Attempts: called by the hooks of the request, and by the retries ------------------------------------------
+    @property
+    def requests(self) -> int:
+        """HTTP requests sent so far."""
+        return self.state.attempts.sent
+
+    @property
+    def has_error_response(self) -> bool:
+        """Whether the current attempt got a response that may lead to a retry."""
+        return self.state.attempts.pending is not None
+
+    def error_response(self, reply: Reply) -> None:
+        """Record a response that may lead to a retry."""
+        self.state.attempts.answered(reply)
+
+    def take_sdk_retry(self) -> bool:
+        """Take a retry of the SDK's own loop out of the budget; False if there is none left."""
+        return self.state.call_policy.take()
+
+    @property
+    def retries(self) -> Retries:
+        """The failed attempts of the call."""
+        if self._retries is None:
+            self._retries = Retries(self.state)
+        return self._retries
+
+    def lower_read_timeout(self, seconds: float) -> None:
+        """Record the time-out that a watchdog has set for the reads of the body."""
+        self.state.attempts.lower_read_timeout(seconds)
+
+    def buffer_frame(self, *, is_event: bool) -> Arrival:
+        """Record that a frame is buffered. Return its arrival, to be passed to `event` once it is delivered."""
+        hot, timing = self.hot, self._timing
+        timing.note_event(hot.waited)
+        if is_event:  # any other one has been recorded as a frame
+            self.state.attempts.buffer_event()
+        arrival = Arrival(hot.last_byte_at, hot.waited, timing.gap)
+        hot.wait_at_last_event = hot.waited
+        return arrival
+
+    def buffered_usage(self, input_tokens: int) -> None:
+        """Record the usage of a `message_start` that may never be delivered."""
+        self.state.attempts.record_tokens(input_tokens, 0)
+
+    def buffer_released(self) -> None:
+        """Record that nothing is buffered any more."""
+        self.state.attempts.discard_buffer()
 
     # --- The end -------------------------------------------------------------------------------------------------
-    @property
-    def ended(self) -> bool:
-        """Whether the one ending has been told, or is being told."""
-        return self._latch.locked()
+    def ended(self, end: End | None, at: int | None = None) -> None:
+        """Report the end of the call: as `end` describes it, or without an outcome. Only the first call counts.
 
-    def end(self, end: End, at: int | None = None) -> None:
-        """The stream stopped. Only the first call counts."""
+        The end of a dropped stream is left to `on_drop`, unless its time is known.
+        """
+        if at is None and end is not None and end.stop is Stop.DROPPED and self._on_drop is not None:
+            self._on_drop(self)
+            return
         if not self._latch.acquire(blocking=False):
             return
         try:
-            self._finish(end, at if at is not None else self.clocks.now())
+            if end is None:
+                self._telemetry.end_span()
+            else:
+                self._finish(end, at if at is not None else self.hot.clock())
         except Exception:
-            self.emission.end_span()  # with less on it than there should be
+            self._telemetry.end_span()  # with fewer attributes than it should have
             raise
         finally:
-            self.anchor = self.recovery = self.annotate = None  # they refer to this session: cycles, until here
-            if self.on_end is not None:
-                self.on_end(self)
+            if self._on_end is not None:
+                self._on_end(self)
 
-    def drop(self) -> None:
-        """The reader was thrown away, maybe by a garbage collection: whoever keeps the open streams tells the end."""
-        if self.on_drop is not None:
-            self.on_drop(self)
-        else:
-            self.end(End(Stop.DROPPED))
-
-    def disown(self) -> bool:
-        """Tell no end: in a forked child the parent does. False if it was told already."""
-        return self._latch.acquire(blocking=False)
-
-    def forget(self) -> None:
-        """The call gave something that is no stream: end its span with nothing to say."""
-        if self.disown():
-            try:
-                self.emission.end_span()
-            finally:
-                if self.on_end is not None:
-                    self.on_end(self)
+    def detach_after_fork(self) -> None:
+        """Report no end in a forked child. The parent does that."""
+        self._latch.acquire(blocking=False)
 
     def _finish(self, end: End, now: int) -> None:
-        machine, clocks, attempts = self.machine, self.clocks, self.attempts
-        if self._stalls.passed(clocks.gap):
-            self._stalled(clocks.gap, now)
-        machine.settle(clocks.arrived)
+        state, message, timing, attempts = self.state, self._message, self._timing, self.state.attempts
+        if timing.gap >= self._stalls.lowest:
+            self._report_stall(timing.gap, now)
+        message.close_batches(self.hot.last_byte_at)
         reply = attempts.last_reply
-        facts = facts_of(self, end, now, reply, opened=self.is_open)
+        facts = facts_of(state, end, now, reply, opened=self.is_open)
+        verdict = self._classify(facts)
+        failed = verdict.reason if attempts.is_unanswered else None
+        if verdict.outcome is Outcome.FAILED:
+            facts, verdict, failed = self.retries.final_verdict(end, facts, verdict, reply, now, opened=self.is_open)
+        if verdict.reason is not None:
+            message.record_synthetic_event("abort", now, abort_attributes(facts, verdict))
+        if attempts.is_under_way(now):
+            self._end_last_attempt(failed, now)
+        outcome = self._retries.outcome if self._retries is not None else NO_RETRIES
+        self._telemetry.finish(summary_of(state, end, facts, verdict, outcome, ended=now), timing.wall)
+
+    def _classify(self, facts: Facts) -> Verdict:
         try:
-            verdict = classify(facts, self.limits)
+            return classify(facts, self.state.limits)
         except Exception as error:  # noqa: BLE001 - a stream without a reason is better than one without an end
             _guard.report("classify", error)
-            verdict = Verdict(Outcome.FAILED, AbortReason.STREAM_ERROR, Origin.UNKNOWN, rule="internal")
-        failed = verdict.reason if attempts.is_unanswered or verdict.outcome is Outcome.FAILED else None
-        if verdict.outcome is Outcome.FAILED:
-            failures = self._failed
-            if failures.broken is not None and end.stop in (Stop.RAISED, Stop.EXHAUSTED):
-                failed = failures.its_reason
-                facts, verdict = failures.stands(failures.broken, facts)
-            if verdict.outcome is Outcome.FAILED and not failures.told:
-                self._last_decision(facts, verdict, reply, now)
-        if verdict.reason is not None:
-            machine.own("abort", now, abort_detail(facts, verdict))
-        if attempts.is_under_way(now):
-            self._last_attempt(failed, now)
-        self.emission.finish(summary_of(self, end, facts, verdict, now), clocks.wall)
+            return Verdict(Outcome.FAILED, AbortReason.STREAM_ERROR, Origin.UNKNOWN, rule="internal")
 
-    def _last_decision(self, facts: Facts, verdict: Verdict, reply: Reply | None, now: int) -> None:
-        try:
-            self._failed.decide(self, facts, verdict, reply, now, before_response=not self.is_open)
-        except Exception as error:  # noqa: BLE001 - as for the classifier
-            _guard.report("decide", error)
-
-    def _last_attempt(self, failed: AbortReason | None, now: int) -> None:
-        """The request under way is over, with the stream."""
-        attempts, layer = self.attempts, self.handling.layer
+    def _end_last_attempt(self, reason: AbortReason | None, now: int) -> None:
+        """Record that the request under way is over, with the call."""
+        attempts, layer = self.state.attempts, self.state.call_policy.layer
         reply = attempts.last_reply
         if attempts.is_unanswered:
             reply = attempts.pending
-            self.emission.sent(reply.status if reply is not None else None, layer)
-        attempts.end(now, layer, reply, failed, totals_of(self))
+            self._telemetry.record_request(reply.status if reply is not None else None, layer)
+        attempts.end(now, layer, reply, reason, self.state.totals)

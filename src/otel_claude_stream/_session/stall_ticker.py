@@ -1,4 +1,4 @@
-"""Looks at the open streams now and then, so that a stall is told while it lasts: its reader is blocked and cannot.
+"""Checks the open streams periodically, so that a stall is reported while its reader is still blocked.
 
 One daemon thread a process, asleep while no stream is open; none at all if no stall thresholds are set.
 """
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from otel_claude_stream._session import StreamSession
 
 _LONGEST_PERIOD = 1.0
-"""Seconds between two looks: a stall of ten seconds is told within eleven."""
+"""Longest time between two checks in seconds. A stall of ten seconds is reported within eleven."""
 
 _SHARE = 4
-"""Looks for each time of the shortest threshold, where that is shorter than four seconds."""
+"""Checks within the time of the lowest threshold, if that is less than four seconds."""
 
 
 class StallTicker:
-    """The thread, and when it looks."""
+    """The thread that checks the streams."""
 
     def __init__(self, thresholds: tuple[float, ...], sessions: Callable[[], Iterable[StreamSession]]) -> None:
         self._period = min(_LONGEST_PERIOD, thresholds[0] / _SHARE) if thresholds else 0.0
@@ -33,7 +33,7 @@ class StallTicker:
         self._stopped = False
 
     def wake(self) -> None:
-        """A stream was opened: look from now on."""
+        """Start checking, since a stream was opened."""
         if not self._period or self._wanted.is_set():
             return
         self._wanted.set()
@@ -42,7 +42,7 @@ class StallTicker:
             self._thread.start()
 
     def stop(self) -> None:
-        """Let the thread come to its end: after `uninstrument()`."""
+        """Let the thread end, after `uninstrument()`."""
         self._stopped = True
         self._wanted.set()
 
@@ -52,13 +52,13 @@ class StallTicker:
             time.sleep(self._period)
             if not self.look():
                 self._wanted.clear()
-                if self.look():  # a stream was opened between the look and the clearing
+                if self.look():  # a stream was opened between the check and the clearing
                     self._wanted.set()
 
     @_guard.guarded("stalls", False)
     def look(self) -> bool:
-        """Let every open stream tell the thresholds that it has passed. False if none is open."""
+        """Let every open stream report the thresholds that it has exceeded. Return False if none is open."""
         sessions = list(self._sessions())
         for session in sessions:
-            session.look()
+            session.check_stall()
         return bool(sessions)

@@ -1,4 +1,4 @@
-"""What a command ends with: exit codes, and failures that are told in one sentence."""
+"""Exit codes, and errors that end a command with a message."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Final
 OK: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
-SIGNALLED: Final = 128  # plus the number of the signal, as shells have it; 130 is Ctrl-C
+SIGNAL_BASE: Final = 128  # plus the number of the signal, as in shells; 130 is Ctrl-C
 
 
 class CommandError(Exception):
-    """The command cannot go on; ``str()`` says why and what to do, in words for whoever typed it."""
+    """The command cannot continue; the message gives the reason and the remedy."""
 
 
 class UsageError(CommandError):
-    """An argument is wrong."""
+    """An argument is invalid."""
 
 
 NEEDED: Final = (
@@ -27,14 +27,14 @@ NEEDED: Final = (
     ("opentelemetry.exporter.otlp.proto.http", "otlp"),
     ("opentelemetry.proto", "otlp"),
 )
-"""Modules that streams under observation need, and the extra that brings each."""
+"""Modules that a stream in an instrumented child process needs, each with its extra."""
 
 
 def check_installed(
-    needed: tuple[tuple[str, str], ...] = NEEDED, *, there: Callable[[str], bool] | None = None
+    needed: tuple[tuple[str, str], ...] = NEEDED, *, is_importable: Callable[[str], bool] | None = None
 ) -> None:
-    """Raise ``CommandError``, naming the pip command, unless all of ``needed`` can be imported."""
-    missing = [(module, extra) for module, extra in needed if not (there or importable)(module)]
+    """Raise ``CommandError`` with the pip command unless all of ``needed`` can be imported."""
+    missing = [(module, extra) for module, extra in needed if not (is_importable or importable)(module)]
     if missing:
         modules = ", ".join(module for module, _ in missing)
         extras = ",".join(sorted({extra for _, extra in missing}))
@@ -42,7 +42,7 @@ def check_installed(
 
 
 def importable(module: str) -> bool:
-    """Whether a module is there, without importing it (its parent packages are)."""
+    """Whether a module can be imported. It is not imported, but its parent packages are."""
     try:
         return find_spec(module) is not None
     except ModuleNotFoundError:

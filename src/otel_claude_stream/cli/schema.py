@@ -1,36 +1,36 @@
-"""``otel-claude-stream schema``: the JSON Schema of policy files, for editors."""
+"""``otel-claude-stream schema``: the JSON Schema of retry policy files, for editors."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Final
 
-from otel_claude_stream._config.policy.validate import unusable
+from otel_claude_stream._config.policy.validate import pydantic_problem
 from otel_claude_stream.cli.errors import OK, CommandError
 
 ABOUT: Final = """\
 example:
   otel-claude-stream schema > retry-policy.schema.json
 
-Editors that know YAML (VS Code with its YAML extension, Neovim, JetBrains) complete keys and show mistakes if the first
-line of the file is
+Editors with YAML support (VS Code with its YAML extension, Neovim, JetBrains) complete keys and show mistakes if the
+first line of the file is
   # yaml-language-server: $schema=retry-policy.schema.json
 
-`otel-claude-stream doctor --policy FILE` finds what a schema cannot: limits that contradict each other, rules that can
-never match, watchdogs that give up streams that are well.
+`otel-claude-stream doctor --policy FILE` also finds mistakes that no schema can express: limits that contradict each
+other, rules that can never match, watchdogs that abort healthy streams.
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """No arguments, an example."""
+    """Add an example to the help; there are no arguments."""
     parser.epilog = ABOUT
 
 
 def run(_: argparse.Namespace) -> int:
-    """Print it. Fails without pydantic, and says what to install."""
-    if why := unusable():
+    """Print the schema. Raises ``CommandError`` with the pip command if pydantic is missing."""
+    if why := pydantic_problem():
         raise CommandError(why)
-    from otel_claude_stream._config.policy.schema import text
+    from otel_claude_stream._config.policy.models import schema_text
 
-    print(text(), end="")
+    print(schema_text(), end="")
     return OK

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Final, Literal, get_args
 
@@ -20,7 +20,7 @@ from otel_claude_stream.testing.checks import (
     checked_headers,
 )
 from otel_claude_stream.testing.error_responses import api_error, nginx_page
-from otel_claude_stream.testing.script_json import script_from_json, script_to_json
+from otel_claude_stream.testing.script_json import fields_from_json, fields_to_json
 from otel_claude_stream.testing.steps import (
     ENDINGS,
     EVENTS,
@@ -311,12 +311,14 @@ class Script:
 
     def to_json(self, indent: int | None = None) -> str:
         """Return the script as JSON text, from which ``from_json`` creates an equal script."""
-        return script_to_json(self, indent)
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        changed = {field.name: values[field.name] for field in fields(self) if values[field.name] != field.default}
+        return fields_to_json(changed, indent)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Script:
         """Create a script from JSON text. Raises ``ScriptError`` for an unknown, missing or invalid value."""
-        return script_from_json(cls, text)
+        return cls(**fields_from_json(text, {field.name for field in fields(cls)}))
 
     def _position(self, n_events: int) -> int:
         """Return the index of the step that follows the first ``n_events`` events."""

@@ -6,44 +6,38 @@ Unknown keys are errors: a misspelt key would silently test something else.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import MISSING, fields
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, cast
 
 from otel_claude_stream.testing.checks import ScriptError
 from otel_claude_stream.testing.steps import KINDS, NAMES, Step, step_fields
-
-if TYPE_CHECKING:
-    from otel_claude_stream.testing.script import Script
 
 VERSION: Final = 1
 STEP_KEY: Final = "do"  # {"do": "pause", "seconds": 0.5}
 
 
-def script_to_json(script: Script, indent: int | None) -> str:
-    """Return the script as ASCII JSON text, without the fields that have their default value."""
+def fields_to_json(values: Mapping[str, object], indent: int | None) -> str:
+    """Return the fields of a script, of which `steps` holds steps, as ASCII JSON text."""
     document: dict[str, object] = {"version": VERSION}
-    for field in fields(script):
-        value = getattr(script, field.name)
-        if value != field.default:
-            document[field.name] = [_step_to_json(step) for step in value] if field.name == "steps" else value
+    for name, value in values.items():
+        document[name] = [_step_to_json(step) for step in cast("Iterable[Step]", value)] if name == "steps" else value
     return json.dumps(document, indent=indent)
 
 
-def script_from_json(kind: type[Script], text: str | bytes) -> Script:
-    """Parse a script from JSON text. Raises ``ScriptError`` with the path of the first invalid value."""
+def fields_from_json(text: str | bytes, known: Collection[str]) -> dict[str, Any]:
+    """Parse the fields of a script from JSON text. Raises ``ScriptError`` with the path of the first invalid value."""
     try:
         document = json.loads(text)
     except ValueError as error:
         raise ScriptError("script", text, f"JSON text ({error})") from error
-    known = {field.name for field in fields(kind)}
-    values = _object("script", document, known | {"version"})
+    values = _object("script", document, {*known, "version"})
     version = values.pop("version", MISSING)
     if version != VERSION or isinstance(version, bool):
         raise ScriptError("version", None if version is MISSING else version, str(VERSION))
     if "steps" in values:
         values["steps"] = _steps_from_json(values["steps"])
-    return kind(**values)
+    return values
 
 
 def _step_to_json(step: Step) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The published JSON Schema says what loading a file says."""
+"""The JSON Schema accepts and rejects the same files as loading does."""
 
 from __future__ import annotations
 
@@ -8,78 +8,77 @@ from pathlib import Path
 import jsonschema
 import pytest
 from hypothesis import given, settings
-from tests.config.policy.test_load import EXAMPLE, policies
-from tests.config.policy.test_problems import DOUBTFUL, RIGHT, WRONG
+from tests.support.policy_samples import EXAMPLE, INVALID, VALID, WARNED, policies
 
-from otel_claude_stream._config.policy.keys import HEAD, KEYS, KILL_SWITCH, RULE_KEYS
-from otel_claude_stream._config.policy.schema import json_schema, text
-from otel_claude_stream._config.policy.yaml_text import read_yaml
-from otel_claude_stream.cli import main
+from otel_claude_stream._config.policy.keys import HEAD, KEYS, PROCESS_KEYS, RULE_KEYS
+from otel_claude_stream._config.policy.models import json_schema, schema_text
+from otel_claude_stream._config.policy.yaml_text import parse_yaml
+from otel_claude_stream.cli.main import main
 
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 
-BEYOND_A_SCHEMA = ("must", "not a reference", "twice", "tags")
-"""Words in the verdicts that need more than a schema: contradictions, and the text itself."""
+BEYOND_A_SCHEMA = ("must", "otherwise", "not a reference", "twice", "tags")
+"""Words in errors that no schema can find, which are contradictions and mistakes in the form of the text."""
 
 
 def properties(schema, part=None, above=""):
-    """The dotted names of all keys that hold no mapping, with what the schema says of them."""
-    for name, said in (part or schema)["properties"].items():
+    """Yield the dotted names of all keys that do not hold a mapping, with their schemas."""
+    for name, found in (part or schema)["properties"].items():
         # The oldest pydantic wraps a reference that has a description of its own.
-        reference = said.get("$ref") or said.get("allOf", [{}])[0].get("$ref", "")
-        target = schema["$defs"].get(reference.rpartition("/")[2], said)
+        reference = found.get("$ref") or found.get("allOf", [{}])[0].get("$ref", "")
+        target = schema["$defs"].get(reference.rpartition("/")[2], found)
         if "properties" in target:
             yield from properties(schema, target, f"{above}{name}.")
         else:
-            yield above + name, said
+            yield above + name, found
 
 
-def test_it_is_a_schema():
+def test_the_schema_is_valid():
     jsonschema.Draft202012Validator.check_schema(json_schema())
 
 
-def test_it_has_every_key_with_description_title_and_default():
+def test_the_schema_has_every_key_with_description_title_and_default():
     found = dict(properties(json_schema()))
-    for key in (*KEYS, KILL_SWITCH, *HEAD):
-        said = found.pop(key.name)
-        assert said["description"] == key.doc
-        assert said["title"]
-        assert said.get("default") == key.default_written
-        assert ("default" in said) is (key not in HEAD)
+    for key in (*KEYS, *PROCESS_KEYS, *HEAD):
+        schema = found.pop(key.name)
+        assert schema["description"] == key.doc
+        assert schema["title"]
+        assert schema.get("default") == key.default_text
+        assert ("default" in schema) is (key not in HEAD)
     assert list(found) == ["rules", "models"]
     rule = json_schema()["$defs"]["Rule"]
     assert rule["required"] == ["reasons"]
     assert set(rule["properties"]) == {"reasons", "backoff", *(key.path[-1] for key in RULE_KEYS)}
 
 
-@pytest.mark.parametrize("document", [EXAMPLE, "{}", *RIGHT, *(case[0] for case in DOUBTFUL)])
-def test_what_is_loaded_is_valid(document):
-    VALIDATOR.validate(read_yaml(document, {}).said)
+@pytest.mark.parametrize("document", [EXAMPLE, "{}", *VALID, *(case[0] for case in WARNED)])
+def test_the_schema_accepts_files_that_are_loaded(document):
+    VALIDATOR.validate(parse_yaml(document, {}).data)
 
 
 @pytest.mark.parametrize(
-    "document", [text for text, _, verdict in WRONG if not any(word in verdict for word in BEYOND_A_SCHEMA)]
+    "document", [text for text, _, verdict in INVALID if not any(word in verdict for word in BEYOND_A_SCHEMA)]
 )
-def test_what_is_refused_is_not(document):
-    """Except for bounds of durations: a pattern does not count."""
-    valid = VALIDATOR.is_valid(read_yaml(document, {}).said)
+def test_the_schema_rejects_files_that_are_rejected(document):
+    """The bounds of durations are an exception, since a pattern cannot express them."""
+    valid = VALIDATOR.is_valid(parse_yaml(document, {}).data)
     assert valid is (document in ("limits: {deadline: 0s}", "limits: {deadline: 25h}"))
 
 
 @settings(max_examples=50, deadline=None)
 @given(policies())
-def test_any_policy_that_is_loaded_is_valid(said):
-    VALIDATOR.validate(said)
+def test_the_schema_accepts_random_policies(values):
+    VALIDATOR.validate(values)
 
 
-def test_the_command_prints_it(capsys):
+def test_the_command_prints_the_schema(capsys):
     assert main(["schema"]) == 0
-    assert capsys.readouterr().out == text()
-    assert json.loads(text())["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert capsys.readouterr().out == schema_text()
+    assert json.loads(schema_text())["$schema"] == "https://json-schema.org/draft/2020-12/schema"
 
 
-def test_the_published_one_has_the_same_keys():
-    """Word for word it is compared where it is generated: another version of pydantic may order it otherwise."""
+def test_the_published_schema_has_the_same_keys():
+    """Its text is compared where it is generated, since another version of pydantic may order it differently."""
     published = Path(__file__).resolve().parents[3] / "docs" / "retry-policy.schema.json"
     assert (
         dict(properties(json.loads(published.read_text(encoding="utf-8")))).keys()

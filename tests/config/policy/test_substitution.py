@@ -1,16 +1,16 @@
-"""Environment variables in the values of a file, by OpenTelemetry's rules."""
+"""References to environment variables in the values of a file, by OpenTelemetry's rules."""
 
 from __future__ import annotations
 
 import pytest
 
-from otel_claude_stream._config.policy.substitution import plain, substitute
+from otel_claude_stream._config.policy.text import plain_scalar, substitute
 
 ENVIRONMENT = {"MODE": "retry", "EMPTY": "", "NUMBER": "3", "REFERENCE": "${MODE}", "_x1": "y"}
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "replaced"),
     [
         ("${MODE}", "retry"),
         ("${env:MODE}", "retry"),
@@ -25,17 +25,17 @@ ENVIRONMENT = {"MODE": "retry", "EMPTY": "", "NUMBER": "3", "REFERENCE": "${MODE
         ("$${MODE}", "${MODE}"),
         ("$$$${MODE}", "$${MODE}"),
         ("$$${MODE}", "$retry"),
-        ("${REFERENCE}", "${MODE}"),  # what was put in is not looked at again
+        ("${REFERENCE}", "${MODE}"),  # substituted text is not searched again
         ("$MODE costs 5$", "$MODE costs 5$"),
         ("{anchor}", "{anchor}"),
     ],
 )
-def test_what_is_put_in(text, found):
-    assert substitute(text, ENVIRONMENT) == found
+def test_references_are_replaced(text, replaced):
+    assert substitute(text, ENVIRONMENT) == replaced
 
 
 @pytest.mark.parametrize("text", ["${1X}", "${}", "${MODE", "${MO DE}", "${file:MODE}", "${MODE:?x}", "${A-b}"])
-def test_no_references(text):
+def test_an_invalid_reference_is_rejected(text):
     with pytest.raises(ValueError, match=r"\$\{"):
         substitute(text, ENVIRONMENT)
 
@@ -48,6 +48,6 @@ def test_no_references(text):
         ("30s", "30s"), ("0x10", "0x10"), ("1_000", "1_000"), ("9" * 5000, float("inf")), ("nan", "nan"),
     ],
 )  # fmt: skip
-def test_scalars_are_those_of_yaml_1_2(text, value):
-    found = plain(text)
+def test_unquoted_scalars_follow_yaml_1_2(text, value):
+    found = plain_scalar(text)
     assert (found, type(found)) == (value, type(value))

@@ -1,10 +1,9 @@
-"""The policy for a model, and the content that counts as delivered."""
+"""Which policy holds for a model."""
 
 from __future__ import annotations
 
 import pytest
 
-from otel_claude_stream._core.retry.context import Delivered
 from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
 
 ANY_CLAUDE, HAIKU, ONE = RetryPolicy(mode=Mode.RETRY), RetryPolicy(mode=Mode.RESUME), RetryPolicy(kill_switch=True)
@@ -25,20 +24,3 @@ POLICY = RetryPolicy(
 )
 def test_the_most_specific_pattern_of_a_model_wins(model, policy):
     assert POLICY.for_model(model) is policy
-
-
-@pytest.mark.parametrize(
-    ("delivered", "anything"),
-    [
-        (Delivered(), False),
-        (Delivered(started=True), False),
-        (Delivered(thinking=True), True),
-        (Delivered(text=1), True),
-        (Delivered(tool=True), True),
-        (Delivered(citations=True), True),
-        (Delivered(other=True), True),
-        (Delivered(finished=True), True),
-    ],
-)
-def test_a_retry_would_not_duplicate_a_message_start_alone(delivered, anything):
-    assert delivered.anything is anything

@@ -1,4 +1,4 @@
-"""What is known of a call and of its attempts."""
+"""The description of a call and of its attempts."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from otel_claude_stream._core.vocabulary import AbortReason
         ({"server": "x" * 65}, "x" * 64),
     ],
 )
-def test_an_intermediary_is_what_server_or_via_says(fingerprint, shown):
-    """At most 64 characters of it: it becomes an attribute."""
+def test_the_intermediary_is_the_value_of_server_or_via(fingerprint, shown):
+    """It has at most 64 characters, as it becomes an attribute."""
     assert Reply(200, fingerprint=fingerprint).intermediary == shown
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from otel_claude_stream._core.stream.journal import Entry, Journal
 
 BUDGETS = st.integers(min_value=16, max_value=400)
-"""What the setting `event_budget` allows, at its lower end, where it matters."""
+"""Values of the setting `event_budget` at its lower end, where it matters."""
 TYPES = st.sampled_from([f"type_{number}" for number in range(40)])
 
 
@@ -17,14 +17,13 @@ def kept(journal):
     return [(entry.type, entry.at) for entry in journal.entries()]
 
 
+@example(16, [("type_0", 0)] * 12 + [(f"type_{number}", 0) for number in range(1, 6)])
 @given(BUDGETS, st.lists(st.tuples(TYPES, st.integers(0, 5)), max_size=600))
 def test_a_journal_stays_within_its_budget_and_accounts_for_every_event(budget, added):
     """The laws: never more entries than the budget; what is kept and what is dropped are all that came."""
     journal = Journal(budget)
     for at, (type_, count) in enumerate(added):
-        entry = Entry(type_, at)
-        entry.count = count
-        journal.add(entry)
+        journal.add(Entry(type_, at, count=count))
     entries = journal.entries()
     assert len(entries) <= budget
     assert sum(entry.count for entry in entries) + journal.dropped == sum(count for _, count in added)
@@ -33,7 +32,7 @@ def test_a_journal_stays_within_its_budget_and_accounts_for_every_event(budget, 
 
 @given(BUDGETS, st.lists(TYPES, max_size=600))
 def test_the_first_of_each_type_is_kept(budget, added):
-    """The first event of a type says when that kind of thing began: it survives any number of others."""
+    """The first event of a type marks when that began, so it survives any number of others."""
     journal = Journal(budget)
     first = {}
     for at, type_ in enumerate(added):
@@ -45,7 +44,7 @@ def test_the_first_of_each_type_is_kept(budget, added):
 
 @given(BUDGETS, st.integers(1, 2000))
 def test_the_newest_are_kept(budget, added):
-    """How a stream ended matters as much as how it began: the last four are always there."""
+    """The end of a stream matters as much as its beginning, so the last four are always there."""
     journal = Journal(budget)
     for at in range(added):
         journal.add(Entry("ping", at))
@@ -65,7 +64,7 @@ def test_the_budget_is_used_up_before_anything_is_dropped():
 
 
 def test_a_rare_type_is_kept_in_a_full_journal():
-    """An `error` after thousands of pings is told, and so is the next new type."""
+    """An `error` after thousands of pings is recorded, and so is the next new type."""
     journal = Journal(16)
     for at in range(100):
         journal.add(Entry("ping", at))
@@ -76,17 +75,15 @@ def test_a_rare_type_is_kept_in_a_full_journal():
 
 
 def test_events_of_one_time_stay_in_the_order_they_came():
-    """Several events come in one segment: the first of a new type, kept apart, does not overtake the others."""
+    """Several events come in one segment. The first of a new type, kept apart, does not overtake the others."""
     journal = Journal(16)
     for order in range(20):
-        entry = Entry("error" if order == 18 else "ping", 5)
-        entry.order = order
-        journal.add(entry)
+        journal.add(Entry("error" if order == 18 else "ping", 5, order=order))
     assert [entry.order for entry in journal.entries()] == [0, 1, 2, 3, 4, 5, 6, 7, 15, 16, 17, 18, 19]
 
 
 def test_a_server_that_invents_types_is_not_followed():
-    """At most 24 types are surely kept: a hundred types do not burst the budget."""
+    """The first events of at most 24 types are always kept, so a hundred types do not exceed the budget."""
     journal = Journal(96)
     for at in range(1000):
         journal.add(Entry(f"type_{at}", at))
@@ -95,10 +92,9 @@ def test_a_server_that_invents_types_is_not_followed():
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_an_entry_stands_for_what_it_is_told(count):
+def test_a_new_entry_has_its_type_its_time_and_its_count(count):
     """A new entry is one event at one time, with nothing on it."""
-    entry = Entry("ping", 7)
-    entry.count = count
+    entry = Entry("ping", 7, count=count)
     assert [getattr(entry, name) for name in Entry.__slots__] == [
-        7, "", 0, "", count, None, 0, None, 7, False, 0, "", "ping",
+        7, "", 0, count, None, 0, None, 7, 0, "", "ping",
     ]  # fmt: skip

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_claude_stream._core.stream.recent import WINDOW_NS, RecentBytes
+from otel_claude_stream._core.stream.hot_path import HotPath
+from otel_claude_stream._core.stream.timing import WINDOW_NS, Timing
 
 S = 1_000_000_000
 
@@ -21,22 +22,25 @@ S = 1_000_000_000
     ],
 )
 def test_bytes_within_the_window(notes: list[tuple[int, int]], now: int, last: int, total: int, expected: int) -> None:
-    """What came before the window is left out, to the second."""
-    recent = RecentBytes()
+    """Bytes before the window are left out, to the second."""
+    hot = HotPath(int, 0)
+    timing = Timing(hot, 0, 0)
     for at, until_then in notes:
-        recent.note(at, until_then)
-    assert recent.within(now, last, total) == expected
+        hot.bytes = until_then
+        timing.bytes_read(0, 1, at)
+    hot.last_byte_at, hot.bytes = last, total
+    assert timing.recent_bytes(now) == expected
 
 
 @given(st.lists(st.tuples(st.integers(1, 10 * S), st.integers(0, 1000)), max_size=60))
 def test_never_more_than_all_and_never_less_than_the_truth(steps: list[tuple[int, int]]) -> None:
     """The figure lies between the bytes that surely came within the window and all bytes; samples stay few."""
-    recent, now, total = RecentBytes(), 0, 0
+    timing, now, total = Timing(HotPath(int, 0), 0, 0), 0, 0
     arrived: list[tuple[int, int]] = []
     for wait, size in steps:
         now += wait
-        recent.note(now, total)
+        timing.bytes_read(size, wait, now)
         total += size
         arrived.append((now, size))
-    found = recent.within(now, now, total)
+    found = timing.recent_bytes(now)
     assert sum(size for at, size in arrived if now - at <= WINDOW_NS) <= found <= total

@@ -66,7 +66,7 @@ BODIES = st.lists(
 @given(BODIES, st.lists(st.integers(0, 200), max_size=8))
 @example(b"event: a\r\ndata: x\r\n\r\n", [9, 18, 19])
 def test_any_division_into_chunks_gives_the_same_events(body, cuts):
-    """What the network does to a body leaves no trace."""
+    """The division into chunks makes no difference."""
     places = [0, *sorted(cuts), len(body)]
     chunks = [body[start:end] for start, end in itertools.pairwise(places)]
     assert scanned(*chunks) == scanned(body)
@@ -79,8 +79,8 @@ def test_no_bytes_make_it_raise(body):
 
 
 @pytest.mark.parametrize("step", [7, 4096])
-def test_data_that_is_too_long_is_dropped_and_its_event_told(monkeypatch, step):
-    """An event of a megabyte is counted, not kept: in one line or in many; the next one is read again."""
+def test_data_that_is_too_long_is_dropped_and_its_event_reported(monkeypatch, step):
+    """An event of a megabyte is counted and not kept, in one line or in many. The next one is read again."""
     monkeypatch.setattr(sse, "MAX_DATA", 64)
     long_line = b"event: a\ndata: " + b"x" * 100 + b"\n\n"
     many_lines = b"event: b\n" + b"data: 0123456789\n" * 10 + b"\n"

@@ -1,4 +1,4 @@
-"""The stall thresholds: each is told once for each wait that passes it."""
+"""The stall thresholds, each of which is reported once for each wait that exceeds it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_claude_stream._core.stream.stalls import StallWatch, label
+from otel_claude_stream._core.stream.timing import StallThresholds, label
 
 S = 1_000_000_000
 RISING = st.lists(st.integers(1, 1000), unique=True, max_size=6).map(lambda found: tuple(map(float, sorted(found))))
@@ -30,32 +30,32 @@ def test_a_threshold_is_labelled_in_seconds(seconds, shown):
         (600 * S, ["10s", "30s", "60s"]),
     ],
 )
-def test_a_wait_tells_each_threshold_that_it_reached(waited, told):
+def test_a_wait_exceeds_each_threshold_that_it_reached(waited, told):
     """A threshold is passed at exactly its length."""
-    stalls = StallWatch((10.0, 30.0, 60.0))
-    assert stalls.passed(waited) is bool(told)
-    assert stalls.take(waited) == told
+    stalls = StallThresholds((10.0, 30.0, 60.0))
+    assert (waited >= stalls.lowest) is bool(told)
+    assert stalls.newly_exceeded(waited) == told
 
 
-def test_a_threshold_is_told_once_for_each_wait():
-    """A growing wait tells the new ones only; after content came, all of them again."""
-    stalls = StallWatch((10.0, 30.0, 60.0))
-    assert [stalls.take(seconds * S) for seconds in (5, 12, 20, 31, 100, 200)] == [
+def test_a_threshold_is_reported_once_for_each_wait():
+    """A growing wait exceeds new thresholds only. After content came, it exceeds all of them again."""
+    stalls = StallThresholds((10.0, 30.0, 60.0))
+    assert [stalls.newly_exceeded(seconds * S) for seconds in (5, 12, 20, 31, 100, 200)] == [
         [], ["10s"], [], ["30s"], ["60s"], [],
     ]  # fmt: skip
     stalls.reset()
-    assert stalls.take(35 * S) == ["10s", "30s"]
+    assert stalls.newly_exceeded(35 * S) == ["10s", "30s"]
 
 
 def test_without_thresholds_nothing_is_a_stall():
-    stalls = StallWatch(())
-    assert not stalls.passed(10_000 * S)
-    assert stalls.take(10_000 * S) == []
+    stalls = StallThresholds(())
+    assert stalls.lowest > 10_000 * S
+    assert stalls.newly_exceeded(10_000 * S) == []
 
 
 @given(RISING, st.lists(st.integers(0, 2000), max_size=20))
-def test_each_threshold_below_the_longest_wait_is_told_exactly_once(thresholds, seconds):
-    """The law, for one wait that grows: the labels told are those of the thresholds that it reached, in order."""
-    stalls = StallWatch(thresholds)
-    told = [name for waited in sorted(seconds) for name in stalls.take(waited * S)]
+def test_each_threshold_below_the_longest_wait_is_reported_exactly_once(thresholds, seconds):
+    """The labels of one growing wait are those of the thresholds that it reached, in order."""
+    stalls = StallThresholds(thresholds)
+    told = [name for waited in sorted(seconds) for name in stalls.newly_exceeded(waited * S)]
     assert told == [label(limit) for limit in thresholds if seconds and max(seconds) >= limit]

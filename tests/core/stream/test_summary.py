@@ -1,4 +1,4 @@
-"""What is derived of a stream at its end: usage and error type."""
+"""Usage and error type of a call at its end."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ import pytest
 from otel_claude_stream._core.diagnosis.classify import Verdict
 from otel_claude_stream._core.diagnosis.facts import Facts, Fault
 from otel_claude_stream._core.stream.call import Call
-from otel_claude_stream._core.stream.message_state import MessageState
-from otel_claude_stream._core.stream.summary import Summary
+from otel_claude_stream._core.stream.hot_path import HotPath, ReadMode
+from otel_claude_stream._core.stream.message_state import MessageState, Usage
+from otel_claude_stream._core.summary import Summary
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, AbortReason, Origin, Outcome, Phase, Stop
 
 COMPLETED = Verdict(Outcome.COMPLETED, None, None)
 
 
-def summary(machine=None, verdict=COMPLETED, **facts):
+def summary(message=None, verdict=COMPLETED, **facts):
     return Summary(
         call=Call("m", "anthropic", "messages", "create", "host", 443, "self"),
         facts=Facts(Stop.EXHAUSTED, Phase.FINISHING, **facts),
         verdict=verdict,
-        machine=machine or MessageState(),
+        message=message or MessageState(HotPath(int, 0)),
         entries=[],
         attempts=(),
         reply=None,
         ended=0,
-        read="events",
+        read_mode=ReadMode.EVENTS,
         reads=1,
         longest_silence=0.0,
         caller_time=0.0,
@@ -36,10 +37,11 @@ def summary(machine=None, verdict=COMPLETED, **facts):
     )
 
 
-def machine(*said):
-    found = MessageState()
-    for usage in said:
-        found.usage(**usage)
+def message(*usages):
+    found = MessageState(HotPath(int, 0))
+    for usage in usages:
+        counts = dict(usage)
+        found.record_usage(final=counts.pop("final"), usage=Usage(**counts))
     return found
 
 
@@ -55,9 +57,9 @@ def machine(*said):
         ([{"input_tokens": 25, "final": False}, {"input_tokens": 26, "output_tokens": 0, "final": True}], 26, True),
     ],
 )
-def test_input_tokens_include_the_cache_and_only_the_end_says_the_output(said, total, complete):
+def test_input_tokens_include_the_cache_and_only_the_end_has_the_output(said, total, complete):
     """As the conventions count them; the placeholder of `message_start` is no output."""
-    found = summary(machine(*said))
+    found = summary(message(*said))
     assert (found.total_input_tokens, found.usage_complete) == (total, complete)
 
 
@@ -101,7 +103,7 @@ def test_a_fault_knows_the_classes_of_its_chain(fault, names, outermost, anywher
 
 
 def test_the_callers_reasons_are_a_part_of_the_reasons():
-    """Five endings are nobody's fault; all others are failures."""
+    """Five reasons are no failures; all others are."""
     assert sorted(reason.value for reason in CALLER_REASONS) == [
         "abandoned", "caller_closed", "caller_error", "cancelled", "interpreter_exit",
     ]  # fmt: skip

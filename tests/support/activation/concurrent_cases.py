@@ -49,6 +49,7 @@ class ConcurrentCases:
                     if name in selected
                 }
 
+        @pytest.mark.slow
         @pytest.mark.parametrize("case", list(cases))
         def test(case: str, running: dict[str, Future[None]]) -> None:
             running[case].result()

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from otel_claude_stream.cli.otlp import attributes
-from otel_claude_stream.cli.receiver import Message, Receiver
+from otel_claude_stream.cli.otlp.decode import attributes
+from otel_claude_stream.cli.otlp.receive import Message, Receiver
 
 APPS = Path(__file__).parent / "apps"
 SCOPE = "otel_claude_stream"

@@ -1,4 +1,4 @@
-"""An application: the real SDK, instrumented, streaming from the fake API, exporting by OTLP to the Collector."""
+"""An application with the real SDK, instrumented, that exports by OTLP to the Collector."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SERVICE = {"service.name": "shop", "service.namespace": "test", "service.instanc
 
 
 class Application:
-    """Streams, and what it takes to send the telemetry off."""
+    """Makes calls, and flushes the telemetry."""
 
     def __init__(self, tracers, meters):
         self.tracers = tracers
@@ -28,7 +28,7 @@ class Application:
         self.tracer = tracers.get_tracer("shop")
 
     def stream(self, url, model="claude-sonnet-5", retries=0):
-        """One call, to its end; returns how it ended, as the application sees it."""
+        """Read one stream to its end. Returns how it ended for the application."""
         with (
             calls.client("sync-stream") as http,
             anthropic.Anthropic(api_key="none", base_url=url, max_retries=retries, http_client=http) as client,
@@ -37,12 +37,12 @@ class Application:
                 with client.messages.stream(model=model, max_tokens=99, messages=calls.MESSAGES) as stream:
                     for _ in stream:
                         continue
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is the result
+            except Exception as error:  # noqa: BLE001 - any exception is a result
                 return calls.code_of(error)
         return "END"
 
-    def leave(self, url, model="claude-sonnet-5"):
-        """One call whose stream the application closes at its first event."""
+    def close_early(self, url, model="claude-sonnet-5"):
+        """Make one call, and close its stream at the first event."""
         with (
             calls.client("sync-stream") as http,
             anthropic.Anthropic(api_key="none", base_url=url, max_retries=0, http_client=http) as client,
@@ -51,14 +51,14 @@ class Application:
             next(iter(stream))
 
     def flush(self):
-        """Everything that was recorded, sent."""
+        """Export everything that was recorded."""
         assert self.tracers.force_flush(20_000)
         assert self.meters.force_flush(20_000)
 
 
 @contextmanager
 def application(url, config=None, *, timeout=10.0, **processor):
-    """Instrumented; its telemetry goes to the Collector at ``url``."""
+    """An instrumented application that exports to the Collector at ``url``."""
     with ExitStack() as stack:
         resource = Resource(SERVICE)
         tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
@@ -70,12 +70,12 @@ def application(url, config=None, *, timeout=10.0, **processor):
         instrumentor = ClaudeStreamInstrumentor()
         instrumentor.instrument(tracer_provider=tracers, meter_provider=meters, config=config or StreamConfig())
         stack.callback(instrumentor.uninstrument)
-        stack.callback(shut, tracers, meters)
+        stack.callback(shut_down, tracers, meters)
         yield Application(tracers, meters)
 
 
-def shut(*providers):
-    """Also where the Collector is gone."""
+def shut_down(*providers):
+    """Shut providers down, also if the Collector is gone."""
     for provider in providers:
         with suppress(Exception):
             provider.shutdown()

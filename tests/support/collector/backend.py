@@ -1,55 +1,49 @@
-"""The backend behind the Collector: takes OTLP/HTTP, keeps all of it as plain data, can be away for a while."""
+"""A backend that accepts OTLP/HTTP, keeps everything as plain data, and can be taken down for a while."""
 
 from __future__ import annotations
 
 import json
-import threading
 from contextlib import contextmanager
 
 from tests.support.collector.running import eventually, free_ports
 from tests.support.proxies.servers import HOST
 
-from otel_claude_stream.cli import receiver
+from otel_claude_stream.cli.otlp.receive import Receiver
 
 
 class Backend:
-    """Listens on one port whenever it is up; what came in is kept over outages."""
+    """Listens on one port while it is up, and keeps what arrived over outages."""
 
     def __init__(self):
         (self.port,) = free_ports(1)
         self.messages = []
         self.errors = []
-        self._server = None
+        self._receiver = None
 
     @property
     def settings(self):
-        """What the gateway needs to know."""
+        """Settings that point the gateway to this backend."""
         return {
             f"OTELCOL_{signal.upper()}_ENDPOINT": f"http://{HOST}:{self.port}/v1/{signal}"
             for signal in ("traces", "metrics", "logs")
         }
 
     def up(self):
-        self._server = receiver._Server((HOST, self.port), receiver._Handler)
-        self._server.on_message = self.messages.append
-        self._server.on_error = self.errors.append
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
+        self._receiver = Receiver(self.messages.append, self.errors.append, port=self.port)
+        self._receiver.__enter__()
         return self
 
     def down(self):
-        """Refuses connections."""
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._thread.join()
-            self._server = None
+        """Stop listening, so that connections are refused."""
+        if self._receiver is not None:
+            self._receiver.__exit__(None, None, None)
+            self._receiver = None
 
     def documents(self, signal):
         return [message.document for message in list(self.messages) if message.signal == signal]
 
     def spans(self):
-        """Every span that arrived, once for each time it did."""
+        """Every span that arrived, once for each arrival."""
         return [
             span
             for document in self.documents("traces")
@@ -59,7 +53,7 @@ class Backend:
         ]
 
     def points(self):
-        """Every data point that arrived, with its metric's name."""
+        """Every data point that arrived, with the name of its metric."""
         return [
             (metric["name"], point)
             for document in self.documents("metrics")
@@ -80,7 +74,7 @@ class Backend:
         ]
 
     def text(self):
-        """Everything that arrived, in one piece, to look for what must not be in it."""
+        """Everything that arrived, as one text to search."""
         return json.dumps([message.document for message in list(self.messages)])
 
     def wait_for_spans(self, count, seconds=30.0):
@@ -90,7 +84,7 @@ class Backend:
 
 @contextmanager
 def backend():
-    """A backend that is up."""
+    """A backend that is up. Fails the test if it received something that it could not read."""
     one = Backend()
     try:
         yield one.up()

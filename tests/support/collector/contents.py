@@ -1,12 +1,12 @@
-"""What senders that do record content put where, and what must survive: rows for the redaction tests."""
+"""Keys under which other instrumentations record content, keys that must survive, and credentials."""
 
 from __future__ import annotations
 
 SECRET = "The patient's name is Rumpelstiltskin"
-"""The content; no part of it may arrive anywhere."""
+"""Content of which no part may arrive anywhere."""
 
 CONTENT_KEYS = (
-    # OpenTelemetry's GenAI conventions, now and before.
+    # OpenTelemetry's GenAI conventions, current and former.
     "gen_ai.input.messages",
     "gen_ai.output.messages",
     "gen_ai.system_instructions",
@@ -69,7 +69,7 @@ CONTENT_KEYS = (
     "http.request.header.x_api_key",
     "http.request.header.cookie",
     "http.response.header.set-cookie",
-    # What home-made instrumentation calls it.
+    # Names of instrumentations by hand.
     "prompt",
     "completion",
     "content",
@@ -101,7 +101,7 @@ KEPT_KEYS = (
     "exception.message",
     "url.full",
 )
-"""Look alike, are none."""
+"""Keys that look like content and hold none."""
 
 CREDENTIALS = {
     "Anthropic": "sk-ant-api03-AbCdEf0123456789-_AbCdEf0123456789AA",
@@ -121,7 +121,7 @@ CREDENTIALS = {
     "URL": "https://user:hunter2hunter2@proxy.example:8080/",
     "PEM": "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEAabcdef0123456789\n-----END RSA PRIVATE KEY-----",
 }
-"""Planted by kind of place and of credential; invented, all of them."""
+"""Invented credentials, by their kind."""
 
 MARKS = (
     "AbCdEf0123456789",
@@ -131,4 +131,4 @@ MARKS = (
     "hunter2",
     "MIIEpAIBAAKCAQEA",
 )
-"""A part of each of them."""
+"""A part of each credential."""

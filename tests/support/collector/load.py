@@ -1,4 +1,4 @@
-"""The load generator: requests of spans as the package makes them, each with new ids, as fast as they are taken."""
+"""A load generator, which sends spans as the package makes them, with new ids, as fast as they are accepted."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.support.proxies.servers import HOST
 from otel_claude_stream._telemetry import schema
 
 BATCH = 512
-"""Spans in a request: what OpenTelemetry's batch processor sends at most."""
-TROUBLE = 0.05
+"""Spans in a request, as in the largest batch of OpenTelemetry's batch processor."""
+FAILED_SHARE = 0.05
 """Share of the streams that failed."""
-TEXTS = {"string": "a-value-of-usual-length", "int": 1234, "double": 1.25, "boolean": True}
+VALUES = {"string": "a-value-of-usual-length", "int": 1234, "double": 1.25, "boolean": True}
 
 
 def template():
-    """One serialized request of ``BATCH`` spans, half roots and half streams, with ids that can be found again."""
+    """Serialize one request of ``BATCH`` spans, half roots and half streams, with ids that can be found again."""
     request = ExportTraceServiceRequest()
     resource = request.resource_spans.add()
     for key in ("service.name", "service.namespace", "service.instance.id", "telemetry.sdk.name", "host.name"):
@@ -39,19 +39,19 @@ def template():
             root.attributes.add(key=key).value.string_value = "a-value-of-usual-length"
         span = scope.spans.add(trace_id=trace, span_id=b"SPAN" + number.to_bytes(4, "big"), **times)
         span.parent_span_id, span.name, span.kind = root.span_id, "chat claude-sonnet-5", 3
-        failed = number < BATCH // 2 * TROUBLE
+        failed = number < BATCH // 2 * FAILED_SHARE
         for attribute in schema.CHAT_SPAN.attributes:
-            if attribute.type in TEXTS and (failed or attribute not in ONLY_OF_TROUBLE):
-                put(span.attributes.add(key=attribute.name).value, attribute)
+            if attribute.type in VALUES and (failed or attribute not in ONLY_ON_FAILURE):
+                set_value(span.attributes.add(key=attribute.name).value, attribute)
         for event in schema.EVENTS[:8]:
             one = span.events.add(name=event.name, time_unix_nano=now)
             for attribute in event.attributes:
-                if attribute.type in TEXTS:
-                    put(one.attributes.add(key=attribute.name).value, attribute)
+                if attribute.type in VALUES:
+                    set_value(one.attributes.add(key=attribute.name).value, attribute)
     return request.SerializeToString()
 
 
-ONLY_OF_TROUBLE = {
+ONLY_ON_FAILURE = {
     attribute
     for attribute in schema.CHAT_SPAN.attributes
     if ".abort." in attribute.name
@@ -66,14 +66,14 @@ ONLY_OF_TROUBLE = {
 }
 
 
-def put(value, attribute):
-    """Something of the right type."""
+def set_value(value, attribute):
+    """Set a value of the right type."""
     kind = {"string": "string_value", "int": "int_value", "double": "double_value", "boolean": "bool_value"}
-    setattr(value, kind[attribute.type], TEXTS[attribute.type])
+    setattr(value, kind[attribute.type], VALUES[attribute.type])
 
 
 class Payload:
-    """Requests without end, none like another: the ids of a template are written over."""
+    """Endless requests that differ in their ids, which are written over those of a template."""
 
     def __init__(self):
         self.body = bytearray(template())
@@ -85,7 +85,7 @@ class Payload:
         self.bytes_per_span = len(self.body) / BATCH
 
     def next(self):
-        """The two spans of a trace stand one after the other and get the same new id."""
+        """Return the next request. The two spans of a trace are neighbours, and get the same new trace id."""
         fresh = os.urandom(8 * BATCH // 2)
         for number, place in enumerate(self.places):
             at = number // 2 * 8
@@ -95,7 +95,7 @@ class Payload:
 
 @dataclass
 class Sent:
-    """What became of the load."""
+    """How much of the load was accepted and refused."""
 
     accepted: int = 0
     refused: int = 0
@@ -103,18 +103,18 @@ class Sent:
 
 
 def send(port, *, seconds=None, spans=None, connections=2, per_second=None):
-    """Requests over some connections, for so long or until so many spans were accepted; returns what was accepted."""
+    """Send over some connections, for `seconds` or until `spans` were accepted."""
     sent, lock, begin = Sent(), threading.Lock(), time.perf_counter()
     stop = begin + seconds if seconds else float("inf")
 
-    def over():
+    def is_over():
         return time.perf_counter() > stop or (spans is not None and sent.accepted >= spans)
 
     def work():
         payload = Payload()
         connection = http.client.HTTPConnection(HOST, port, timeout=60)
         due = time.perf_counter()
-        while not over():
+        while not is_over():
             if per_second:
                 due += BATCH * connections / per_second
                 time.sleep(max(0.0, due - time.perf_counter()))

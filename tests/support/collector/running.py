@@ -1,4 +1,4 @@
-"""The real Collector as a process of its own: started with files of `collector/`, fed, asked, killed, always reaped."""
+"""The real Collector as a process: started with files of `collector/`, queried, killed, and always reaped."""
 
 from __future__ import annotations
 
@@ -28,21 +28,22 @@ QUICK = {
     "OTELCOL_RETRY_MAX": "1s",
     "OTELCOL_HEALTHY_PERCENT": "100",
 }
-"""Settings of the gateway for tests that do not wait for its own."""
+"""Settings of the gateway with short waits."""
 
 
 def free_ports(count):
-    """Ports that nobody has, below those from which the system takes the near ends of connections."""
+    """Free ports, below the range from which the system takes ports for outgoing connections."""
     found = []
+    chance = random.SystemRandom()  # pytest-randomly seeds the other one equally in each worker, before each test
     while len(found) < count:
-        port = random.randrange(12000, 32000)
+        port = chance.randrange(12000, 32000)
         with suppress(OSError), socket.create_server((HOST, port)):
             found.append(port)
     return found
 
 
 def get(url, accept="*/*", timeout=5.0):
-    """Status and text."""
+    """Return status and text of a GET request."""
     try:
         request = urllib.request.Request(url, headers={"Accept": accept})
         with urllib.request.urlopen(request, timeout=timeout) as answer:
@@ -51,24 +52,24 @@ def get(url, accept="*/*", timeout=5.0):
         return error.code, error.read().decode()
 
 
-def eventually(ask, seconds=20.0, every=0.05):
-    """What ``ask`` returns once it is true; its last answer if it never becomes so."""
+def eventually(condition, seconds=20.0, every=0.05):
+    """Call ``condition`` until it is true or the time is over. Returns its last result."""
     deadline = time.monotonic() + seconds
-    while not (found := ask()) and time.monotonic() < deadline:
+    while not (found := condition()) and time.monotonic() < deadline:
         time.sleep(every)
     return found
 
 
 @dataclass
 class Collector:
-    """One Collector: its folder, its ports, its settings. ``start`` and ``kill`` any number of times."""
+    """One Collector with its folder, ports and settings. It can be started and killed any number of times."""
 
     binary: Path
     folder: Path
     configs: tuple[Path, ...] = (GATEWAY,)
     settings: dict[str, str] = field(default_factory=dict)
     prefix: tuple[str, ...] = ()
-    """A command to start it with: `prlimit ...`."""
+    """A command to start it with, such as `setpriv ...`."""
 
     def __post_init__(self):
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -96,11 +97,11 @@ class Collector:
 
     @property
     def environment(self):
-        """Nothing of the developer's own settings."""
+        """The environment without the settings of the developer."""
         return {**{k: v for k, v in os.environ.items() if not k.startswith("OTEL")}, **self.settings}
 
     def launch(self):
-        """The process, not waited for."""
+        """Start the process without waiting for it."""
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 [*self.prefix, str(self.binary), *self.arguments],
@@ -114,32 +115,33 @@ class Collector:
         return self
 
     def start(self):
-        """The process, healthy."""
+        """Start the process, and wait until it is healthy."""
         self.launch()
-        assert eventually(self.is_healthy, START_SECONDS), f"the Collector is not healthy: {self.said()[-3000:]}"
+        assert eventually(self.is_healthy, START_SECONDS), f"the Collector is not healthy: {self.output()[-3000:]}"
         return self
 
     def is_healthy(self):
-        assert self.process.poll() is None, f"the Collector ended: {self.said()[-3000:]}"
+        assert self.process.poll() is None, f"the Collector ended: {self.output()[-3000:]}"
         try:
             return get(f"http://{HOST}:{self.health}/")[0] == 200
         except OSError:
             return False
 
     def stop(self):
-        """By SIGTERM, which lets it flush; returns the exit code."""
+        """Send SIGTERM, which lets it flush. Returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=STOP_SECONDS)
 
     def kill(self):
-        """By SIGKILL."""
+        """Send SIGKILL."""
         reap(self.process)
 
-    def said(self):
+    def output(self):
+        """The text of its log."""
         return self.log.read_text(errors="replace")
 
     def metric(self, name, **labels):
-        """The sum of one of the Collector's own metrics over the series that have these labels; 0 without any."""
+        """Sum one of the Collector's own metrics over the series that have these labels; 0 if there is none."""
         _, text = get(f"http://{HOST}:{self.telemetry}/metrics")
         wanted = [f'{key}="{value}"' for key, value in labels.items()]
         return sum(
@@ -149,14 +151,14 @@ class Collector:
         )
 
     def scraped(self, accept="*/*"):
-        """What Prometheus would be given, as lines."""
+        """The lines that Prometheus would scrape."""
         _, text = get(f"http://{HOST}:{self.scrape}/metrics", accept)
         return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
 @contextmanager
 def running(binary, folder, *configs, **settings):
-    """A Collector that is up; gone at the end."""
+    """A Collector that is healthy. It is killed at the end."""
     collector = Collector(binary, folder, configs or (GATEWAY,), settings)
     try:
         yield collector.start()

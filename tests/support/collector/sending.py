@@ -1,4 +1,4 @@
-"""OTLP as anybody might send it, made by hand: JSON documents over HTTP."""
+"""OTLP documents in JSON, made by hand and sent over HTTP."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import urllib.error
 import urllib.request
 
 ERROR = 2
-"""STATUS_CODE_ERROR"""
+"""The status code of a span that failed."""
 CUMULATIVE, DELTA = 2, 1
 """Temporalities."""
 DICE = random.Random(20261120)
-"""For ids, so that verdicts that hang on them are the same each time."""
+"""Source of ids, seeded, as sampling depends on them."""
 
 
 def new_id(size):
@@ -21,7 +21,7 @@ def new_id(size):
 
 
 def value(of):
-    """An AnyValue."""
+    """Convert a Python value to an AnyValue of OTLP."""
     match of:
         case bool():
             return {"boolValue": of}
@@ -46,7 +46,7 @@ def attributes(of):
 
 
 def plain(of):
-    """Attributes of a document that arrived, as a dictionary of what is written in them."""
+    """Convert attributes of a document that arrived to a dictionary."""
     return {item["key"]: next(iter(item.get("value", {}).values()), None) for item in of}
 
 
@@ -55,7 +55,7 @@ def event(name, **more):
 
 
 def span(name="chat claude", *, trace=None, parent="", status=0, message="", events=(), links=(), **values):
-    """One span; ``values`` are attributes, their dots written as two underscores."""
+    """Make one span. ``values`` are attributes; two underscores stand for a dot."""
     now = time.time_ns()
     return {
         "traceId": trace or new_id(16),
@@ -95,7 +95,7 @@ def metrics(*found, resource=None):
 
 
 def point(amount, **values):
-    """One data point of a sum or gauge; attributes as for ``span``."""
+    """Make one data point of a sum or gauge, with attributes as for ``span``."""
     now = time.time_ns()
     return {
         "startTimeUnixNano": str(now - 10**9),
@@ -115,7 +115,7 @@ def gauge(name, *points):
 
 
 def bucket(bounds, counts, **values):
-    """One data point of a histogram."""
+    """Make one data point of a histogram."""
     made = point(0, **values)
     del made["asInt"]
     total = sum(counts)
@@ -147,7 +147,7 @@ def record(body, name="", **values):
 
 
 def post(url, signal, document, timeout=10.0):
-    """Send; returns the status and what the answer says."""
+    """Send a document. Returns status and body of the answer."""
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     request = urllib.request.Request(f"{url}/v1/{signal}", body, {"Content-Type": "application/json"})
     try:
@@ -158,6 +158,6 @@ def post(url, signal, document, timeout=10.0):
 
 
 def send(url, signal, document):
-    """Send what must be accepted."""
-    status, said = post(url, signal, document)
-    assert status == 200, (status, said)
+    """Send a document, and require that it is accepted."""
+    status, answer = post(url, signal, document)
+    assert status == 200, (status, answer)

@@ -1,4 +1,4 @@
-"""What each alert is shown, and when it fires: series a minute apart, in promtool's notation."""
+"""Test cases for the alerts, with input series a minute apart in the notation of promtool."""
 
 from __future__ import annotations
 
@@ -14,18 +14,15 @@ CALL = {"job": "chat", "instance": "a", MODEL: "claude-sonnet-5", SERVER: "gw.ex
 
 
 def series(spec, suffix="", /, le=None, **labels):
-    """The text of one series of the schema: `reason=...` and so on are attributes of the module `attributes`."""
-    said = {
-        **CALL,
-        **{label(getattr(a, name.upper())): v for name, v in labels.items()},
-    }
+    """Return the text of a series of the schema. Keywords such as `reason` name attributes of the schema."""
+    all_labels = {**CALL, **{label(getattr(a, name.upper())): value for name, value in labels.items()}}
     if le is not None:
-        said["le"] = le
-    return f"{metric(spec)}{suffix}{{{','.join(f'{name}={chr(34)}{value}{chr(34)}' for name, value in said.items())}}}"
+        all_labels["le"] = le
+    return other_series(f"{metric(spec)}{suffix}", **all_labels)
 
 
-def named(name, **labels):
-    """The text of a series that is not of the schema."""
+def other_series(name, **labels):
+    """Return the text of a series that is not in the schema."""
     return f"{name}{{{','.join(f'{key}={chr(34)}{value}{chr(34)}' for key, value in labels.items())}}}"
 
 
@@ -53,7 +50,7 @@ def in_time(le="10.0"):
 
 @dataclass(frozen=True)
 class Case:
-    """Series, and at which minutes which alerts fire: names with the labels that tell them apart. Only those."""
+    """Input series, and the alerts that fire at some minutes. No other alert fires at those minutes."""
 
     name: str
     alert: str
@@ -61,21 +58,21 @@ class Case:
     firing: dict[int, list[dict[str, str]]]
 
 
-def fires(alert, severity, **labels):
+def firing_alert(alert, severity, **labels):
     return {"alertname": alert, "severity": severity, "component": "claude-stream", "job": "chat", **labels}
 
 
 GATEWAY = {SERVER: "gw.example.com"}
 SONNET = {MODEL: "claude-sonnet-5"}
-PAGE = fires("AbortBudgetBurn", "page")
-TICKET = fires("AbortBudgetBurn", "ticket")
-SLOW_PAGE = fires("FirstTokenObjectiveBurn", "page")
-SLOW_TICKET = fires("FirstTokenObjectiveBurn", "ticket")
-CUT = fires("ProxyTimeoutSignature", "ticket", **GATEWAY, **{label(a.LIMIT_MATCH): "idle:60s"})
-BROKEN = fires("OverloadedMidStream", "page", **SONNET)
-AMPLIFIED = fires("RetryAmplificationHigh", "ticket", **GATEWAY)
-SPENT = fires("RetryBudgetExhausted", "ticket", **GATEWAY, **SONNET)
-STALLS = fires("StreamStalled", "ticket", **GATEWAY)
+PAGE = firing_alert("AbortBudgetBurn", "page")
+TICKET = firing_alert("AbortBudgetBurn", "ticket")
+SLOW_PAGE = firing_alert("FirstTokenObjectiveBurn", "page")
+SLOW_TICKET = firing_alert("FirstTokenObjectiveBurn", "ticket")
+CUT = firing_alert("ProxyTimeoutSignature", "ticket", **GATEWAY, **{label(a.LIMIT_MATCH): "idle:60s"})
+BROKEN = firing_alert("OverloadedMidStream", "page", **SONNET)
+AMPLIFIED = firing_alert("RetryAmplificationHigh", "ticket", **GATEWAY)
+SPENT = firing_alert("RetryBudgetExhausted", "ticket", **GATEWAY, **SONNET)
+STALLS = firing_alert("StreamStalled", "ticket", **GATEWAY)
 
 CASES = (
     Case(
@@ -88,11 +85,11 @@ CASES = (
         },
         {
             60: [],
-            63: [],  # five minutes would do; the hour does not yet
+            63: [],  # the short window burns, the long one does not yet
             83: [PAGE],
             90: [PAGE, TICKET],
             170: [PAGE, TICKET],
-            # Failing ended at 180; the short window is good again five minutes later, ten more are kept.
+            # Failures end at 180. The short window recovers five minutes later, and the page fires for ten more.
             205: [TICKET],
             245: [],
             600: [],
@@ -104,15 +101,15 @@ CASES = (
         {REQUESTS: "0x60 1x60 2x60", FAILED: "0x60 1x60 2x60", COMPLETED: "0x180"},
         {61: [], 70: [], 125: [], 180: []},
     ),
-    Case("nobody streams", "AbortBudgetBurn", {REQUESTS: "7x400", FAILED: "5x400", COMPLETED: "2x400"}, {300: []}),
+    Case("no streams", "AbortBudgetBurn", {REQUESTS: "7x400", FAILED: "5x400", COMPLETED: "2x400"}, {300: []}),
     Case(
-        "callers leave",
+        "callers close their streams",
         "AbortBudgetBurn",
         {REQUESTS: "0+10x400", CLOSED: "0+9x400", FAILED: "0x400", COMPLETED: "0+1x400"},
         {300: []},
     ),
     Case(
-        "a process begins again, its counters too",
+        "a process restarts, and its counters with it",
         "AbortBudgetBurn",
         {REQUESTS: "1000+10x100 0+10x200", FAILED: "900x100 0x200", COMPLETED: "0+10x100 0+10x200"},
         {100: [], 103: [], 110: [], 200: []},
@@ -128,19 +125,19 @@ CASES = (
         {60: [], 125: [SLOW_PAGE, SLOW_TICKET], 175: [SLOW_PAGE, SLOW_TICKET], 205: [SLOW_TICKET], 260: [], 800: []},
     ),
     Case(
-        "first tokens are in time, written the other way",
+        "first tokens are in time, with the other spelling of the bound",
         "FirstTokenObjectiveBurn",
         {REQUESTS: "0+10x400", FIRST_TOKENS: "0+10x400", in_time("10"): "0+10x400"},
         {300: []},
     ),
     Case(
-        "four late ones of four",
+        "four late first tokens of four",
         "FirstTokenObjectiveBurn",
         {REQUESTS: "0x10 4x300", FIRST_TOKENS: "0x10 1 2 3 4x300", in_time(): "0x310"},
         {12: [], 15: [], 60: []},
     ),
     Case(
-        "three cuts at 60 s, the first of which made the series",
+        "three cuts at 60 s, the first of which created the series",
         "ProxyTimeoutSignature",
         {REQUESTS: "0+1x400", COMPLETED: "0+1x400", AT_60_S: "_x60 1x9 2x9 3x300"},
         {75: [], 80: [], 83: [CUT], 110: [CUT], 150: [], 300: []},
@@ -158,31 +155,31 @@ CASES = (
         {65: [], 69: [], 200: []},
     ),
     Case(
-        "a process that Prometheus has only just met",
+        "a process that Prometheus has just discovered",
         "ProxyTimeoutSignature",
         {REQUESTS: "_x60 5000x200", COMPLETED: "_x60 5000x200", AT_60_S: "_x60 50x200"},
         {63: [], 90: [], 200: []},
     ),
     Case(
-        "a tenth of the streams break off as overloaded, for ten minutes",
+        "a tenth of the streams end with overloaded_error, for ten minutes",
         "OverloadedMidStream",
         {REQUESTS: "0+10x400", COMPLETED: "0+10x60 610+9x9 700+10x300", IN_MID_STREAM: "0x60 1+1x9 10x300"},
         {60: [], 66: [], 72: [BROKEN], 79: [BROKEN], 92: [], 200: []},
     ),
     Case(
-        "one in fifty breaks off",
+        "one stream in fifty ends with overloaded_error",
         "OverloadedMidStream",
         {REQUESTS: "0+50x400", COMPLETED: "0+49x400", IN_MID_STREAM: "0x60 0+1x300"},
         {70: [], 200: []},
     ),
     Case(
-        "one stream, overloaded",
+        "a single stream ends with overloaded_error",
         "OverloadedMidStream",
         {REQUESTS: "0x60 1x300", COMPLETED: "0x360", IN_MID_STREAM: "0x60 1x300"},
         {61: [], 66: [], 120: []},
     ),
     Case(
-        "overloaded before the stream",
+        "overloaded before the response headers",
         "OverloadedMidStream",
         {REQUESTS: "0+10x99 1000x300", COMPLETED: "0+99x99 9900x300", BEFORE_STREAM: "0+1x99 100x300"},
         {70: [], 99: [], 200: []},
@@ -206,7 +203,7 @@ CASES = (
         {100: [], 300: []},
     ),
     Case(
-        "slow streams, gone for an hour",
+        "slow streams while chunks arrive",
         "StreamStalled",
         {REQUESTS: "0x300", OLDEST: "0+60x20 _x300", GAPS: "0+100x300"},
         {14: [], 20: [], 200: []},
@@ -224,7 +221,7 @@ CASES = (
         {60: [], 63: [], 68: [STALLS], 75: [STALLS], 110: [], 300: []},
     ),
     Case(
-        "one stream hangs, and nothing else comes",
+        "one stream hangs, and no chunk arrives",
         "StreamStalled",
         {REQUESTS: "0x300", OLDEST: "0+60x60 _x200", GAPS: "0+10x10 100x300"},
         {14: [], 19: [STALLS], 60: [STALLS], 90: []},
@@ -254,19 +251,19 @@ CASES += (
         {60: [], 63: [], 70: [SPENT], 90: [SPENT], 115: [], 300: []},
     ),
     Case(
-        "the budget refuses retries and has a little left each time it is looked at",
+        "the budget refuses retries, and has some left at each scrape",
         "RetryBudgetExhausted",
         {REQUESTS: "0+10x400", LEFT: "2x400", REFUSED: "_x60 1+1x29 30x300"},
         {60: [], 63: [], 72: [SPENT], 95: [SPENT], 125: [], 300: []},
     ),
     Case(
-        "the budget is used, and holds",
+        "the budget is used but not exhausted",
         "RetryBudgetExhausted",
         {REQUESTS: "0+10x400", LEFT: "6x60 1x100 6x200", REFUSED: "0x60 0+1x3 4x300"},
         {70: [], 100: [], 300: []},
     ),
     Case(
-        "there is no policy",
+        "no policy",
         "RetryBudgetExhausted",
         {REQUESTS: "0+10x400", COMPLETED: "0+10x400", WOULD_REFUSE: "0+1x400"},
         {100: []},
@@ -274,19 +271,19 @@ CASES += (
 )
 
 
-def lost(signal):
+def dropping_alert(signal, what):
     return {
         "alertname": "TelemetryPipelineDropping",
         "severity": "ticket",
         "component": "claude-stream",
         "job": "collector",
-        "signal": signal[0],
-        "what": signal[1],
+        "signal": signal,
+        "what": what,
     }
 
 
 def collector(name, **labels):
-    return named(name, job="collector", instance="c", **labels)
+    return other_series(name, job="collector", instance="c", **labels)
 
 
 QUEUE_FULL = "otelcol_exporter_enqueue_failed_"
@@ -302,7 +299,7 @@ CASES += (
         {
             60: [],
             62: [],
-            68: [lost(("spans", "not queued")), lost(("metric_points", "not queued"))],
+            68: [dropping_alert("spans", "not queued"), dropping_alert("metric_points", "not queued")],
             100: [],
         },
     ),
@@ -310,7 +307,7 @@ CASES += (
         "the memory limiter refuses, in a Collector that names its metrics without suffixes",
         "TelemetryPipelineDropping",
         {collector("otelcol_receiver_refused_spans", receiver="otlp", transport="grpc"): "0x60 60+60x300"},
-        {60: [], 68: [lost(("spans", "refused"))]},
+        {60: [], 68: [dropping_alert("spans", "refused")]},
     ),
     Case(
         "nothing is lost",
@@ -325,25 +322,25 @@ CASES += (
 )
 
 BOARD = "/d/claude-stream-"
-SAID = {
+EXPECTED_ANNOTATIONS = {
     ("half of the streams fail for two hours", 83): [
         (PAGE, "chat: 18.18% of the Claude streams fail", f"{BOARD}health?var-job=chat"),
     ],
     ("every first token is late for two hours", 125): [
-        (SLOW_PAGE, "chat: 100% of the Claude streams begin late", f"{BOARD}health?var-job=chat"),
-        (SLOW_TICKET, "chat: 51.61% of the Claude streams begin late", f"{BOARD}health?var-job=chat"),
+        (SLOW_PAGE, "chat: 100% of the first tokens of Claude streams are late", f"{BOARD}health?var-job=chat"),
+        (SLOW_TICKET, "chat: 51.61% of the first tokens of Claude streams are late", f"{BOARD}health?var-job=chat"),
     ],
-    ("three cuts at 60 s, the first of which made the series", 83): [
+    ("three cuts at 60 s, the first of which created the series", 83): [
         (
             CUT,
             "chat: streams from gw.example.com are cut at idle:60s",
             f"{BOARD}timeouts?var-job=chat&var-server=gw.example.com",
         ),
     ],
-    ("a tenth of the streams break off as overloaded, for ten minutes", 72): [
+    ("a tenth of the streams end with overloaded_error, for ten minutes", 72): [
         (
             BROKEN,
-            "chat: 9.091% of the streams of claude-sonnet-5 break off as overloaded",
+            "chat: 9.091% of the streams of claude-sonnet-5 end with overloaded_error",
             f"{BOARD}overload?var-job=chat&var-model=claude-sonnet-5",
         ),
     ],
@@ -366,11 +363,11 @@ SAID = {
     ],
     ("a full queue loses spans and metric points, for a quarter of an hour", 68): [
         (
-            lost((signal, "not queued")),
+            dropping_alert(signal, "not queued"),
             f"collector: {signal} not queued by the Collector",
             f"{BOARD}pipeline?var-collector=collector",
         )
         for signal in ("metric_points", "spans")
     ],
 }
-"""What alerts say when they ring: by case and minute, each with its summary and the address of its dashboard."""
+"""Expected annotations by case and minute, each with the summary and the path of the dashboard."""

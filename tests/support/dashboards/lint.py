@@ -1,6 +1,6 @@
-"""What must hold for every committed dashboard: rules in the spirit of Grafana's dashboard-linter, and some of our own.
+"""Lint rules for the committed dashboards, similar to those of Grafana's dashboard-linter.
 
-Each rule is a function from the JSON of a dashboard to what is wrong with it.
+Each rule is a function that yields the problems that it finds in the JSON of a dashboard.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import promql_parser
 from dashboards.generator import names
-from dashboards.generator.filling import filled
+from dashboards.generator.interpolation import interpolate
 from dashboards.generator.names import RESERVED_LABELS, label, metric
 
 from otel_claude_stream._telemetry import schema
@@ -23,17 +23,17 @@ GROWING = ("_total", "_bucket", "_sum", "_count")
 SHORTEST_DESCRIPTION = 40
 COLUMNS = 24
 
-OURS = {
+SCHEMA_SERIES = {
     metric(spec, name=name) + part: spec
     for spec in schema.METRICS
     for name in filter(None, (spec.name, spec.latest))
     for part in PARTS.get(spec.kind, ("",))
 }
-"""Every series of the schema, by its name in Prometheus."""
+"""The metrics of the schema by the names of their series in Prometheus."""
 
 
 def panels(board) -> Iterator[dict]:
-    """The panels, without the headings of rows."""
+    """Yield the panels without the headings of rows."""
     for panel in board["panels"]:
         if panel["type"] != "row":
             yield panel
@@ -46,13 +46,13 @@ def targets(board, kind="prometheus"):
                 yield panel, target
 
 
-def ready(expr: str) -> str:
-    """An expression that a parser takes."""
-    return filled(expr, FILLED, range_seconds=21600, interval_seconds=300)
+def interpolated(expr: str) -> str:
+    """Interpolate the variables, so that a parser accepts the expression."""
+    return interpolate(expr, FILLED, range_seconds=21600, interval_seconds=300)
 
 
 def selectors(expr: str) -> list[promql_parser.VectorSelector]:
-    """Every selector of an expression."""
+    """Return all selectors of an expression."""
     found = []
 
     def visit(node):
@@ -63,12 +63,12 @@ def selectors(expr: str) -> list[promql_parser.VectorSelector]:
                 found.append(node.vector_selector)
         return True
 
-    walk(promql_parser.parse(ready(expr)), visit)
+    walk(promql_parser.parse(interpolated(expr)), visit)
     return found
 
 
 def walk(node, visit):
-    """Visit a node and everything below it."""
+    """Visit a node and all nodes below it."""
     visit(node)
     for name in ("lhs", "rhs", "expr", "param"):
         below = getattr(node, name, None)
@@ -79,7 +79,7 @@ def walk(node, visit):
 
 
 def name_of(selector) -> str:
-    """The name that a selector asks for, or the pattern of names."""
+    """Return the metric name of a selector, or its pattern."""
     return selector.name or next(m.value for m in selector.matchers.matchers if m.name == "__name__")
 
 
@@ -88,37 +88,37 @@ def matchers(selector) -> dict[str, str]:
 
 
 # --- The dashboard ---------------------------------------------------------------------------------------------------
-def has_its_head(board):
+def has_required_fields(board):
     for key in ("uid", "title", "description", "schemaVersion", "refresh"):
         if not board.get(key):
             yield f"no {key}"
     if board.get("editable") is not False:
-        yield "can be edited in Grafana, where edits are lost with the next provisioning"
+        yield "is editable in Grafana, but the next provisioning discards edits"
     if "id" in board:
-        yield "has the id of one database"
+        yield "has an id, which is valid in one Grafana only"
 
 
-def is_linked_to_the_others(board):
+def links_to_the_other_dashboards(board):
     links = [link for link in board.get("links", ()) if link["type"] == "dashboards"]
     if not any(set(link["tags"]) <= set(board["tags"]) and link["keepTime"] and link["includeVars"] for link in links):
-        yield "no link to the others of its tag that keeps time and variables"
+        yield "no link to the dashboards of its tag that keeps time range and variables"
     if any("placement" in link for link in links):
-        yield "the link is hidden in a menu"
+        yield "the link to the other dashboards is hidden in a menu"
 
 
-def shows_when_alerts_rang(board):
+def annotates_firing_alerts(board):
     found = [one for one in board["annotations"].get("list", ()) if one["expr"].startswith("ALERTS{")]
     if len(found) != 1:
-        yield "alerts are not marked"
+        yield "no annotation shows alerts"
         return
-    said = matchers(selectors(found[0]["expr"])[0])
-    if said["alertstate"] != "firing" or said["job"] not in (FILLED["job"], FILLED["collector"]):
-        yield "marks alerts of other jobs"
+    conditions = matchers(selectors(found[0]["expr"])[0])
+    if conditions["alertstate"] != "firing" or conditions["job"] not in (FILLED["job"], FILLED["collector"]):
+        yield "the annotation shows alerts of other jobs"
     if found[0]["datasource"]["uid"] != SOURCES["prometheus"]:
-        yield "marks alerts of a fixed data source"
+        yield "the annotation uses a fixed data source"
 
 
-def asks_for_its_data_source(board):
+def has_data_source_variables(board):
     variables = {one["name"]: one for one in board["templating"]["list"]}
     used = {target["datasource"]["type"] for kind in SOURCES for _, target in targets(board, kind)}
     for kind in used | {"prometheus"}:
@@ -127,7 +127,7 @@ def asks_for_its_data_source(board):
             yield f"no variable {name} for the data source {kind}"
 
 
-def has_the_variables(board):
+def has_label_variables(board):
     variables = {one["name"]: one for one in board["templating"]["list"]}
     wanted = ("job",) if "collector" in variables else ("job", "model", "server")
     for name in wanted:
@@ -136,20 +136,20 @@ def has_the_variables(board):
             yield f"no variable {name}"
             continue
         if not (variable.get("multi") and variable.get("includeAll") and variable.get("allValue")):
-            yield f"variable {name} is not one of several with all"
+            yield f"variable {name} does not allow several values and All"
         if variable.get("refresh") != 2:
-            yield f"variable {name} is not read anew when the time changes"
+            yield f"variable {name} is not refreshed when the time range changes"
         if variable["datasource"]["uid"] != SOURCES["prometheus"]:
-            yield f"variable {name} asks a fixed data source"
+            yield f"variable {name} uses a fixed data source"
 
 
 # --- The panels ------------------------------------------------------------------------------------------------------
-def panels_speak(board):
+def panels_are_described(board):
     seen = set()
     for panel in panels(board):
         title = panel.get("title", "")
         if not title or title in seen:
-            yield f"panel {panel['id']}: title {title!r} is missing or there twice"
+            yield f"panel {panel['id']}: title {title!r} is missing or not unique"
         seen.add(title)
         if len(panel.get("description", "")) < SHORTEST_DESCRIPTION:
             yield f"{title}: no description"
@@ -159,14 +159,14 @@ def panels_speak(board):
         if not defaults.get("unit"):
             yield f"{title}: no unit"
         if not defaults.get("noValue"):
-            yield f"{title}: says nothing where there is nothing"
+            yield f"{title}: no text for missing data"
 
 
-def panels_have_places(board):
+def panels_do_not_overlap(board):
     ids, cells = set(), set()
     for panel in board["panels"]:
         if panel["id"] in ids:
-            yield f"id {panel['id']} is there twice"
+            yield f"id {panel['id']} is not unique"
         ids.add(panel["id"])
         place = panel["gridPos"]
         mine = {
@@ -175,68 +175,72 @@ def panels_have_places(board):
             for y in range(place["y"], place["y"] + place["h"])
         }
         if place["x"] + place["w"] > COLUMNS or cells & mine:
-            yield f"{panel.get('title')}: lies over another, or over the edge"
+            yield f"{panel.get('title')}: overlaps another panel or the edge"
         cells |= mine
 
 
-def panels_use_the_variable_data_source(board):
+def panels_use_the_data_source_variables(board):
     for panel in panels(board):
         if panel["type"] == "text":
             continue
         if not panel.get("targets"):
-            yield f"{panel['title']}: asks nothing"
+            yield f"{panel['title']}: no queries"
         for found in (panel, *panel.get("targets", ())):
             source = found.get("datasource", {})
             if source.get("uid") != SOURCES.get(source.get("type")):
-                yield f"{panel['title']}: a fixed data source, or none"
+                yield f"{panel['title']}: no data source, or a fixed one"
         refs = [target["refId"] for target in panel.get("targets", ())]
         if len(set(refs)) != len(refs) or not all(refs):
-            yield f"{panel['title']}: targets without names of their own"
+            yield f"{panel['title']}: targets without unique refIds"
 
 
 # --- The queries -----------------------------------------------------------------------------------------------------
 def queries_parse(board):
     for panel, target in targets(board):
         try:
-            promql_parser.parse(ready(target["expr"]))
+            promql_parser.parse(interpolated(target["expr"]))
         except (ValueError, KeyError) as error:
             yield f"{panel['title']}: {error}"
 
 
-def queries_keep_to_the_variables(board):
+def queries_filter_by_the_variables(board):
     for panel, target in targets(board):
         found = selectors(target["expr"])
-        # What a query is about comes first; which processes were known is asked in the same scope.
-        about = OURS.get(name_of(found[0]))
+        # The first selector has the metric of the query. Others may only check which processes were scraped.
+        about = SCHEMA_SERIES.get(name_of(found[0]))
         has = {label(attribute) for attribute in about.attributes} if about else set()
         for selector in found:
-            said, name = matchers(selector), name_of(selector)
+            conditions, name = matchers(selector), name_of(selector)
             if name == names.PROXY_ABORTS:
-                continue  # the log of a proxy knows no job of ours
-            if said.get("job") not in (FILLED["job"], FILLED["collector"]):
-                yield f"{panel['title']}: {name} of every job, or of a fixed one"
+                continue  # proxy logs have no job of an application
+            if conditions.get("job") not in (FILLED["job"], FILLED["collector"]):
+                yield f"{panel['title']}: {name} is not filtered by the variable job"
             for wanted in ("gen_ai_request_model", "server_address"):
-                if wanted in has and said.get(wanted) != FILLED["model"] and "collector" not in variables_of(board):
-                    yield f"{panel['title']}: {name} without {wanted}"
+                if (
+                    wanted in has
+                    and conditions.get(wanted) != FILLED["model"]
+                    and "collector" not in variables_of(board)
+                ):
+                    yield f"{panel['title']}: {name} is not filtered by {wanted}"
 
 
 def variables_of(board):
     return {one["name"] for one in board["templating"]["list"]}
 
 
-def queries_have_fitting_windows(board):
+def queries_use_variable_windows(board):
     for panel, target in targets(board):
         found = set(re.findall(r"\[(\$?\w+)\]", target["expr"])) | set(re.findall(r"offset (\S+?)[ )]", target["expr"]))
         if found - WINDOWS:
-            yield f"{panel['title']}: a fixed window {found - WINDOWS}"
+            yield f"{panel['title']}: a fixed window: {found - WINDOWS}"
         if target.get("instant") and "$__rate_interval" in found:
-            yield f"{panel['title']}: one figure, of the last interval only"
+            yield f"{panel['title']}: a single value that covers only the last interval"
         if target.get("range") and "$__range" in found:
-            yield f"{panel['title']}: a curve of the whole range"
+            yield f"{panel['title']}: a curve whose points cover the whole range"
 
 
-def counters_are_not_shown_raw(board):
-    """A counter's height is the age of its process. Raw it may only be compared with itself (`unless`, `and`)."""
+def counters_are_rated(board):
+    """The value of a counter depends on the age of its process. It may only appear raw in `unless` and `and`."""
     for panel, target in targets(board):
         raw = []
 
@@ -246,41 +250,41 @@ def counters_are_not_shown_raw(board):
                     if name_of(selector).endswith(GROWING):
                         raw.append(name_of(selector))
 
-        walk(promql_parser.parse(ready(target["expr"])), visit)
+        walk(promql_parser.parse(interpolated(target["expr"])), visit)
         yield from (f"{panel['title']}: {name} without rate() or increase()" for name in raw)
 
 
-def bounds_are_written_both_ways(board):
+def bucket_bounds_match_both_spellings(board):
     for panel, target in targets(board):
         for bound in re.findall(r'le="(\d+)(?:\.0)?"', target["expr"]):
-            yield f"{panel['title']}: le={bound} is found by one naming only"
+            yield f"{panel['title']}: le={bound} matches only one spelling of the bound"
 
 
-def names_are_of_the_schema(board):
+def metrics_and_labels_are_in_the_schema(board):
     for panel, target in targets(board):
         for selector in selectors(target["expr"]):
             name = name_of(selector)
             if name.startswith("otelcol_") or name == names.PROXY_ABORTS:
                 continue
-            if name not in OURS:
-                yield f"{panel['title']}: nobody emits {name}"
+            if name not in SCHEMA_SERIES:
+                yield f"{panel['title']}: the schema has no metric {name}"
                 continue
-            allowed = {label(x) for x in OURS[name].attributes} | set(RESERVED_LABELS)
+            allowed = {label(x) for x in SCHEMA_SERIES[name].attributes} | set(RESERVED_LABELS)
             yield from (
                 f"{panel['title']}: {name} has no label {unknown}" for unknown in set(matchers(selector)) - allowed
             )
 
 
-def legends_have_their_labels(board):
-    """A legend names labels that the query keeps."""
+def legend_labels_are_in_the_result(board):
+    """A legend may only use labels that the query keeps."""
     for panel, target in targets(board):
         wanted = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
         kept = set(re.findall(r"\w+", " ".join(re.findall(r"by \(([^)]*)\)", target["expr"]))))
         if wanted - kept:
-            yield f"{panel['title']}: the legend names {wanted - kept}"
+            yield f"{panel['title']}: the legend uses labels that the query drops: {wanted - kept}"
 
 
-def traces_are_of_the_schema(board):
+def traceql_names_are_in_the_schema(board):
     known = {attribute.name for span in schema.SPANS for attribute in span.attributes}
     events = {event.name for event in schema.EVENTS}
     spans = {span.name for span in schema.SPANS}
@@ -288,13 +292,13 @@ def traces_are_of_the_schema(board):
         query = target["query"]
         for found in re.findall(r"span\.([\w.]+)", query):
             if found not in known:
-                yield f"{panel['title']}: no span has {found}"
+                yield f"{panel['title']}: the schema has no span attribute {found}"
         for found in re.findall(r'event:name = "([^"]+)"', query):
             if found not in events:
-                yield f"{panel['title']}: no event is called {found}"
+                yield f"{panel['title']}: the schema has no event {found}"
         for found in re.findall(r'(?<!:)\bname = "([^"]+)"', query):
             if found not in spans:
-                yield f"{panel['title']}: no span is called {found}"
+                yield f"{panel['title']}: the schema has no span {found}"
         if query.count("{") - query.count("${") != query.count("}") - query.count("${") or query.count(
             "("
         ) != query.count(")"):
@@ -302,25 +306,25 @@ def traces_are_of_the_schema(board):
 
 
 RULES = (
-    has_its_head,
-    is_linked_to_the_others,
-    shows_when_alerts_rang,
-    asks_for_its_data_source,
-    has_the_variables,
-    panels_speak,
-    panels_have_places,
-    panels_use_the_variable_data_source,
+    has_required_fields,
+    links_to_the_other_dashboards,
+    annotates_firing_alerts,
+    has_data_source_variables,
+    has_label_variables,
+    panels_are_described,
+    panels_do_not_overlap,
+    panels_use_the_data_source_variables,
     queries_parse,
-    queries_keep_to_the_variables,
-    queries_have_fitting_windows,
-    counters_are_not_shown_raw,
-    bounds_are_written_both_ways,
-    names_are_of_the_schema,
-    legends_have_their_labels,
-    traces_are_of_the_schema,
+    queries_filter_by_the_variables,
+    queries_use_variable_windows,
+    counters_are_rated,
+    bucket_bounds_match_both_spellings,
+    metrics_and_labels_are_in_the_schema,
+    legend_labels_are_in_the_result,
+    traceql_names_are_in_the_schema,
 )
 
 
 def problems(board) -> list[str]:
-    """Everything that is wrong with a dashboard."""
+    """Return all problems of a dashboard."""
     return [f"{rule.__name__}: {problem}" for rule in RULES for problem in rule(board)]

@@ -1,12 +1,12 @@
-"""The retry policy as it is configured: in a file, in the environment, in code, for a single call.
+"""The configuration of the retry policy, by a file, the environment, code, or for single calls.
 
-Importing this reads nothing and costs next to nothing: a process without a policy loads neither what reads one (`load`)
+Importing this package reads nothing. A process without a policy imports neither the modules that load one (`loading`)
 nor pydantic.
 """
 
 from __future__ import annotations
 
-from otel_claude_stream._config.policy.kill_switch import kill_switched, lifted
-from otel_claude_stream._config.policy.source import PolicySource, policy_source
+from otel_claude_stream._config.policy.kill_switch import KillSwitch, without_kill_switch
+from otel_claude_stream._config.policy.process import PolicySource, policy_source
 
-__all__ = ["PolicySource", "kill_switched", "lifted", "policy_source"]
+__all__ = ["KillSwitch", "PolicySource", "policy_source", "without_kill_switch"]

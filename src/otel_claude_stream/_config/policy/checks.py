@@ -1,31 +1,32 @@
-"""What is wrong, or doubtful, between values that are right by themselves. A table of pure functions."""
+"""Check for contradictions between values that are valid by themselves, and for values without effect."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
-from otel_claude_stream._config.durations import written
 from otel_claude_stream._config.policy.keys import Path
+from otel_claude_stream._config.policy.patterns import may_match, suggestion
 from otel_claude_stream._config.problem import Severity
+from otel_claude_stream._core.durations import format_duration
 from otel_claude_stream._core.retry.policy import Backoff, Mode, RetryLimits, RetryPolicy, SdkRetries, Strategy
 from otel_claude_stream._core.retry.resume.capabilities import known_to_refuse
 from otel_claude_stream._core.retry.rules import NOT_RETRYABLE_BY_RULE
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, AbortReason
 
 PING_INTERVAL: Final = 30.0
-"""Seconds; users report pings every 15 to 30 s. A shorter watchdog gives up streams that are well."""
+"""Seconds. Users report pings every 15 to 30 s, so a shorter watchdog aborts healthy streams."""
 LONGEST_SILENCE: Final = 330.0
-"""Seconds; tool input that the server buffered came after 329.5 s without a byte (github/copilot-cli#4286)."""
-
+"""Seconds. Tool input that the server buffered came after 329.5 s without a byte (github/copilot-cli#4286)."""
 SDK_TIMEOUT: Final = 600.0
-"""Seconds that a client of the SDK waits for a byte if nobody says otherwise (`anthropic.DEFAULT_TIMEOUT`)."""
+"""Seconds that a client of the SDK waits for a byte by default (`anthropic.DEFAULT_TIMEOUT`)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
-    """What is wrong: at which value, why, and how badly."""
+class Finding:
+    """A problem with a value in the context of other values."""
 
     path: Path
     text: str
@@ -33,303 +34,335 @@ class Doubt:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """A policy, and who said what of it."""
+class CheckedPolicy:
+    """A policy, and the layers that set its values."""
 
     policy: RetryPolicy
-    said: Mapping[Path, int]
-    """The values that somebody said rather than left at their defaults, and by the number of which place."""
+    setters: Mapping[Path, int]
+    """For each value that is not a default, the index of the layer that set it."""
     models: str = ""
-    """The pattern of the models it is for; empty for all."""
+    """The pattern of the models to which the policy applies; empty for all."""
+    unknown: Collection[Path] = frozenset()
+    """Values that an error leaves unknown; the policy has their defaults instead."""
 
-    def any_said(self, *names: str) -> bool:
-        """Whether one of these values was said. A limit that was lowered does not contradict a default above it."""
-        return any(_at(name) in self.said for name in names)
+    def knows(self, *paths: Path) -> bool:
+        """Return whether all of these values are known."""
+        return not any(path[: len(one)] == one for one in self.unknown if one for path in paths)
 
-    def verdict(self, path: Path, limit: str, text: str) -> Doubt:
-        """Of a value above its limit: an error, unless the limit was lowered elsewhere, which is what it is for."""
-        lowered = self.said.get(_at(limit), -1) > self.said.get(path, -1)
-        return Doubt(path, text, Severity.WARNING if lowered else Severity.ERROR)
+    def sets(self, *names: str) -> bool:
+        """Return whether any layer sets one of these values. A lowered limit does not contradict a default above it."""
+        return any(_path(name) in self.setters for name in names)
+
+    def above_limit(self, path: Path, limit: str, text: str) -> Finding:
+        """Return the finding for a value above its limit, a warning if a later layer lowered the limit."""
+        lowered = self.setters.get(_path(limit), -1) > self.setters.get(path, -1)
+        return Finding(path, text, Severity.WARNING if lowered else Severity.ERROR)
 
 
-Check = Callable[[Checked], Iterator[Doubt]]
+Check = Callable[[CheckedPolicy], Iterator[Finding]]
 
 
-def _at(name: str) -> Path:
+def _path(name: str) -> Path:
     return tuple(name.split("."))
 
 
-def _error(path: Path, text: str) -> Doubt:
-    return Doubt(path, text, Severity.ERROR)
+def _error(path: Path, text: str) -> Finding:
+    return Finding(path, text, Severity.ERROR)
 
 
 # --- Limits that contradict each other -------------------------------------------------------------------------------
-def resumes_within_attempts(at: Checked) -> Iterator[Doubt]:
-    """A continuation is an attempt, and the first attempt is none."""
-    limits = at.policy.limits
-    if at.any_said("limits.max_resumes") and limits.max_resumes and limits.max_resumes >= limits.max_attempts:
-        yield at.verdict(
-            _at("limits.max_resumes"),
+def resumes_within_attempts(checked: CheckedPolicy) -> Iterator[Finding]:
+    """A resume is an attempt, and the first attempt is not a resume."""
+    limits = checked.policy.limits
+    if checked.sets("limits.max_resumes") and limits.max_resumes and limits.max_resumes >= limits.max_attempts:
+        yield checked.above_limit(
+            _path("limits.max_resumes"),
             "limits.max_attempts",
-            f"it must be less than limits.max_attempts ({limits.max_attempts}), which counts the first attempt too",
+            f"it must be less than limits.max_attempts ({limits.max_attempts}), which includes the first attempt",
         )
 
 
-def rules_within_attempts(at: Checked) -> Iterator[Doubt]:
-    """The limit holds for all reasons."""
-    most = at.policy.limits.max_attempts
-    for number, rule in enumerate(at.policy.rules):
+def rules_within_attempts(checked: CheckedPolicy) -> Iterator[Finding]:
+    """`limits.max_attempts` applies to all reasons."""
+    most = checked.policy.limits.max_attempts
+    for number, rule in enumerate(checked.policy.rules):
         if rule.max_attempts is not None and rule.max_attempts > most:
-            yield at.verdict(
+            yield checked.above_limit(
                 ("rules", number, "max_attempts"),
                 "limits.max_attempts",
                 f"it must not be more than limits.max_attempts ({most})",
             )
 
 
-def base_within_cap(at: Checked) -> Iterator[Doubt]:
-    """Of the policy's back-off, and of those of the rules."""
-    backoffs: list[tuple[Path, Backoff]] = [(("backoff",), at.policy.backoff)]
+def base_within_cap(checked: CheckedPolicy) -> Iterator[Finding]:
+    """The base is at most the cap, in the policy and in each rule."""
+    backoffs: list[tuple[Path, Backoff]] = [(("backoff",), checked.policy.backoff)]
     backoffs += [
         (("rules", number, "backoff"), rule.backoff)
-        for number, rule in enumerate(at.policy.rules)
-        if rule.backoff is not None and rule.backoff != at.policy.backoff
+        for number, rule in enumerate(checked.policy.rules)
+        if rule.backoff is not None and rule.backoff != checked.policy.backoff
     ]
     for path, backoff in backoffs:
-        if backoff.base > backoff.cap:
-            said = "cap" if (*path, "cap") in at.said and (*path, "base") not in at.said else "base"
+        known = checked.knows(_path("backoff.base"), _path("backoff.cap"), (*path, "base"), (*path, "cap"))
+        if known and backoff.base > backoff.cap:
+            only_cap = (*path, "cap") in checked.setters and (*path, "base") not in checked.setters
+            base, cap = format_duration(backoff.base), format_duration(backoff.cap)
             yield _error(
-                (*path, said),
-                f"backoff.base ({written(backoff.base)}) must not be more than backoff.cap ({written(backoff.cap)})",
+                (*path, "cap" if only_cap else "base"),
+                f"backoff.base ({base}) must not be more than backoff.cap ({cap})",
             )
 
 
-def silence_below_no_progress(at: Checked) -> Iterator[Doubt]:
-    """Progress is bytes too: the longer clock of the two would never be the one that runs out."""
-    watchdog = at.policy.watchdog
-    if watchdog.silence is not None and watchdog.no_progress is not None and watchdog.silence >= watchdog.no_progress:
-        path = "watchdog.silence" if at.any_said("watchdog.silence") else "watchdog.no_progress"
+def silence_below_no_progress(checked: CheckedPolicy) -> Iterator[Finding]:
+    """Without bytes there is no progress, so a longer `silence` never expires."""
+    silence, no_progress = checked.policy.watchdog.silence, checked.policy.watchdog.no_progress
+    if silence is not None and no_progress is not None and silence >= no_progress:
+        path = "watchdog.silence" if checked.sets("watchdog.silence") else "watchdog.no_progress"
         yield _error(
-            _at(path),
-            f"silence ({written(watchdog.silence)}) must be shorter than no_progress "
-            f"({written(watchdog.no_progress)}): without a byte there is no progress either",
+            _path(path),
+            f"silence ({format_duration(silence)}) must be shorter than no_progress ({format_duration(no_progress)}), "
+            "which otherwise always expires first",
         )
 
 
-def requests_for_attempts(at: Checked) -> Iterator[Doubt]:
-    """Attempts that there is no request for."""
-    limits = at.policy.limits
-    if at.any_said("limits.max_requests", "limits.max_attempts") and limits.max_requests < limits.max_attempts:
-        path = "limits.max_requests" if at.any_said("limits.max_requests") else "limits.max_attempts"
-        yield Doubt(
-            _at(path),
-            f"max_requests ({limits.max_requests}) ends the call before max_attempts ({limits.max_attempts}) does",
+def requests_for_attempts(checked: CheckedPolicy) -> Iterator[Finding]:
+    """Each attempt needs a request."""
+    limits = checked.policy.limits
+    if checked.sets("limits.max_requests", "limits.max_attempts") and limits.max_requests < limits.max_attempts:
+        path = "limits.max_requests" if checked.sets("limits.max_requests") else "limits.max_attempts"
+        yield Finding(
+            _path(path),
+            f"max_requests ({limits.max_requests}) ends the call before max_attempts ({limits.max_attempts}) is "
+            "reached",
         )
 
 
-def wait_within_deadline(at: Checked) -> Iterator[Doubt]:
-    """A wait that the deadline never allows."""
-    deadline, longest = at.policy.limits.deadline, at.policy.retry_after.max
-    if at.any_said("retry_after.max") and deadline is not None and longest > deadline:
-        yield Doubt(_at("retry_after.max"), f"limits.deadline ({written(deadline)}) never allows so long a wait")
+def wait_within_deadline(checked: CheckedPolicy) -> Iterator[Finding]:
+    """The deadline limits each wait."""
+    deadline, longest = checked.policy.limits.deadline, checked.policy.retry_after.max
+    if checked.sets("retry_after.max") and deadline is not None and longest > deadline:
+        yield Finding(
+            _path("retry_after.max"), f"limits.deadline ({format_duration(deadline)}) never allows so long a wait"
+        )
 
 
-def deadline_after_first_event(at: Checked) -> Iterator[Doubt]:
-    """A watchdog that the deadline makes useless."""
-    deadline, first = at.policy.limits.deadline, at.policy.watchdog.first_event
+def deadline_after_first_event(checked: CheckedPolicy) -> Iterator[Finding]:
+    """A stream that the watchdog aborts after the deadline is not retried."""
+    deadline, first = checked.policy.limits.deadline, checked.policy.watchdog.first_event
     if deadline is not None and first is not None and deadline < first:
-        yield Doubt(
-            _at("watchdog.first_event"),
-            f"when it has run out, limits.deadline ({written(deadline)}) allows no further attempt",
+        yield Finding(
+            _path("watchdog.first_event"),
+            f"when it expires, limits.deadline ({format_duration(deadline)}) allows no further attempt",
         )
 
 
-# --- Watchdogs that give up streams that are well -------------------------------------------------------------------
-def watchdogs_above_pings(at: Checked) -> Iterator[Doubt]:
-    """Pings come every 15 to 30 s, and nothing else may for as long."""
-    watchdog = at.policy.watchdog
+# --- Watchdogs that abort healthy streams ---------------------------------------------------------------------------
+def watchdogs_above_pings(checked: CheckedPolicy) -> Iterator[Finding]:
+    """Pings come every 15 to 30 s, and healthy streams may be silent between them."""
+    watchdog = checked.policy.watchdog
     for name, value in (
         ("first_event", watchdog.first_event),
         ("silence", watchdog.silence),
         ("no_progress", watchdog.no_progress),
     ):
         if value is not None and value < PING_INTERVAL:
-            yield Doubt(
-                ("watchdog", name),
-                "shorter than the interval of pings (15 to 30 s): it gives up streams that are well",
+            yield Finding(
+                ("watchdog", name), "shorter than the interval of pings (15 to 30 s), so it aborts healthy streams"
             )
 
 
-def progress_above_buffering(at: Checked) -> Iterator[Doubt]:
+def progress_above_buffering(checked: CheckedPolicy) -> Iterator[Finding]:
     """The server buffers the input of tools."""
-    value = at.policy.watchdog.no_progress
+    value = checked.policy.watchdog.no_progress
     if value is not None and PING_INTERVAL <= value < LONGEST_SILENCE:
-        yield Doubt(
-            _at("watchdog.no_progress"),
-            f"with tools, answers that are well were without progress for {written(LONGEST_SILENCE)}: the server "
-            "buffers the input of a tool (eager_input_streaming switches that off)",
+        yield Finding(
+            _path("watchdog.no_progress"),
+            f"it may abort healthy streams with tools, which made no progress for {format_duration(LONGEST_SILENCE)} "
+            "while the server buffered the input of a tool (eager_input_streaming avoids that)",
         )
 
 
-def silence_lowers_the_time_out(at: Checked) -> Iterator[Doubt]:
-    """The client's own read time-out holds where it is shorter."""
-    silence = at.policy.watchdog.silence
+def silence_within_timeout(checked: CheckedPolicy) -> Iterator[Finding]:
+    """The read timeout of the client applies if it is shorter."""
+    silence = checked.policy.watchdog.silence
     if silence is not None and silence > SDK_TIMEOUT:
-        yield Doubt(
-            _at("watchdog.silence"),
-            f"the client's own read time-out comes first: {written(SDK_TIMEOUT)}, unless the client says otherwise",
+        yield Finding(
+            _path("watchdog.silence"),
+            f"the read timeout of the client expires first ({format_duration(SDK_TIMEOUT)} by default)",
         )
 
 
-def first_event_is_noticed(at: Checked) -> Iterator[Doubt]:
-    """Nobody looks at the clock while a read blocks."""
-    first, silence = at.policy.watchdog.first_event, at.policy.watchdog.silence
+def first_event_is_checked(checked: CheckedPolicy) -> Iterator[Finding]:
+    """No clock is checked while a read blocks."""
+    first, silence = checked.policy.watchdog.first_event, checked.policy.watchdog.silence
     if first is not None and (silence is None or silence > first):
-        how = "which is not set" if silence is None else f"which is longer ({written(silence)})"
-        yield Doubt(
-            _at("watchdog.first_event"),
-            "the transport has one read time-out for a body: first_event is noticed when something arrives, or by "
-            f"silence, {how}",
+        state = "which is not set" if silence is None else f"which is longer ({format_duration(silence)})"
+        yield Finding(
+            _path("watchdog.first_event"),
+            f"it is checked only when something arrives or when silence expires, {state}; set silence to at most this",
         )
 
 
-# --- What is said and has no effect ---------------------------------------------------------------------------------
-def resumes_need_the_mode(at: Checked) -> Iterator[Doubt]:
-    """Only one mode continues. A file that says all of the defaults is none that means more."""
-    mode = at.policy.mode
-    resumes = at.policy.limits.max_resumes
-    if mode is not Mode.RESUME and at.any_said("limits.max_resumes") and resumes > RetryLimits().max_resumes:
-        yield Doubt(_at("limits.max_resumes"), f"nothing is continued while mode is {mode.value}; mode: resume does")
+# --- Values without effect ------------------------------------------------------------------------------------------
+def resumes_need_the_mode(checked: CheckedPolicy) -> Iterator[Finding]:
+    """Only `resume` resumes. A file that sets the default has no warning."""
+    mode = checked.policy.mode
+    resumes = checked.policy.limits.max_resumes
+    if mode is not Mode.RESUME and checked.sets("limits.max_resumes") and resumes > RetryLimits().max_resumes:
+        yield Finding(
+            _path("limits.max_resumes"), f"it has no effect while mode is {mode.value}; only mode: resume resumes"
+        )
 
 
-def replaced_retries_need_the_mode(at: Checked) -> Iterator[Doubt]:
-    """In `observe` the SDK does what it does."""
-    if at.policy.mode is Mode.OBSERVE and at.policy.sdk_retries is SdkRetries.REPLACE and at.any_said("sdk_retries"):
-        yield Doubt(_at("sdk_retries"), "in mode observe the SDK's retries are left alone")
+def replaced_retries_need_the_mode(checked: CheckedPolicy) -> Iterator[Finding]:
+    """In `observe` the SDK's retries stay as they are."""
+    policy = checked.policy
+    if policy.mode is Mode.OBSERVE and policy.sdk_retries is SdkRetries.REPLACE and checked.sets("sdk_retries"):
+        yield Finding(_path("sdk_retries"), "it has no effect in mode observe, which leaves the SDK's retries alone")
 
 
-def truncation_needs_the_mode(at: Checked) -> Iterator[Doubt]:
-    """As above."""
-    if at.policy.mode is Mode.OBSERVE and at.policy.raise_on_truncation and at.any_said("raise_on_truncation"):
-        yield Doubt(_at("raise_on_truncation"), "in mode observe nothing is raised that the SDK does not raise")
+def truncation_needs_the_mode(checked: CheckedPolicy) -> Iterator[Finding]:
+    """In `observe` nothing is raised that the SDK does not raise."""
+    policy = checked.policy
+    if policy.mode is Mode.OBSERVE and policy.raise_on_truncation and checked.sets("raise_on_truncation"):
+        yield Finding(
+            _path("raise_on_truncation"), "it has no effect in mode observe, which raises only what the SDK raises"
+        )
 
 
-def retries_are_possible(at: Checked) -> Iterator[Doubt]:
-    """A mode that limits make useless."""
-    limits, budget = at.policy.limits, at.policy.budget
-    if at.policy.mode is Mode.OBSERVE:
+def retries_are_possible(checked: CheckedPolicy) -> Iterator[Finding]:
+    """Some limits leave no room for a retry."""
+    limits, budget, mode = checked.policy.limits, checked.policy.budget, checked.policy.mode
+    if mode is Mode.OBSERVE:
         return
     if limits.max_attempts == 1:
-        yield Doubt(
-            _at("limits.max_attempts"), f"one attempt is the first: mode {at.policy.mode.value} retries nothing"
+        yield Finding(
+            _path("limits.max_attempts"), f"it allows only the first attempt, so mode {mode.value} retries nothing"
         )
     if not budget.ratio and not budget.min_per_window:
-        yield Doubt(_at("budget.ratio"), "with min_per_window 0 the budget never allows a retry")
+        yield Finding(_path("budget.ratio"), "with min_per_window 0 the budget never allows a retry")
 
 
-def switched_off(at: Checked) -> Iterator[Doubt]:
-    """The kill switch."""
-    if at.policy.kill_switch and at.policy.mode is not Mode.OBSERVE and not at.models:
-        yield Doubt(("kill_switch",), f"it holds back everything that mode {at.policy.mode.value} would do")
+def switched_off(checked: CheckedPolicy) -> Iterator[Finding]:
+    """The kill switch disables the policy."""
+    policy = checked.policy
+    if policy.kill_switch and policy.mode is not Mode.OBSERVE and not checked.models:
+        yield Finding(("kill_switch",), f"it disables mode {policy.mode.value}; streams are only observed")
 
 
-def retry_after_is_honoured(at: Checked) -> Iterator[Doubt]:
-    """A rule that asks for what is not looked at."""
-    for number, rule in enumerate(at.policy.rules):
-        if rule.require_retry_after and not at.policy.retry_after.honour:
-            yield Doubt(
-                ("rules", number, "require_retry_after"), "retry_after.honour is false: the wait is not the server's"
+def retry_after_is_honoured(checked: CheckedPolicy) -> Iterator[Finding]:
+    """A rule that requires `retry-after` needs a policy that honours it."""
+    for number, rule in enumerate(checked.policy.rules):
+        if rule.require_retry_after and not checked.policy.retry_after.honour:
+            yield Finding(
+                ("rules", number, "require_retry_after"),
+                "retry_after.honour is false, so the wait is that of the back-off and not that of the server",
             )
 
 
-def rules_can_match(at: Checked) -> Iterator[Doubt]:
-    """Rules whose reasons are all taken by earlier ones, or are the caller's own."""
-    before: dict[AbortReason, int] = {}
-    for number, rule in enumerate(at.policy.rules):
-        taken = {reason: before[reason] for reason in rule.reasons if reason in before}
+def rules_can_match(checked: CheckedPolicy) -> Iterator[Finding]:
+    """Some reasons are never retried, and an earlier rule may name all reasons of a rule."""
+    earlier: dict[AbortReason, int] = {}
+    for number, rule in enumerate(checked.policy.rules):
+        path: Path = ("rules", number, "reasons")
+        taken = {reason: earlier[reason] for reason in rule.reasons if reason in earlier}
+        earlier |= {reason: number for reason in rule.reasons if reason not in earlier}
+        if not rule.reasons or any(one[:3] == path for one in checked.unknown):  # some are invalid
+            continue
         if rule.reasons <= CALLER_REASONS:
-            yield Doubt(("rules", number, "reasons"), "it can never match: what the caller ends is never retried")
+            yield Finding(path, "the rule never applies: a stream that the caller ended is never retried")
         elif rule.reasons <= NOT_RETRYABLE_BY_RULE and (rule.retry or rule.resume):
-            yield Doubt(
-                ("rules", number, "reasons"), "no rule makes these retryable: the same request is rejected again"
-            )
+            yield Finding(path, "a rule cannot allow retries for these reasons: the same request is rejected again")
         elif rule.reasons and len(taken) == len(rule.reasons):
-            earlier = ", ".join(f"rules[{index}]" for index in sorted(set(taken.values())))
-            yield Doubt(("rules", number, "reasons"), f"it can never match: {earlier} named all of its reasons before")
+            names = ", ".join(f"rules[{index}]" for index in sorted(set(taken.values())))
+            yield Finding(path, f"the rule never applies: {names} named all of its reasons before")
         elif taken:
             names = ", ".join(sorted(reason.value for reason in taken))
-            yield Doubt(("rules", number, "reasons"), f"named by an earlier rule, which wins: {names}")
-        before |= {reason: number for reason in rule.reasons if reason not in before}
+            yield Finding(path, f"an earlier rule applies to some of these reasons: {names}")
 
 
-# --- Continuations --------------------------------------------------------------------------------------------------
-def prompt_has_the_anchor(at: Checked) -> Iterator[Doubt]:
-    """Without it the model does not know where to go on."""
-    prompt = at.policy.resume.prompt
+# --- Patterns of models ---------------------------------------------------------------------------------------------
+def pattern_matches_models(checked: CheckedPolicy) -> Iterator[Finding]:
+    """A pattern must match the whole name of a model, which `haiku` and `haiku-*` do not."""
+    if checked.models and not may_match(checked.models):
+        yield Finding(
+            (),
+            "this pattern matches no Claude model, because it must match the whole name of the model; "
+            f"use {suggestion(checked.models)!r} instead",
+        )
+
+
+# --- Resumes --------------------------------------------------------------------------------------------------------
+def prompt_contains_anchor(checked: CheckedPolicy) -> Iterator[Finding]:
+    """Without the anchor the model does not know where to continue."""
+    prompt = checked.policy.resume.prompt
     if prompt is not None and "{anchor}" not in prompt:
-        yield _error(_at("resume.prompt"), "it must hold {anchor}, which stands for the end of the partial answer")
+        yield _error(_path("resume.prompt"), "it must contain {anchor}, which stands for the end of the partial answer")
 
 
-def anchor_fits(at: Checked) -> Iterator[Doubt]:
-    """Lengths that do not go together."""
-    resume = at.policy.resume
+def anchor_fits(checked: CheckedPolicy) -> Iterator[Finding]:
+    """The anchor is part of the text, and the overlap is part of the anchor."""
+    resume = checked.policy.resume
     if resume.anchor_chars > resume.min_partial_chars:
-        path = "resume.anchor_chars" if at.any_said("resume.anchor_chars") else "resume.min_partial_chars"
-        yield Doubt(
-            _at(path),
-            f"anchor_chars ({resume.anchor_chars}) is longer than the shortest text that is continued "
+        path = "resume.anchor_chars" if checked.sets("resume.anchor_chars") else "resume.min_partial_chars"
+        yield Finding(
+            _path(path),
+            f"anchor_chars ({resume.anchor_chars}) is longer than the shortest text that is resumed "
             f"(min_partial_chars, {resume.min_partial_chars})",
         )
     if resume.min_overlap > resume.anchor_chars:
-        path = "resume.min_overlap" if at.any_said("resume.min_overlap") else "resume.anchor_chars"
-        yield Doubt(
-            _at(path),
-            f"min_overlap ({resume.min_overlap}) is longer than the anchor ({resume.anchor_chars}): no part of it "
-            "is enough",
+        path = "resume.min_overlap" if checked.sets("resume.min_overlap") else "resume.anchor_chars"
+        yield Finding(
+            _path(path),
+            f"min_overlap ({resume.min_overlap}) is longer than the anchor ({resume.anchor_chars}), so only the whole "
+            "anchor is accepted",
         )
 
 
-def prefill_is_accepted(at: Checked) -> Iterator[Doubt]:
+def prefill_is_accepted(checked: CheckedPolicy) -> Iterator[Finding]:
     """Claude 4.6 and later answer a prefill with 400."""
-    if at.policy.resume.strategy is not Strategy.PREFILL:
+    if checked.policy.resume.strategy is not Strategy.PREFILL:
         return
-    if at.models and known_to_refuse(at.models):
-        yield Doubt(
-            _at("resume.strategy"), f"{at.models} refuses a prefill, which costs a request each time; auto knows that"
-        )
-    elif not at.models:
-        yield Doubt(
-            _at("resume.strategy"),
-            "Claude 4.6 and later refuse a prefill, which costs a request each time; auto uses it where it is accepted",
-        )
+    path = _path("resume.strategy")
+    if checked.models and known_to_refuse(checked.models):
+        yield Finding(path, f"{checked.models} refuses a prefill, which wastes a request each time; use auto")
+    elif not checked.models:
+        yield Finding(path, "Claude 4.6 and later refuse a prefill, which wastes a request each time; use auto")
 
 
-CHECKS: Final[tuple[Check, ...]] = (
-    resumes_within_attempts,
-    rules_within_attempts,
-    base_within_cap,
-    silence_below_no_progress,
-    requests_for_attempts,
-    wait_within_deadline,
-    deadline_after_first_event,
-    watchdogs_above_pings,
-    progress_above_buffering,
-    silence_lowers_the_time_out,
-    first_event_is_noticed,
-    resumes_need_the_mode,
-    replaced_retries_need_the_mode,
-    truncation_needs_the_mode,
-    retries_are_possible,
-    switched_off,
-    retry_after_is_honoured,
-    rules_can_match,
-    prompt_has_the_anchor,
-    anchor_fits,
-    prefill_is_accepted,
+CHECKS: Final[Mapping[Check, tuple[str, ...]]] = MappingProxyType(
+    {
+        resumes_within_attempts: ("limits.max_resumes", "limits.max_attempts"),
+        rules_within_attempts: ("limits.max_attempts",),
+        base_within_cap: (),
+        silence_below_no_progress: (),
+        requests_for_attempts: ("limits.max_requests", "limits.max_attempts"),
+        wait_within_deadline: ("limits.deadline",),
+        deadline_after_first_event: ("limits.deadline",),
+        watchdogs_above_pings: (),
+        progress_above_buffering: (),
+        silence_within_timeout: (),
+        first_event_is_checked: ("watchdog.silence",),
+        resumes_need_the_mode: ("mode",),
+        replaced_retries_need_the_mode: ("mode",),
+        truncation_needs_the_mode: ("mode",),
+        retries_are_possible: (),
+        switched_off: (),
+        retry_after_is_honoured: (),
+        rules_can_match: (),
+        pattern_matches_models: (),
+        prompt_contains_anchor: (),
+        anchor_fits: ("resume.anchor_chars", "resume.min_partial_chars", "resume.min_overlap"),
+        prefill_is_accepted: (),
+    }
 )
+"""The checks, each with the values that it needs. With their defaults it would report a wrong finding."""
 
 
-def check(at: Checked) -> Iterator[Doubt]:
-    """Everything that is wrong between the values of a policy."""
-    for one in CHECKS:
-        yield from one(at)
+def check(checked: CheckedPolicy) -> Iterator[Finding]:
+    """Yield every finding of every check. Without the preset most values are unknown, and nothing is checked."""
+    if not checked.knows(("preset",)):
+        return
+    for one, names in CHECKS.items():
+        if checked.knows(*map(_path, names)):
+            yield from one(checked)

@@ -1,7 +1,7 @@
-"""The table of the policy's keys: path, kind, meaning, and why the default is what it is.
+"""The table of policy keys: name, type, meaning, and the reason for the default.
 
-Environment variables, checks, the JSON Schema and the documentation are made from it; the defaults themselves stand in
-`RetryPolicy`.
+Environment variables, validation, the JSON Schema and the documentation are generated from it. `RetryPolicy` holds the
+defaults.
 """
 
 from __future__ import annotations
@@ -14,10 +14,19 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Final
 
-from otel_claude_stream._config import durations
 from otel_claude_stream._config.policy.presets import PRESETS
-from otel_claude_stream._config.policy.value_types import Boolean, Choice, Duration, Integer, Kind, Number, Text, words
+from otel_claude_stream._config.policy.value_types import (
+    Boolean,
+    Choice,
+    Duration,
+    Integer,
+    Number,
+    Text,
+    ValueType,
+    choice_of,
+)
 from otel_claude_stream._config.settings import PREFIX
+from otel_claude_stream._core.durations import format_duration
 from otel_claude_stream._core.retry.policy import (
     Jitter,
     Mode,
@@ -30,10 +39,10 @@ from otel_claude_stream._core.retry.policy import (
 )
 
 Path = tuple[str | int, ...]
-"""The way to a value in a file: keys, and numbers of items."""
+"""The keys and list indices that lead to a value in a file."""
 
 DAY: Final = 86400.0
-"""The longest duration of the table: nothing here is meant to last longer than a day."""
+"""The upper bound of every duration in the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +50,11 @@ class Key:
     """One key that holds a single value."""
 
     name: str
-    """Its path with dots."""
-    kind: Kind
+    """Its path, joined by dots."""
+    type: ValueType
     doc: str
     why: str = ""
-    """Where the default comes from."""
+    """The reason for the default."""
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -59,15 +68,15 @@ class Key:
 
     @property
     def default(self) -> object:
-        """What holds where nothing is said, of a key of the policy."""
-        return attrgetter(self.name)(RetryPolicy()) if self in KEYS or self is KILL_SWITCH else None
+        """Its value in `RetryPolicy()`; None for a key that is not part of it."""
+        return attrgetter(self.name)(RetryPolicy()) if self in (*KEYS, *PROCESS_KEYS) else None
 
     @property
-    def default_written(self) -> object:
-        """The same as a file would say it."""
+    def default_text(self) -> object:
+        """Its default as a file would set it."""
         value = self.default
-        if isinstance(self.kind, Duration) and isinstance(value, float):
-            return durations.written(value)
+        if isinstance(self.type, Duration) and isinstance(value, float):
+            return format_duration(value)
         return value.value if isinstance(value, Enum) else value
 
 
@@ -78,90 +87,99 @@ HEAD: Final = (
     Key(
         "preset",
         Choice(tuple(PRESETS)),
-        "A set of values to start from; whatever is said beside it wins over it, wherever it is said.",
+        "A set of values to start from. Any other value overrides those of the preset, wherever it is set.",
     ),
 )
-"""Keys of a file that are no part of the policy itself."""
+"""Keys of a file that are not part of the policy itself."""
 
 KILL_SWITCH: Final = Key(
     "kill_switch",
     Boolean(),
-    "True: as `observe`, whatever the mode says. The environment variable is read anew for each stream.",
+    "`true`: only observe, whatever `mode` is. The environment variable overrides it.",
 )
+KILL_SWITCH_FILE: Final = Key(
+    "kill_switch_file",
+    Text(1000),
+    "Path of a file. While it exists, streams that begin are only observed, also in a running process. Created or "
+    "removed, it takes effect within 100 ms. Use an absolute path.",
+)
+PROCESS_KEYS: Final = (KILL_SWITCH, KILL_SWITCH_FILE)
+"""Keys of the whole process, which models cannot override."""
 
 KEYS: Final = (
     Key(
         "mode",
-        words(Mode),
-        "What may be done about a stream that broke. `observe`: nothing, what would be done is recorded as a dry run. "
-        "`retry`: again from the start, while the caller holds nothing that a replay would duplicate. `resume`: as "
-        "`retry`, and a text that broke is continued by a further request.",
+        choice_of(Mode),
+        "The action on a stream that broke. `observe`: none; what would be done is recorded as a dry run. "
+        "`retry`: the request is sent again from the start, as long as the caller received nothing that a retry would "
+        "duplicate. `resume`: as `retry`, and a text that broke is continued by a further request.",
         "Installing an instrumentation changes nothing.",
     ),
     Key(
         "sdk_retries",
-        words(SdkRetries),
-        "Who retries before the response headers. `keep`: the SDK, as its client says (`max_retries`). `replace`: this "
-        "policy; the SDK's own loop is off for the call.",
-        "The SDK does it well, and its users have set it.",
+        choice_of(SdkRetries),
+        "Which layer retries before the response headers. `keep`: the SDK, by the `max_retries` of the client. "
+        "`replace`: this policy; the SDK's loop is off for the call.",
+        "The SDK does it well, and its users have configured it.",
     ),
     Key(
         "limits.max_attempts",
         Integer(1, 5),
-        "Attempts of the policy for one call, the first included.",
-        "gRPC (A6) counts like this and allows 5; the SDK's own default is 3.",
+        "Maximum number of attempts of the policy for one call, including the first.",
+        "gRPC (A6) counts like this and allows 5; the SDK's default is 3.",
     ),
     Key(
         "limits.max_resumes",
         Integer(0, 3),
-        "How many of those may be continuations. Fewer than `max_attempts`.",
+        "Maximum number of attempts that resume a text. Must be less than `max_attempts`.",
         "Each is one more seam in the text.",
     ),
     Key(
         "limits.max_requests",
         Integer(1, 50),
-        "HTTP requests sent for one call, the SDK's own retries included.",
+        "Maximum number of HTTP requests for one call, including the SDK's retries.",
         "Twice the attempts: attempts of the SDK and of the policy add up, and do not multiply.",
     ),
     Key(
         "limits.deadline",
         Duration(_POSITIVE, DAY, optional=True),
-        "From the start of the call; no attempt begins after it, the sleep before it counted. `null`: none.",
-        "The read time-out of the SDK.",
+        "Time from the start of the call after which no attempt begins. The delay before an attempt counts. `null`: "
+        "no deadline.",
+        "The read timeout of the SDK.",
     ),
     Key(
         "backoff.type",
-        words(Jitter),
-        "How delays are spread. `full_jitter`: from 0 to the rising bound. `equal_jitter`: half of the bound, and "
-        "anything up to it. `decorrelated_jitter`: from the base to three times the delay before, at most the cap. "
+        choice_of(Jitter),
+        "How delays are spread. `full_jitter`: from 0 to the growing bound. `equal_jitter`: from half of the bound to "
+        "the bound. `decorrelated_jitter`: from the base to three times the previous delay, at most the cap. "
         "`none`: the bound itself.",
         "AWS: the least work for the server, and clients that failed together do not return together.",
     ),
     Key("backoff.base", Duration(0.0, DAY), "The bound of the first delay.", "The SDK's."),
-    Key("backoff.cap", Duration(0.0, DAY), "The bound never rises above this.", "The SDK's."),
-    Key("backoff.multiplier", Number(1.0, 10.0), "How fast the bound rises.", "The SDK's."),
+    Key("backoff.cap", Duration(0.0, DAY), "The maximum of the bound.", "The SDK's."),
+    Key("backoff.multiplier", Number(1.0, 10.0), "The factor by which the bound grows with each retry.", "The SDK's."),
     Key(
         "retry_after.honour",
         Boolean(),
-        "Whether the server's `retry-after` takes the place of the back-off. A 429 without one is never retried.",
+        "Whether the server's `retry-after` replaces the back-off. A 429 without one is never retried.",
         "The server knows; a 429 without one is a spend limit.",
     ),
     Key(
         "retry_after.max",
         Duration(0.0, DAY),
-        "The longest wait that is accepted. Outside `observe` it holds for the SDK's own retries too.",
-        "The SDK up to 1.5; from 1.6 on it sleeps for whatever is asked, a day included.",
+        "The longest `retry-after` that is accepted. Except in `observe`, it also limits the SDK's retries.",
+        "That of the SDK up to 1.5; from 1.6 on the SDK waits as long as the server asks, even a day.",
     ),
     Key(
         "retry_after.on_exceed",
-        words(OnExceed),
-        "What is done if the server asks for more. `fail`: the error is raised at once. `cap`: the longest wait is "
-        "taken.",
+        choice_of(OnExceed),
+        "The action if the server asks for a longer wait. `fail`: raise the error at once. `cap`: wait for "
+        "`retry_after.max`.",
         "A request before its time is refused again.",
     ),
     Key(
         "budget.scope",
-        words(Scope),
+        choice_of(Scope),
         "Which streams of the process share a budget of retries.",
         "One model is overloaded on one host; others need not suffer.",
     ),
@@ -175,8 +193,8 @@ KEYS: Final = (
     Key(
         "budget.min_per_window",
         Integer(0, 10_000),
-        "Retries allowed in the window in any case, so that little traffic may retry too.",
-        "Three calls may use up their attempts.",
+        "Retries allowed in the window in any case, so that an application with few calls may retry too.",
+        "Three calls may use all their attempts.",
     ),
     Key(
         "budget.window",
@@ -187,112 +205,121 @@ KEYS: Final = (
     Key(
         "watchdog.first_event",
         Duration(_POSITIVE, DAY, optional=True),
-        "From the response headers to the first event. Noticed when something arrives, or by `silence`.",
-        "Off: no stream is given up that would have come.",
+        "Time from the response headers to the first event. Checked when something arrives, or when `silence` expires.",
+        "Off: no stream is aborted that would have continued.",
     ),
     Key(
         "watchdog.silence",
         Duration(_POSITIVE, DAY, optional=True),
-        "Without a byte; pings and comments are bytes. Lowers the transport's read time-out for the body.",
-        "Off, as above. Healthy streams were silent for 330 s (tool input that the server buffers).",
+        "Time without a byte; pings and comments are bytes. Lowers the transport's read timeout for the body.",
+        "Off: healthy streams were silent for 330 s (tool input that the server buffers).",
     ),
     Key(
         "watchdog.no_progress",
         Duration(_POSITIVE, DAY, optional=True),
-        "Without an event of the message, though pings may come. Noticed when something arrives.",
-        "Off, as above.",
+        "Time without an event of the message, even if pings arrive. Checked when something arrives.",
+        "Off: no stream is aborted that would have continued.",
     ),
     Key(
         "resume.strategy",
-        words(Strategy),
+        choice_of(Strategy),
         "How a text is continued. `prefill`: the partial answer is the start of the assistant's turn. "
-        "`user_continue`: it is a turn of the assistant's, and one of the user's asks to go on. `auto`: `prefill` "
-        "where the model accepts it.",
+        "`user_continue`: the partial answer is a turn of the assistant, and a turn of the user asks to continue. "
+        "`auto`: `prefill` if the model accepts it, otherwise `user_continue`.",
         "Claude 4.6 and later refuse a prefill, and others continue more exactly with it.",
     ),
     Key(
         "resume.prompt",
         Text(2000),
-        "What the user's turn says; `{anchor}` stands for the end of the partial answer. `null`: the built-in one.",
+        "The text of the user's turn; `{anchor}` stands for the end of the partial answer. `null`: the built-in text.",
     ),
     Key(
         "resume.anchor_chars",
         Integer(8, 400),
-        "Characters that the model is asked to repeat, so that the seam can be found.",
+        "Number of characters that the model is asked to repeat, so that the seam can be found.",
         "Long enough to be unique in prose, short enough to be repeated exactly.",
     ),
     Key(
         "resume.min_partial_chars",
         Integer(1, 100_000),
-        "A shorter text is not continued.",
+        "Minimum length of a text that is resumed.",
         "Longer than the anchor.",
     ),
     Key(
         "resume.min_overlap",
         Integer(1, 400),
-        "Characters that must agree where the anchor was not repeated as a whole.",
+        "Number of characters that must agree if the model did not repeat the whole anchor.",
         "Shorter ones agree by chance.",
     ),
     Key(
         "resume.on_seam_mismatch",
-        words(OnSeamMismatch),
-        "What is done if the continuation does not fit. `fail`: the original error is raised. `newline`: it follows "
-        "after a line break. `append`: it follows as it is.",
+        choice_of(OnSeamMismatch),
+        "The action if the continuation does not fit. `fail`: raise the original error. `newline`: append it after a "
+        "line break. `append`: append it unchanged.",
         "A wrong text is worse than an error.",
     ),
     Key(
         "commit.thinking_is_output",
         Boolean(),
-        "Whether a replay would duplicate thinking. `false`: for a caller that shows none.",
-        "Nobody knows what the caller shows.",
+        "Whether a retry would duplicate thinking that the caller received. `false`: for a caller that does not show "
+        "thinking.",
+        "An instrumentation cannot know what the caller shows.",
     ),
     Key(
         "raise_on_truncation",
         Boolean(),
-        "Raise for a body that ends without `message_stop`, where the SDK raises nothing. Not in `observe`.",
+        "Whether to raise an error for a body that ends without `message_stop`; the SDK raises none. No effect in "
+        "`observe`.",
         "The caller gets what it got before.",
     ),
 )
-"""Keys of the policy, which may also differ by model."""
+"""Keys of the policy. Models may override each of them."""
 
 RULE_KEYS: Final = (
-    Key("rules.retry", Boolean(), "Whether these are retried from the start at all."),
-    Key("rules.resume", Boolean(), "Whether a text that these broke is continued."),
+    Key("rules.retry", Boolean(), "Whether these reasons are retried from the start."),
+    Key("rules.resume", Boolean(), "Whether a text that broke for these reasons is continued."),
     Key("rules.max_attempts", Integer(1, 5), "As `limits.max_attempts`, and at most that."),
-    Key("rules.require_retry_after", Boolean(), "Retried only if the server says when."),
+    Key("rules.require_retry_after", Boolean(), "Whether to retry only if the server sent `retry-after`."),
 )
-"""Keys of a rule beside `reasons` and `backoff`. What a rule does not say is as it is for the other reasons."""
+"""Keys of a rule besides `reasons` and `backoff`. A key that a rule does not set has the value for other reasons."""
+
+RULE_BACKOFF_DOC: Final = "As `backoff`; keys that it does not set have the value of `backoff`."
 
 SECTIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "limits": "How much one call may cost, over all its attempts.",
+        "limits": "The maximum cost of one call, over all its attempts.",
         "backoff": "The delay before a retry.",
-        "retry_after": "What is made of the server's `retry-after`.",
-        "budget": "How many retries the process may make: a share of its calls, and a floor.",
-        "watchdog": "When a stream that stalls is given up. In `observe` it only reports.",
-        "resume": "How a text is continued, and how much of it has to be there.",
-        "commit": "What counts as output: once the caller holds some, a replay would duplicate it.",
+        "retry_after": "How the server's `retry-after` is used.",
+        "budget": "How many retries the process may make: a share of its calls, and a minimum.",
+        "watchdog": "When a stalled stream is aborted. In `observe` a stall is only recorded.",
+        "resume": "How a text is continued, and how much of it must have arrived.",
+        "commit": "Which content counts as output. Once the caller received output, a retry would duplicate it.",
     }
 )
 LISTS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "rules": "What holds for some reasons only. The first rule that names the reason wins; the built-in ones come "
-        "after these.",
-        "rules.reasons": "The reasons that the rule is for.",
-        "models": "What differs for some models, by a pattern such as `claude-haiku-*`. The most specific one wins.",
+        "rules": "Exceptions for some reasons. The first rule that names the reason applies; the built-in rules come "
+        "last.",
+        "rules.reasons": "The reasons to which the rule applies.",
+        "models": "Values for some models, by a pattern such as `claude-haiku-*`. The most specific pattern applies.",
     }
 )
 PRESET: Final = HEAD[1]
 
+MAX_RULES: Final = 20
+"""Maximum number of rules in a list, which is the number of reasons."""
+MAX_MODELS: Final = 100
+"""Maximum number of patterns of models."""
+
 
 @functools.cache
 def variables() -> Mapping[str, Key]:
-    """The environment variables of the policy. The kill switch is one of them, though it is read apart."""
-    return {key.variable: key for key in (*KEYS, KILL_SWITCH, PRESET)}
+    """Return the environment variables of the policy, with the kill switch, which is read elsewhere."""
+    return {key.variable: key for key in (*KEYS, *PROCESS_KEYS, PRESET)}
 
 
 def dotted(path: Path) -> str:
-    """A path as one writes it: ``rules[0].backoff.base``."""
+    """Return a path as text, such as ``rules[0].backoff.base``."""
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part

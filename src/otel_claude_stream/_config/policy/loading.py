@@ -1,4 +1,4 @@
-"""Loading the policy: code over environment over file over preset over defaults; anything wrong means `observe`."""
+"""Load the policy: code overrides the environment, the file, the preset and the defaults. An error means `observe`."""
 
 from __future__ import annotations
 
@@ -7,27 +7,33 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from otel_claude_stream import _guard
-from otel_claude_stream._config.policy import validate, variables
-from otel_claude_stream._config.policy.checks import Checked, check
+from otel_claude_stream._config.policy.checks import CheckedPolicy, check
 from otel_claude_stream._config.policy.files import read
 from otel_claude_stream._config.policy.keys import PRESET, Path
-from otel_claude_stream._config.policy.layer import Layer
+from otel_claude_stream._config.policy.layer import Layer, Values, for_pattern, leaves, policy_of, top_level_value
 from otel_claude_stream._config.policy.presets import PRESETS
-from otel_claude_stream._config.policy.resolve import any_said, for_pattern, leaves, policy_of
-from otel_claude_stream._config.policy.sources import Given, layer_of, starts_afresh
+from otel_claude_stream._config.policy.sources import (
+    FILE_VARIABLE,
+    PolicyLike,
+    environment_layer,
+    is_whole_policy,
+    layer_of,
+    policy_variables,
+)
+from otel_claude_stream._config.policy.validate import MAX_PROBLEMS, pydantic_problem, validate
 from otel_claude_stream._config.problem import Problem, Severity
 from otel_claude_stream._core.retry.policy import RetryPolicy
 
 IN_CODE: Final = "instrument()"
 DECLARED: Final = "OTEL_CONFIG_FILE"
 _DEFAULTS: Final = Layer("default")
-_VERSION: Final = (
-    "version is missing: say version: 1, so that a later version of this package reads the file as it was meant"
+_NO_VERSION: Final = (
+    "version is missing: add version: 1, so that later versions of this package read the file as it was meant"
 )
 
 
 class PolicyError(ValueError):
-    """A policy that cannot be used; ``problems`` are all that is wrong with it, and ``str()`` names each."""
+    """Raised for an invalid policy; ``problems`` holds all of its errors, and ``str()`` names each."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -36,102 +42,102 @@ class PolicyError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A policy, what is wrong with what was said, and who said what."""
+    """A policy, its problems, and the layers that set its values."""
 
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     problems: tuple[Problem, ...] = ()
     layers: tuple[Layer, ...] = ()
-    """The preset and those that say something, the weakest first, their values checked. Empty with errors."""
+    """The preset and the layers over it with validated values, later ones override. Empty if there are errors."""
     raw: tuple[Layer, ...] = ()
-    """Those that say something, as they say it."""
+    """The layers over the preset, before validation."""
 
     @property
     def checked(self) -> tuple[Layer, ...]:
-        """Those that say something, their values checked."""
+        """The layers over the preset, with validated values."""
         return self.layers[1:]
 
     def origin(self, path: Path) -> Layer:
-        """Who said a value."""
+        """Return the layer that set a value."""
         return _origin(self.layers, path, "")[0]
 
     @property
     def errors(self) -> tuple[Problem, ...]:
-        """The problems for which the policy is not used."""
+        """The problems because of which the policy is not used."""
         return tuple(problem for problem in self.problems if problem.severity is Severity.ERROR)
 
 
-def asked_for(environment: Mapping[str, str], *given: object) -> bool:
-    """Whether anybody says anything about a policy. If not, nothing has to be loaded, and pydantic not be there."""
+def is_configured(environment: Mapping[str, str], *arguments: object) -> bool:
+    """Return whether any source configures a policy. Without one nothing is loaded, and pydantic is not needed."""
     return (
-        any(one is not None for one in given)
-        or bool(environment.get(variables.FILE, "").strip())
-        or bool(variables.said(environment))
+        any(argument is not None for argument in arguments)
+        or bool(environment.get(FILE_VARIABLE, "").strip())
+        or bool(policy_variables(environment))
     )
 
 
 def load_policy(
     environment: Mapping[str, str],
-    given: Given | None = None,
+    argument: PolicyLike | None = None,
     *,
     declared: object = None,
     source: str = IN_CODE,
     strict: bool = False,
 ) -> tuple[RetryPolicy, tuple[Problem, ...]]:
-    """The policy in force, and every problem found.
+    """Return the policy in effect, and every problem found.
 
     Args:
         environment: The variables of the process.
-        given: What code said.
-        declared: What a declarative configuration file said.
-        source: Where the given one comes from, for the problems.
-        strict: Raise `PolicyError` where an error is found. Otherwise nothing is raised: any error means `observe`.
+        argument: The policy from code.
+        declared: The policy of a declarative configuration file.
+        source: The source of the argument, for messages.
+        strict: Raise `PolicyError` if there are errors. Otherwise nothing is raised, and an error means `observe`.
     """
-    loaded = load(environment, given, declared=declared, source=source)
+    loaded = load(environment, argument, declared=declared, source=source)
     if strict and loaded.errors:
         raise PolicyError(loaded.errors)
     return loaded.policy, loaded.problems
 
 
 def load(
-    environment: Mapping[str, str], given: object = None, *, declared: object = None, source: str = IN_CODE
+    environment: Mapping[str, str], argument: object = None, *, declared: object = None, source: str = IN_CODE
 ) -> Loaded:
-    """As `load_policy`, with who said what. Never raises."""
-    if not asked_for(environment, given, declared):
+    """Return the policy in effect with its layers; see `load_policy`. Never raises."""
+    if not is_configured(environment, argument, declared):
         return Loaded()
-    if why := validate.unusable():
-        return Loaded(problems=(Problem("retry policy", "", "", why),))
+    if reason := pydantic_problem():
+        return Loaded(problems=(Problem("retry policy", "", "", reason),))
     try:
-        layers, problems = _layers(environment, given, declared, source)
-        return _combined([_checked(layer, problems) for layer in layers], layers, problems)
-    except Exception as error:  # noqa: BLE001 - the boundary: whatever was said, the application is not affected
+        layers, problems = _layers(environment, argument, declared, source)
+        return _combined([_validated(layer, problems) for layer in layers], layers, problems)
+    except Exception as error:  # noqa: BLE001 - no error in the configuration may reach the application
         return _failed("retry policy", error)
 
 
-def over(process: Loaded, given: object, source: str, environment: Mapping[str, str]) -> Loaded:
-    """A policy for some calls: what was given over what was loaded for the process. Never raises."""
-    if why := validate.unusable():
-        return Loaded(problems=(Problem(source, "", "", why),))
+def load_override(process: Loaded, policy: object, source: str, environment: Mapping[str, str]) -> Loaded:
+    """Return a policy for some calls, which overrides that of the process. Never raises."""
+    if reason := pydantic_problem():
+        return Loaded(problems=(Problem(source, "", "", reason),))
     try:
-        layer, found = layer_of(given, source, environment)
+        layer, found = layer_of(policy, source, environment)
         problems = list(found)
         if layer is None:
-            return Loaded(problems=found)
-        below = Loaded() if starts_afresh(layer) else process
-        return _combined([*below.checked, _checked(layer, problems)], [*below.raw, layer], problems)
+            return Loaded(problems=_bounded(problems))
+        below = Loaded() if is_whole_policy(layer) else process
+        return _combined([*below.checked, _validated(layer, problems)], [*below.raw, layer], problems)
     except Exception as error:  # noqa: BLE001 - as above
         return _failed(source, error)
 
 
 def _failed(source: str, error: Exception) -> Loaded:
-    """For a failure of our own, which tests of this package see raised."""
+    """Report an internal error, which tests of this package raise, and fall back to the default policy."""
     _guard.report("policy", error)
     return Loaded(problems=(Problem(source, "", "", f"it cannot be loaded: {type(error).__name__}"),))
 
 
 def _layers(
-    environment: Mapping[str, str], given: object, declared: object, source: str
+    environment: Mapping[str, str], argument: object, declared: object, source: str
 ) -> tuple[list[Layer], list[Problem]]:
-    """Who says something, the weakest first."""
+    """Return the layers of all sources; later ones override earlier ones."""
     layers: list[Layer] = []
     problems: list[Problem] = []
 
@@ -140,88 +146,106 @@ def _layers(
         if layer is not None:
             layers.append(layer)
 
-    if given is not None:
-        add(*layer_of(given, source, environment))
-        if not layers or starts_afresh(layers[0]):
+    if argument is not None:
+        add(*layer_of(argument, source, environment))
+        if not layers or is_whole_policy(layers[0]):
             return layers, problems
     above = layers.copy()
     layers.clear()
-    if path := environment.get(variables.FILE, "").strip():
+    if path := environment.get(FILE_VARIABLE, "").strip():
         add(*read(path, environment))
-    add(variables.layer(environment), ())
+    add(environment_layer(environment), ())
     if declared is not None:
         add(*layer_of(declared, DECLARED, environment))
     return [*layers, *above], problems
 
 
-def _checked(layer: Layer, problems: list[Problem]) -> Layer:
-    """A layer with its values checked; what is wrong with them goes to the problems."""
-    values, found = validate.validate(layer)
-    named = {(problem.source, problem.setting) for problem in problems}
-    problems += [problem for problem in found if (problem.source, problem.setting) not in named]
-    if layer.lines and "version" not in layer.said:
-        problems.append(Problem(layer.name, "", "", _VERSION, severity=Severity.WARNING))
-    return Layer(layer.name, values, layer.lines, layer.variables)
+def _validated(layer: Layer, problems: list[Problem]) -> Layer:
+    """Return a layer with validated values, and add its problems to the list."""
+    valid, found = validate(layer)
+    reported = {(problem.source, problem.setting) for problem in problems}
+    problems += [problem for problem in found if (problem.source, problem.setting) not in reported]
+    if layer.lines and "version" not in layer.values:
+        problems.append(Problem(layer.name, "", "", _NO_VERSION, severity=Severity.WARNING))
+    return valid
 
 
-def _combined(checked: Sequence[Layer], raw: Sequence[Layer], problems: list[Problem]) -> Loaded:
-    """The policy that layers say together, if nothing is wrong with them, and nothing between them."""
-    if _errors(problems):
-        return Loaded(problems=tuple(problems))
-    name = any_said([layer.said for layer in checked], PRESET.name, default="observe")
-    preset = Layer(f"preset {name}", PRESETS[name].said)
-    whole = (_checked(preset, problems), *checked)
-    policy = policy_of([layer.said for layer in whole])
-    problems += _contradictions(policy, whole, (preset, *raw))
-    if _errors(problems):
-        return Loaded(problems=tuple(problems))
-    return Loaded(policy, tuple(problems), whole, tuple(raw))
+def _combined(validated: Sequence[Layer], raw: Sequence[Layer], problems: list[Problem]) -> Loaded:
+    """Return the policy of layers, or the default policy if they are invalid or contradict each other.
+
+    Contradictions are found among the valid values of invalid layers too, but not without the values of a whole file.
+    """
+    if any(problem.severity is Severity.ERROR and not problem.setting for problem in problems):
+        return Loaded(problems=_bounded(problems))
+    name = top_level_value([layer.values for layer in validated], PRESET.name, default="observe")
+    preset = Layer(f"preset {name}", PRESETS[name].values)
+    layers = (_validated(preset, problems), *validated)
+    policy = policy_of([layer.values for layer in layers])
+    problems += _contradictions(policy, layers, (preset, *raw))
+    if _has_errors(problems):
+        return Loaded(problems=_bounded(problems))
+    return Loaded(policy, _bounded(problems), layers, tuple(raw))
 
 
-def _errors(problems: Sequence[Problem]) -> bool:
+def _bounded(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    """Return at most `MAX_PROBLEMS` problems, errors first if there are more, and the number of the others."""
+    if len(problems) <= MAX_PROBLEMS:
+        return tuple(problems)
+    first = sorted(problems, key=lambda problem: -problem.severity)
+    rest = first[MAX_PROBLEMS:]
+    return (
+        *first[:MAX_PROBLEMS],
+        Problem("retry policy", "", "", f"and {len(rest)} more problems", severity=rest[0].severity),
+    )
+
+
+def _has_errors(problems: Sequence[Problem]) -> bool:
     return any(problem.severity is Severity.ERROR for problem in problems)
 
 
-def _contradictions(policy: RetryPolicy, checked: Sequence[Layer], raw: Sequence[Layer]) -> Iterator[Problem]:
-    """What is wrong between the values, for all models and then for each pattern, where it differs."""
-    by_users = [layer.said for layer in checked[1:]]
-    written_as = dict(zip((id(layer) for layer in checked), raw, strict=True))
-    base = list(check(Checked(policy, _said(by_users))))
-    found = [(doubt, "") for doubt in base]
+def _contradictions(policy: RetryPolicy, validated: Sequence[Layer], raw: Sequence[Layer]) -> Iterator[Problem]:
+    """Yield the problems between values, for all models and then for each pattern with further ones."""
+    set_by_user = [layer.values for layer in validated[1:]]
+    raw_layers = dict(zip((id(layer) for layer in validated), raw, strict=True))
+    unknown = {path for layer in validated for path in layer.invalid}
+    base = list(check(CheckedPolicy(policy, _setters(set_by_user), unknown=unknown)))
+    findings = [(finding, "") for finding in base]
     for pattern, other in policy.models:
-        said = _said(for_pattern(by_users, pattern))
-        found += [(doubt, pattern) for doubt in check(Checked(other, said, pattern)) if doubt not in base]
-    for doubt, pattern in found:
-        layer, path = _origin(checked, doubt.path, pattern)
-        written = written_as.get(id(layer), layer)
-        yield written.problem(path, _value(written.said, path), doubt.text, severity=doubt.severity)
+        setters = _setters(for_pattern(set_by_user, pattern))
+        for_models = {path[2:] for path in unknown if path[:2] == ("models", pattern)}
+        checked = CheckedPolicy(other, setters, pattern, unknown | for_models)
+        findings += [(finding, pattern) for finding in check(checked) if finding not in base]
+    for finding, pattern in findings:
+        layer, path = _origin(validated, finding.path, pattern)
+        raw_layer = raw_layers.get(id(layer), layer)
+        yield raw_layer.problem(path, _value_at(raw_layer.values, path), finding.text, severity=finding.severity)
 
 
-def _said(layers: Sequence[Mapping[str, Any]]) -> dict[Path, int]:
-    """The paths of all values that somebody said, those of rules item by item, and the number of who said it last."""
-    found: dict[Path, int] = {}
+def _setters(layers: Sequence[Values]) -> dict[Path, int]:
+    """Return the index of the last layer that sets each value. Values within rules are listed separately."""
+    setters: dict[Path, int] = {}
     for number, layer in enumerate(layers):
         for path in leaves({name: value for name, value in layer.items() if name != "models"}):
-            found[path] = number
+            setters[path] = number
         for index, rule in enumerate(layer.get("rules", ())):
-            found |= {("rules", index, *path): number for path in leaves(rule)}
-    return found
+            setters |= {("rules", index, *path): number for path in leaves(rule)}
+    return setters
 
 
 def _origin(layers: Sequence[Layer], path: Path, pattern: str) -> tuple[Layer, Path]:
-    """The last one that said a value, or the list that it is in, and where it stands there."""
+    """Return the last layer that sets a value, or the list that holds it, and the path of the value in that layer."""
     for layer in reversed(layers):
-        part = layer.said.get("models", {}).get(pattern, {}) if pattern else {}
-        if _holds(part, path):
+        parts = layer.values.get("models", {})
+        if pattern in parts and _contains(parts[pattern], path):
             return layer, ("models", pattern, *path)
-        if _holds(layer.said, path):
+        if path and _contains(layer.values, path):
             return layer, path
     return _DEFAULTS, path
 
 
-def _holds(said: Mapping[str, Any], path: Path) -> bool:
-    """Whether a value, or the list that holds it, was said."""
-    value: Any = said
+def _contains(values: Values, path: Path) -> bool:
+    """Return whether values contain a path, or the list that holds it."""
+    value: Any = values
     for part in path:
         if isinstance(part, int):
             return True
@@ -231,9 +255,9 @@ def _holds(said: Mapping[str, Any], path: Path) -> bool:
     return True
 
 
-def _value(said: Mapping[str, Any], path: Path) -> object:
-    """What stands at a path, as it was written; an empty text where it is not there."""
-    value: Any = said
+def _value_at(values: Values, path: Path) -> object:
+    """Return the value at a path before validation; an empty text if there is none."""
+    value: Any = values
     for part in path:
         try:
             value = value[part]

@@ -1,4 +1,4 @@
-"""A policy for the calls that begin within a block: ``with retry_policy(...)``, ``with no_retry()``, and decorators."""
+"""Policies for the calls that begin within a block: ``with retry_policy(...)``, ``with no_retry()``, and decorators."""
 
 from __future__ import annotations
 
@@ -11,50 +11,50 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from otel_claude_stream._config.policy.source import PolicySource
+from otel_claude_stream._config.policy.process import PolicySource
 from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from otel_claude_stream._config.policy.sources import Given
+    from otel_claude_stream._config.policy.sources import PolicyLike
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _SOURCE = "retry_policy()"
 _log = logging.getLogger("otel_claude_stream")
-_told: set[str] = set()
-"""What was told: the same block may be entered for each of many calls."""
+_logged: set[str] = set()
+"""Problems that were logged, since many calls may enter the same block."""
 
 _process = PolicySource({})
-"""The policy of the process, which a part of a policy is laid over."""
+"""The policy of the process, which partial policies override."""
 
 
-def use(source: PolicySource | None) -> None:
-    """Say what the policy of the process is; None for the default."""
-    global _process  # noqa: PLW0603 - one policy a process, as there is one instrumentor
+def set_process_policy(source: PolicySource | None) -> None:
+    """Set the policy of the process; None for the default policy."""
+    global _process  # noqa: PLW0603 - one policy for each process, as there is one instrumentor
     _process = source or PolicySource({})
 
 
 class Override:
-    """A policy for some calls. Enter it with ``with`` (in async code too), or decorate a function with it.
+    """A policy for some calls. Enter it with ``with`` (in async code too), or use it as a decorator.
 
-    May be entered any number of times, also at once by several threads and tasks.
+    One object may be entered any number of times, by several threads and tasks at once.
     """
 
-    __slots__ = ("_of_process", "_resolve", "_resolved")
+    __slots__ = ("_resolve", "_resolved", "_resolved_for")
 
     def __init__(self, resolve: Callable[[PolicySource], RetryPolicy]) -> None:
         self._resolve = resolve
-        self._of_process: PolicySource | None = None
+        self._resolved_for: PolicySource | None = None
         self._resolved = RetryPolicy()
 
     def policy(self) -> RetryPolicy:
-        """The whole policy, made once for the policy of the process that is in force."""
+        """Return the whole policy, which is computed once for each policy of the process."""
         process = _process
-        if self._of_process is not process:
+        if self._resolved_for is not process:
             self._resolved = self._resolve(process)
-            self._of_process = process
+            self._resolved_for = process
         return self._resolved
 
     def __enter__(self) -> None:
@@ -63,71 +63,78 @@ class Override:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # Not by a token: an async generator may be closed in another context than it was entered in, and a token
-        # raises there. What was entered there is not ours to leave.
-        inside = _current.get()
-        if inside is not None and inside[0] is self:
-            _current.set(inside[1])
+        # Not by a token, which raises in another context than the one that was entered. An async generator may be
+        # closed in another context. An override that is not the current one there stays untouched.
+        current = _current.get()
+        if current is not None and current[0] is self:
+            _current.set(current[1])
 
     def __call__(self, function: F) -> F:
-        """Decorate a function, or a coroutine function. Raises `TypeError` for a generator, which runs in pieces."""
+        """Decorate a function or a coroutine function.
+
+        Raises:
+            TypeError: The function is a generator function. Its body runs in the context of the code that iterates.
+        """
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError("a generator runs in the context of whoever reads it: put the `with` around the call in it")
+            raise TypeError(
+                "cannot decorate a generator function: it runs in the context of the code that iterates over it. "
+                "Put the `with` block around the call inside the generator"
+            )
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
-            async def waiting(*args: Any, **kwargs: Any) -> Any:
+            async def async_wrapper(*args: Any, **kwargs: Any) -> Any:
                 with self:
                     return await function(*args, **kwargs)
 
-            return cast("F", waiting)
+            return cast("F", async_wrapper)
 
         @functools.wraps(function)
-        def calling(*args: Any, **kwargs: Any) -> Any:
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
             with self:
                 return function(*args, **kwargs)
 
-        return cast("F", calling)
+        return cast("F", wrapper)
 
 
 _current: ContextVar[tuple[Override, Any] | None] = ContextVar("otel_claude_stream_retry_policy", default=None)
-"""The override of this context, and what it replaced."""
+"""The override of this context, and the entry that it replaced."""
 
 
 def current_override() -> RetryPolicy | None:
-    """The policy for a call that begins in this context; None for that of the process. Never raises."""
-    inside = _current.get()
-    return None if inside is None else inside[0].policy()
+    """Return the policy for calls that begin in this context; None for that of the process. Never raises."""
+    current = _current.get()
+    return None if current is None else current[0].policy()
 
 
-def retry_policy(policy: Given) -> Override:
-    """A policy for the calls that begin within a block.
+def retry_policy(policy: PolicyLike) -> Override:
+    """Return a policy for the calls that begin within a block.
 
     Args:
-        policy: A part of a policy, as a file has it, laid over the policy of the process; or a whole one: a
-            `RetryPolicy`, the name of a preset, the path of a file.
+        policy: A mapping as in a file, which overrides parts of the policy of the process. A `RetryPolicy`, the name
+            of a preset, or the path of a file with a preset replaces that policy.
 
     Raises:
-        ValueError: The policy is not valid. All that is wrong is named.
+        ValueError: The policy is not valid. The message names every error.
     """
-    from otel_claude_stream._config.policy.loading import Loaded, PolicyError, over
+    from otel_claude_stream._config.policy.loading import Loaded, PolicyError, load_override
 
-    if errors := over(Loaded(), policy, _SOURCE, os.environ).errors:
+    if errors := load_override(Loaded(), policy, _SOURCE, os.environ).errors:
         raise PolicyError(errors)
 
     def resolve(process: PolicySource) -> RetryPolicy:
-        found = over(process.loaded(), policy, _SOURCE, os.environ)
-        # It is right by itself, and contradicts the policy of the process, for which the caller's code is not to blame.
-        for text in {str(problem) for problem in found.errors} - _told:
-            _told.add(text)
-            _log.error("otel-claude-stream: %s; the calls are observed, nothing is retried", text)
+        found = load_override(process.loaded(), policy, _SOURCE, os.environ)
+        # Valid by itself, it may contradict the policy of the process. That is no error of the code that calls.
+        for text in {str(problem) for problem in found.errors} - _logged:
+            _logged.add(text)
+            _log.error("otel-claude-stream: %s; these calls are only observed, nothing is retried", text)
         return found.policy
 
     return Override(resolve)
 
 
 def no_retry() -> Override:
-    """No retry and no resume for the calls that begin within a block; what would be done is recorded as a dry run."""
+    """Return a policy that retries and resumes nothing within a block. Decisions are recorded as a dry run."""
     return Override(lambda process: _observing(process.load()[0]))
 
 

@@ -1,4 +1,4 @@
-"""The presets: values to start from for four kinds of callers, each with its reason."""
+"""The presets: values to start from for four kinds of applications, each with its reason."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Final
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """One value of a preset, as a file would say it, and why."""
+class PresetEntry:
+    """One value of a preset, as a file would set it, and the reason for it."""
 
     key: str
     value: str | float | bool
@@ -19,75 +19,75 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """Values for one kind of caller."""
+    """Values for one kind of application."""
 
     name: str
     doc: str
-    choices: tuple[Choice, ...]
+    entries: tuple[PresetEntry, ...]
 
     @property
-    def said(self) -> dict[str, Any]:
-        """What a file would say."""
-        found: dict[str, Any] = {}
-        for choice in self.choices:
-            *sections, last = choice.key.split(".")
-            into = found
+    def values(self) -> dict[str, Any]:
+        """The values as a file would nest them."""
+        tree: dict[str, Any] = {}
+        for entry in self.entries:
+            *sections, last = entry.key.split(".")
+            part = tree
             for section in sections:
-                into = into.setdefault(section, {})
-            into[last] = choice.value
-        return found
+                part = part.setdefault(section, {})
+            part[last] = entry.value
+        return tree
 
 
 _LONG_SILENCE: Final = "Longer than the longest healthy silence known (330 s), shorter than the SDK's 600 s."
-_NOBODY_LOOKS: Final = "A program takes the answer; half of one passes for a whole one."
+_UNCHECKED: Final = "A program takes the answer and would take half of one for a whole one."
 
 _ALL: Final = (
-    Preset("observe", "Nothing is done; what would be done is recorded. The default.", ()),
+    Preset("observe", "Retries and resumes nothing; records what would be done. The default.", ()),
     Preset(
         "interactive",
-        "Somebody waits for the answer and sees it grow.",
+        "A person waits for the answer and watches it grow.",
         (
-            Choice("mode", "retry", "A text on the screen is not continued by another generation unasked."),
-            Choice("limits.max_attempts", 2, "Whoever waits sends it again sooner than a third attempt would."),
-            Choice("limits.max_resumes", 0, "See the mode."),
-            Choice("limits.max_requests", 4, "The SDK's three, and one more."),
-            Choice("limits.deadline", "60s", "The patience of somebody who looks at an empty screen."),
-            Choice("backoff.cap", "2s", "A longer pause is noticed."),
-            Choice("retry_after.max", "10s", "A longer wait is better told than sat through."),
+            PresetEntry("mode", "retry", "A text on the screen is not continued by another generation unasked."),
+            PresetEntry("limits.max_attempts", 2, "A person asks again sooner than a third attempt would end."),
+            PresetEntry("limits.max_resumes", 0, "The mode is `retry`."),
+            PresetEntry("limits.max_requests", 4, "The SDK's three, and one more."),
+            PresetEntry("limits.deadline", "60s", "The patience of a person in front of an empty screen."),
+            PresetEntry("backoff.cap", "2s", "A longer pause is noticed."),
+            PresetEntry("retry_after.max", "10s", "A person rather sees an error than waits longer."),
         ),
     ),
     Preset(
         "batch",
-        "Many calls, nobody waits for a single one, their cost counts.",
+        "Many calls whose cost matters; no person waits for a single one.",
         (
-            Choice("mode", "retry", "A whole answer by one generation, or an error to be run again."),
-            Choice("limits.max_attempts", 4, "Waiting is cheap, a run that fails is not."),
-            Choice("limits.max_requests", 10, "Every attempt may meet an SDK retry or two."),
-            Choice("limits.deadline", "30m", "An incident of the usual length is sat out by the later calls."),
-            Choice("backoff.base", "1s", "Many calls fail together; they return slowly."),
-            Choice("backoff.cap", "30s", "As above."),
-            Choice("retry_after.max", "5m", "Rate limits of the lower tiers ask for up to three minutes."),
-            Choice("budget.ratio", 0.1, "Google SRE: one retry for ten calls is enough, if there are many calls."),
-            Choice("watchdog.silence", "6m", _LONG_SILENCE),
-            Choice("watchdog.no_progress", "10m", "The SDK's limit, though pings reset that one."),
-            Choice("raise_on_truncation", True, _NOBODY_LOOKS),
+            PresetEntry("mode", "retry", "A whole answer by one generation, or an error and another run."),
+            PresetEntry("limits.max_attempts", 4, "Waiting is cheap, a failed run is not."),
+            PresetEntry("limits.max_requests", 10, "Every attempt may need one or two retries by the SDK."),
+            PresetEntry("limits.deadline", "30m", "Later calls outlast an incident of the usual length."),
+            PresetEntry("backoff.base", "1s", "Many calls fail together; they return slowly."),
+            PresetEntry("backoff.cap", "30s", "Many calls fail together; they return slowly."),
+            PresetEntry("retry_after.max", "5m", "Rate limits of the lower tiers ask for up to three minutes."),
+            PresetEntry("budget.ratio", 0.1, "Google SRE: one retry for ten calls is enough, if there are many calls."),
+            PresetEntry("watchdog.silence", "6m", _LONG_SILENCE),
+            PresetEntry("watchdog.no_progress", "10m", "The SDK's limit, which pings reset."),
+            PresetEntry("raise_on_truncation", True, _UNCHECKED),
         ),
     ),
     Preset(
         "unattended",
-        "An agent that works alone: a step that is lost may lose all before it.",
+        "An agent that works alone, where one lost step may lose all steps before it.",
         (
-            Choice("mode", "resume", "An hour of work is worth a seam."),
-            Choice("limits.max_attempts", 5, "The most there is."),
-            Choice("limits.max_resumes", 2, "A long answer may break twice."),
-            Choice("limits.max_requests", 12, "Every attempt may meet an SDK retry or two."),
-            Choice("limits.deadline", "1h", "Nobody waits."),
-            Choice("backoff.base", "1s", "As in `batch`."),
-            Choice("backoff.cap", "60s", "Incidents last minutes."),
-            Choice("retry_after.max", "15m", "Nobody waits, and a limit that is waited out costs nothing."),
-            Choice("watchdog.silence", "6m", _LONG_SILENCE),
-            Choice("watchdog.no_progress", "15m", "Nobody else would notice a stream that only pings."),
-            Choice("raise_on_truncation", True, _NOBODY_LOOKS),
+            PresetEntry("mode", "resume", "An hour of work is worth a seam."),
+            PresetEntry("limits.max_attempts", 5, "The maximum."),
+            PresetEntry("limits.max_resumes", 2, "A long answer may break twice."),
+            PresetEntry("limits.max_requests", 12, "Every attempt may need one or two retries by the SDK."),
+            PresetEntry("limits.deadline", "1h", "No person waits."),
+            PresetEntry("backoff.base", "1s", "As in `batch`."),
+            PresetEntry("backoff.cap", "60s", "Incidents last minutes."),
+            PresetEntry("retry_after.max", "15m", "No person waits, and waiting for a rate limit costs nothing."),
+            PresetEntry("watchdog.silence", "6m", _LONG_SILENCE),
+            PresetEntry("watchdog.no_progress", "15m", "No person would notice a stream that only pings."),
+            PresetEntry("raise_on_truncation", True, _UNCHECKED),
         ),
     ),
 )

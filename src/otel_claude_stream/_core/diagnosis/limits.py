@@ -16,6 +16,7 @@ from otel_claude_stream._core.diagnosis.limit_table import (
     Product,
     Remedy,
 )
+from otel_claude_stream._core.durations import parse_duration
 
 __all__ = [
     "KNOWN_LIMITS",
@@ -161,8 +162,7 @@ def scale_limits(limits: Sequence[Limit], factor: float) -> tuple[Limit, ...]:
 
 
 _SCALE = re.compile(r"x\s*(\d+(?:\.\d+)?|\.\d+)\Z")
-_ENTRY = re.compile(r"(idle|duration)\s*:\s*(\d+(?:\.\d+)?|\.\d+)\s*(ms|s|m)?\s*(?:=\s*(.+))?\Z")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
+_ENTRY = re.compile(r"(idle|duration)\s*:\s*(\d+(?:\.\d+)?|\.\d+)\s*(ms|s|m)?\s*(?:=\s*(.+))?\Z", re.ASCII)
 _ALLOWED = (
     "expected 'x' and a factor ('x0.0333'), or entries like 'idle:2s=nginx,duration:3s=haproxy' "
     "(kinds idle and duration; units ms, s and m)"
@@ -196,7 +196,7 @@ def _scaled(known: Sequence[Limit], factor: float, text: str) -> tuple[Limit, ..
 
 def _parsed_limit(part: str, known: Sequence[Limit]) -> Limit:
     found = _ENTRY.match(part)
-    seconds = float(found[2]) * _UNITS[found[3] or "s"] if found else 0.0
+    seconds = parse_duration(f"0{found[2]}{found[3] or 's'}") if found else 0.0
     if not found or not (math.isfinite(seconds) and seconds > 0.0):
         raise ValueError(f"{part!r} is not a limit: {_ALLOWED}")
     kind, name = LimitKind(found[1]), (found[4] or "").strip()

@@ -5,43 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from otel_claude_stream._core.stream.call import RequestCapabilities
+from otel_claude_stream._core.stream.delivered import Delivered
 from otel_claude_stream._core.vocabulary import AbortReason, Phase
-
-
-@dataclass(frozen=True, slots=True)
-class RequestCapabilities:
-    """The features of a request that decide whether its answer can be retried or resumed. No content."""
-
-    thread: bool = False
-    """The server holds a part of the conversation (`thread`). Sent again, it may be rejected or answered twice."""
-    structured_output: bool = False
-    forced_tool: bool = False
-    """`tool_choice` is `any` or `tool`."""
-    thinking: bool = False
-
-
-@dataclass(slots=True)
-class Delivered:
-    """What the caller has been handed so far. Mutable: the reader of the stream keeps it."""
-
-    started: bool = False
-    """`message_start`."""
-    thinking: bool = False
-    """A delta of thinking, or a block that holds some."""
-    text: int = 0
-    """Characters of text."""
-    tool: bool = False
-    """A block of a tool began: the caller's, or the server's, or its result."""
-    citations: bool = False
-    other: bool = False
-    """Content of a kind that nobody knows how to join."""
-    finished: bool = False
-    """`message_delta` with the stop reason: nothing of the answer is missing."""
-
-    @property
-    def anything(self) -> bool:
-        """Whether a replay would duplicate something."""
-        return self.thinking or self.text > 0 or self.tool or self.citations or self.other or self.finished
 
 
 class Action(str, Enum):

@@ -202,6 +202,8 @@ class RetryPolicy:
     """Raise for a body that ends without `message_stop`, where the SDK does not. Not in `observe`."""
     kill_switch: bool = False
     """True acts as `observe` in every mode. Read again for each stream."""
+    kill_switch_file: str | None = None
+    """Path of a file. While it exists, the policy acts as `observe`. Checked for each stream of the process."""
 
     def for_model(self, model: str) -> RetryPolicy:
         """Return the policy for a model."""

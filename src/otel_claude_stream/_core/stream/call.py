@@ -1,16 +1,27 @@
-"""What is known of a call when it starts, and of each HTTP attempt it takes, as plain frozen data."""
+"""A call as it starts, and each of its HTTP attempts, as plain frozen data."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from otel_claude_stream._core.retry.context import RequestCapabilities
 from otel_claude_stream._core.vocabulary import AbortReason
 
 
 @dataclass(frozen=True, slots=True)
+class RequestCapabilities:
+    """The parts of a request that decide whether its answer can be repeated or continued. No content."""
+
+    thread: bool = False
+    """The server keeps a part of the conversation (`thread`), so it may refuse a repeated request, or answer twice."""
+    structured_output: bool = False
+    forced_tool: bool = False
+    """`tool_choice` is `any` or `tool`."""
+    thinking: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
-    """One call that streams. No content: the model, the numbers of the request, and where it goes."""
+    """One call that streams: the model, the parameters and the destination of its request. No content."""
 
     model: str
     provider: str
@@ -19,32 +30,32 @@ class Call:
     server_address: str
     server_port: int | None
     owner: str
-    """Who has the `chat` span: self, sdk, other."""
+    """Which instrumentation has the `chat` span: self, sdk, other."""
     max_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
     read_timeout: float | None = None
-    traits: RequestCapabilities = field(default_factory=RequestCapabilities)
-    """What decides whether its answer could be repeated or continued."""
+    capabilities: RequestCapabilities = field(default_factory=RequestCapabilities)
+    """Whether its answer could be repeated or continued."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the head of an HTTP response said (and its body, where it was an error that was read)."""
+    """The head of an HTTP response."""
 
     status: int
     content_type: str = ""
     request_id: str | None = None
     retry_after: float | None = None
     should_retry: bool | None = None
-    """What `x-should-retry` said."""
+    """The value of `x-should-retry`."""
     fingerprint: dict[str, str] = field(default_factory=dict)
-    """Lower-case names of the headers that tell who speaks: server, via, x-..."""
+    """The headers that identify the sender (`server`, `via`, `x-...`), with lower-case names."""
 
     @property
     def intermediary(self) -> str:
-        """`server` or `via`, at most 64 characters, empty if neither is there."""
+        """`server` or `via`, at most 64 characters; empty if the response has neither."""
         return (self.fingerprint.get("server") or self.fingerprint.get("via") or "")[:64]
 
 
@@ -64,5 +75,5 @@ class Attempt:
     characters: int = 0
     """Characters that it wrote."""
     input_tokens: int = 0
-    """Those that it said, cache included."""
+    """Input tokens that it reported, including the cache."""
     output_tokens: int = 0

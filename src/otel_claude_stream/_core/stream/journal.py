@@ -1,36 +1,22 @@
-"""The events of one stream that are worth telling, within a budget that keeps the beginning, the rare and the end."""
+"""The events of one stream that are recorded, within a budget that keeps the beginning, the rare and the end."""
 
 from __future__ import annotations
 
 from collections import deque
 
 _MAX_TYPES = 24
-"""Event types that are surely kept once. The API has a dozen; a server that invents more is not followed."""
+"""Event types whose first event has a place, in budgets of 96 or more. The API has a dozen types."""
 _TAIL_SHARE = 4
-"""A quarter of the budget is for the newest events: how a stream ended matters as much as how it began."""
+"""A quarter of the budget is for the newest events, as the end of a stream matters as much as its beginning."""
 
 
 class Entry:
-    """One event to tell: one SSE event, several of a kind, or one of our own. Mutable while it is counted up.
+    """An entry of the journal: one SSE event, several of a kind, or a synthetic event.
 
-    Times are nanoseconds of the monotonic clock; `gap` is the longest wait before one of the events it stands for.
+    Times are nanoseconds of the monotonic clock. `gap` is the longest wait before one of the events it stands for.
     """
 
-    __slots__ = (
-        "at",
-        "block",
-        "characters",
-        "content",
-        "count",
-        "detail",
-        "gap",
-        "index",
-        "last_at",
-        "open",
-        "order",
-        "said",
-        "type",
-    )
+    __slots__ = ("at", "block", "characters", "count", "detail", "gap", "index", "last_at", "order", "reason", "type")
 
     def __init__(
         self,
@@ -38,48 +24,57 @@ class Entry:
         at: int,
         gap: int = 0,
         *,
+        last_at: int | None = None,
+        count: int = 1,
         characters: int = 0,
         index: object = None,
         block: str = "",
-        said: str = "",
+        reason: str = "",
         detail: object = None,
+        order: int = 0,
     ) -> None:
         self.type = type_
         self.at = at
-        self.last_at = at
+        self.last_at = at if last_at is None else last_at
         self.gap = gap
-        self.count = 1
+        self.count = count
+        """SSE events that it stands for; 0 for a synthetic event."""
         self.characters = characters
         self.index = index
         self.block = block
-        self.said = said
-        """The one word that an event of this type brings: the stop reason, the error type."""
-        self.content = ""
-        """For a run of deltas: the attribute of a delta that holds its content."""
-        self.open = False
-        """For a run of deltas: the next delta that comes without a wait may be counted on it directly."""
-        self.order = 0
-        """How many events came before it: several in one segment have one time."""
+        self.reason = reason
+        """The stop reason of a `message_delta`, the type of an `error`."""
         self.detail = detail
+        """Attributes of a synthetic event."""
+        self.order = order
+        """How many events came before it. Several in one segment have the same time."""
+
+    def add(self, at: int, gap: int) -> None:
+        """Let it stand for one more event."""
+        self.count += 1
+        self.last_at = at
+        self.gap = max(self.gap, gap)
 
 
 class Journal:
-    """Keeps at most `budget` entries: the first of each type, the head, and the newest. Counts what it leaves out."""
+    """At most `budget` entries: the first of each type, the oldest and the newest. Counts the events it drops."""
 
-    __slots__ = ("_head", "_room", "_tail", "_tail_room", "_types", "dropped")
+    __slots__ = ("_head", "_reserved", "_room", "_tail", "_tail_room", "_types", "dropped")
 
     def __init__(self, budget: int) -> None:
         self._tail_room = max(4, budget // _TAIL_SHARE)
-        self._room = max(1, budget - self._tail_room - min(_MAX_TYPES, budget // 4))
+        self._reserved = min(_MAX_TYPES, budget // 4)
+        """Places of the head that only the first events of further types may take."""
+        self._room = max(1, budget - self._tail_room - self._reserved)
         self._head: list[Entry] = []
         self._tail: deque[Entry] | None = None  # most streams never need it, and an empty deque takes 760 bytes
         self._types: list[str] = []
         self.dropped = 0
-        """SSE events (not entries) that were left out."""
+        """SSE events (not entries) that were dropped."""
 
     def add(self, entry: Entry) -> None:
-        """Keep an entry, at the cost of the oldest in the tail if there is no room."""
-        if entry.type not in self._types and len(self._types) < _MAX_TYPES:
+        """Add an entry. Without room it replaces the oldest one of the tail."""
+        if self._room > -self._reserved and entry.type not in self._types and len(self._types) < _MAX_TYPES:
             self._types.append(entry.type)
             self._head.append(entry)
             self._room -= 1
@@ -94,5 +89,5 @@ class Journal:
             self._tail.append(entry)
 
     def entries(self) -> list[Entry]:
-        """What was kept, in the order of time, and of arrival where that is the same."""
+        """Return the entries by time, and by arrival where that is the same."""
         return sorted([*self._head, *(self._tail or ())], key=lambda entry: (entry.at, entry.order))

@@ -1,12 +1,34 @@
-"""The state of one stream as its events come in: phase, counts, usage, and a journal of what to tell.
+"""The state of one message, updated event by event: phase, counts, usage, what was delivered, and the journal.
 
-Time comes in as nanoseconds of a monotonic clock (`at`), waits as nanoseconds (`gap`). Nothing here raises for odd
-input: an event out of order, twice, or of an unknown type moves the state no further back and is counted.
+Theory of operation
+-------------------
+A message is read through shells of this package, which sit between the layers of the SDK and change nothing:
+
+    the caller
+      events     after the SDK's parser                      StreamListener.event, .ended
+      retries    only where a policy acts: the frames of this attempt and of those that follow it
+      frames     before the SDK's parser                     StreamListener.frame
+      body       around the HTTP library's body              StreamListener.bytes_read
+
+The listener of all shells is the session of the call. It passes each event with its time and its gap to the methods
+below. Nothing here knows a clock, the SDK or OpenTelemetry.
+
+Most events are deltas of one block that arrive in bursts. They are counted as one *batch*, which becomes one entry of
+the journal when it ends. The first delta of a burst opens it for the shell (`HotPath.in_burst`), which then counts
+further ones itself, without a call. A read that waits ends the burst, but not the batch: the next delta comes here
+again, since it has a gap. Any other event but a ping ends the batch.
+
+The phase only moves forward. An event out of order, repeated, or of an unknown type is counted, and never raises.
+Times (`at`) are nanoseconds of a monotonic clock; gaps are nanoseconds that reads blocked since the event before.
 """
 
 from __future__ import annotations
 
-from otel_claude_stream._core.retry.context import Delivered
+from dataclasses import replace
+from typing import NamedTuple
+
+from otel_claude_stream._core.stream.delivered import Delivered
+from otel_claude_stream._core.stream.hot_path import HotPath
 from otel_claude_stream._core.stream.journal import Entry, Journal
 from otel_claude_stream._core.vocabulary import Phase
 
@@ -18,56 +40,71 @@ TRANSITIONS: dict[str, Phase] = {
     "message_delta": Phase.FINISHING,
     "message_stop": Phase.FINISHING,
 }
-"""The phase that an event shows to be reached. Any other event (ping, error, unknown) shows that events come."""
+"""The phase that an event proves to be reached. Any other event (ping, error, unknown) only proves that events come."""
 
 _PHASES = tuple(Phase)
 _NO_EVENT, _EVENTS, _CONTENT = (
     _PHASES.index(phase) for phase in (Phase.AWAITING_FIRST_EVENT, Phase.AWAITING_FIRST_TOKEN, Phase.STREAMING)
 )
 _REACHED = {kind: _PHASES.index(phase) for kind, phase in TRANSITIONS.items()}
-"""Phases as places in their order, which is what is compared: the hash of an enum's member is a call."""
+"""Phases are compared by their place in the order, since the hash of an enum's member is a call."""
 
 DELTA = "content_block_delta"
 
 TEXT = "text"
-"""The attribute of a delta of text that holds it; what the run of such deltas has as its `content`."""
+"""The attribute of a text delta that holds its text."""
 
 CORE_TYPES = frozenset(TRANSITIONS)
-"""The event types of a message, which the SDK parses and hands to the caller."""
+"""The types of events that belong to a message, which the SDK parses and delivers to the caller."""
 
 _BLOCK_KINDS = {"text": "text", "thinking": "thinking", "redacted_thinking": "thinking"}
-_DELTA_KINDS = {
+_KIND_OF_DELTA = {
     "text_delta": "text",
     "citations_delta": "text",
     "thinking_delta": "thinking",
     "signature_delta": "thinking",
     "input_json_delta": "tool_use",
 }
-"""The block that a delta belongs to, for a stream that did not say so before."""
+"""The kind of block that a delta belongs to, if the start of that block was not seen."""
 
-_CONTENT_OF = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
-"""The attribute of a delta that holds its content."""
+CONTENT_OF = {"text_delta": TEXT, "thinking_delta": "thinking", "input_json_delta": "partial_json"}
+"""The attribute of a delta that holds its content, by type of delta."""
 
-_NO_RUN = Entry("", 0, index=object())
-"""No deltas are being counted up. No index is equal to this one's."""
-_NO_RUN.count = 0
+_NO_BATCH = object()
+"""Index of the batch while none is open. It equals no index of an event."""
 
 MAX_NAME = 64
-"""Longest event type that is kept as it is: names come from the network."""
+"""Longest event type that is kept. Names come from the network."""
 
 
 def block_kind(block_type: str) -> str:
-    """The closed set of block types: text, thinking, tool_use (of every kind of tool), other."""
+    """Return the kind of a block, which is `text`, `thinking`, `tool_use` (of any kind of tool) or `other`."""
     if block_type.endswith("tool_use"):
         return "tool_use"
     return _BLOCK_KINDS.get(block_type, "other")
 
 
+class Usage(NamedTuple):
+    """The token counts of one event; None where it has none."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read: int | None = None
+    cache_creation: int | None = None
+    reasoning: int | None = None
+
+
 class MessageState:
-    """What one stream has shown so far."""
+    """The state of one message. Deltas are recorded as batches, one by one (`all`), or not at all (`none`)."""
 
     __slots__ = (
         "_all",
+        "_batch_at",
+        "_batch_block",
+        "_batch_gap",
+        "_batch_index",
+        "_batch_order",
+        "_hot",
         "_none",
         "_open_index",
         "_pings",
@@ -76,60 +113,55 @@ class MessageState:
         "cache_creation",
         "cache_read",
         "characters",
-        "citations",
         "deltas",
         "error_type",
         "first_block",
         "input_tokens",
         "journal",
-        "longest_ping_gap",
-        "longest_gap",
         "last_ping_at",
-        "message_delta",
-        "message_id",
-        "message_start",
-        "message_stop",
+        "ledger",
+        "longest_gap",
+        "longest_ping_gap",
         "model",
-        "odd",
         "open_block",
         "others",
         "output_tokens",
         "pings",
         "reasoning_tokens",
-        "run",
         "stop_reason",
-        "text",
-        "thinking",
-        "tool",
+        "stopped",
     )
 
-    def __init__(self, *, deltas: str = "coalesce", budget: int = 96) -> None:
+    def __init__(
+        self, hot: HotPath, *, deltas: str = "coalesce", budget: int = 96, ledger: Delivered | None = None
+    ) -> None:
+        self._hot = hot
         self.journal = Journal(budget)
+        self.ledger = ledger or Delivered()
+        """The ledger of what the caller was handed, without the open batch."""
         self._all = deltas == "all"
         self._none = deltas == "none"
-        self.run: Entry = _NO_RUN
-        """The deltas that are being counted up. While it is `open`, the shells count on it directly."""
+        # The open batch; `HotPath` has its counts.
+        self._batch_index: object = _NO_BATCH
+        self._batch_block = ""
+        self._batch_at = self._batch_gap = self._batch_order = 0
         self._pings: Entry | None = None
         self._open_index: int | None = None
         self._reached = _NO_EVENT
         self.deltas = 0
+        """Deltas of the batches that ended."""
         self.others = 0
         self.pings = 0
         self.blocks = 0
         self.characters = 0
+        """Characters of the batches that ended."""
         self.first_block = ""
         self.open_block = ""
-        self.text = 0
-        """Characters of text in the runs that are over."""
-        self.thinking = self.tool = self.citations = self.odd = False
-        """Whether there was content of this kind; `odd` is what nobody knows how to join."""
         self.longest_gap = 0
         self.longest_ping_gap = 0
         self.last_ping_at: int | None = None
-        self.message_start = False
-        self.message_delta = False
-        self.message_stop = False
-        self.message_id: str | None = None
+        self.stopped = False
+        """`message_stop` came."""
         self.model: str | None = None
         self.stop_reason: str | None = None
         self.error_type: str | None = None
@@ -141,112 +173,99 @@ class MessageState:
 
     @property
     def phase(self) -> Phase:
-        """How far the stream has come."""
+        """The furthest phase that was reached."""
         return _PHASES[self._reached]
 
     @property
     def events(self) -> int:
         """SSE events of every type so far."""
-        return self.deltas + self.others + self.run.count
+        return self.deltas + self.others + self._hot.deltas
 
     @property
     def all_characters(self) -> int:
-        """Characters of content, those of the run that is being counted up included."""
-        return self.characters + self.run.characters
-
-    def said(self, *, final: bool) -> tuple[int, int]:
-        """Input tokens (cache included), and if they are `final`, output tokens; 0 for what was not said."""
-        said = (self.input_tokens or 0) + (self.cache_read or 0) + (self.cache_creation or 0)
-        return said, (self.output_tokens or 0) if final else 0
+        """Characters of content so far, including the open batch."""
+        return self.characters + self._hot.characters
 
     @property
     def delivered(self) -> Delivered:
-        """What the caller has been handed."""
-        run = self.run
-        return Delivered(
-            started=self.message_start,
-            thinking=self.thinking,
-            text=self.text + (run.characters if run.block == "text" else 0),
-            tool=self.tool,
-            citations=self.citations,
-            other=self.odd,
-            finished=self.message_delta,
-        )
+        """The ledger of what the caller was handed, including the open batch."""
+        if self._batch_block != "text":
+            return self.ledger
+        return replace(self.ledger, text=self.ledger.text + self._hot.characters)
 
-    def delta(self, index: int | None, kind: str, size: int, at: int, gap: int) -> bool:
-        """A content delta of `size` characters. True if it is the first of the stream."""
-        run = self.run
-        if run.index == index and not self._all:
+    def tokens(self, *, final: bool) -> tuple[int, int]:
+        """Return input tokens (including the cache) and, if they are `final`, output tokens; 0 where unknown."""
+        input_tokens = (self.input_tokens or 0) + (self.cache_read or 0) + (self.cache_creation or 0)
+        return input_tokens, (self.output_tokens or 0) if final else 0
+
+    # --- Deltas --------------------------------------------------------------------------------------------------
+    def block_delta(self, index: int | None, kind: str, size: int, at: int, gap: int) -> bool:
+        """Count a delta with `size` characters of content. Return True if it is the first one of the stream."""
+        if self._batch_index == index and not self._all:
+            hot = self._hot
             if kind == "citations_delta":
-                self.citations = True
-            run.count += 1
-            run.characters += size
-            run.last_at = at
-            run.gap = max(run.gap, gap)
-            run.open = run.content != ""
+                self.ledger.block_delta(index, kind, self._batch_block)
+            hot.deltas += 1
+            hot.characters += size
+            hot.last_delta_at = at
+            self._batch_gap = max(self._batch_gap, gap)
+            hot.in_burst = hot.content != ""
             return False
-        return self._begin_run(index, kind, size, at, gap)
+        return self._begin_batch(index, kind, size, at, gap)
 
-    def _begin_run(self, index: int | None, kind: str, size: int, at: int, gap: int) -> bool:
-        self._close_run(at)
+    def _begin_batch(self, index: int | None, kind: str, size: int, at: int, gap: int) -> bool:
+        if self._batch_index is not _NO_BATCH:
+            self._close_batch(at)
         first = self._reached < _CONTENT
-        block = (self.open_block if index == self._open_index else "") or _DELTA_KINDS.get(kind, "other")
+        block = (self.open_block if index == self._open_index else "") or _KIND_OF_DELTA.get(kind, "other")
         if first:
             self._reached = _CONTENT
             self.first_block = block
-        # The wait before the first token is the time to first token, not a gap between chunks.
-        run = Entry(DELTA, at, 0 if first else gap, characters=size, index=index, block=block)
-        if kind != "text_delta":
-            self._hold(block, kind)
-        run.content = _CONTENT_OF.get(kind, "")
-        run.open = run.content != "" and not self._all
-        run.order = self.events
-        self.run = run
+        ledger = self.ledger
+        if kind != "text_delta" or index != ledger.open_index:
+            ledger.block_delta(index, kind, block)
+        self._batch_index, self._batch_block, self._batch_at = index, block, at
+        self._batch_gap = 0 if first else gap  # the wait for the first token is reported as the time to it
+        self._batch_order = self.deltas + self.others
+        hot = self._hot
+        hot.deltas, hot.characters, hot.last_delta_at = 1, size, at
+        hot.content = CONTENT_OF.get(kind, "")
+        hot.on_text = ledger.pieces.append if hot.content == TEXT and ledger.pieces is not None else None
+        hot.in_burst = hot.content != "" and not self._all
         return first
 
-    def _hold(self, block: str, kind: str) -> None:
-        """The caller holds content that is not plain text."""
-        if kind == "citations_delta":
-            self.citations = True
-        elif block == "thinking":
-            self.thinking = True
-        elif "tool" in block:
-            self.tool = True
-        else:
-            self.odd = True
-
-    def waits(self, since: int) -> None:
-        """The reader waits; the last bytes came at `since`. The run goes on, but its next delta has a gap to tell."""
-        run = self.run
-        if run.open:
-            run.open = False
-            run.last_at = since
-
-    def _close_run(self, at: int) -> None:
-        run = self.run
-        if run is _NO_RUN:
-            return
-        if run.open:
-            run.open = False
-            run.last_at = at
-        self.run = _NO_RUN
-        self.deltas += run.count
-        self.characters += run.characters
-        if run.block == "text":
-            self.text += run.characters
-        self.longest_gap = max(self.longest_gap, run.gap)
+    def _close_batch(self, at: int) -> None:
+        hot = self._hot
+        count, characters = hot.deltas, hot.characters
+        self.deltas += count
+        self.characters += characters
+        if self._batch_block == "text":
+            self.ledger.count_text(characters)
+        self.longest_gap = max(self.longest_gap, self._batch_gap)
         if not self._none:
-            self.journal.add(run)
+            self.journal.add(
+                Entry(
+                    DELTA,
+                    self._batch_at,
+                    self._batch_gap,
+                    last_at=at if hot.in_burst else hot.last_delta_at,
+                    count=count,
+                    characters=characters,
+                    index=self._batch_index,
+                    block=self._batch_block,
+                    order=self._batch_order,
+                )
+            )
+        self._batch_index, self._batch_block = _NO_BATCH, ""
+        hot.deltas = hot.characters = 0
+        hot.in_burst, hot.on_text = False, None
 
-    def _note(
-        self, type_: str, at: int, gap: int, *, index: int | None = None, block: str = "", said: str = ""
+    # --- Other events --------------------------------------------------------------------------------------------
+    def _record(
+        self, type_: str, at: int, gap: int, *, index: int | None = None, block: str = "", reason: str = ""
     ) -> None:
-        if self.run is not _NO_RUN:
-            self._close_run(at)
-        if self._pings is not None:
-            self._close_pings()
-        entry = Entry(type_, at, gap, index=index, block=block, said=said)
-        entry.order = self.deltas + self.others  # all events: no run is open
+        self.close_batches(at)
+        order = self.deltas + self.others  # all events: no batch is open
         self.others += 1
         before = self._reached
         if before >= _CONTENT and gap > self.longest_gap:
@@ -254,75 +273,72 @@ class MessageState:
         reached = _REACHED.get(type_, _EVENTS)
         if reached > before:
             self._reached = reached
-        self.journal.add(entry)
+        self.journal.add(Entry(type_, at, gap, index=index, block=block, reason=reason, order=order))
 
-    def start(self, message_id: str | None, model: str | None, at: int, gap: int) -> None:
-        """`message_start`. Its usage is given to `usage`."""
-        self.message_start = True
-        self.message_id = self.message_id or message_id
+    def message_start(self, message_id: str | None, model: str | None, at: int, gap: int) -> None:
+        """Record `message_start`."""
+        self.ledger.message_start(message_id)
         self.model = self.model or model
-        self._note("message_start", at, gap)
+        self._record("message_start", at, gap)
 
-    def usage(
-        self,
-        *,
-        input_tokens: int | None = None,
-        output_tokens: int | None = None,
-        cache_read: int | None = None,
-        cache_creation: int | None = None,
-        reasoning: int | None = None,
-        final: bool,
-    ) -> None:
-        """What an event said of the usage; None is not said. Only a `final` one has output tokens worth keeping.
+    def record_usage(self, usage: Usage, *, final: bool) -> None:
+        """Record the token counts of an event. Output tokens are recorded only if they are `final`.
 
         `message_start` carries a placeholder of one to four output tokens: published, it would make an answer that
         broke look almost free (litellm#30787).
         """
-        if input_tokens is not None:
-            self.input_tokens = input_tokens
-        if cache_read is not None:
-            self.cache_read = cache_read
-        if cache_creation is not None:
-            self.cache_creation = cache_creation
-        if final and output_tokens is not None:
-            self.output_tokens = output_tokens
-        if final and reasoning is not None:
-            self.reasoning_tokens = reasoning
+        if usage.input_tokens is not None:
+            self.input_tokens = usage.input_tokens
+        if usage.cache_read is not None:
+            self.cache_read = usage.cache_read
+        if usage.cache_creation is not None:
+            self.cache_creation = usage.cache_creation
+        if final and usage.output_tokens is not None:
+            self.output_tokens = usage.output_tokens
+        if final and usage.reasoning is not None:
+            self.reasoning_tokens = usage.reasoning
 
-    def block_start(self, index: int | None, block_type: str, at: int, gap: int) -> None:
-        """`content_block_start`."""
+    def block_start(
+        self,
+        index: int | None,
+        block_type: str,
+        at: int,
+        gap: int,
+        *,
+        text: str = "",
+        thinking: bool = False,
+        citations: bool = False,
+    ) -> None:
+        """Record `content_block_start`, and the content that the block begins with."""
         kind = block_kind(block_type)
-        if kind != "text" and block_type != "thinking":  # an empty block of thinking holds nothing yet
-            self._hold("tool_use" if "tool" in block_type else kind, block_type)
         self._open_index = index
         self.blocks += 1
         self.open_block = kind
-        self._note("content_block_start", at, gap, index=index, block=kind)
-
-    def begins_with(self, text: int, *, thinking: bool, citations: bool) -> None:
-        """What the block that began holds already: so many characters of text, or the others."""
-        self.text += text
-        self.thinking = self.thinking or thinking
-        self.citations = self.citations or citations
+        self._record("content_block_start", at, gap, index=index, block=kind)
+        self.ledger.block_start(index, block_type, thinking=thinking, citations=citations)
+        self.ledger.count_text(len(text))
+        if kind == "text" and text:
+            self.ledger.keep_text(text)
 
     def block_stop(self, index: int | None, at: int, gap: int) -> None:
-        """`content_block_stop`."""
-        self._note("content_block_stop", at, gap, index=index)
+        """Record `content_block_stop`."""
+        self._record("content_block_stop", at, gap, index=index)
         self.open_block = ""
+        self.ledger.block_stop(index)
 
-    def finishing(self, stop_reason: str | None, at: int, gap: int) -> None:
-        """`message_delta`: the stop reason and the usage that counts."""
-        self.message_delta = True
+    def message_delta(self, stop_reason: str | None, at: int, gap: int) -> None:
+        """Record `message_delta`, which brings the stop reason."""
+        self.ledger.message_delta()
         self.stop_reason = stop_reason or self.stop_reason
-        self._note("message_delta", at, gap, said=stop_reason or "")
+        self._record("message_delta", at, gap, reason=stop_reason or "")
 
-    def stop(self, at: int, gap: int) -> None:
-        """`message_stop`: the message is complete, whatever the wire does next."""
-        self.message_stop = True
-        self._note("message_stop", at, gap)
+    def message_stop(self, at: int, gap: int) -> None:
+        """Record `message_stop`: the message is complete, whatever happens to the connection."""
+        self.stopped = True
+        self._record("message_stop", at, gap)
 
     def ping(self, at: int, gap: int) -> None:
-        """A ping. Those with nothing but deltas between them are told as one."""
+        """Record a ping. Pings with nothing but deltas between them become one entry."""
         order = self.events
         self.pings += 1
         self.others += 1
@@ -331,16 +347,12 @@ class MessageState:
         if self.last_ping_at is not None:
             since = at - self.last_ping_at
             self.longest_ping_gap = max(self.longest_ping_gap, since)
-            gap = min(gap, max(since, 0))  # `gap` is the wait since the last content
+            gap = min(gap, max(since, 0))  # `gap` is the wait since the last event of the message
         self.last_ping_at = at
-        pings = self._pings
-        if pings is not None:
-            pings.count += 1
-            pings.last_at = at
-            pings.gap = max(pings.gap, gap)
+        if self._pings is not None:
+            self._pings.add(at, gap)
             return
-        self._pings = Entry("ping", at, gap)
-        self._pings.order = order
+        self._pings = Entry("ping", at, gap, order=order)
         if self._all:
             self._close_pings()
 
@@ -350,22 +362,21 @@ class MessageState:
             self._pings = None
 
     def error(self, error_type: str | None, at: int, gap: int) -> None:
-        """An `error` event."""
+        """Record an `error` event."""
         self.error_type = error_type or self.error_type
-        self._note("error", at, gap, said=error_type or "")
+        self._record("error", at, gap, reason=error_type or "")
 
-    def other(self, type_: str, at: int, gap: int) -> None:
-        """An event of a type that is not of a message: unknown to this version, counted and told."""
-        self._note(type_[:MAX_NAME], at, gap)
+    def unknown_event(self, type_: str, at: int, gap: int) -> None:
+        """Record an event of a type that this version does not know."""
+        self._record(type_[:MAX_NAME], at, gap)
 
-    def own(self, type_: str, at: int, detail: object, gap: int = 0) -> None:
-        """One of our own events (`stall`, `retry`, `abort`): no SSE event, so not counted as one."""
-        entry = Entry(type_, at, gap, detail=detail)
-        entry.count = 0
-        entry.order = self.events
-        self.journal.add(entry)
+    def record_synthetic_event(self, type_: str, at: int, detail: object, gap: int = 0) -> None:
+        """Record an event of this package in the journal (`stall`, `retry`, `abort`). It does not count as an event."""
+        self.journal.add(Entry(type_, at, gap, count=0, detail=detail, order=self.events))
 
-    def settle(self, at: int) -> None:
-        """Put what is still being counted up into the journal: at the end. The last bytes came at `at`."""
-        self._close_run(at)
-        self._close_pings()
+    def close_batches(self, at: int) -> None:
+        """Move the open batches of deltas and pings into the journal. The last bytes arrived `at`."""
+        if self._batch_index is not _NO_BATCH:
+            self._close_batch(at)
+        if self._pings is not None:
+            self._close_pings()

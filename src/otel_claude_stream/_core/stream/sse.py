@@ -1,6 +1,6 @@
-"""Server-sent events out of a body's bytes, as they come: for bodies that the caller reads without the SDK's decoder.
+"""A scanner of server-sent events for bodies that the caller reads as bytes, without the SDK's decoder.
 
-Follows the HTML standard's event stream format where the SDK's own decoder does, and takes any division into chunks.
+It follows the HTML standard's event stream format where the SDK's decoder does, and accepts any division into chunks.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MAX_DATA = 1 << 20
-"""Longest line, and longest data of one event, that is kept: a message's own events stay far below this mebibyte."""
+"""Longest line and longest data of one event that are kept. Events of a message stay far below this mebibyte."""
 
 _BOM = b"\xef\xbb\xbf"
 _LINE_ENDS = b"\r\n"
@@ -19,13 +19,13 @@ class Frame:
     """One server-sent event."""
 
     event: str
-    """Its name; empty if it said none."""
+    """Its name; empty if it has none."""
     data: str | None
     """Its data, lines joined; None if it was too long to be kept."""
 
 
 class SseScanner:
-    """Cuts bytes into events. Keeps no more than the event at hand, and of that at most `MAX_DATA` bytes twice."""
+    """Splits bytes into events. It keeps the current event only, and at most `MAX_DATA` bytes of that twice."""
 
     __slots__ = ("_after_cr", "_data", "_first", "_line", "_name", "_seen", "_size")
 
@@ -39,7 +39,7 @@ class SseScanner:
         self._seen = False
 
     def feed(self, chunk: bytes) -> list[Frame]:
-        """The events that this chunk completes. One that the body leaves without its blank line never comes."""
+        """Return the events that a chunk completes. An event without a blank line at its end is never returned."""
         if self._after_cr and chunk[:1] == b"\n":  # the second half of a line end
             chunk = chunk[1:]
             self._after_cr = False

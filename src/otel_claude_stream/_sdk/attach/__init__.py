@@ -1,1 +1,1 @@
-"""Installing the hooks in the SDK, and following one call from its request to its stream."""
+"""The hooks in the SDK, which follow a call from its request to its stream."""

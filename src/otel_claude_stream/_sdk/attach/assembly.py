@@ -1,6 +1,6 @@
-"""Puts the watch of one instrumentation together: policy, emitter, limits, clocks.
+"""Assembles the hooks of one instrumentation from policy, emitter, limits and clocks.
 
-Imported with the SDK, not before: a process that never imports that pays for the hooks alone.
+Imported together with the SDK, so that a process without it only pays for the table of hooks.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from opentelemetry.trace import get_tracer
 
 from otel_claude_stream import _guard
 from otel_claude_stream._config import Severity, StreamConfig
-from otel_claude_stream._config.policy import PolicySource, kill_switched, lifted, override
+from otel_claude_stream._config.policy import KillSwitch, PolicySource, override, without_kill_switch
 from otel_claude_stream._core.diagnosis.limits import KNOWN_LIMITS, parse_limits
 from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
 from otel_claude_stream._sdk.attach.sdk_hooks import SdkHooks
@@ -33,7 +33,7 @@ SCOPE = "otel_claude_stream"
 
 
 class Plan(NamedTuple):
-    """What one instrumentation was asked for."""
+    """The arguments of one instrumentation."""
 
     config: StreamConfig
     source: PolicySource
@@ -41,19 +41,19 @@ class Plan(NamedTuple):
     clock: Callable[[], int]
     """The monotonic clock, in nanoseconds."""
     chance: Callable[[], float]
-    """Where the jitter of a back-off comes from: from 0 up to 1."""
+    """Returns a random number from 0 up to 1, for the jitter of a back-off."""
     tracer_provider: Any = None
     meter_provider: Any = None
     logger_provider: Any = None
 
 
 def assemble(plan: Plan) -> SdkHooks:
-    """The watch of an instrumentation. Raises what a provider that was given in code raises."""
+    """Return the hooks of an instrumentation. Raises what a provider raises that was passed in code."""
     policy = _policy(plan.source)
     policies = PolicyResolver(
-        lifted(policy),
+        without_kill_switch(policy),
         override=override.current_override,
-        killed=lambda: kill_switched(os.environ, policy.kill_switch),
+        killed=KillSwitch(os.environ, policy),
         clock=plan.clock,
         chance=plan.chance,
     )
@@ -65,25 +65,25 @@ def assemble(plan: Plan) -> SdkHooks:
         plan.streams,
         budgets=policies.left if policies.active else None,
     )
-    _guard.on_report(emitter.internal_error)
+    _guard.on_report(emitter.record_internal_error)
     limits = parse_limits(plan.config.known_limits) if plan.config.known_limits else KNOWN_LIMITS
-    told = _with_watchdog(plan.config, policy)
-    if told is not plan.config:
-        plan.streams.tell_stalls(told.stall_thresholds)
-    return SdkHooks(emitter, told, limits, plan.streams, policies, monotonic=plan.clock)
+    config = _with_watchdog(plan.config, policy)
+    if config is not plan.config:
+        plan.streams.report_stalls(config.stall_thresholds)
+    return SdkHooks(emitter, config, limits, plan.streams, policies, monotonic=plan.clock)
 
 
 def _policy(source: PolicySource) -> RetryPolicy:
-    """The policy of the process. Any error is one log, and means that streams are observed."""
+    """Return the policy of the process. An error is logged, and streams are then only observed."""
     policy, problems = source.load()
-    for severity, tell, meaning in _TOLD:
+    for severity, log, consequence in _LOGS:
         if found := [str(problem) for problem in problems if problem.severity is severity]:
-            tell("otel-claude-stream: %s%s", "\n  ".join(found), meaning)
+            log("otel-claude-stream: %s%s", "\n  ".join(found), consequence)
     return policy
 
 
 def _with_watchdog(config: StreamConfig, policy: RetryPolicy) -> StreamConfig:
-    """The settings, with what a watchdog that only observes would give up told as a stall."""
+    """Return the settings, with stall thresholds at the limits of a watchdog that only observes."""
     watchdog = policy.watchdog
     limits = {x for x in (watchdog.silence, watchdog.no_progress) if x is not None}
     if policy.mode is not Mode.OBSERVE or limits <= set(config.stall_thresholds):
@@ -91,7 +91,7 @@ def _with_watchdog(config: StreamConfig, policy: RetryPolicy) -> StreamConfig:
     return replace(config, stall_thresholds=tuple(sorted(limits | set(config.stall_thresholds))))
 
 
-_TOLD = (
+_LOGS = (
     (Severity.ERROR, _log.error, "\n  the retry policy is not used: streams are observed, nothing is retried"),
     (Severity.WARNING, _log.warning, ""),
 )

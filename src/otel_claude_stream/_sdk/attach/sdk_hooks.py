@@ -1,4 +1,4 @@
-"""What goes around each hooked attribute of the SDK: from the call to its stream, under one session."""
+"""The functions around the hooked attributes of the SDK, from a call to its stream."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from otel_claude_stream import _guard
 from otel_claude_stream._config import StreamConfig
 from otel_claude_stream._core.diagnosis.limits import Limit
 from otel_claude_stream._core.retry.policy import RetryPolicy
+from otel_claude_stream._core.stream.hot_path import ReadMode
 from otel_claude_stream._sdk.attach.request import call_of, is_message_stream
-from otel_claude_stream._sdk.attach.request_scope import RequestScope, current
-from otel_claude_stream._sdk.read.aio import AsyncFrames, async_events
+from otel_claude_stream._sdk.read.aio import AsyncEvents, AsyncFrames
 from otel_claude_stream._sdk.read.body import TimedBody
 from otel_claude_stream._sdk.read.endings import request_failed, stream_closed
 from otel_claude_stream._sdk.read.errors import fault_of_attempt
 from otel_claude_stream._sdk.read.responses import end_by, reply_of
 from otel_claude_stream._sdk.read.sync import sync_events, sync_frames
-from otel_claude_stream._sdk.retry.driver_async import arecovering, close_async, send_async
-from otel_claude_stream._sdk.retry.driver_sync import close_sync, recovering, send_sync
-from otel_claude_stream._sdk.retry.flow import Recovery, recovery_of
+from otel_claude_stream._sdk.retry.call_context import CallContext, RequestScope, current_call
+from otel_claude_stream._sdk.retry.driver_async import close_async, frames_async, send_async
+from otel_claude_stream._sdk.retry.driver_sync import close_sync, frames_sync, send_sync
+from otel_claude_stream._sdk.retry.flow import RetryFlow
 from otel_claude_stream._sdk.retry.resend import Resend
-from otel_claude_stream._sdk.retry.sdk_retries import last_error, longest_sleep, stops_sdk
 from otel_claude_stream._sdk.retry.watchdog import watched
 from otel_claude_stream._session import StreamSession
 from otel_claude_stream._session.policy_resolver import PolicyResolver
 from otel_claude_stream._session.registry import OpenStreams
 from otel_claude_stream._telemetry.stream_telemetry import Emitter
 
-SESSION_KEY = "otel_claude_stream"
-"""Where the session of a response is: in its `extensions`, which every `httpx` and `httpx2` response has."""
+CALL_KEY = "otel_claude_stream"
+"""Where the call of a response is: in its `extensions`, which every response of `httpx` and `httpx2` has."""
 
 _FIRST_ERROR_STATUS = 400
 
@@ -45,7 +45,7 @@ Keywords = dict[str, Any]
 
 
 class SdkHooks:
-    """The wrappers of one instrumentation, with what they need: settings, emitter, open streams, clocks."""
+    """The hooks of one instrumentation, with what they need: settings, emitter, open streams, clocks."""
 
     def __init__(
         self,
@@ -66,264 +66,226 @@ class SdkHooks:
         self._monotonic = monotonic
         self._wall = wall
 
-    # --- One logical call ----------------------------------------------------------------------------------------
+    # --- One call ------------------------------------------------------------------------------------------------
     def sync_request(self, wrapped: Wrapped, instance: Any, args: Arguments, kwargs: Keywords) -> Any:
         """Around `SyncAPIClient.request`."""
-        entered = self._enter(instance, args, kwargs)
-        if entered is None:
+        scope = self._begin(instance, args, kwargs)
+        if scope is None:
             return wrapped(*args, **kwargs)
-        session, contexts = entered
-        recovery = recovery_of(session)
-        try:
-            result = wrapped(*args, **kwargs) if recovery is None else send_sync(recovery, wrapped)
-        except BaseException as error:
-            self._leave(contexts)
-            if session is not None:
-                request_failed(session, error)
-            raise
-        self._leave(contexts)
-        self._returned(session, result)
+        retry = scope.call.retry if scope.call is not None else None
+        with _CallEnd(scope.call), scope:
+            result = wrapped(*args, **kwargs) if retry is None else send_sync(retry, wrapped)
+        self._returned(scope.call, result)
         return result
 
     async def async_request(self, wrapped: Wrapped, instance: Any, args: Arguments, kwargs: Keywords) -> Any:
         """Around `AsyncAPIClient.request`."""
-        entered = self._enter(instance, args, kwargs)
-        if entered is None:
+        scope = self._begin(instance, args, kwargs)
+        if scope is None:
             return await wrapped(*args, **kwargs)
-        session, contexts = entered
-        recovery = recovery_of(session)
-        try:
-            result = await (wrapped(*args, **kwargs) if recovery is None else send_async(recovery, wrapped))
-        except BaseException as error:
-            if not isinstance(error, GeneratorExit):  # thrown away: no context is left to restore
-                self._leave(contexts)
-            if session is not None:
-                request_failed(session, error)
-            raise
-        self._leave(contexts)
-        self._returned(session, result)
+        retry = scope.call.retry if scope.call is not None else None
+        with _CallEnd(scope.call), scope:
+            result = await (wrapped(*args, **kwargs) if retry is None else send_async(retry, wrapped))
+        self._returned(scope.call, result)
         return result
 
     @_guard.guarded("request", None)
-    def _enter(
-        self, client: Any, args: Arguments, kwargs: Keywords
-    ) -> tuple[StreamSession | None, RequestScope] | None:
+    def _begin(self, client: Any, args: Arguments, kwargs: Keywords) -> RequestScope | None:
+        """Return the scope of a request; None if it does not concern this package."""
         options = args[1] if len(args) > 1 else kwargs.get("options")
         if not is_message_stream(options, stream=bool(kwargs.get("stream", False))):
-            # A call made inside another one's request, by a middleware say: its retries are not the stream's.
-            return (None, RequestScope(None, None)) if current.get() is not None else None
+            # A request within that of a stream, by a middleware for instance: its retries are not the stream's.
+            return RequestScope(None) if current_call.get() is not None else None
         if not is_instrumentation_enabled():
             return None
-        self._streams.settle()
+        self._streams.end_deferred()
         cast_to = args[0] if args else kwargs.get("cast_to")
         call = call_of(client, options, cast_to, self._config.span)
         started, wall = self._monotonic(), self._wall()
-        emission = self._emitter.begin(call, wall)
-        handling = self._policies.handling(call, emission.labels)
-        if handling.dry_run and self._emitter.is_silent(emission):
-            return None  # nobody hears of it, and nothing is done about it
+        telemetry = self._emitter.start(call, wall)
+        call_policy = self._policies.call_policy(call, telemetry.labels)
+        if call_policy.dry_run and self._emitter.is_unobserved(telemetry):
+            return None  # nothing would be reported, and nothing is done about a failure
         session = StreamSession(
             call,
-            emission,
+            telemetry,
             self._config,
             self._limits,
-            handling,
+            call_policy,
             clock=self._monotonic,
             started=started,
             wall=wall,
+            on_end=self._streams.remove,
+            on_drop=self._streams.dropped,
         )
         try:
             self._streams.add(session)
-            if session.acts:
-                session.recovery = Recovery(session, Resend(client, args, kwargs))
-            return session, RequestScope(session, emission.span)
+            retry = RetryFlow(session, Resend(client, args, kwargs)) if session.acts else None
+            return RequestScope(CallContext(session, retry))
         except Exception:
-            session.forget()  # the call goes on without us
+            session.ended(None)  # the call goes on without this package
             raise
 
-    @_guard.guarded("leave", None)
-    def _leave(self, contexts: RequestScope) -> None:
-        contexts.leave()
-
     @_guard.guarded("returned", None)
-    def _returned(self, session: StreamSession | None, result: Any) -> None:
-        """The call gave its result. If its response did not pass by (a middleware made one up), take it from there."""
-        if session is None or session.is_open or session.ended:
+    def _returned(self, call: CallContext | None, result: Any) -> None:
+        """Take the response from the result of a call that a middleware answered without sending a request."""
+        if call is None or call.session.is_open or call.session.is_over:
             return
         response = getattr(result, "http_response", None) or getattr(result, "response", None)
         found = False
         try:
-            found = response is not None and self._open(session, response)
+            found = response is not None and self._open(call, response)
         finally:
             if not found:
-                session.forget()
+                call.session.ended(None)
 
     # --- Its attempts --------------------------------------------------------------------------------------------
     def should_retry(self, wrapped: Wrapped, client: Any, args: Arguments, kwargs: Keywords) -> Any:
         """Around `BaseClient._should_retry`: an attempt was answered with an error status."""
         response = args[0] if args else kwargs.get("response")
-        self._answered(response)
+        call = current_call.get()
+        with _guard.guard("should_retry"):
+            if call is not None and response is not None:
+                call.session.error_response(reply_of(response))
         wanted = wrapped(*args, **kwargs)
-        return wanted and not self._stopped(client, response)
-
-    @_guard.guarded("stopped", False)
-    def _stopped(self, client: Any, response: object) -> bool:
-        """Whether the policy's caps end the SDK's own retries."""
-        recovery = recovery_of(current.get())
-        return recovery is not None and stops_sdk(recovery, client, response)
-
-    @_guard.guarded("should_retry", None)
-    def _answered(self, response: object) -> None:
-        session = current.get()
-        if session is not None and response is not None:
-            session.attempt_answered(reply_of(response))
+        with _guard.guard("stopped"):
+            if wanted and call is not None and call.retry is not None:
+                return not call.retry.sdk_caps.stop(client, response)
+        return wanted
 
     def calculate_retry_timeout(self, wrapped: Wrapped, _: Any, args: Arguments, kwargs: Keywords) -> Any:
         """Around `BaseClient._calculate_retry_timeout`: the SDK retries, after the time that this returns."""
-        wanted = wrapped(*args, **kwargs)
-        most = self._most()
-        delay = wanted if most is None else min(wanted, most)
-        late = self._late(delay)
-        if late is not None:
+        delay = wrapped(*args, **kwargs)
+        call = current_call.get()
+        if call is None:
+            return delay
+        instead = None
+        if call.retry is not None:
+            with _guard.guard("capped"):
+                longest = call.retry.sdk_caps.longest_sleep()
+                delay = delay if longest is None else min(delay, longest)
+            with _guard.guard("late"):
+                instead = call.retry.sdk_caps.error_instead_of_retry(delay)
+        if instead is not None:
             try:
-                raise late
+                raise instead
             finally:
-                del late  # its traceback has this frame: a cycle otherwise
-        self._retrying(delay)
+                del instead  # its traceback has this frame: a cycle otherwise
+        with _guard.guard("calculate_retry_timeout"):
+            error = sys.exc_info()[1]
+            end = end_by(error, fault=fault_of_attempt(error)) if error is not None else None
+            call.session.retries.sdk_attempt_failed(delay, end)
         return delay
 
-    @_guard.guarded("late", None)
-    def _late(self, delay: float) -> Exception | None:
-        """What the SDK raises instead of another retry, if the policy's deadline or budget is in the way."""
-        recovery = recovery_of(current.get())
-        return None if recovery is None else last_error(recovery, delay)
-
-    @_guard.guarded("capped", None)
-    def _most(self) -> float | None:
-        """The longest that the SDK may sleep now, by the policy; None for as long as it wants."""
-        recovery = recovery_of(current.get())
-        return None if recovery is None else longest_sleep(recovery)
-
-    @_guard.guarded("calculate_retry_timeout", None)
-    def _retrying(self, delay: float) -> None:
-        session = current.get()
-        if session is None:
-            return
-        error = sys.exc_info()[1]
-        end = end_by(error) if error is not None else None
-        if error is not None and end is not None:
-            end.fault = fault_of_attempt(error)
-        session.attempt_failed(delay, end)
-
     def process_response(self, wrapped: Wrapped, _: Any, args: Arguments, kwargs: Keywords) -> Any:
-        """Around `_process_response`, sync and async: the response that counts."""
-        self._opened(kwargs.get("response"))
+        """Around `_process_response` of both clients, when the SDK has accepted a response."""
+        with _guard.guard("process_response"):
+            call, response = current_call.get(), kwargs.get("response")
+            if call is not None and response is not None and response.status_code < _FIRST_ERROR_STATUS:
+                self._open(call, response)
         return wrapped(*args, **kwargs)
 
-    @_guard.guarded("process_response", None)
-    def _opened(self, response: Any) -> None:
-        session = current.get()
-        if session is not None and response is not None and response.status_code < _FIRST_ERROR_STATUS:
-            self._open(session, response)
-
-    def _open(self, session: StreamSession, response: Any) -> bool:
+    def _open(self, call: CallContext, response: Any) -> bool:
+        """Begin to record the stream of a response. Return False if that is not possible."""
         extensions = getattr(response, "extensions", None)
         if not isinstance(extensions, dict):
             return False
+        session = call.session
         try:
             reply = reply_of(response)
-            body = TimedBody(response.stream, session, reply)
             first = not session.is_open
             session.opened(reply)
-            if first:  # the caller's stream holds this one to its end, whatever follows
+            watch = watched(session, response, session.policy.watchdog) if session.acts else None
+            response.stream = TimedBody(response.stream, session, reply, watch)
+            if first:  # the caller's stream has this response to its end, whatever follows
                 self._streams.watch(session, response)
-            if session.acts:
-                body.watched = watched(session, response, session.policy.watchdog)
-            extensions[SESSION_KEY] = session
-            response.stream = body
+                extensions[CALL_KEY] = call
+            else:
+                # Read as a part of the first stream. Without what retries it, which has the response: a cycle.
+                extensions[CALL_KEY] = CallContext(session, expects_events=True)
         except Exception:
-            session.forget()  # nothing of this stream will be seen
+            session.ended(None)  # nothing of this stream would be seen
             raise
         return True
 
-    # --- Its body ------------------------------------------------------------------------------------------------
+    # --- Its stream ----------------------------------------------------------------------------------------------
     def sync_iter_events(self, wrapped: Wrapped, instance: Any, args: Arguments, kwargs: Keywords) -> Any:
-        """Around `Stream._iter_events`: every SSE frame, pings and errors too."""
-        frames = _through(_frames, sync_frames, wrapped(*args, **kwargs), instance)
-        return _through(_recovered, recovering, frames, instance)
+        """Around `Stream._iter_events`: every SSE frame, including pings and errors."""
+        return _with_frames(sync_frames, frames_sync, wrapped(*args, **kwargs), instance)
 
     def async_iter_events(self, wrapped: Wrapped, instance: Any, args: Arguments, kwargs: Keywords) -> Any:
         """Around `AsyncStream._iter_events`."""
-        frames = _through(_frames, AsyncFrames, wrapped(*args, **kwargs), instance)
-        return _through(_recovered, arecovering, frames, instance)
+        return _with_frames(AsyncFrames, frames_async, wrapped(*args, **kwargs), instance)
 
     def sync_stream(self, wrapped: Wrapped, instance: Any, args: Arguments, kwargs: Keywords) -> Any:
         """Around `Stream.__stream__`: the parsed events, and the exception that the caller gets."""
-        return _through(_events, sync_events, wrapped(*args, **kwargs), instance)
+        return _with_events(sync_events, wrapped(*args, **kwargs), instance)
 
     def async_stream(self, wrapped: Wrapped, instance: Any, args: Arguments, kwargs: Keywords) -> Any:
         """Around `AsyncStream.__stream__`."""
-        return _through(_events, async_events, wrapped(*args, **kwargs), instance)
+        return _with_events(AsyncEvents, wrapped(*args, **kwargs), instance)
 
     def close(self, wrapped: Callable[..., Awaitable[None] | None], instance: Any, args: Any, kwargs: Any) -> Any:
-        """Around `Stream.close` and `AsyncStream.close`. Of a body that is not decoded, its own closing tells more."""
-        session = _session_of(instance)
-        recovery = recovery_of(session)  # which the end takes away
-        if session is not None and session.decoded:
-            stream_closed(session)
-        if recovery is None:
+        """Around `Stream.close` and `AsyncStream.close`. The close of a body that is not decoded is noticed there."""
+        call = _call_of(instance)
+        if call is not None and call.session.hot.read_mode is ReadMode.EVENTS:
+            stream_closed(call.session)
+        if call is None or call.retry is None:
             return wrapped(*args, **kwargs)
         closing: Callable[..., Any] = close_async if inspect.iscoroutinefunction(wrapped) else close_sync
-        return closing(recovery, functools.partial(wrapped, *args, **kwargs))
+        return closing(call.retry, functools.partial(wrapped, *args, **kwargs))
+
+
+class _CallEnd:
+    """Ends the session of a call that raises."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: CallContext | None) -> None:
+        self._call = call
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is not None and self._call is not None:
+            request_failed(self._call.session, error)
 
 
 Shell = Callable[..., Any]
 
 
-def _frames(shell: Shell, frames: Any, stream: object) -> Any:
-    """The frames of a stream through their shell, if its parsed events pass by us too."""
-    session = _session_of(stream)
-    if session is None or not session.parsed:
-        return frames
-    seen = shell(frames, session)
-    session.decoded = True
-    return seen
-
-
-def _recovered(driver: Callable[..., Any], frames: Any, stream: Any) -> Any:
-    """The frames of a stream, and those of the attempts that follow it, if its policy does more than observe."""
-    session = _session_of(stream)
-    recovery = recovery_of(session)
-    # Without the parsed events nobody knows what the caller holds; a later attempt's own frames pass here too.
-    if session is None or recovery is None or recovery.reading or not session.decoded:
-        return frames
-    seen = driver(frames, stream.response, recovery)
-    recovery.reading = True
-    return seen
-
-
-def _events(shell: Shell, events: Any, stream: object) -> Any:
-    """The parsed events of a stream through their shell."""
-    session = _session_of(stream)
-    if session is None:
+def _with_events(shell: Shell, events: Any, stream: object) -> Any:
+    """Return the events of a stream through their shell; unchanged if that is not possible."""
+    call = _call_of(stream)
+    if call is None:
         return events
-    seen = shell(events, session)
-    session.parsed = True
-    return seen
+    with _guard.guard("shell"):
+        seen = shell(events, call.session, call.retry.annotate if call.retry is not None else None)
+        call.expect_events()
+        return seen
+    return events
 
 
-def _through(place: Callable[[Shell, Any, object], Any], shell: Shell, inner: Any, stream: object) -> Any:
-    """What the SDK reads, through a shell of ours, or as it is if that cannot be."""
-    try:
-        return place(shell, inner, stream)
-    except Exception as failure:  # noqa: BLE001 - the boundary
-        _guard.report("shell", failure)
-        return inner
+def _with_frames(shell: Shell, driver: Shell, frames: Any, stream: Any) -> Any:
+    """Return the frames of a stream through their shell, and through the driver of its retries.
+
+    Without the shell of the events it would not be known what the caller has been handed.
+    """
+    call = _call_of(stream)
+    if call is None or not call.expects_events:
+        return frames
+    with _guard.guard("shell"):
+        frames = shell(frames, call.session)
+        call.session.read_as(ReadMode.EVENTS)
+        if call.retry is not None:
+            frames = driver(frames, stream.response, call.retry)
+    return frames
 
 
 @_guard.guarded("session_of", None)
-def _session_of(stream: object) -> StreamSession | None:
-    """The session of a stream, if it has one that is still open."""
+def _call_of(stream: object) -> CallContext | None:
+    """Return the call of a stream; None if it has none, or if it is over."""
     extensions = getattr(getattr(stream, "response", None), "extensions", None)
-    session = extensions.get(SESSION_KEY) if isinstance(extensions, dict) else None
-    return session if isinstance(session, StreamSession) and not session.ended else None
+    call = extensions.get(CALL_KEY) if isinstance(extensions, dict) else None
+    return call if isinstance(call, CallContext) and not call.session.is_over else None

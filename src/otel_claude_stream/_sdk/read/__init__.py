@@ -1,1 +1,1 @@
-"""Reading a stream: bytes, frames, events, and how reading ends."""
+"""The shells around bytes, frames and events of a stream, and how reading ends."""

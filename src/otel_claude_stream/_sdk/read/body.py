@@ -1,94 +1,99 @@
-"""The byte clock: transparent proxies of a response's body that time each read, and learn how the body ended.
+"""The shells around a response's body: they time each read, and notice how the body ends.
 
-They sit under everything that reads the body, the SDK's decoder and the caller's own `iter_bytes()` alike, and over
-the HTTP library's own stream. `isinstance`, attributes and closing are those of the wrapped stream.
+They sit below everything that reads the body, the SDK's decoder and the caller's own `iter_bytes()` alike, and above
+the HTTP library's own stream. `isinstance`, attributes and closing are those of the wrapped body.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from otel_claude_stream import _guard
 from otel_claude_stream._core.stream.call import Reply
+from otel_claude_stream._core.stream.hot_path import ReadMode
+from otel_claude_stream._core.stream.timing import WAIT_NS
+from otel_claude_stream._sdk.read.aio import AsyncShell
 from otel_claude_stream._sdk.read.endings import body_closed, body_ended, body_failed
 from otel_claude_stream._sdk.read.raw_body import RawBodyReader
-from otel_claude_stream._sdk.retry.watchdog import WatchedReads
-from otel_claude_stream._session import WAIT_NS, StreamSession
+from otel_claude_stream._session import StreamListener
 
 
-def sync_reads(inner: Iterator[bytes], session: StreamSession, unread: RawBodyReader) -> Iterator[bytes]:
-    """The bytes of a body, with the time of each read."""
-    clocks = session.clocks
-    clock = clocks.now
-    clocks.asked = asked = clock()
+class ReadWatch(Protocol):
+    """Gives up a body that stalls, by raising out of its iterators."""
+
+    def sync_reads(self, inner: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield the bytes of a body until it is overdue."""
+
+    def async_reads(self, inner: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """As `sync_reads`."""
+
+
+def sync_reads(inner: Iterator[bytes], listener: StreamListener, raw: RawBodyReader) -> Iterator[bytes]:
+    """Yield the bytes of a body, and time each read."""
+    hot = listener.hot
+    clock, events = hot.clock, ReadMode.EVENTS
+    hot.read_started_at = started = clock()
     try:
         # `zip` reads the clock after each chunk without a step of the interpreter: this loop runs for every read.
         for chunk, now in zip(inner, iter(clock, None), strict=False):
             try:
-                if now - asked > WAIT_NS:
-                    session.on_wait(now - asked, now)
-                clocks.arrived = now
-                clocks.reads += 1
-                clocks.bytes += len(chunk)
-                if not session.decoded:
-                    unread.read(chunk)
+                if now - started > WAIT_NS:
+                    listener.bytes_read(len(chunk), now - started, now)
+                else:
+                    hot.last_byte_at = now
+                    hot.reads += 1
+                    hot.bytes += len(chunk)
+                if hot.read_mode is not events:
+                    raw.read(chunk)
             except Exception as failure:  # noqa: BLE001 - the boundary of the hot path
                 _guard.report("read", failure)
             yield chunk
-            clocks.asked = asked = clock()
+            hot.read_started_at = started = clock()
     except BaseException as error:
-        body_failed(session, error, unread)
+        body_failed(listener, error, raw)
         raise
-    body_ended(session, unread)
+    body_ended(listener, raw)
 
 
-class AsyncReads:
-    """As `sync_reads`. A class, as the event loop would finalise an async generator of ours in a task of its own."""
+class AsyncReads(AsyncShell):
+    """As `sync_reads`."""
 
-    __slots__ = ("_clocks", "_inner", "_next", "_session", "_unread")
+    __slots__ = ("_raw",)
 
-    def __init__(self, inner: AsyncIterator[bytes], session: StreamSession, unread: RawBodyReader) -> None:
-        self._inner = inner
-        self._next = inner.__anext__
-        self._session = session
-        self._clocks = session.clocks
-        self._unread = unread
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
+    def __init__(self, inner: AsyncIterator[bytes], listener: StreamListener, raw: RawBodyReader) -> None:
+        super().__init__(inner, listener)
+        self._raw = raw
 
     async def __anext__(self) -> bytes:
-        session, clocks = self._session, self._clocks
-        clock = clocks.now
-        clocks.asked = asked = clock()
+        hot = self._hot
+        clock = hot.clock
+        hot.read_started_at = started = clock()
         try:
-            chunk = await self._next()
+            chunk: bytes = await self._next()
         except StopAsyncIteration:
-            body_ended(session, self._unread)
+            body_ended(self._listener, self._raw)
             raise
         except BaseException as error:
-            body_failed(session, error, self._unread)
+            body_failed(self._listener, error, self._raw)
             raise
         try:
             now = clock()
-            if now - asked > WAIT_NS:
-                session.on_wait(now - asked, now)
-            clocks.arrived = now
-            clocks.reads += 1
-            clocks.bytes += len(chunk)
-            if not session.decoded:
-                self._unread.read(chunk)
+            if now - started > WAIT_NS:
+                self._listener.bytes_read(len(chunk), now - started, now)
+            else:
+                hot.last_byte_at = now
+                hot.reads += 1
+                hot.bytes += len(chunk)
+            if hot.read_mode is not ReadMode.EVENTS:
+                self._raw.read(chunk)
         except Exception as failure:  # noqa: BLE001 - the boundary of the hot path
             _guard.report("read", failure)
         return chunk
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
 
 class AsyncGeneratorReads(AsyncReads):
-    """`AsyncReads` over an async generator: with its methods, as the SDK closes the body's generator if it is one."""
+    """`AsyncReads` over an async generator, with its methods. The SDK closes the body's generator if it is one."""
 
     __slots__ = ()
 
@@ -108,21 +113,20 @@ class AsyncGeneratorReads(AsyncReads):
 class TimedBody:
     """A body (sync, async, or both, as the wrapped one is) whose reads are timed.
 
-    Not a wrapt proxy: the SDK looks for `stream_observer` on the body once per event, and on such a proxy a miss costs
-    more than all the rest of this package.
+    It is no wrapt proxy, because the SDK looks for `stream_observer` on the body once per event. On such a proxy a miss
+    costs more than all the rest of this package.
     """
 
-    __slots__ = ("_session", "_unread", "_wrapped", "stream_observer", "watched")
+    __slots__ = ("_listener", "_raw", "_watch", "_wrapped", "stream_observer")
 
-    def __init__(self, wrapped: Any, session: StreamSession, reply: Reply) -> None:
+    def __init__(self, wrapped: Any, listener: StreamListener, reply: Reply, watch: ReadWatch | None = None) -> None:
         self._wrapped = wrapped
-        self._session = session
-        self._unread = RawBodyReader(session, reply)
+        self._listener = listener
+        self._raw = RawBodyReader(listener, reply)
+        self._watch = watch
         self.stream_observer = getattr(wrapped, "stream_observer", None)
-        self.watched: WatchedReads | None = None
-        """What gives up a body that stalls, where the policy says so."""
 
-    @property  # type: ignore[misc] # what `isinstance` asks besides the type
+    @property  # type: ignore[misc] # `isinstance` reads it besides the type
     def __class__(self) -> type:
         return self._wrapped.__class__  # type: ignore[no-any-return] # not `type`: that may be a proxy too
 
@@ -131,29 +135,25 @@ class TimedBody:
 
     def __iter__(self) -> Iterator[bytes]:
         inner: Iterator[bytes] = iter(self._wrapped)
-        try:
-            timed = sync_reads(inner, self._session, self._unread)
-            return timed if self.watched is None else self.watched.sync_reads(timed)
-        except Exception as failure:  # noqa: BLE001 - the boundary
-            _guard.report("read", failure)
-            return inner
+        with _guard.guard("read"):
+            timed = sync_reads(inner, self._listener, self._raw)
+            return timed if self._watch is None else self._watch.sync_reads(timed)
+        return inner
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        inner = self._wrapped.__aiter__()
-        reads = AsyncGeneratorReads if hasattr(inner, "aclose") else AsyncReads
-        try:
-            timed = reads(inner, self._session, self._unread)
-            return timed if self.watched is None else self.watched.async_reads(timed)
-        except Exception as failure:  # noqa: BLE001 - the boundary
-            _guard.report("read", failure)
-            return inner  # type: ignore[no-any-return] # the wrapped body's own
+        inner: AsyncIterator[bytes] = self._wrapped.__aiter__()
+        with _guard.guard("read"):
+            shell = AsyncGeneratorReads if hasattr(inner, "aclose") else AsyncReads
+            timed = shell(inner, self._listener, self._raw)
+            return timed if self._watch is None else self._watch.async_reads(timed)
+        return inner
 
     def close(self) -> None:
         """Close the wrapped body."""
-        body_closed(self._session, self._unread)
+        body_closed(self._listener, self._raw)
         self._wrapped.close()
 
     async def aclose(self) -> None:
         """Close the wrapped body."""
-        body_closed(self._session, self._unread)
+        body_closed(self._listener, self._raw)
         await self._wrapped.aclose()

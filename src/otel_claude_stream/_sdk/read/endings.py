@@ -1,4 +1,4 @@
-"""Where endings are noticed, and turned into the one ending of a session. Nothing here raises."""
+"""Where the end of a stream is noticed, and described to its listener. Nothing here raises."""
 
 from __future__ import annotations
 
@@ -6,37 +6,38 @@ import functools
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import Concatenate, ParamSpec
+from typing import Concatenate, ParamSpec, TypeVar
 
 from otel_claude_stream import _guard
 from otel_claude_stream._core.diagnosis.facts import End
-from otel_claude_stream._core.vocabulary import ErrorSource, Stop
+from otel_claude_stream._core.stream.hot_path import ReadMode
+from otel_claude_stream._core.vocabulary import Stop
 from otel_claude_stream._sdk.read.errors import fault_of, name_of
 from otel_claude_stream._sdk.read.raw_body import RawBodyReader
 from otel_claude_stream._sdk.read.responses import end_by, reply_of
-from otel_claude_stream._session import StreamSession
+from otel_claude_stream._session import StreamListener, StreamSession
 
 _SDK = "anthropic"
 _HELPERS = "anthropic.lib.streaming"
-_CALLERS_LOOKED_AT = 24
+_MAX_CALLERS = 24
 
 P = ParamSpec("P")
+L = TypeVar("L", bound=StreamListener)
+
+Annotate = Callable[[Exception], None]
+"""Adds a note about the attempts to the exception that the caller gets."""
 
 
-def _ending(
-    where: str,
-) -> Callable[[Callable[Concatenate[StreamSession, P], None]], Callable[Concatenate[StreamSession, P], None]]:
-    """Guard a function that ends a session: if it fails, the session ends all the same, with nothing to say."""
+def _ending(where: str) -> Callable[[Callable[Concatenate[L, P], None]], Callable[Concatenate[L, P], None]]:
+    """Guard a function that describes an end. If it fails, the stream ends without an outcome."""
 
-    def decorate(
-        function: Callable[Concatenate[StreamSession, P], None],
-    ) -> Callable[Concatenate[StreamSession, P], None]:
+    def decorate(function: Callable[Concatenate[L, P], None]) -> Callable[Concatenate[L, P], None]:
         @functools.wraps(function)
-        def wrapper(session: StreamSession, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        def wrapper(listener: L, /, *args: P.args, **kwargs: P.kwargs) -> None:
             try:
-                function(session, *args, **kwargs)
+                function(listener, *args, **kwargs)
             except Exception as error:  # noqa: BLE001 - the boundary
-                give_up(session)
+                end_without_outcome(listener)
                 _guard.report(where, error)
 
         return wrapper
@@ -45,64 +46,66 @@ def _ending(
 
 
 @_guard.guarded("give_up", None)
-def give_up(session: StreamSession) -> None:
-    """Its end could not be told: it is none of the open ones any more."""
-    session.forget()
+def end_without_outcome(listener: StreamListener) -> None:
+    """End a stream whose end could not be described, so that it does not count as open."""
+    listener.ended(None)
 
 
+@_guard.guarded("read_event", None)
+def record_again(listener: StreamListener, event: object) -> None:
+    """Report an event to the listener that did not have the shape which the shell expected in a burst."""
+    listener.event(event, listener.hot.arrival)
+
+
+# --- The iteration of the events -------------------------------------------------------------------------------------
 @_ending("stream_ended")
-def stream_ended(session: StreamSession) -> None:
-    """The iteration of the stream came to its end, and raised nothing."""
-    session.end(End(Stop.EXHAUSTED))
+def stream_ended(listener: StreamListener) -> None:
+    """End a stream whose iteration ended without an exception."""
+    listener.ended(End(Stop.EXHAUSTED))
 
 
 @_ending("stream_failed")
-def stream_failed(session: StreamSession, error: BaseException) -> None:
-    """An exception came out of the SDK while the caller was reading."""
+def stream_failed(listener: StreamListener, error: BaseException, annotate: Annotate | None = None) -> None:
+    """End a stream whose iteration raised, or whose iterator was dropped."""
     if isinstance(error, GeneratorExit):
-        session.drop()
-    else:
-        session.end(end_by(error))
-
-
-@_guard.guarded("annotate", None)
-def annotate(session: StreamSession, error: BaseException) -> None:
-    """Say on the exception what had been tried before, if the policy tried anything."""
-    if session.annotate is not None and isinstance(error, Exception):
-        session.annotate(error)
+        listener.ended(End(Stop.DROPPED))
+        return
+    if annotate is not None and isinstance(error, Exception):
+        annotate(error)
+    listener.ended(end_by(error))
 
 
 @_ending("request_failed")
 def request_failed(session: StreamSession, error: BaseException) -> None:
-    """The call raised before there was a stream."""
-    answered(session, error)
+    """End a call that raised before there was a stream."""
+    record_error_response(session, error)
     stream_failed(session, error)
 
 
 @_guard.guarded("request_failed", None)
-def answered(session: StreamSession, error: BaseException) -> None:
-    """The error may have the response of the last attempt, which the SDK does not ask itself whether to retry."""
+def record_error_response(session: StreamSession, error: BaseException) -> None:
+    """Record the response in an error of the SDK, which does not ask whether to retry the last one."""
     response = getattr(error, "response", None)
     if response is not None:
-        session.attempt_answered(reply_of(response))
+        session.error_response(reply_of(response))
 
 
 @_ending("stream_closed")
-def stream_closed(session: StreamSession) -> None:
-    """The caller closed the stream: by itself, or at the end of a `with` block that an exception may have left."""
-    if session.ended:
+def stream_closed(listener: StreamListener) -> None:
+    """End a stream that the caller closed, maybe at the end of a `with` block that an exception left."""
+    if listener.is_over:
         return
     error = sys.exc_info()[1] if _closed_by_exit() else None
     if error is None:
-        session.end(End(Stop.CLOSED))
+        listener.ended(End(Stop.CLOSED))
     elif _raised_by_helper(error):
-        session.end(end_by(error))
+        listener.ended(end_by(error))
     else:
-        session.end(End(Stop.CLOSED, fault_of(error), name_of(error)))
+        listener.ended(End(Stop.CLOSED, fault_of(error), name_of(error)))
 
 
 def _raised_by_helper(error: BaseException) -> bool:
-    """Whether the SDK's helper that puts a message together raised: it choked on an event that had passed by here."""
+    """Whether the SDK's helper that accumulates a message raised, on an event that had passed through a shell."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -111,10 +114,10 @@ def _raised_by_helper(error: BaseException) -> bool:
 
 
 def _closed_by_exit() -> bool:
-    """Whether an `__exit__` of the SDK closes: else an exception that is being handled has nothing to do with it."""
-    # The only way to tell the end of a `with` from a plain `close()` in an `except` block.
+    """Whether an `__exit__` of the SDK closes; otherwise an exception that is being handled is not the reason."""
+    # The only way to distinguish the end of a `with` from a plain `close()` in an `except` block.
     frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - see above
-    for _ in range(_CALLERS_LOOKED_AT):
+    for _ in range(_MAX_CALLERS):
         frame = frame.f_back if frame is not None else None
         if frame is None:
             return False
@@ -123,46 +126,36 @@ def _closed_by_exit() -> bool:
     return False
 
 
+# --- The body --------------------------------------------------------------------------------------------------------
 @_guard.guarded("body_ended", None)
-def body_ended(session: StreamSession, unread: RawBodyReader) -> None:
-    """The body came to its end. If the SDK decodes it, the stream's end tells more and follows at once.
+def body_ended(listener: StreamListener, raw: RawBodyReader) -> None:
+    """Record the end of the body. If the SDK decodes it, the end of the iteration follows at once, and describes more.
 
-    Of an opaque body nobody of us knows whether it was whole: its span ends, and says nothing of an outcome.
+    It is not known whether an opaque body was complete, so the stream ends without an outcome.
     """
-    session.clocks.stop_waiting()
-    if session.decoded:
-        return
-    if unread.opaque:
-        session.forget()
-    else:
-        session.end(_with_error_event(End(Stop.EXHAUSTED), session, unread))
+    listener.hot.read_ended()
+    if listener.hot.read_mode is not ReadMode.EVENTS:
+        listener.ended(None if raw.opaque else raw.with_error(End(Stop.EXHAUSTED)))
 
 
 @_guard.guarded("body_failed", None)
-def body_failed(session: StreamSession, error: BaseException, unread: RawBodyReader) -> None:
-    """A read of the body raised. As above. A dropped reader is no end: the closing or dropping of the response is."""
+def body_failed(listener: StreamListener, error: BaseException, raw: RawBodyReader) -> None:
+    """Record that a read of the body raised. A dropped iterator is no end: the close of the response is."""
     if isinstance(error, GeneratorExit):
         return
-    session.clocks.stop_waiting()
-    if not session.decoded:
-        session.end(_with_error_event(end_by(error), session, unread))
-
-
-def _with_error_event(end: End, session: StreamSession, unread: RawBodyReader) -> End:
-    """Add what an error event in the bytes said: nobody raises it for a caller that reads bytes."""
-    if unread.error_event:
-        end.error_type, end.error_source = session.machine.error_type, ErrorSource.SSE
-    return end
+    listener.hot.read_ended()
+    if listener.hot.read_mode is not ReadMode.EVENTS:
+        listener.ended(raw.with_error(end_by(error)))
 
 
 @_guard.guarded("body_closed", None)
-def body_closed(session: StreamSession, unread: RawBodyReader) -> None:
-    """The body was closed. While the SDK decodes it this is the SDK's doing, and the stream's end tells why."""
-    if session.decoded:
+def body_closed(listener: StreamListener, raw: RawBodyReader) -> None:
+    """Record that the body was closed. If the SDK decodes it, that is the SDK's doing, and the stream's end follows."""
+    if listener.hot.read_mode is ReadMode.EVENTS:
         return
-    if unread.error_event:  # whoever reads it leaves, and that is not why it ended
-        session.end(_with_error_event(End(Stop.EXHAUSTED), session, unread))
-    elif unread.broken is not None:  # raised by the HTTP library, above us, for the same bytes
-        session.end(End(Stop.RAISED, fault_of(unread.broken)))
+    if raw.has_error:  # the reason of the end, rather than the caller's close
+        listener.ended(raw.with_error(End(Stop.EXHAUSTED)))
+    elif raw.broken is not None:  # the HTTP library raises for the same bytes, above this shell
+        listener.ended(End(Stop.RAISED, fault_of(raw.broken)))
     else:
-        stream_closed(session)
+        stream_closed(listener)

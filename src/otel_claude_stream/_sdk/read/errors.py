@@ -1,4 +1,4 @@
-"""From an exception to plain data about it. Duck-typed: no exception class is imported, so none can be missing."""
+"""Exceptions as plain data. No exception class is imported, so none can be missing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MAX_MESSAGE = 200
 
 
 def links(error: BaseException) -> list[BaseException]:
-    """The chain, outermost first: cause, else context, also where it is suppressed (httpcore raises `from None`)."""
+    """Return the chain, outermost first, by cause or else by context, also a suppressed one (`raise ... from None`)."""
     found: list[BaseException] = []
     current: BaseException | None = error
     while current is not None and len(found) < _MAX_LINKS and all(current is not seen for seen in found):
@@ -21,7 +21,7 @@ def links(error: BaseException) -> list[BaseException]:
 
 
 def _errno(error: BaseException) -> int | None:
-    """The POSIX errno of an `OSError`; those of `ssl.SSLError` and `gaierror` are other libraries' numbers."""
+    """Return the POSIX errno of an `OSError`. Those of `ssl.SSLError` and `gaierror` are other libraries' numbers."""
     if isinstance(error, OSError) and not isinstance(error, gaierror) and not type(error).__module__.startswith("ssl"):
         number = error.errno
         return number if isinstance(number, int) else None
@@ -31,12 +31,12 @@ def _errno(error: BaseException) -> int | None:
 def _message(error: BaseException) -> str:
     try:
         return str(error)[:_MAX_MESSAGE]
-    except Exception as broken:  # noqa: BLE001 - somebody's `__str__` raises; its name is all there is to say
+    except Exception as broken:  # noqa: BLE001 - its `__str__` raises, so only the name of its class is known
         return type(broken).__name__
 
 
 def fault_of(error: BaseException) -> Fault:
-    """The exception chain as data."""
+    """Return the exception chain as data."""
     chain = links(error)
     return Fault(
         kinds=tuple(type(link).__name__ for link in chain),
@@ -49,9 +49,9 @@ def fault_of(error: BaseException) -> Fault:
 
 
 def fault_of_attempt(error: BaseException) -> Fault:
-    """The fault of an attempt that is retried, as the caller would get it if it were not.
+    """Return the fault of an attempt that is retried, as the caller would get it without a retry.
 
-    SDKs before 1.0 decide on a retry with the transport's own error in hand, and wrap only the last one.
+    SDKs before 1.0 decide on a retry before they wrap the transport's error.
     """
     fault = fault_of(error)
     if not fault.outermost_is("TransportError") or fault.has("HTTPStatusError"):
@@ -69,7 +69,7 @@ def fault_of_attempt(error: BaseException) -> Fault:
 
 
 def name_of(error: BaseException) -> str:
-    """The class as `module.Class`, at the top-level package that users import it from."""
+    """Return the class as `module.Class`, with the top-level package that users import it from."""
     kind = type(error)
     module = kind.__module__.partition(".")[0]
     return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"

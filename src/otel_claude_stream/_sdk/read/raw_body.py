@@ -1,7 +1,7 @@
-"""A body that the caller reads as bytes, without the SDK's decoder: what its events tell, read on the way.
+"""Reads the events of a body that the caller reads as bytes, without the SDK's decoder.
 
-The same telemetry as that of a decoded stream, from the same functions. Bodies that cannot be looked into (an encoding
-that the standard library does not know, the binary frames of AWS) are let pass, and nothing is claimed of them.
+The listener gets the same calls as for a decoded stream. A body that cannot be read here (an encoding that the standard
+library does not know, the binary frames of AWS) passes unread.
 """
 
 from __future__ import annotations
@@ -9,54 +9,64 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable
+from dataclasses import replace
 from types import SimpleNamespace
 
 from otel_claude_stream import _guard
+from otel_claude_stream._core.diagnosis.facts import End
 from otel_claude_stream._core.stream.call import Reply
+from otel_claude_stream._core.stream.frames import error_type
+from otel_claude_stream._core.stream.hot_path import ReadMode
 from otel_claude_stream._core.stream.message_state import CORE_TYPES
 from otel_claude_stream._core.stream.sse import Frame, SseScanner
-from otel_claude_stream._sdk.read.events import read_event, read_frame
-from otel_claude_stream._session import StreamSession
+from otel_claude_stream._core.vocabulary import ErrorSource
+from otel_claude_stream._session import StreamListener
 
 _BINARY = "application/vnd.amazon.eventstream"
 _COMPRESSED = frozenset({"gzip", "deflate"})
 _PLAIN = frozenset({"", "identity"})
 _EITHER = zlib.MAX_WBITS | 32
-"""For zlib: find out from the header whether it is gzip's form or zlib's own, as HTTP's `deflate` should be."""
+"""Lets zlib detect from the header whether the format is gzip's or its own, which HTTP calls `deflate`."""
 
 _MAX_INFLATED = 1 << 16
-"""Decompressed in pieces of this size: a small body may unfold to gigabytes, which the caller may well stop reading."""
+"""Size of the pieces that are decompressed. A small body may unfold to gigabytes, which the caller may not read."""
 
 
 class RawBodyReader:
-    """Reads along while nobody decodes."""
+    """Reads the events out of the bytes of a body while the SDK does not decode it."""
 
-    __slots__ = ("_headerless", "_inflate", "_scanner", "_session", "broken", "error_event", "opaque")
+    __slots__ = ("_headerless", "_inflate", "_listener", "_scanner", "broken", "error_type", "has_error", "opaque")
 
-    def __init__(self, session: StreamSession, reply: Reply) -> None:
+    def __init__(self, listener: StreamListener, reply: Reply) -> None:
         encoding = reply.fingerprint.get("content-encoding", "").strip().lower()
-        self._session = session
+        self._listener = listener
         self._scanner: SseScanner | None = None
         self._inflate = zlib.decompressobj(_EITHER) if encoding in _COMPRESSED else None
         self._headerless = encoding == "deflate"
         """The body may be deflate without zlib's header, as some servers send it."""
         self.broken: zlib.error | None = None
-        """The body is not compressed as its header says: the HTTP library will not be able to read it either."""
-        self.error_event = False
-        """An `error` event came."""
+        """The body is not compressed as its header claims, so the HTTP library will not be able to read it either."""
+        self.has_error = False
+        """An `error` event came, which is raised for no caller that reads bytes."""
+        self.error_type: str | None = None
         self.opaque = encoding not in _PLAIN | _COMPRESSED or reply.content_type == _BINARY
-        """Nothing can be said of what is in the body."""
+        """The body cannot be read here."""
 
     @_guard.guarded("read_bytes", None)
     def read(self, chunk: bytes) -> None:
-        """Bytes came, and go on to the caller."""
+        """Read bytes on their way to the caller."""
+        self._listener.hot.read_mode = ReadMode.BYTES
         if self.opaque:
             return
         if self._scanner is None:
             self._scanner = SseScanner()
         for plain in self._decoded(chunk):
             for frame in self._scanner.feed(plain):
-                self._tell(frame)
+                self._report(frame)
+
+    def with_error(self, end: End) -> End:
+        """Return an end with what an error event in the bytes reported."""
+        return replace(end, error_type=self.error_type, error_source=ErrorSource.SSE) if self.has_error else end
 
     def _decoded(self, chunk: bytes) -> Iterable[bytes]:
         return (chunk,) if self._inflate is None else self._inflated(chunk)
@@ -77,16 +87,18 @@ class RawBodyReader:
             yield plain
             chunk = self._inflate.unconsumed_tail
 
-    def _tell(self, frame: Frame) -> None:
+    def _report(self, frame: Frame) -> None:
         if frame.event in CORE_TYPES:
-            read_event(self._session, _parsed(frame))
+            self._listener.event(_parsed(frame), None)
         elif frame.event:
-            self.error_event = self.error_event or frame.event == "error"
-            read_frame(self._session, frame.event, frame)
+            if frame.event == "error":
+                self.has_error = True
+                self.error_type = error_type(frame.data) or self.error_type
+            self._listener.frame(frame.event, frame.data)
 
 
 def _parsed(frame: Frame) -> SimpleNamespace:
-    """The event's data as attributes; of data that is no JSON object, or was too long, its type alone."""
+    """Return the data of an event as attributes; without a JSON object (or if it was too long), its type alone."""
     try:
         event = json.loads(frame.data or "", object_hook=lambda fields: SimpleNamespace(**fields))
     except (ValueError, RecursionError):

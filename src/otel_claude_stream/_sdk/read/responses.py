@@ -1,11 +1,11 @@
-"""From an HTTP response, or an error made of one, to plain data. Reads headers and what the SDK has read already."""
+"""HTTP responses, and errors made from them, as plain data. Only headers are read, and no body anew."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 
-from otel_claude_stream._core.diagnosis.facts import End, HttpError
+from otel_claude_stream._core.diagnosis.facts import End, Fault, HttpError
 from otel_claude_stream._core.stream.call import Reply
 from otel_claude_stream._core.vocabulary import BodyClass, ErrorSource, Stop
 from otel_claude_stream._sdk.read.errors import fault_of, name_of
@@ -16,14 +16,14 @@ FINGERPRINT_HEADERS = frozenset({
     "x-nf-request-id", "x-kong-upstream-latency", "x-kong-proxy-latency", "cf-ray", "fly-request-id", "content-length",
     "content-encoding", "apigw-requestid", "x-ms-middleware-request-id",
 })  # fmt: skip
-"""The headers that tell who speaks. Names and values of products; nothing of these is the user's."""
+"""The headers that identify the sender. They hold names of products, and nothing of the user."""
 
 _READ = FINGERPRINT_HEADERS | {"content-type", "request-id", "retry-after", "retry-after-ms", "x-should-retry"}
 
 _READ_BYTES = {name.encode(): name for name in _READ}
 
 FIRST_OTHER_STATUS = 300
-"""From here on a status is no success: a redirection that leads nowhere is raised like an error."""
+"""The lowest status that is no success. A redirection without a target is raised like an error."""
 
 _WORDS = {"true": True, "false": False}
 
@@ -32,7 +32,7 @@ _MAX_WORDING = 2000
 
 
 def reply_of(response: object) -> Reply:
-    """The head of a response. Raises nothing for odd headers; `AttributeError` for what is no response."""
+    """Return the head of a response. Raises `AttributeError` for an object that is none."""
     headers = _read(response.headers)  # type: ignore[attr-defined]
     return Reply(
         status=int(response.status_code),  # type: ignore[attr-defined]
@@ -45,9 +45,9 @@ def reply_of(response: object) -> Reply:
 
 
 def _read(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers that are wanted, with lower-case names. The values of one that came several times are joined.
+    """Return the headers that are read, with lower-case names. The values of a repeated one are joined.
 
-    One pass over the bytes, where the HTTP library gives them: a look-up walks all headers, `items()` decodes them all.
+    One pass over the bytes, if the HTTP library has them. A look-up walks all headers, and `items()` decodes them all.
     """
     raw = getattr(headers, "raw", None)
     if not isinstance(raw, list):
@@ -62,7 +62,7 @@ def _read(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the server asked to wait, where it said a number (a date is the SDK's to read)."""
+    """Return the seconds that the server asks to wait. A date is left to the SDK."""
     for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             return float(headers[name]) * scale
@@ -72,7 +72,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _provider_type(body: object) -> str | None:
-    """`error.type` of a body of the API's own form."""
+    """Return `error.type` of a body in the API's form."""
     if isinstance(body, Mapping):
         inner = body.get("error")
         if isinstance(inner, Mapping) and isinstance(inner.get("type"), str):
@@ -97,14 +97,14 @@ def _http_error(error: BaseException) -> HttpError:
 
 
 def status_of(error: BaseException) -> int | None:
-    """The HTTP status that an error of the SDK carries."""
+    """Return the HTTP status of an error of the SDK."""
     status = getattr(error, "status_code", None)
     return status if isinstance(status, int) else None
 
 
-def end_by(error: BaseException, stop: Stop = Stop.RAISED) -> End:
-    """The end that an exception makes of a stream."""
-    end = End(stop, fault_of(error), name_of(error))
+def end_by(error: BaseException, fault: Fault | None = None) -> End:
+    """Return the end of a stream that an exception ended; `fault` if it is not simply that exception."""
+    end = End(Stop.RAISED, fault or fault_of(error), name_of(error))
     status = status_of(error)
     if status is None:
         return end

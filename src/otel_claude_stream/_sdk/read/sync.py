@@ -1,75 +1,42 @@
-"""The synchronous side of a stream: hands every event on untouched, and tells the session of it."""
+"""The synchronous shells around frames and events, which pass each one on unchanged and report it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from otel_claude_stream import _guard
-from otel_claude_stream._core.stream.message_state import CORE_TYPES, DELTA, TEXT
-from otel_claude_stream._sdk.read.endings import annotate, stream_ended, stream_failed
-from otel_claude_stream._sdk.read.events import read_event, read_frame, read_odd_event
-from otel_claude_stream._session import StreamSession
+from otel_claude_stream._core.stream.message_state import CORE_TYPES, DELTA
+from otel_claude_stream._sdk.read.endings import Annotate, record_again, stream_ended, stream_failed
+from otel_claude_stream._sdk.read.frames import record_frame
+from otel_claude_stream._session import StreamListener
 
 
-def sync_events(inner: Iterator[Any], session: StreamSession) -> Iterator[Any]:
-    """The parsed events of a stream, on their way to the caller."""
-    return counted(inner, session) if session.keep is None else counted_and_kept(inner, session, session.keep)
-
-
-def counted(inner: Iterator[Any], session: StreamSession) -> Iterator[Any]:
-    """The events, each told to the session."""
-    machine, run = session.machine, session.machine.run
+def sync_events(inner: Iterator[Any], listener: StreamListener, annotate: Annotate | None = None) -> Iterator[Any]:
+    """Yield the events of a stream on their way to the caller."""
+    hot = listener.hot
     try:
         for event in inner:
             try:
-                if run.open and event.type == DELTA:  # one more of a burst: the case that has to be cheap
-                    run.characters += len(getattr(event.delta, run.content))
-                    run.count += 1
+                if hot.in_burst and event.type == DELTA:  # the case that has to be cheap
+                    content = getattr(event.delta, hot.content)
+                    hot.characters += len(content)
+                    hot.deltas += 1
+                    if hot.on_text is not None:
+                        hot.on_text(content)
                 else:
-                    read_event(session, event)
-                    run = machine.run
-            except Exception:  # noqa: BLE001 - an odd shape: told by the slow path, whose guard reports
-                read_odd_event(session, event)
+                    listener.event(event, hot.arrival)
+            except Exception:  # noqa: BLE001 - a malformed delta, which the listener counts
+                record_again(listener, event)
             yield event
     except BaseException as error:
-        annotate(session, error)
-        stream_failed(session, error)
+        stream_failed(listener, error, annotate)
         raise
-    stream_ended(session)
+    stream_ended(listener)
 
 
-def counted_and_kept(inner: Iterator[Any], session: StreamSession, keep: Callable[[str], None]) -> Iterator[Any]:
-    """As `counted`, and the text of a burst is kept for a continuation. Apart, as one question more costs 0.2 us."""
-    machine, run = session.machine, session.machine.run
-    try:
-        for event in inner:
-            try:
-                if run.open and event.type == DELTA:
-                    content = getattr(event.delta, run.content)
-                    run.characters += len(content)
-                    run.count += 1
-                    if run.content == TEXT:
-                        keep(content)
-                else:
-                    read_event(session, event)
-                    run = machine.run
-            except Exception:  # noqa: BLE001 - as above
-                read_odd_event(session, event)
-            yield event
-    except BaseException as error:
-        annotate(session, error)
-        stream_failed(session, error)
-        raise
-    stream_ended(session)
-
-
-def sync_frames(inner: Iterator[Any], session: StreamSession) -> Iterator[Any]:
-    """The SSE frames of a stream, on their way to the SDK's parser."""
+def sync_frames(inner: Iterator[Any], listener: StreamListener) -> Iterator[Any]:
+    """Yield the SSE frames of a stream on their way to the SDK's parser."""
     for frame in inner:
-        try:
-            if (name := frame.event) not in CORE_TYPES:
-                read_frame(session, name, frame)
-        except Exception as failure:  # noqa: BLE001 - the boundary of the hot path
-            _guard.report("read_frame", failure)
+        if frame.event not in CORE_TYPES:
+            record_frame(listener, frame)
         yield frame

@@ -1,5 +1,5 @@
-"""What is done about a stream that broke, where the policy says more than to observe.
+"""Retrying and resuming a stream that broke, if the policy does more than observe.
 
-`flow` holds the state of one call and one generator of steps (sleep, send, close); `sync_driver` and `async_driver`
-carry the steps out, and differ in `await` only. Nothing of this is in the way of a call that is only observed.
+`flow` decides, without I/O, in a generator of steps (sleep, send, close). The drivers carry the steps out; the
+synchronous one is generated from the asynchronous one. A call that is only observed passes through none of this.
 """

@@ -1,91 +1,76 @@
-"""The asynchronous side of a recovery: as `sync_driver`, with `await`."""
+"""The asynchronous driver of `RetryFlow`: reads frames, and carries out its steps.
+
+`driver_sync.py` is generated from `driver_async.py` by `tools/unasync.py`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from otel_claude_stream import _guard
 from otel_claude_stream._core.stream.message_state import DELTA
+from otel_claude_stream._sdk.retry.call_context import CallContext, RequestScope
 from otel_claude_stream._sdk.retry.failure import Failure, PendingFailures
-from otel_claude_stream._sdk.retry.flow import Recovery, Steps
+from otel_claude_stream._sdk.retry.flow import RetryFlow, Steps
 from otel_claude_stream._sdk.retry.forwarding import forward_close_to
+from otel_claude_stream._sdk.retry.sleeping import sleep_async as sleep
 from otel_claude_stream._sdk.retry.steps import Close, Send, Sleep
 
-Request = Callable[..., Any]
 
-
-async def sleep(recovery: Recovery, seconds: float) -> bool:
-    """Wait. False, at once, if the caller closes the stream meanwhile."""
-    import anyio  # the SDK's own; not before it is imported
-
-    left = anyio.Event()
-    recovery.leave_async = left.set
-    with anyio.move_on_after(seconds):
-        await left.wait()
-    recovery.leave_async = None
-    return not recovery.left.is_set()
-
-
-async def send_async(recovery: Recovery, request: Request) -> Any:
-    """The result of the call, by one request or by several. Raises what the last of them raised."""
-    recovery.request = request
-    result = await _drive(recovery.requests(), recovery)
+async def send_async(retry: RetryFlow, request: Callable[..., Any]) -> Any:
+    """Return the result of the call, by one request or several. Raises what the last of them raised."""
+    result = await _drive(retry.requests(request), retry)
     if isinstance(result, BaseException):
         raise result
     return result
 
 
-async def arecovering(frames: AsyncIterator[Any], response: Any, recovery: Recovery) -> AsyncIterator[Any]:
-    """The frames of a stream, and of the attempts that follow it."""
+async def frames_async(frames: AsyncIterator[Any], response: Any, retry: RetryFlow) -> AsyncIterator[Any]:
+    """Yield the frames of a stream, and of the attempts that follow it."""
     source, first = frames, response
     failure = outcome = None
-    gate, standing = recovery.gate, PendingFailures()
+    gate, pending = retry.gate, PendingFailures()
     try:
         while True:
-            failure = None
-            through = gate.through and not gate.splicing
             try:
+                passthrough = gate.passthrough
                 async for frame in source:
-                    name = frame.event
-                    if through and name == DELTA:
+                    if passthrough and frame.event == DELTA:
                         yield frame
                         continue
-                    if name == "error":
-                        failure = Failure(frame=frame)
-                        break
-                    for ready in gate.take(name, frame):
+                    for ready in gate.take(frame):
                         yield ready
-                    through = gate.through and not gate.splicing
-                else:
-                    failure = gate.ended()
+                    passthrough = gate.passthrough
+                if gate.message_complete:
+                    return
+                failure = Failure()
             except Exception as error:  # noqa: BLE001 - whatever reading raises is a failure of the attempt
                 failure = Failure.of(error)
-            if failure is None:
-                return
-            outcome = await _recover(recovery, failure, response, standing)
+            outcome = await _recover(retry, failure, response, pending)
             if isinstance(outcome, Failure):
                 break
-            source, response = outcome._iter_events(), recovery.response  # noqa: SLF001 - what the SDK itself reads
+            source, response = outcome._iter_events(), retry.response  # noqa: SLF001 - the SDK reads the same
             forward_close_to(first, response)
-        for word in recovery.last_words(outcome, response):
-            yield word
+        for frame in retry.emit_final_failure(outcome, response):
+            yield frame
     finally:
-        del failure, outcome, standing  # the traceback of what is raised has this frame: a cycle otherwise
-        if recovery.response is not None:
-            await recovery.response.aclose()
+        del failure, outcome, pending  # the traceback of what is raised has this frame: a cycle otherwise
+        if retry.response is not None:
+            await retry.response.aclose()
             await first.aclose()
 
 
-async def _recover(recovery: Recovery, failure: Failure, response: Any, standing: PendingFailures) -> Any:
+async def _recover(retry: RetryFlow, failure: Failure, response: Any, pending: PendingFailures) -> Any:
     try:
-        return await _drive(recovery.recover(failure, response, standing), recovery)
-    except Exception as error:  # noqa: BLE001 - the boundary: the caller gets the failure he would have got
+        return await _drive(retry.recover(failure, response, pending), retry)
+    except Exception as error:  # noqa: BLE001 - the boundary: the caller gets the failure as it would without the policy
         _guard.report("recovery", error)
-        return standing.latest if failure.seam and standing.latest is not None else failure
+        return pending.to_raise(failure) if failure.seam else failure
 
 
-async def _drive(steps: Steps, recovery: Recovery) -> Any:
+async def _drive(steps: Steps, retry: RetryFlow) -> Any:
+    """Carry out the steps, and return their result."""
     answer: Any = None
     while True:
         try:
@@ -93,31 +78,23 @@ async def _drive(steps: Steps, recovery: Recovery) -> Any:
         except StopIteration as done:
             return done.value
         match step:
-            case Sleep():
-                answer = await sleep(recovery, step.seconds)
-            case Close():
-                answer = await step.response.aclose()
-            case Send():
-                args, kwargs = step.call
-                entered = recovery.enter()
+            case Sleep(seconds=seconds):
+                answer = await sleep(retry, seconds)
+            case Close(response=response):
+                answer = await response.aclose()
+            case Send(call=(args, kwargs)):
                 try:
-                    answer = await recovery.request(*args, **kwargs)
-                except GeneratorExit:  # thrown away: no context is left to restore
-                    raise
-                except BaseException as error:
-                    recovery.leave_request(entered)
-                    if not isinstance(error, Exception):
-                        raise
+                    with RequestScope(CallContext(retry.session, retry)):
+                        answer = await retry.request(*args, **kwargs)
+                except Exception as error:  # noqa: BLE001 - the flow decides what is done about it
                     answer = error
-                else:
-                    recovery.leave_request(entered)
 
 
-async def close_async(recovery: Recovery, close: Callable[[], Awaitable[None]]) -> None:
+async def close_async(retry: RetryFlow, close: Callable[[], Any]) -> None:
     """Close the stream, and the response that took the place of its own."""
-    recovery.leave()
+    retry.leave()
     try:
         await close()
     finally:
-        if recovery.response is not None:
-            await recovery.response.aclose()
+        if retry.response is not None:
+            await retry.response.aclose()

@@ -1,4 +1,7 @@
-"""The synchronous side of a recovery: reads, sleeps, sends and closes as the flow says."""
+"""The synchronous driver of `RetryFlow`: reads frames, and carries out its steps.
+
+`driver_sync.py` is generated from `driver_async.py` by `tools/unasync.py`.
+"""
 
 from __future__ import annotations
 
@@ -7,76 +10,67 @@ from typing import Any
 
 from otel_claude_stream import _guard
 from otel_claude_stream._core.stream.message_state import DELTA
+from otel_claude_stream._sdk.retry.call_context import CallContext, RequestScope
 from otel_claude_stream._sdk.retry.failure import Failure, PendingFailures
-from otel_claude_stream._sdk.retry.flow import Recovery, Steps
+from otel_claude_stream._sdk.retry.flow import RetryFlow, Steps
 from otel_claude_stream._sdk.retry.forwarding import forward_close_to
+from otel_claude_stream._sdk.retry.sleeping import sleep_sync as sleep
 from otel_claude_stream._sdk.retry.steps import Close, Send, Sleep
 
-Request = Callable[..., Any]
 
-
-def sleep(recovery: Recovery, seconds: float) -> bool:
-    """Wait. False, at once, if the caller closes the stream meanwhile."""
-    return not recovery.left.wait(seconds)
-
-
-def send_sync(recovery: Recovery, request: Request) -> Any:
-    """The result of the call, by one request or by several. Raises what the last of them raised."""
-    recovery.request = request
-    result = _drive(recovery.requests(), recovery)
+def send_sync(retry: RetryFlow, request: Callable[..., Any]) -> Any:
+    """Return the result of the call, by one request or several. Raises what the last of them raised."""
+    result = _drive(retry.requests(request), retry)
     if isinstance(result, BaseException):
         raise result
     return result
 
 
-def recovering(frames: Iterator[Any], response: Any, recovery: Recovery) -> Iterator[Any]:
-    """The frames of a stream, and of the attempts that follow it."""
+def frames_sync(frames: Iterator[Any], response: Any, retry: RetryFlow) -> Iterator[Any]:
+    """Yield the frames of a stream, and of the attempts that follow it."""
     source, first = frames, response
     failure = outcome = None
-    gate, standing = recovery.gate, PendingFailures()
+    gate, pending = retry.gate, PendingFailures()
     try:
         while True:
-            failure = None
-            through = gate.through and not gate.splicing
             try:
+                passthrough = gate.passthrough
                 for frame in source:
-                    name = frame.event
-                    if through and name == DELTA:
+                    if passthrough and frame.event == DELTA:
                         yield frame
                         continue
-                    if name == "error":
-                        failure = Failure(frame=frame)
-                        break
-                    yield from gate.take(name, frame)
-                    through = gate.through and not gate.splicing
-                else:
-                    failure = gate.ended()
+                    for ready in gate.take(frame):
+                        yield ready
+                    passthrough = gate.passthrough
+                if gate.message_complete:
+                    return
+                failure = Failure()
             except Exception as error:  # noqa: BLE001 - whatever reading raises is a failure of the attempt
                 failure = Failure.of(error)
-            if failure is None:
-                return
-            outcome = _recover(recovery, failure, response, standing)
+            outcome = _recover(retry, failure, response, pending)
             if isinstance(outcome, Failure):
                 break
-            source, response = outcome._iter_events(), recovery.response  # noqa: SLF001 - what the SDK itself reads
+            source, response = outcome._iter_events(), retry.response  # noqa: SLF001 - the SDK reads the same
             forward_close_to(first, response)
-        yield from recovery.last_words(outcome, response)
+        for frame in retry.emit_final_failure(outcome, response):
+            yield frame
     finally:
-        del failure, outcome, standing  # the traceback of what is raised has this frame: a cycle otherwise
-        if recovery.response is not None:
-            recovery.response.close()
+        del failure, outcome, pending  # the traceback of what is raised has this frame: a cycle otherwise
+        if retry.response is not None:
+            retry.response.close()
             first.close()
 
 
-def _recover(recovery: Recovery, failure: Failure, response: Any, standing: PendingFailures) -> Any:
+def _recover(retry: RetryFlow, failure: Failure, response: Any, pending: PendingFailures) -> Any:
     try:
-        return _drive(recovery.recover(failure, response, standing), recovery)
-    except Exception as error:  # noqa: BLE001 - the boundary: the caller gets the failure he would have got
+        return _drive(retry.recover(failure, response, pending), retry)
+    except Exception as error:  # noqa: BLE001 - the boundary: the caller gets the failure as it would without the policy
         _guard.report("recovery", error)
-        return standing.latest if failure.seam and standing.latest is not None else failure
+        return pending.to_raise(failure) if failure.seam else failure
 
 
-def _drive(steps: Steps, recovery: Recovery) -> Any:
+def _drive(steps: Steps, retry: RetryFlow) -> Any:
+    """Carry out the steps, and return their result."""
     answer: Any = None
     while True:
         try:
@@ -84,26 +78,23 @@ def _drive(steps: Steps, recovery: Recovery) -> Any:
         except StopIteration as done:
             return done.value
         match step:
-            case Sleep():
-                answer = sleep(recovery, step.seconds)
-            case Close():
-                answer = step.response.close()
-            case Send():
-                args, kwargs = step.call
-                entered = recovery.enter()
+            case Sleep(seconds=seconds):
+                answer = sleep(retry, seconds)
+            case Close(response=response):
+                answer = response.close()
+            case Send(call=(args, kwargs)):
                 try:
-                    answer = recovery.request(*args, **kwargs)
-                except Exception as error:  # noqa: BLE001 - what is done about it the flow decides
+                    with RequestScope(CallContext(retry.session, retry)):
+                        answer = retry.request(*args, **kwargs)
+                except Exception as error:  # noqa: BLE001 - the flow decides what is done about it
                     answer = error
-                finally:
-                    recovery.leave_request(entered)
 
 
-def close_sync(recovery: Recovery, close: Callable[[], None]) -> None:
+def close_sync(retry: RetryFlow, close: Callable[[], Any]) -> None:
     """Close the stream, and the response that took the place of its own."""
-    recovery.leave()
+    retry.leave()
     try:
         close()
     finally:
-        if recovery.response is not None:
-            recovery.response.close()
+        if retry.response is not None:
+            retry.response.close()

@@ -1,8 +1,7 @@
-"""The ways in which an attempt fails as its reader sees it, before the SDK has made an exception of it."""
+"""The failures of attempts as a driver sees them, before the SDK has made exceptions of them."""
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +9,17 @@ from typing import Any
 from otel_claude_stream import _guard
 from otel_claude_stream._core.diagnosis.facts import End
 from otel_claude_stream._core.retry.resume.splice import SeamMismatch
+from otel_claude_stream._core.stream.frames import error_type
 from otel_claude_stream._core.vocabulary import ErrorSource, Stop
 from otel_claude_stream._sdk.read.responses import end_by
 
-_MAX_TYPE = 128
+
+class ErrorEvent(Exception):
+    """An `error` event came. Raised by the gate to the driver, never to the caller."""
+
+    def __init__(self, frame: Any) -> None:
+        super().__init__("an error event ended the attempt")
+        self.frame = frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,52 +27,67 @@ class Failure:
     """An `error` event, an exception, or (neither) a body that ended too early."""
 
     frame: Any = None
-    """The `error` event. The SDK raises when it is handed on."""
+    """The `error` event. The SDK raises when it gets it."""
     error: Exception | None = None
     seam: str = ""
-    """How the continuation did not fit, if that is all that failed."""
+    """Why the continuation did not fit, if that is all that failed."""
 
     @classmethod
     def of(cls, error: Exception) -> Failure:
-        """What an exception that came while the attempt was read says."""
-        return cls(seam=error.result.value) if isinstance(error, SeamMismatch) else cls(error=error)
+        """Return the failure that an exception stands for which came while the attempt was read."""
+        if isinstance(error, SeamMismatch):
+            return cls(seam=error.result.value)
+        return cls(frame=error.frame) if isinstance(error, ErrorEvent) else cls(error=error)
 
     def end(self) -> End:
-        """What the classifier may know of it."""
+        """Return what the classifier gets to know of it."""
         if self.error is not None:
             return end_by(self.error)
         if self.frame is None:
             return End(Stop.EXHAUSTED)
-        return End(Stop.RAISED, error_type=_error_type(self.frame), error_source=ErrorSource.SSE)
+        data = getattr(self.frame, "data", None)
+        return End(Stop.RAISED, error_type=error_type(data), error_source=ErrorSource.SSE)
 
 
-def _error_type(frame: Any) -> str | None:
-    try:
-        said = json.loads(frame.data)["error"]["type"]
-    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
-        return None
-    return said[:_MAX_TYPE] if isinstance(said, str) else None
-
-
-@dataclass(slots=True)
 class PendingFailures:
-    """The failures that may yet be raised, kept by the frame of a driver.
+    """The failures that may yet be raised.
 
-    Not by the session, which lives as long as the stream is open: their tracebacks have that frame, and a stream that
-    was dropped would never be let go.
+    Only the frame of a driver refers to them. Their tracebacks have that frame, so a reference from an object that
+    lives as long as the stream would keep a dropped stream alive.
     """
 
-    original: Failure | None = None
-    """What broke the text that is being continued, until the continuation fits."""
-    latest: Failure | None = None
-    """What led to the attempt that is being read: what the caller gets if nothing of it may be handed on."""
+    __slots__ = ("_latest", "_original")
+
+    def __init__(self) -> None:
+        self._original: Failure | None = None
+        """The failure that broke the text which is being continued."""
+        self._latest: Failure | None = None
+        """The failure that led to the current attempt."""
+
+    def add(self, failure: Failure, *, resumed: bool) -> None:
+        """Record a failure that another attempt follows, which continues the text if it is `resumed`."""
+        self._latest = failure
+        if resumed:
+            self._original = self._original or failure
+
+    def seam_passed(self) -> None:
+        """Forget the failure that broke the text, since its continuation fits."""
+        self._original = None
+
+    def to_raise(self, failure: Failure) -> Failure:
+        """Return the failure that the caller gets.
+
+        A failed continuation raises the first failure. If nothing else failed than the seam, the one that led to this
+        attempt is raised. Otherwise the last one is, as the SDK does.
+        """
+        return self._original or (self._latest if failure.seam else None) or failure
 
 
 @_guard.guarded("recovery", None)
 def truncation(response: Any) -> Exception:
-    """What is raised for a body that ended before `message_stop`, on request: the SDK itself raises nothing.
+    """Return what is raised, if the policy asks for it, for a body that ended before `message_stop`.
 
-    `anthropic.APIConnectionError`, which those who handle connections that broke handle already.
+    The SDK itself raises nothing. `anthropic.APIConnectionError` is what callers handle for broken connections.
     """
     kind = sys.modules["anthropic"].APIConnectionError
     made: Exception = kind(message="The stream ended before message_stop.", request=response.request)

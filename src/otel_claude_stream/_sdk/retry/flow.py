@@ -1,101 +1,90 @@
-"""One call that may be sent again: what follows when an attempt fails.
+"""The attempts of one call, as generators of steps without I/O.
 
-Sans I/O: a driver reads the frames and hands each one to the gate; when an attempt fails it carries out the steps of
-`recover`.
+A driver reads the frames and passes each one to the gate. When an attempt fails, the driver carries out the steps of
+`RetryFlow.recover`: sleep, send, close.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 from otel_claude_stream import _guard
 from otel_claude_stream._core.retry.context import Action, Blocker, Decision
-from otel_claude_stream._core.retry.policy import Mode, RetryPolicy, SdkRetries, Strategy
+from otel_claude_stream._core.retry.policy import RetryPolicy, SdkRetries, Strategy
 from otel_claude_stream._core.retry.resume.capabilities import refuses_prefill, strategy_for
-from otel_claude_stream._core.retry.resume.delivered import DeliveredBlocks
 from otel_claude_stream._core.retry.resume.request import continue_body
 from otel_claude_stream._core.retry.resume.seam import SeamFinder
 from otel_claude_stream._core.retry.resume.splice import Splice
-from otel_claude_stream._sdk.attach.request_scope import RequestScope
-from otel_claude_stream._sdk.read.endings import answered
+from otel_claude_stream._sdk.read.endings import record_error_response
 from otel_claude_stream._sdk.read.responses import status_of
 from otel_claude_stream._sdk.retry.failure import Failure, PendingFailures, truncation
 from otel_claude_stream._sdk.retry.gate import Gate
 from otel_claude_stream._sdk.retry.resend import Resend
+from otel_claude_stream._sdk.retry.sdk_retries import SdkRetryCaps
 from otel_claude_stream._sdk.retry.steps import Close, Send, Sleep, Step
 from otel_claude_stream._session import StreamSession
 
-GAVE_UP = Decision(Action.GIVE_UP, Blocker.NONE)
+_GIVE_UP = Decision(Action.GIVE_UP, Blocker.NONE)
 
 Steps = Generator[Step, Any, Any]
 
 
-class Recovery:
-    """The state of one call whose policy says more than to observe."""
+class RetryFlow:
+    """The attempts of one call whose policy does more than observe."""
 
     def __init__(self, session: StreamSession, resend: Resend) -> None:
         self.session = session
-        self.policy: RetryPolicy = session.policy
-        self._resend = resend
         self.gate = Gate(session)
+        self.sdk_caps = SdkRetryCaps(session)
+        self._policy: RetryPolicy = session.policy
+        self._resend = resend
         self._strategy = Strategy.AUTO
         self._log: list[str] = []
+        self._gave_up = False
         self.response: Any = None
         """The response that is being read now, if it is not the first one."""
         self.request: Any = None
         """The client's own `request`, for the drivers."""
-        self.reading = False
-        """The frames of the first response are being read through a driver."""
-        self.asked_to_wait: float | None = None
-        """What the last response asked the SDK's own loop to wait."""
-        self.left = threading.Event()
-        """The caller has closed the stream."""
-        self.leave_async: Any = None
-        """Called when the caller closes the stream while an asynchronous driver sleeps."""
-        self.kept: DeliveredBlocks | None = None
-        if self.policy.mode is Mode.RESUME or not self.policy.commit.thinking_is_output:
-            self.kept = session.kept = DeliveredBlocks()
-            session.keep = self.kept.parts.append
+        self.caller_left = threading.Event()
+        """Set when the caller closes the stream."""
+        self._wake: Callable[[], object] | None = None
 
-    def _adopt(self, stream: Any) -> Any:
-        """Read on from another stream."""
-        self.response = stream.response
-        self.gate.adopt(stream)
-        return stream
+    # --- Steps ---------------------------------------------------------------------------------------------------
+    def requests(self, request: Callable[..., Any]) -> Steps:
+        """Send the first request, and repeat it while there is no response, if the policy replaces the SDK's retries.
 
-    # --- Failing ---------------------------------------------------------------------------------------------------
-    def requests(self) -> Steps:
-        """The first request, and the ones that follow while there is no response, if those are ours to make."""
-        replaced = self.policy.sdk_retries is SdkRetries.REPLACE
-        call = self._resend.first(0 if replaced else max(0, self.policy.limits.max_requests - 1)) or self._resend.call
+        Returns the stream, or the exception that the caller gets.
+        """
+        self.request = request
+        replaces_sdk = self._policy.sdk_retries is SdkRetries.REPLACE
+        limit = 0 if replaces_sdk else max(0, self._policy.limits.max_requests - 1)
+        call = self._resend.first(limit) or self._resend.call
         while True:
             result = yield Send(call)
-            if not replaced or not isinstance(result, Exception):
+            if not replaces_sdk or not isinstance(result, Exception):
                 return result
             decision = self._decide(Failure(error=result), before_response=True)
             if decision.action is not Action.RETRY:
-                self.note(result)
+                self._add_note(result)
                 return result
             yield Sleep(decision.delay)
 
-    def recover(self, failure: Failure, response: Any, standing: PendingFailures) -> Steps:
-        """The steps after a failure. Returns the stream to read on, or the failure that the caller gets."""
+    def recover(self, failure: Failure, response: Any, pending: PendingFailures) -> Steps:
+        """Do what the policy decides about a failure. Returns the stream to read on, or the failure to raise."""
         gate = self.gate
-        if gate.complete or gate.unsure or self.session.ended:  # nothing is missing, or nobody waits for it any more
+        if gate.message_complete or gate.state_unknown or self.session.is_over:
             return failure
-        if not gate.seeks_seam:  # there is none, or it was found: what broke now is another failure
-            standing.original = None
+        if not gate.seeks_seam:
+            pending.seam_passed()
         if failure.seam:
-            self.session.seam_found(self._strategy.value, failure.seam, fits=False)
+            self.session.retries.seam_found(self._strategy.value, failure.seam, fits=False)
             self._log.append(f"the continuation did not fit: {failure.seam}")
-            return self._give_up(standing.original or standing.latest or failure)
+            return self._give_up(pending.to_raise(failure))
         decision = self._decide(failure)
         while decision.action is not Action.GIVE_UP:
-            standing.latest = failure
-            if decision.action is Action.RESUME:
-                standing.original = standing.original or failure
+            pending.add(failure, resumed=decision.action is Action.RESUME)
             if response is not None:
                 yield Close(response)
                 response = None
@@ -104,102 +93,109 @@ class Recovery:
             result = yield from self._send(decision.action)
             if result is None:
                 break
-            if self.left.is_set():  # meanwhile: nobody waits for it
+            if self.caller_left.is_set():
                 if not isinstance(result, Exception):
                     yield Close(result.response)
                 break
             if not isinstance(result, Exception):
-                return self._adopt(result)
+                self.response = result.response
+                gate.adopt(result)
+                return result
             failure = Failure(error=result)
             decision = self._decide(failure, before_response=True)
-        return self._give_up(standing.original or failure)
+        return self._give_up(pending.to_raise(failure))
 
     def _send(self, action: Action) -> Steps:
-        """Make the request of an attempt. Returns the stream, the exception it ended with, or None if it cannot be."""
+        """Send the request of an attempt. Returns the stream, the exception it ended with, or None if it cannot be."""
         try:
-            call = self._prepare_replay() if action is Action.RETRY else self._prepare_continuation()
-        except Exception as error:  # noqa: BLE001 - the boundary: the caller gets the failure he would have got
+            call = self._retried_call() if action is Action.RETRY else self._continuing_call()
+        except Exception as error:  # noqa: BLE001 - the boundary: the caller gets the failure without the attempt
             _guard.report("recovery", error)
             return None
         result = yield Send(call)
         if self._strategy is Strategy.PREFILL and isinstance(result, Exception) and self._refused(result):
-            # The table of models is behind: once, the other way, which every model takes.
-            answered(self.session, result)
-            self.session.refused()
-            self._strategy = Strategy.USER_CONTINUE
-            result = yield Send(self._prepare_continuation(self._strategy))
+            # The table of models is outdated: once, the other way, which every model accepts.
+            record_error_response(self.session, result)
+            self.session.retries.continuation_refused()
+            result = yield Send(self._continuing_call(Strategy.USER_CONTINUE))
         return result
 
     def _refused(self, error: Exception) -> bool:
         status = status_of(error)
-        return status is not None and refuses_prefill(status, str(error)) and self._left() > 0
+        return status is not None and refuses_prefill(status, str(error)) and self._requests_left() > 0
 
-    def _left(self) -> int:
-        """Requests that may still be sent."""
-        return self.policy.limits.max_requests - self.session.requests
+    def _requests_left(self) -> int:
+        return self._policy.limits.max_requests - self.session.requests
 
     def _sdk_retries(self) -> int:
-        """Retries that the SDK may make of the request that is about to be sent, which is counted already."""
-        return 0 if self.policy.sdk_retries is SdkRetries.REPLACE else max(0, self._left())
+        """Return the retries that the SDK may make of the next request, which is counted already."""
+        return 0 if self._policy.sdk_retries is SdkRetries.REPLACE else max(0, self._requests_left())
 
-    def _prepare_replay(self) -> Any:
-        splice, kept = None, self.kept
-        if kept is not None and kept.delivered.started:
+    def _retried_call(self) -> Any:
+        splice, delivered = None, self.session.state.message.ledger
+        if delivered.started:
             splice = Splice.for_retry(
                 started=True,
-                message_id=kept.message_id,
-                next_index=kept.next_index,
-                open_index=kept.open_index,
-                open_type=kept.open_type,
-                drop_thinking=not self.policy.commit.thinking_is_output,
+                message_id=delivered.message_id,
+                next_index=delivered.next_index,
+                open_index=delivered.open_index,
+                open_type=delivered.open_type,
+                drop_thinking=not self._policy.commit.thinking_is_output,
             )
         call = self._resend.again(self._sdk_retries())
-        self.gate.replays(splice)
+        self.gate.expect_answer(splice)
         return call
 
-    def _prepare_continuation(self, strategy: Strategy | None = None) -> Any:
-        kept = self.kept
-        if kept is None:
-            raise RuntimeError("no text was kept")
-        body, resume, traits = self._resend.body, self.policy.resume, self.session.call.traits
-        self._strategy = strategy or strategy_for(resume, str(body.get("model")), traits)
-        text = kept.text
+    def _continuing_call(self, strategy: Strategy | None = None) -> Any:
+        delivered = self.session.state.message.ledger
+        body, resume = self._resend.body, self._policy.resume
+        self._strategy = strategy or strategy_for(resume, str(body.get("model")), self.session.state.call.capabilities)
+        text = delivered.full_text
         seam = SeamFinder(text, resume, self._strategy)
         splice = Splice.for_resume(
-            seam, next_index=kept.next_index, open_index=kept.open_text_index, message_id=kept.message_id
+            seam,
+            next_index=delivered.next_index,
+            open_index=delivered.open_text_index,
+            message_id=delivered.message_id,
         )
-        self.gate.continues(splice, seam, self._strategy)
+        self.gate.expect_continuation(splice, seam, self._strategy)
         return self._resend.with_body(continue_body(body, text, self._strategy, resume), self._sdk_retries())
 
-    @_guard.guarded("recovery", GAVE_UP)  # the boundary: the caller gets the failure he would have got
+    @_guard.guarded("recovery", _GIVE_UP)  # the boundary: the caller gets the failure as it would without the policy
     def _decide(self, failure: Failure, *, before_response: bool = False) -> Decision:
         if before_response and failure.error is not None:
-            answered(self.session, failure.error)
-        decision = self.session.broke(failure.end(), before_response=before_response)
-        self._log.append(self.session.last_failure(decision))
+            record_error_response(self.session, failure.error)
+        decision = self.session.retries.attempt_failed(failure.end(), before_response=before_response)
+        self._log.append(self.session.retries.describe(decision))
         return decision
 
+    # --- Giving up -----------------------------------------------------------------------------------------------
     def _give_up(self, failure: Failure) -> Failure:
-        self.session.annotate = self.note  # the SDK has yet to make the exception of an `error` event
+        self._gave_up = True  # the SDK has yet to make the exception of an `error` event: see `annotate`
         return failure
 
     @_guard.guarded("recovery", None)
-    def note(self, error: BaseException) -> None:
-        """Say on an exception what had been tried, if anything was."""
+    def annotate(self, error: Exception) -> None:
+        """Add the attempts to the exception that the caller gets, if the policy gave up."""
+        if self._gave_up:
+            self._add_note(error)
+
+    @_guard.guarded("recovery", None)
+    def _add_note(self, error: Exception) -> None:
         if len(self._log) < 2:  # the failure itself, and no other attempt
             return
-        text = "otel-claude-stream: " + "; ".join(f"attempt {n}: {said}" for n, said in enumerate(self._log, 1))
+        text = "otel-claude-stream: " + "; ".join(f"attempt {n}: {entry}" for n, entry in enumerate(self._log, 1))
         self._log = []
         error.__dict__.setdefault("__notes__", []).append(text)  # `add_note`, which Python 3.10 does not have
 
-    def last_words(self, failure: Failure, response: Any) -> Iterator[Any]:
-        """What the caller gets of the failure that stands: what he would have got without us, if it was the first."""
+    def emit_final_failure(self, failure: Failure, response: Any) -> Iterator[Any]:
+        """Yield the frames that let the SDK raise, or raise the exception itself. Buffered frames come first."""
         yield from self.gate.release()
         if failure.frame is not None:
             yield failure.frame  # the SDK raises
             return
         error = failure.error
-        if error is None and self.policy.raise_on_truncation:
+        if error is None and self._policy.raise_on_truncation:
             error = truncation(response)
         if error is not None:
             try:
@@ -207,29 +203,14 @@ class Recovery:
             finally:
                 del error, failure  # its traceback has this frame: a cycle otherwise
 
-    # --- Around a request ------------------------------------------------------------------------------------------
-    @_guard.guarded("recovery", None)
-    def enter(self) -> RequestScope | None:
-        """Set the contexts of a request: whose it is, and the span of the stream."""
-        return RequestScope(self.session, self.session.span)
+    # --- The caller leaves ---------------------------------------------------------------------------------------
+    def wake_by(self, wake: Callable[[], object] | None) -> None:
+        """Set what interrupts the driver's sleep when the caller leaves; None if it does not sleep."""
+        self._wake = wake
 
-    @_guard.guarded("recovery", None)
-    def leave_request(self, entered: RequestScope | None) -> None:
-        """Restore the contexts."""
-        if entered is not None:
-            entered.leave()
-
-    # --- The caller leaves -----------------------------------------------------------------------------------------
     @_guard.guarded("recovery", None)
     def leave(self) -> None:
-        """The caller closed the stream: nothing is sent any more, and a back-off ends at once. From any thread."""
-        self.left.set()
-        if self.leave_async is not None:
-            self.leave_async()
-
-
-@_guard.guarded("recovery", None)
-def recovery_of(session: StreamSession | None) -> Recovery | None:
-    """The recovery of a session, if the policy of its call says more than to observe."""
-    found = session.recovery if session is not None else None
-    return found if isinstance(found, Recovery) else None
+        """Send nothing any more, and end a back-off: the caller closed the stream, in any thread."""
+        self.caller_left.set()
+        if self._wake is not None:
+            self._wake()

@@ -1,6 +1,6 @@
-"""The first response of a call, once its stream is read on from another one.
+"""The first response of a call, after its stream has been taken over by a later one.
 
-It is what the caller holds, and what a `with` of his closes: as long as the other one is open, so is this.
+The caller holds and closes the first response, so it stays open as long as the later one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from otel_claude_stream import _guard
 
 
 class ForwardingBody:
-    """In place of the body of the first response: whoever closes that, closes what took its place."""
+    """The body of the first response, whose close closes the later response."""
 
     __slots__ = ("_body", "_later")
 
@@ -19,7 +19,7 @@ class ForwardingBody:
         self._body = body
         self._later = later
 
-    @property  # type: ignore[misc] # what `isinstance` asks besides the type: the HTTP library does, before it closes
+    @property  # type: ignore[misc] # the HTTP library asks `isinstance` before it closes
     def __class__(self) -> Any:
         return self._body.__class__
 
@@ -27,7 +27,7 @@ class ForwardingBody:
         return getattr(self._body, name)
 
     def close(self) -> None:
-        """Close the response that is read."""
+        """Close the later response."""
         self._later.close()
 
     async def aclose(self) -> None:
@@ -37,7 +37,7 @@ class ForwardingBody:
 
 @_guard.guarded("taken_over", None)
 def forward_close_to(first: Any, later: Any) -> None:
-    """Note that the stream of the first response, which is closed, is read on from a later one."""
+    """Reopen the first response, and let its close close the later one."""
     body = first.stream
     first.stream = ForwardingBody(body._body if type(body) is ForwardingBody else body, later)  # noqa: SLF001 - its own kind
     first.is_closed = False

@@ -1,15 +1,18 @@
-"""The call as the application made it, to be made again: what changes in its options, and what does not."""
+"""The request of a call, to be sent again with a few changes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from otel_claude_stream import _guard
-from otel_claude_stream._sdk.attach.request import body_of
 
 _RAW = "x-stainless-raw-response"
-"""The header by which the SDK is asked for the response itself instead of the stream."""
+"""The header that asks the SDK for the response itself instead of the stream."""
+
+
+_NOT_GIVEN = frozenset({"NotGiven", "Omit"})
+"""The SDK's classes for arguments that were not given, which it strips when it sends."""
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 """Arguments and keywords of the client's `request`."""
@@ -36,17 +39,17 @@ class Resend:
         """The call as it was made."""
         return self._args, self._kwargs
 
-    @_guard.guarded("recovery", None)  # the boundary: the first attempt is made whatever happens
+    @_guard.guarded("recovery", None)  # the boundary: the first attempt is sent in any case
     def first(self, most: int) -> Call:
-        """The call as it was made, with at most `most` retries by the SDK."""
+        """Return the call as it was made, with at most `most` retries by the SDK."""
         return self._with(max_retries=most) if self._retries() > most else self.call
 
     def again(self, most: int) -> Call:
-        """The same request once more, answered by a stream whatever the application asked for."""
+        """Return the same request, answered by a stream even if the application asked for the response."""
         return self._with(max_retries=min(self._retries(), most), headers=self._headers())
 
     def with_body(self, body: Mapping[str, object], most: int) -> Call:
-        """The request with another body."""
+        """Return the request with another body."""
         return self._with(
             max_retries=min(self._retries(), most), headers=self._headers(), json_data=dict(body), extra_json=None
         )
@@ -66,3 +69,18 @@ class Resend:
         if len(self._args) > 1:
             return (self._args[0], options, *self._args[2:]), self._kwargs
         return self._args, {**self._kwargs, "options": options}
+
+
+def body_of(options: object, only: Collection[str] | None = None) -> dict[str, object]:
+    """Return the JSON body of a request, or the keys `only` of it, without arguments that were not given."""
+    body: dict[str, object] = {}
+    for part in ("json_data", "extra_json"):  # the second is `extra_body`, which wins
+        found = getattr(options, part, None)
+        if isinstance(found, Mapping):
+            body.update(found if only is None else {name: found[name] for name in only if name in found})
+    return {name: value for name, value in body.items() if is_given(value)}
+
+
+def is_given(value: object) -> bool:
+    """Whether an argument was given."""
+    return type(value).__name__ not in _NOT_GIVEN

@@ -1,4 +1,4 @@
-"""The policy's caps on the SDK's own retry loop: from 1.6 on it sleeps as long as `retry-after` says, for days too."""
+"""The policy's caps on the SDK's own retries, which from 1.6 on sleep as long as `retry-after` asks, even for days."""
 
 from __future__ import annotations
 
@@ -7,69 +7,75 @@ from typing import Any
 
 from otel_claude_stream._core.retry.context import Blocker
 from otel_claude_stream._core.retry.policy import OnExceed
-from otel_claude_stream._sdk.retry.flow import Recovery
+from otel_claude_stream._session import StreamSession
 
 
-def stops_sdk(recovery: Recovery, client: Any, response: Any) -> bool:
-    """Whether the SDK may not retry after this response: too long a sleep, too late, or nothing left in the budget."""
-    policy = recovery.policy
-    asked = recovery.asked_to_wait = _asked(client, response)
-    if asked is not None and asked > policy.retry_after.max and policy.retry_after.on_exceed is OnExceed.FAIL:
-        return _stopped(recovery, Blocker.RETRY_AFTER)
-    if _passes_deadline(recovery, min(asked or 0.0, policy.retry_after.max)):
-        return _stopped(recovery, Blocker.DEADLINE)
-    return not recovery.session.spend() and _stopped(recovery, Blocker.BUDGET)
+class SdkRetryCaps:
+    """The caps on the SDK's retries of one call."""
 
+    __slots__ = ("_requested_wait", "_session")
 
-def _passes_deadline(recovery: Recovery, delay: float) -> bool:
-    deadline, elapsed = recovery.policy.limits.deadline, recovery.session.age
-    return deadline is not None and (elapsed >= deadline or elapsed + delay > deadline)
+    def __init__(self, session: StreamSession) -> None:
+        self._session = session
+        self._requested_wait: float | None = None
+        """Seconds that the last response asked to wait."""
 
+    def stop(self, client: Any, response: Any) -> bool:
+        """Whether the SDK may not retry after this response: too long a wait, too late, or no budget left."""
+        retry_after = self._session.policy.retry_after
+        wait = self._requested_wait = _requested_wait(client, response)
+        if wait is not None and wait > retry_after.max and retry_after.on_exceed is OnExceed.FAIL:
+            return self._stopped(Blocker.RETRY_AFTER)
+        if self._passes_deadline(min(wait or 0.0, retry_after.max)):
+            return self._stopped(Blocker.DEADLINE)
+        return not self._session.take_sdk_retry() and self._stopped(Blocker.BUDGET)
 
-def _stopped(recovery: Recovery, by: Blocker) -> bool:
-    recovery.session.stopped(by)
-    return True
+    def longest_sleep(self) -> float | None:
+        """Return the cap on the SDK's next sleep if the server asked for it; None for no cap."""
+        wait, self._requested_wait = self._requested_wait, None
+        return None if wait is None else self._session.policy.retry_after.max
 
+    def error_instead_of_retry(self, delay: float) -> Exception | None:
+        """Return what ends the SDK's retries of a failed connection: past the deadline, or with no budget left.
 
-def longest_sleep(recovery: Recovery) -> float | None:
-    """The cap on the SDK's next sleep, if it is the server that asked for it; None for no cap."""
-    asked, recovery.asked_to_wait = recovery.asked_to_wait, None
-    return None if asked is None else recovery.policy.retry_after.max
+        It is what the SDK itself raises when it has no retries left. After a response it is not needed: the SDK asks
+        `stop` beforehand.
+        """
+        error = sys.exc_info()[1]
+        # After a response the exception is not one of the SDK's: the caller may be handling one of its own.
+        if self._session.has_error_response or not isinstance(error, Exception):
+            return None
+        if self._passes_deadline(delay):
+            self._stopped(Blocker.DEADLINE)
+        elif not self._session.take_sdk_retry():
+            self._stopped(Blocker.BUDGET)
+        else:
+            return None
+        return _as_raised(error)
 
+    def _passes_deadline(self, delay: float) -> bool:
+        deadline, elapsed = self._session.policy.limits.deadline, self._session.age
+        return deadline is not None and (elapsed >= deadline or elapsed + delay > deadline)
 
-def last_error(recovery: Recovery, delay: float) -> Exception | None:
-    """What ends the SDK's retries of a connection that failed: past the deadline, or with nothing left in the budget.
-
-    It is what the SDK itself raises when it has no retries left. For a response there is no such question: the SDK asks
-    beforehand whether to retry it.
-    """
-    error = sys.exc_info()[1]
-    # Where there was an answer, the exception is none of the SDK's: the caller may be handling one of its own.
-    if recovery.session.answered or not isinstance(error, Exception):
-        return None
-    if _passes_deadline(recovery, delay):
-        _stopped(recovery, Blocker.DEADLINE)
-    elif not recovery.session.spend():
-        _stopped(recovery, Blocker.BUDGET)
-    else:
-        return None
-    return _as_raised(error)
+    def _stopped(self, by: Blocker) -> bool:
+        self._session.retries.sdk_retries_stopped(by)
+        return True
 
 
 def _as_raised(error: Exception) -> Exception:
-    """The exception as the SDK hands it on: before 0.108 its loop has the HTTP library's own, and wraps it at last."""
+    """Return the exception that the SDK raises for one of the HTTP library, which its loop has before 0.108."""
     sdk = sys.modules["anthropic"]
     if any(kind is sdk.AnthropicError for kind in type(error).__mro__):
         return error
     timed_out = any(kind.__name__ == "TimeoutException" for kind in type(error).__mro__)
     kind = sdk.APITimeoutError if timed_out else sdk.APIConnectionError
-    made: Exception = kind(request=error.request)  # type: ignore[attr-defined] # of either library's request errors
+    made: Exception = kind(request=error.request)  # type: ignore[attr-defined] # a request error of the HTTP library
     made.__cause__ = error
     return made
 
 
-def _asked(client: Any, response: Any) -> float | None:
-    """Seconds that the response asks to wait, read as the SDK reads it: milliseconds, seconds, or a date."""
+def _requested_wait(client: Any, response: Any) -> float | None:
+    """Return the seconds that a response asks to wait, as the SDK reads them: milliseconds, seconds, or a date."""
     read = getattr(client, "_parse_retry_after_header", None)
-    asked = read(response.headers) if read is not None else None
-    return float(asked) if isinstance(asked, int | float) else None
+    wait = read(response.headers) if read is not None else None
+    return float(wait) if isinstance(wait, int | float) else None

@@ -1,4 +1,4 @@
-"""What the flow of a recovery asks of its driver."""
+"""The steps of a retry flow, which a driver carries out."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from otel_claude_stream._sdk.retry.resend import Call
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """Wait, unless the caller leaves meanwhile. Answered by whether the caller is still there."""
+    """Sleep until the caller leaves, at most for `seconds`. The answer is whether the caller is still there."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Make the request. Answered by what it returned, or by the exception that it raised."""
+    """Send the request. The answer is its result, or the exception that it raised."""
 
     call: Call
 
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Close a response that is not read any more."""
+    """Close a response that is no longer read."""
 
     response: Any
 

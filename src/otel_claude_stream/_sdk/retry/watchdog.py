@@ -1,8 +1,8 @@
-"""Giving up a stream that stalls, on two clocks and without a thread.
+"""The watchdog, which gives up a stream that stalls, without a thread.
 
-Silence is the transport's to notice: its time-out for reads of this body is lowered. That of the request itself stays
-as it was, for a response may be long in coming. Progress is looked at whenever something wakes the reader: a ping or a
-comment, which a dead path does not send.
+The transport notices silence, since its time-out for reads of this body is lowered. The time-out of the request itself
+stays unchanged, as a response may take longer. Progress is checked after each read, even of a ping or a comment, which
+a dead path does not send.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class WatchedReads:
         self._base = sys.modules[type(response).__module__.partition(".")[0]].ReadTimeout
 
     def check(self) -> None:
-        """Raise if the stream is overdue: a read time-out of the HTTP library in use, under a name of its own."""
+        """Raise a read time-out of the HTTP library, under another name, if the stream is overdue."""
         name = self._overdue()
         if name is None:
             return
@@ -49,10 +49,10 @@ class WatchedReads:
         return self._session.overdue(self._watchdog)
 
     def sync_reads(self, inner: Iterator[bytes]) -> Iterator[bytes]:
-        """The bytes of a body, until it is overdue."""
+        """Yield the bytes of a body until it is overdue."""
         for chunk in inner:
             yield chunk
-            self.check()  # what came has been read by now: only if it was no progress is there anything to raise
+            self.check()  # the event is recorded by now, so that progress counts
 
     async def async_reads(self, inner: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """As `sync_reads`."""
@@ -62,13 +62,13 @@ class WatchedReads:
 
 
 def watched(session: StreamSession, response: Any, watchdog: Watchdog) -> WatchedReads | None:
-    """Lower the time-out of the reads of this body, and give what has to be looked at besides; None if nothing."""
+    """Lower the time-out of the reads of this body. Return the watchdog of its progress; None without limits on it."""
     if watchdog.silence is not None:
         timeouts = response.request.extensions.get("timeout")
         if isinstance(timeouts, dict):
             before = timeouts.get("read")
             timeouts["read"] = watchdog.silence if before is None else min(before, watchdog.silence)
-            session.read_timeout = timeouts["read"]
+            session.lower_read_timeout(timeouts["read"])
     if watchdog.first_event is None and watchdog.no_progress is None:
         return None
     return WatchedReads(session, response, watchdog)

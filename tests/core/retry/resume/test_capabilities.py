@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from otel_claude_stream._core.retry.context import RequestCapabilities
 from otel_claude_stream._core.retry.policy import Resume, Strategy
 from otel_claude_stream._core.retry.resume.capabilities import (
     PREFILL_ACCEPTING,
@@ -18,6 +17,7 @@ from otel_claude_stream._core.retry.resume.capabilities import (
     refuses_prefill,
     strategy_for,
 )
+from otel_claude_stream._core.stream.call import RequestCapabilities
 
 SPELLINGS = {
     "claude-haiku-4-5": "claude-haiku-4-5",

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_claude_stream._core.retry.policy import OnSeamMismatch, Resume, Strategy
-from otel_claude_stream._core.retry.resume.delivered import DeliveredBlocks
 from otel_claude_stream._core.retry.resume.seam import SeamFinder, SeamResult, anchor_of, partial_of
 from otel_claude_stream._core.retry.resume.splice import SeamMismatch, Splice
+from otel_claude_stream._core.stream.delivered import Delivered
 
 TEXT = "The adapters had been written by three teams that did not talk to each other, so the interop"
 ANCHOR = anchor_of(TEXT, 48)
@@ -351,7 +351,7 @@ class Caller:
 
     def __init__(self):
         self.ids, self.blocks, self.open, self.ends = [], [], None, []
-        self.account = DeliveredBlocks()
+        self.account = Delivered(pieces=[])
 
     def take(self, name, data):
         account, index = self.account, data.get("index")
@@ -366,16 +366,18 @@ class Caller:
             block = data["content_block"]
             self.blocks.append([block["type"], block.get("text", "")])
             self.open = index
-            account.start(index, block["type"], empty=not block.get("text"), text=block.get("text", ""))
+            account.block_start(index, block["type"])
+            account.keep_text(block.get("text", "") if block["type"] == "text" else "")
         elif name == "content_block_delta":
             assert index == self.open
             content = data["delta"].get("text", data["delta"].get("thinking", ""))
             self.blocks[index][1] += content
-            account.delta(index, data["delta"]["type"], content)
+            account.block_delta(index, data["delta"]["type"], self.blocks[index][0])
+            account.keep_text(content if data["delta"]["type"] == "text_delta" else "")
         elif name == "content_block_stop":
             assert index == self.open
             self.open = None
-            account.stop(index)
+            account.block_stop(index)
         elif name in ("message_delta", "message_stop"):
             assert self.open is None
             assert name not in self.ends
@@ -417,23 +419,23 @@ def test_an_answer_that_failed_repeatedly_reads_as_one(texts, failures):
     events, splice = answer([("text", content) for content in texts], [3]), Splice.for_retry(started=False)
     for sizes, cut, strategy, with_thinking in failures:
         # Some text comes before the first cut. Without it the answer would be retried, not resumed.
-        at_least = 4 if not caller.account.text else 0
+        at_least = 4 if not caller.account.full_text else 0
         for name, data in splice_all(splice, events[: at_least + cut % (len(events) - 1 - at_least)]):
             caller.take(name, data)
         account = caller.account
-        partial = partial_of(account.text)
-        rest = partial.space + whole[len(account.text) :]
+        partial = partial_of(account.full_text)
+        rest = partial.space + whole[len(account.full_text) :]
         content = rest if strategy is PREFILL else anchor_of(partial.stem, 48) + rest
         if not partial.stem or not content:
             return
-        seam = SeamFinder(account.text, Resume(min_overlap=1), strategy)
+        seam = SeamFinder(account.full_text, Resume(min_overlap=1), strategy)
         splice = Splice.for_resume(
             seam, next_index=account.next_index, open_index=account.open_text_index, message_id=account.message_id
         )
         events = answer([*[("thinking", "Hm, go on")] * with_thinking, ("text", content)], sizes, "msg_2")
     for name, data in splice_all(splice, events):
         caller.take(name, data)
-    assert caller.text() == caller.account.text == whole
+    assert caller.text() == caller.account.full_text == whole
     assert caller.ids == ["msg_1"]
     assert caller.ends == ["message_delta", "message_stop"]
 
@@ -451,7 +453,7 @@ def test_a_retried_answer_reads_as_one(cut, blocks, sizes):
         next_index=account.next_index,
         open_index=account.open_index,
         open_type=account.open_type,
-        drop_thinking=account.delivered.thinking,
+        drop_thinking=account.thinking,
     )
     for name, data in splice_all(splice, answer(blocks, sizes, "msg_2")):
         caller.take(name, data)

@@ -12,8 +12,8 @@ import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
-from otel_claude_stream._core.retry.context import RequestCapabilities
 from otel_claude_stream._core.retry.policy import Resume, Strategy
+from otel_claude_stream._core.stream.call import RequestCapabilities
 
 PREFILL_ACCEPTING = (
     "claude-haiku-4-5",

@@ -1,0 +1,57 @@
+"""The JSON data of an SSE frame, and the parts of it that are read before or instead of the SDK's parser."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+MAX_NAME = 128
+"""Longest name of the provider that is kept: an error type, a model, an id."""
+
+_EMPTY_STARTS = frozenset({"text", "thinking", "tool_use"})
+"""Blocks that begin empty, and whose content comes in deltas. Blocks of servers and results begin whole."""
+
+_CONTENT = ("text", "thinking", "signature", "input", "citations")
+"""Fields with content of a block. The id and the name of a tool are none, as they differ between attempts."""
+
+
+def decode(data: object) -> dict[str, Any]:
+    """Return the JSON object in the data of a frame; an empty one if there is none."""
+    try:
+        found = json.loads(data) if isinstance(data, str) else None
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def error_type(data: object) -> str | None:
+    """Return `error.type` of an `error` frame; None if its data has another form than the API's."""
+    error = decode(data).get("error")
+    found = error.get("type") if isinstance(error, dict) else None
+    return found[:MAX_NAME] if isinstance(found, str) else None
+
+
+def has_stop_reason(data: dict[str, Any]) -> bool:
+    """Whether the data of a `message_delta` has a stop reason."""
+    delta = data.get("delta")
+    return isinstance(delta, dict) and delta.get("stop_reason") is not None
+
+
+def input_tokens(data: dict[str, Any]) -> int:
+    """Return the input tokens, including the cache, of the data of a `message_start`."""
+    usage = (data.get("message") or {}).get("usage") or {}
+    names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+    return sum(value for name in names if isinstance(value := usage.get(name), int))
+
+
+def has_content(name: str | None, data: dict[str, Any]) -> bool:
+    """Whether a frame is a delta that is not empty, a block that begins with content, or the end of the message."""
+    if name == "content_block_delta":
+        delta = data.get("delta")
+        return not isinstance(delta, dict) or any(value for key, value in delta.items() if key != "type")
+    if name == "content_block_start":
+        block = data.get("content_block")
+        if not isinstance(block, dict):
+            return True
+        return block.get("type") not in _EMPTY_STARTS or any(block.get(key) for key in _CONTENT)
+    return name in ("message_delta", "message_stop")

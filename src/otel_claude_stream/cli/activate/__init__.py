@@ -1,0 +1,1 @@
+"""The commands ``path`` and ``autoload``, which switch the instrumentation on outside of the application's code."""

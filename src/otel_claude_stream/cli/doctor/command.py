@@ -1,0 +1,113 @@
+"""``otel-claude-stream doctor``: whether the instrumentation works in this environment, and if not, why."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from otel_claude_stream._config import otel_file as declared
+from otel_claude_stream._telemetry.export_log import LOG_ALL
+from otel_claude_stream.cli.doctor.activation import activation
+from otel_claude_stream.cli.doctor.export import exporters
+from otel_claude_stream.cli.doctor.findings import Level, Section, as_json, count, note, worst
+from otel_claude_stream.cli.doctor.packages import versions
+from otel_claude_stream.cli.doctor.policy import policy
+from otel_claude_stream.cli.doctor.probe import Probe, probe
+from otel_claude_stream.cli.doctor.settings import POLICY, settings
+from otel_claude_stream.cli.doctor.stream import test_stream
+from otel_claude_stream.cli.view.formatting import plural
+from otel_claude_stream.cli.view.terminal import use_colours
+from otel_claude_stream.version import __version__
+
+EXIT: Final = {Level.OK: 0, Level.NOTE: 0, Level.WARNING: 1, Level.ERROR: 2}
+SIGNS: Final = {Level.OK: ("✓", "32"), Level.NOTE: ("·", "36"), Level.WARNING: ("!", "33"), Level.ERROR: ("✗", "31")}
+
+EXAMPLES: Final = """\
+examples:
+  otel-claude-stream doctor                                  with the variables of this shell
+  kubectl exec deploy/chat -- python -m otel_claude_stream doctor
+                                                             with the variables of a container
+  otel-claude-stream doctor --json | jq .level               for a script
+  otel-claude-stream doctor --offline                        without a request to the endpoints of your exporters
+  otel-claude-stream doctor --policy retry.yaml              a retry policy alone: its problems, its values and their
+                                                             sources, and the worst-case cost of a call
+
+Each endpoint receives an empty request with your headers. The test stream does not leave the machine: its API and the
+collector to which it is exported are both on the loopback interface.
+
+exit codes: 0 no problems, 1 warnings, 2 errors (or wrong usage)"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.epilog = EXAMPLES
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    parser.add_argument("--offline", action="store_true", help="send nothing to the endpoints of exporters")
+    parser.add_argument("--policy", metavar="FILE", help="check this retry policy and nothing else")
+    parser.add_argument("--no-stream", action="store_true", help="skip the test stream, which takes half of the time")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check everything, or a policy alone; return the exit code."""
+    if args.policy is not None:
+        sections = [policy(os.environ, args.policy)]
+    else:
+        plain, section = probe(os.environ), file_section(os.environ)
+        sections = [
+            versions(),
+            activation(os.environ, plain),
+            settings(os.environ, section),
+            policy(os.environ, declared=section.get(POLICY)),
+            providers(plain),
+            exporters(os.environ, offline=args.offline),
+            *([] if args.no_stream else test_stream(os.environ)),
+        ]
+    level = worst(sections)
+    if args.json:
+        found = {"version": __version__, "level": level.name.lower(), "exit_code": EXIT[level]}
+        print(json.dumps({**found, "sections": as_json(sections)}, indent=2, ensure_ascii=False))
+    else:
+        print(text(sections, colours=use_colours(sys.stdout, os.environ)))
+    return EXIT[level]
+
+
+def file_section(environ: Mapping[str, str]) -> Mapping[str, object]:
+    """Return the section of the declarative configuration file for this package; empty without one."""
+    path = environ.get(declared.VARIABLE, "").strip()
+    return declared.section(path) if path else {}
+
+
+def providers(plain: Probe) -> Section:
+    """Report the providers of a Python process in this environment."""
+    if not plain.tracer_provider:
+        return Section("Providers", (note("not known"),))
+    names = f"tracer provider {plain.tracer_provider}, meter provider {plain.meter_provider}"
+    exporting = ", ".join(plain.exporters) or "none"
+    found = [note(f"in a plain Python process: {names}; exporters of spans: {exporting}")]
+    if plain.export_failures_once:
+        found.append(note("failed exports are logged at most once in ten minutes", f"to log each of them: {LOG_ALL}"))
+    return Section("Providers", tuple(found))
+
+
+def text(sections: Sequence[Section], *, colours: bool) -> str:
+    """Return the findings as text, with the number of problems."""
+    lines = [f"otel-claude-stream {__version__}"]
+    for section in sections:
+        lines += ["", f"\x1b[1m{section.title}\x1b[0m" if colours else section.title]
+        for finding in section.findings:
+            sign, colour = SIGNS[finding.level]
+            first, *rest = finding.text.splitlines() or [""]
+            lines.append(f"  \x1b[{colour}m{sign}\x1b[0m {first}" if colours else f"  {sign} {first}")
+            lines += [f"    {line}" for line in rest]
+            lines += [f"    → {finding.hint}"] if finding.hint else []
+    warnings, errors = count(sections, Level.WARNING), count(sections, Level.ERROR)
+    total = (
+        ", ".join([plural(errors, "error"), plural(warnings, "warning")])
+        if errors or warnings
+        else "No problems found."
+    )
+    return "\n".join([*lines, "", total])

@@ -1,0 +1,116 @@
+"""Explanations as text, in colour on a terminal with rich, else plain."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, TextIO
+
+from otel_claude_stream.cli.explain.explanation import ORIGINS, Explanation
+from otel_claude_stream.cli.view import formatting
+from otel_claude_stream.cli.view.terminal import SIGNS, STYLES, width_of
+
+WIDEST: Final = 100  # columns; longer lines are hard to read
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One paragraph to print. Its continuation lines are indented by ``hang`` columns; ``style`` is for rich."""
+
+    text: str = ""
+    hang: int = 2
+    style: str = ""
+    whole: bool = False
+    """Never wrapped: a title, since a path may be longer than a line."""
+
+
+def show(found: Sequence[Explanation], out: TextIO) -> None:
+    """Print all explanations."""
+    lines = [line for number, one in enumerate(found) for line in (*_separator(number), *lines_of(one))]
+    width = min(width_of(out), WIDEST)
+    if out.isatty() and os.environ.get("TERM") != "dumb":
+        try:
+            _show_rich(lines, width, out)
+        except ImportError:
+            _show_plain(lines, width, out)
+        return
+    _show_plain(lines, width, out)
+
+
+def _show_plain(lines: Sequence[Line], width: int, out: TextIO) -> None:
+    for line in lines:
+        print("\n".join(wrapped(line, width)), file=out)
+
+
+def _show_rich(lines: Sequence[Line], width: int, out: TextIO) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=out, highlight=False)
+    for line in lines:
+        console.print(Text("\n".join(wrapped(line, width)), style=line.style), soft_wrap=True)
+
+
+def wrapped(line: Line, width: int) -> list[str]:
+    """Wrap one paragraph at ``width`` columns."""
+    if line.whole:
+        return [line.text]
+    indent = " " * (len(line.text) - len(line.text.lstrip()))
+    return textwrap.wrap(
+        line.text.strip(),
+        max(width, 20),
+        initial_indent=indent,
+        subsequent_indent=" " * line.hang,
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [""]
+
+
+def _separator(number: int) -> tuple[Line, ...]:
+    return (Line(),) if number else ()
+
+
+def lines_of(one: Explanation) -> Iterator[Line]:
+    """Yield one stream as paragraphs."""
+    sign = SIGNS.get(one.outcome, "?")
+    reason = formatting.readable(one.reason) if one.reason else ""
+    titles = [one.source, one.name, one.model, f"{sign} {one.outcome}", reason]
+    yield Line(
+        " · ".join(title for title in titles if title), style=f"bold {STYLES.get(one.outcome, 'yellow')}", whole=True
+    )
+    yield Line()
+    yield _heading("Timeline" if one.timed else "Timeline (a recorded body has neither times nor response headers)")
+    for moment in one.timeline:
+        at = f"{moment.at:9.2f} s  " if one.timed else ""
+        style = {"stall": "yellow", "end": STYLES.get(one.outcome, "")}.get(moment.kind, "")
+        yield Line(f"  {at}{moment.what}", 2 + len(at) + 2, style)
+    yield Line()
+    yield _heading("Ending")
+    yield Line(f"  {_ending(one)}")
+    yield Line()
+    yield _heading("Diagnosis")
+    yield Line(f"  {one.because} (rule {one.rule})" if one.because else f"  (rule {one.rule or 'not known'})")
+    if one.consistent:
+        yield Line(f"  {one.consistent}")
+    if one.also_possible:
+        others = ", ".join(formatting.readable(reason) for reason in one.also_possible)
+        yield Line(f"  The same evidence fits: {others}.")
+    yield Line("  Evidence: " + "; ".join(f"{label} {text}" for label, text in one.evidence) + ".", 4, "dim")
+    yield Line()
+    yield _heading("Advice")
+    yield Line(f"  {one.advice or 'No advice.'}", style="bold")
+
+
+def _heading(text: str) -> Line:
+    return Line(text, 0, "underline")
+
+
+def _ending(one: Explanation) -> str:
+    after = f" after {formatting.seconds(one.duration)}" if one.timed and one.duration else ""
+    if not one.reason:
+        return f"Completed{after}."
+    origin = f", caused by {ORIGINS[one.origin]}" if one.origin in ORIGINS else "; the evidence does not show the cause"
+    outcome = {"failed": "Failed", "closed": "Closed"}.get(one.outcome, one.outcome)
+    return f"{outcome}{after}, {formatting.readable(one.phase)}: {formatting.readable(one.reason)}{origin}."

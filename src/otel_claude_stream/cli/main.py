@@ -1,0 +1,80 @@
+"""The entry point of the command line: parse the arguments, run a command, and turn errors into exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+from otel_claude_stream.cli.commands import COMMANDS, Command
+from otel_claude_stream.cli.errors import FAILED, SIGNAL_BASE, USAGE, CommandError, UsageError
+from otel_claude_stream.version import __version__
+
+PROGRAM = "otel-claude-stream"
+EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (Ctrl-C)"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code. ``argv`` is without the program's name; ``sys.argv`` if None."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # the encoding of the terminal may lack a character
+    try:
+        parsed = _parser(arguments).parse_args(arguments)
+    except SystemExit as done:  # argparse has printed its message
+        return done.code if isinstance(done.code, int) else USAGE
+    try:
+        return _run(parsed)
+    except UsageError as error:
+        return _fail(str(error), USAGE)
+    except CommandError as error:
+        return _fail(str(error), FAILED)
+    except KeyboardInterrupt:
+        return _fail("interrupted", SIGNAL_BASE + signal.SIGINT)
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    from otel_claude_stream.cli.process import Terminated, raise_on_signals
+
+    module: Any = import_module(parsed.module)
+    try:
+        with raise_on_signals():
+            return int(module.run(parsed))
+    except Terminated as error:
+        return _fail(f"ended by {signal.Signals(error.signal).name}", SIGNAL_BASE + error.signal)
+
+
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="OpenTelemetry for streams of the Anthropic Python SDK: their timeline, and why they ended.",
+        epilog=f"'{PROGRAM} COMMAND --help' describes a command. {EXIT_CODES}",
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        _add(commands, command, configure=command.name in arguments)
+    return parser
+
+
+def _add(commands: Any, command: Command, *, configure: bool) -> None:
+    """Add a command; ``configure`` imports its module and declares its arguments."""
+    parser = commands.add_parser(
+        command.name,
+        help=command.summary,
+        description=command.summary[0].upper() + command.summary[1:] + ".",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(module=command.module)
+    if configure:
+        import_module(command.module).configure(parser)
+
+
+def _fail(reason: str, code: int) -> int:
+    print(f"{PROGRAM}: {reason}", file=sys.stderr)
+    return code

@@ -1,0 +1,1 @@
+"""OTLP requests: received, decoded, recorded and forwarded."""

@@ -1,0 +1,87 @@
+"""``otel-claude-stream report``: a report from recorded telemetry."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import webbrowser
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from otel_claude_stream.cli.errors import OK, CommandError, check_installed
+from otel_claude_stream.cli.otlp.record import UnreadableLine, read
+from otel_claude_stream.cli.view import formatting
+from otel_claude_stream.cli.view.report import DEFAULT_FILE, checked_path, write_report
+from otel_claude_stream.cli.view.telemetry import Telemetry
+from otel_claude_stream.cli.view.terminal import as_text, summary_lines, table, width_of
+
+NEEDED: Final = (("opentelemetry.proto", "otlp"),)
+MOST_ROWS: Final = 40  # streams in the printed table; the report has more
+
+EXAMPLES: Final = f"""\
+examples:
+  otel-claude-stream report streams.jsonl                          a file of 'run --save', into {DEFAULT_FILE}
+  otel-claude-stream report monday.json tuesday.json -o week.html  several recordings in one report
+  otel-claude-stream report /var/lib/otelcol/traces.json --open    a file of the Collector's file exporter
+
+Each line of a file is one OTLP request in JSON: spans, metrics or logs. Other lines, such as the last one of a file
+that is still being written, are left out with a warning."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.epilog = EXAMPLES
+    parser.add_argument("files", metavar="FILE", nargs="+", help="telemetry as OTLP JSON lines")
+    parser.add_argument(
+        "--output",
+        "-o",
+        metavar="FILE",
+        default=DEFAULT_FILE,
+        help="the file to write (default: %(default)s)",
+    )
+    parser.add_argument("--open", action="store_true", help="open the report in the browser")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the report and return the exit code. Raises ``CommandError`` if a file contains no telemetry."""
+    output = checked_path(args.output, "--output")
+    check_installed(NEEDED)
+    telemetry = Telemetry()
+    files = [Path(name) for name in args.files]
+    if output in files:
+        raise CommandError(f"--output {output} would replace a recording; name another file")
+    for path in files:
+        _read(path, telemetry)
+    found = telemetry.snapshot()
+    if found.views:
+        print(as_text(table(found.views[-MOST_ROWS:], width_of(sys.stdout))) + "\n")
+        for line in summary_lines(found.summary):
+            print(line)
+    else:
+        print("The recordings contain no stream of the Anthropic SDK.")
+    write_report(output, found, f"Claude streams: {', '.join(path.name for path in files)}")
+    print(f"Report: {output}")
+    if args.open:
+        webbrowser.open(output.resolve().as_uri())
+    return OK
+
+
+def _read(path: Path, telemetry: Telemetry) -> None:
+    """Add the requests of a file. Raises ``CommandError`` if none of its lines can be read."""
+    good, bad = 0, []
+    for found in read(path):
+        if isinstance(found, UnreadableLine):
+            bad.append(found)
+            continue
+        telemetry.add(*found)
+        good += 1
+    if bad and not good:
+        raise CommandError(f"{path} does not contain OTLP JSON lines: {_first(bad)}")
+    if bad:
+        print(f"warning: {path}: {formatting.plural(len(bad), 'line')} left out; {_first(bad)}", file=sys.stderr)
+
+
+def _first(bad: Iterable[UnreadableLine]) -> str:
+    first = next(iter(bad))
+    return f"line {first.line}: {first.reason}"

@@ -1,0 +1,1 @@
+"""How streams are shown: the model of a stream, and its renderings for a terminal and for an HTML report."""

@@ -1,0 +1,123 @@
+"""The telemetry received so far: thread-safe, bounded, and available as views."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from otel_claude_stream._telemetry import schema
+from otel_claude_stream.cli.otlp import decode
+from otel_claude_stream.cli.otlp.decode import Document, Point, Signal
+from otel_claude_stream.cli.otlp.receive import Message
+from otel_claude_stream.cli.view.model import StreamView
+from otel_claude_stream.cli.view.stream_store import StreamStore
+from otel_claude_stream.cli.view.summary import Summary
+
+STALE: Final = 90.0
+"""Seconds until an open stream no longer counts unless an export repeats it, as its process may be gone. Metrics are
+exported every 60 s by default."""
+METRICS: Final = frozenset({schema.ACTIVE.name, schema.OLDEST_AGE.name, schema.INTERNAL_ERRORS.name})
+
+Series = tuple[str, str, frozenset[tuple[str, str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The state at one moment.
+
+    ``open`` is the number of open streams, ``oldest`` the age of the oldest in seconds. Both are None until a metric
+    has arrived. ``summary`` covers all streams, also the ``dropped`` ones, which have no view. Views ``without_marks``
+    have lost their events. ``internal_errors`` counts failures of the instrumentation.
+    """
+
+    views: tuple[StreamView, ...]
+    summary: Summary
+    open: int | None
+    oldest: float | None
+    internal_errors: int
+    dropped: int = 0
+    without_marks: int = 0
+
+
+class Telemetry:
+    """Collects telemetry. ``label`` adds a title to a view, for a command that knows the streams."""
+
+    def __init__(
+        self,
+        label: Callable[[StreamView], StreamView] = lambda view: view,
+        *,
+        streams: StreamStore | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._lock = threading.Lock()
+        self._streams = streams or StreamStore(label)
+        self._values: dict[Series, tuple[float, float]] = {}
+        self._clock = clock
+        self._signals: set[Signal] = set()
+
+    def add_message(self, message: Message) -> None:
+        """Add a message of a receiver."""
+        self.add(message.signal, message.document)
+
+    def add(self, signal: Signal, document: Document) -> None:
+        """Add a document. Raises ``ValueError`` and the like for one that is not OTLP, without adding any of it."""
+        match signal:
+            case "traces":
+                spans = list(decode.spans(document))
+                with self._lock:
+                    self._streams.add(spans)
+            case "metrics":
+                self._add_points([point for point in decode.points(document) if point.name in METRICS])
+            case "logs":
+                pass
+        with self._lock:
+            self._signals.add(signal)
+
+    def snapshot(self) -> Snapshot:
+        """Return the current state."""
+        with self._lock:
+            now = self._clock()
+            active = self._fresh(schema.ACTIVE.name, now)
+            ages = self._fresh(schema.OLDEST_AGE.name, now)
+            errors = [value for (name, _, _), (value, _) in self._values.items() if name == schema.INTERNAL_ERRORS.name]
+            return Snapshot(
+                views=self._streams.views(),
+                summary=self._streams.summary(),
+                open=round(sum(active)) if active else None,
+                oldest=max(ages, default=None),
+                internal_errors=round(sum(errors)),
+                dropped=self._streams.dropped,
+                without_marks=self._streams.without_marks,
+            )
+
+    def ended(self) -> int:
+        """Return the number of stream spans received."""
+        with self._lock:
+            return self._streams.received
+
+    @property
+    def empty(self) -> bool:
+        """Whether no telemetry has arrived at all."""
+        with self._lock:
+            return not self._signals
+
+    def _fresh(self, name: str, now: float) -> list[float]:
+        found = self._values.items()
+        return [value for (known, _, _), (value, at) in found if known == name and now - at <= STALE]
+
+    def _add_points(self, points: list[Point]) -> None:
+        with self._lock:
+            now = self._clock()
+            for point in points:
+                series = point.name, point.process, _key(point)
+                self._values[series] = point.value, now
+            for series, (_, at) in list(self._values.items()):
+                if now - at > STALE and series[0] != schema.INTERNAL_ERRORS.name:
+                    del self._values[series]
+
+
+def _key(point: Point) -> frozenset[tuple[str, str]]:
+    return frozenset((name, str(value)) for name, value in point.attributes.items())

@@ -1,0 +1,314 @@
+"""Views for a terminal, with a table that fits its width, live with rich, and plain lines without it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TextIO
+
+from otel_claude_stream._core.vocabulary import Outcome
+from otel_claude_stream.cli.view import formatting
+from otel_claude_stream.cli.view.decisions import policy_summary
+from otel_claude_stream.cli.view.model import StreamView
+from otel_claude_stream.cli.view.summary import Summary
+
+GUTTER: Final = 2
+DEFAULT_WIDTH: Final = 120  # for output to a file
+STYLES: Final[Mapping[str, str]] = {
+    Outcome.COMPLETED.value: "green",
+    Outcome.FAILED.value: "red",
+    Outcome.CLOSED.value: "cyan",
+}
+SIGNS: Final[Mapping[str, str]] = {Outcome.COMPLETED.value: "✓", Outcome.FAILED.value: "✗", Outcome.CLOSED.value: "■"}
+LIVE_MARGIN: Final = 6  # lines around the rows of the live table: titles, rules, progress
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column. A higher ``rank`` is left out sooner. A narrowed column keeps at least ``least`` characters."""
+
+    title: str
+    text: Callable[[StreamView], str]
+    rank: int
+    right: bool = False
+    least: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table that was fitted to a width: column titles, widths, alignment, and cells ready to print."""
+
+    titles: tuple[str, ...]
+    widths: tuple[int, ...]
+    right: tuple[bool, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The progress of a run, with streams that ended, ``expected`` ones (None if not known), and ``open`` ones.
+
+    ``elapsed`` is in seconds since the start; ``oldest`` is the age in seconds of the oldest open stream.
+    """
+
+    views: tuple[StreamView, ...]
+    expected: int | None
+    open: int | None
+    elapsed: float
+    running: bool
+    oldest: float | None = None
+
+
+def limit_or_advice(view: StreamView) -> str:
+    """Return the limit that the ending is consistent with, else the advice, else suspects."""
+    if view.limit_match not in ("", "none"):
+        return f"{view.limit_match} ({', '.join(view.suspects[:2])})" if view.suspects else view.limit_match
+    return view.advice or ", ".join(view.suspects[:3])
+
+
+def tokens(view: StreamView) -> str:
+    """Return input and output tokens, such as ``412→96``."""
+    used = view.tokens
+    return (
+        formatting.DASH
+        if used.input is None and used.output is None
+        else f"{_thousands(used.input)}→{_thousands(used.output)}"
+    )
+
+
+COLUMNS: Final = (
+    Column("stream", lambda view: view.name, 0, least=24),
+    Column("model", lambda view: view.model.removeprefix("claude-") if view.title else "", 10),
+    Column("outcome", lambda view: f"{SIGNS.get(view.outcome, '?')} {view.outcome}", 0),
+    Column("reason", lambda view: formatting.readable(view.reason), 0),
+    Column("retry policy", policy_summary, 1),
+    Column("phase", lambda view: formatting.readable(view.phase), 9),
+    Column("TTFT", lambda view: formatting.seconds(view.ttft), 2, right=True),
+    Column("silence", lambda view: formatting.seconds(view.longest_silence), 3, right=True),
+    Column("gaps", lambda view: str(view.long_gaps or ""), 6, right=True),
+    Column("retries", lambda view: str(view.retries or ""), 4, right=True),
+    Column("tokens", tokens, 7, right=True),
+    Column("tok/s", lambda view: "" if view.rate is None else f"{view.rate:.0f}", 8, right=True),
+    Column("took", lambda view: formatting.seconds(view.duration), 5, right=True),
+    Column("consistent with / advice", limit_or_advice, 11, least=16),
+)
+
+
+def table(views: Sequence[StreamView], width: int, columns: Sequence[Column] = COLUMNS) -> Table:
+    """Fit the columns into ``width`` characters by leaving out those of the highest rank and narrowing the others."""
+    cells = {column.title: [column.text(view) for view in views] for column in columns}
+    kept = [column for column in columns if not views or any(cells[column.title])]
+    natural = {c.title: max([len(c.title), *map(len, cells[c.title])]) for c in kept}
+    while len(kept) > 1 and _least(kept, natural) > width:
+        kept.remove(max(kept, key=lambda column: column.rank))
+    widths = _narrowed(kept, natural, width)
+    rows = tuple(
+        tuple(formatting.truncate(cells[column.title][n], size) for column, size in zip(kept, widths, strict=True))
+        for n in range(len(views))
+    )
+    titles = tuple(formatting.truncate(column.title, size) for column, size in zip(kept, widths, strict=True))
+    return Table(titles, tuple(widths), tuple(column.right for column in kept), rows)
+
+
+def as_text(found: Table) -> str:
+    """Return the table as text, one line for each row."""
+    lines = [found.titles, tuple("─" * width for width in found.widths), *found.rows]
+    return "\n".join(_line(cells, found) for cells in lines)
+
+
+def summary_lines(summary: Summary) -> list[str]:
+    """Return the figures over all streams as sentences."""
+    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in summary.outcomes.items() if count)
+    reasons = ", ".join(f"{formatting.readable(reason)} {count}" for reason, count in summary.reasons)
+    lines = [
+        f"{formatting.plural(summary.streams, 'stream')}: {outcomes or 'none'}. HTTP requests: {summary.requests}."
+    ]
+    if summary.ttft_p50 is not None:
+        p50, p95 = formatting.seconds(summary.ttft_p50), formatting.seconds(summary.ttft_p95)
+        lines.append(f"Time to first token: median {p50}, 95th percentile {p95}.")
+    if summary.policy_results:
+        results = ", ".join(f"{count} {result}" for result, count in summary.policy_results)
+        lines.append(f"Retry policy: {results}.")
+    return [*lines, f"Reasons: {reasons}."] if reasons else lines
+
+
+def finished_line(view: StreamView, elapsed: float) -> str:
+    """Return one stream that has just ended as a line."""
+    parts = [f"{elapsed:6.1f} s", f"{SIGNS.get(view.outcome, '?')} {view.outcome:<9}"]
+    parts += [f"{formatting.readable(view.reason):<18}", f"{formatting.seconds(view.duration):>8}", view.name]
+    return "  ".join(parts).rstrip()
+
+
+class View(Protocol):
+    """Shows progress and results."""
+
+    def update(self, progress: Progress) -> None:
+        """Show the progress."""
+
+    def print(self, text: str) -> None:
+        """Print a message, above the live part of the view."""
+
+    def finish(self, views: Sequence[StreamView], summary: Summary) -> None:
+        """Show the results."""
+
+    def close(self) -> None:
+        """Restore the terminal; may be called twice."""
+
+
+class PlainView:
+    """Prints a line when a stream ends, and a table at the end: for pipes, logs, and terminals without rich."""
+
+    def __init__(self, out: TextIO, line: Callable[[StreamView, float], str] = finished_line) -> None:
+        self._out = out
+        self._line = line
+        self._shown: Sequence[StreamView] = ()
+        self._seen: frozenset[str] = frozenset()
+
+    def update(self, progress: Progress) -> None:
+        """Print a line for each stream that has ended since the last update."""
+        if progress.views is self._shown:
+            return
+        for view in sorted(progress.views, key=lambda view: view.end):
+            if view.key not in self._seen:
+                self.print(self._line(view, progress.elapsed))
+        self._shown, self._seen = progress.views, frozenset(view.key for view in progress.views)
+
+    def print(self, text: str) -> None:
+        """Print a message."""
+        print(text, file=self._out, flush=True)
+
+    def finish(self, views: Sequence[StreamView], summary: Summary) -> None:
+        """Print the table and the figures."""
+        self.print("\n" + as_text(table(views, width_of(self._out))) + "\n")
+        for line in summary_lines(summary):
+            self.print(line)
+
+    def close(self) -> None:
+        """Do nothing: there is no live part."""
+
+
+class RichView:
+    """Shows a table that grows while streams end, with rich."""
+
+    def __init__(self, out: TextIO) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._console = Console(file=out, highlight=False)
+        self._live = Live(console=self._console, transient=True, refresh_per_second=8, vertical_overflow="crop")
+        self._live.start()
+
+    def update(self, progress: Progress) -> None:
+        """Show the newest streams that fit the height, and a line of progress below them."""
+        from rich.console import Group
+
+        rows = max(3, self._console.height - LIVE_MARGIN)
+        self._live.update(Group(self._table(progress.views[-rows:]), self._status(progress)))
+
+    def print(self, text: str) -> None:
+        """Print a message above the table."""
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    def finish(self, views: Sequence[StreamView], summary: Summary) -> None:
+        """Print the whole table and the figures."""
+        self.close()
+        self._console.print()
+        self._console.print(self._table(views))
+        self._console.print()
+        for line in summary_lines(summary):
+            self.print(line)
+
+    def close(self) -> None:
+        """Stop the live table."""
+        self._live.stop()
+
+    def _table(self, views: Sequence[StreamView]) -> Any:
+        from rich.table import Table as RichTable
+        from rich.text import Text
+
+        found = table(views, self._console.width)
+        shown = RichTable(box=None, pad_edge=False, padding=(0, GUTTER, 0, 0), header_style="bold underline")
+        for title, right in zip(found.titles, found.right, strict=True):
+            shown.add_column(title, justify="right" if right else "left", no_wrap=True)
+        marked = {"outcome", "reason"}
+        for view, cells in zip(views, found.rows, strict=True):
+            style = STYLES.get(view.outcome, "yellow")
+            pairs = zip(found.titles, cells, strict=True)
+            shown.add_row(*(Text(cell, style=style if title in marked else "") for title, cell in pairs))
+        return shown
+
+    def _status(self, progress: Progress) -> Any:
+        from rich.text import Text
+
+        return Text(status_line(progress), style="dim")
+
+
+def status_line(progress: Progress) -> str:
+    """Return the progress in one line."""
+    seen = (
+        f"{len(progress.views)} of {progress.expected}" if progress.expected is not None else str(len(progress.views))
+    )
+    parts = [f"{seen} {'stream' if seen == '1' else 'streams'} ended"]
+    if progress.open is not None and progress.running:
+        since = f", the oldest for {formatting.seconds(progress.oldest)}" if progress.open and progress.oldest else ""
+        parts.append(f"{progress.open} open{since}")
+    return f"{' · '.join(parts)} · {progress.elapsed:.0f} s"
+
+
+def view_for(out: TextIO) -> View:
+    """Return the live view for a capable terminal with rich installed, else the view of plain lines."""
+    if out.isatty() and os.environ.get("TERM") != "dumb":
+        try:
+            return RichView(out)
+        except ImportError:
+            return PlainView(out)
+    return PlainView(out)
+
+
+def width_of(out: TextIO) -> int:
+    """Return the columns of the terminal, else the variable ``COLUMNS``, else 120."""
+    return shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns if out.isatty() else _columns(os.environ)
+
+
+def _columns(environ: Mapping[str, str]) -> int:
+    columns = environ.get("COLUMNS", "")
+    return int(columns) if columns.isdecimal() and int(columns) > 0 else DEFAULT_WIDTH
+
+
+def use_colours(out: TextIO, environ: Mapping[str, str]) -> bool:
+    """Whether to print in colour: to a capable terminal, unless ``NO_COLOR`` is set (https://no-color.org)."""
+    return out.isatty() and not environ.get("NO_COLOR") and environ.get("TERM", "dumb") != "dumb"
+
+
+def _least(columns: Sequence[Column], natural: Mapping[str, int]) -> int:
+    """Return the width of the table with every column narrowed as far as possible."""
+    wanted = sum(min(natural[c.title], c.least) if c.least else natural[c.title] for c in columns)
+    return wanted + GUTTER * (len(columns) - 1)
+
+
+def _narrowed(columns: Sequence[Column], natural: Mapping[str, int], width: int) -> list[int]:
+    """Return widths that fit, narrowing columns from the last to the first, each no further than necessary."""
+    widths = [natural[column.title] for column in columns]
+    excess = sum(widths) + GUTTER * (len(columns) - 1) - width
+    for at in reversed(range(len(columns))):
+        if columns[at].least and excess > 0:
+            cut = min(excess, max(0, widths[at] - columns[at].least))
+            widths[at] -= cut
+            excess -= cut
+    return widths
+
+
+def _line(cells: Sequence[str], found: Table) -> str:
+    parts = [
+        cell.rjust(width) if right else cell.ljust(width)
+        for cell, width, right in zip(cells, found.widths, found.right, strict=True)
+    ]
+    return (" " * GUTTER).join(parts).rstrip()
+
+
+def _thousands(value: int | None) -> str:
+    if value is None:
+        return formatting.DASH
+    return str(value) if value < 10_000 else f"{value / 1000:.0f}k"

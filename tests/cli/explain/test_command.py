@@ -1,0 +1,268 @@
+"""`explain` as a user runs it; a script or a recording is played in a separate process."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import anthropic
+import pytest
+from tests.support import cli_samples as samples
+from tests.support.explanations import ANSWER, CUT_SPAN, HALF
+
+from otel_claude_stream import ClaudeStreamInstrumentor, StreamConfig
+from otel_claude_stream.cli.explain import playback
+from otel_claude_stream.cli.main import main
+from otel_claude_stream.cli.otlp import decode
+from otel_claude_stream.testing import End, FakeAPI, Hang, Reset
+
+HTTP = playback.http_library(anthropic).__name__
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+def test_a_script_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    script = replace(ANSWER.cut_after(HALF, Hang(60.0)), name="cut by a proxy")
+    Path("cut.json").write_text(script.to_json(), encoding="utf-8")
+    assert main(["explain", "cut.json"]) == 0
+    assert (
+        capsys.readouterr().out
+        == """\
+cut.json · cut by a proxy · claude-sonnet-5 · ✗ failed · connection closed
+
+Timeline
+       0.00 s  request sent
+       0.00 s  response 200
+       0.00 s  message_start
+       0.00 s  content_block_start [0]
+       0.00 s  ping
+       0.00 s  content_block_delta [0] text x3, 13 characters, over 200 ms, longest gap 100 ms
+       0.20 s  no content for 60.0 s: no bytes at all
+      60.20 s  a retry policy would give up (too short)
+      60.20 s  end: connection closed, the SDK raised httpx2.RemoteProtocolError
+
+Ending
+  Failed after 60.2 s, streaming: connection closed, caused by something between the application and
+  the API.
+
+Diagnosis
+  The connection was closed in the middle of the body. (rule closed)
+  Consistent with an idle limit of 60 s: nginx, AWS ALB, Kong, HAProxy, Apache httpd, Varnish.
+  Evidence: silence before the end 60.0 s; from request to end 60.2 s; longest silence 60.0 s;
+    events 6; deltas 3; pings 1; bytes 958; exception httpx2.RemoteProtocolError; status 200.
+
+Advice
+  Consistent with an idle limit of 60 s, which cuts streams that are silent for longer. Raise it
+  (nginx: proxy_read_timeout, AWS ALB: idle_timeout.timeout_seconds, Kong: read_timeout), or keep
+  bytes flowing: forward pings and disable buffering (X-Accel-Buffering: no, proxy_buffering off).
+""".replace("httpx2", HTTP)
+    )
+
+
+def test_a_recording_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    """A body without times and response headers is explained without either."""
+    Path("half.sse").write_bytes(ANSWER.cut_after(HALF, End()).body())
+    assert main(["explain", "half.sse"]) == 0
+    assert (
+        capsys.readouterr().out
+        == """\
+half.sse · claude-sonnet-5 · ✗ failed · truncated
+
+Timeline (a recorded body has neither times nor response headers)
+  message_start
+  content_block_start [0]
+  ping
+  content_block_delta [0] text x3, 13 characters
+  a retry policy would give up (too short)
+  end: truncated, no exception was raised
+
+Ending
+  Failed, streaming: truncated; the evidence does not show the cause.
+
+Diagnosis
+  The body ended cleanly in the middle of the message. It was cut at the source, or a proxy hid the
+  cut. (rule truncated)
+  The same evidence fits: connection closed.
+  Evidence: events 6; deltas 3; pings 1; bytes 958.
+
+Advice
+  The answer is incomplete although no exception was raised. Treat it as failed, and let the proxy
+  in between use HTTP/1.1 for its upstream.
+"""
+    )
+
+
+def test_spans_explained(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spans are not played, so the SDK is not needed."""
+    monkeypatch.setattr(playback, "NEEDED", (("no_such_sdk", "instruments"),))
+    Path("traces.json").write_text(json.dumps(samples.traces(CUT_SPAN)), encoding="utf-8")
+    assert main(["explain", "traces.json"]) == 0
+    assert (
+        capsys.readouterr().out
+        == f"""\
+traces.json · {samples.TRACE}/00f067aa0ba902b7 · claude-sonnet-5 · ✗ failed · connection closed
+
+Timeline
+       0.00 s  request sent
+       0.05 s  response 200, from nginx
+       0.05 s  message_start
+       0.05 s  no content for 1.95 s: before the first token
+       1.00 s  ping x2, over 500 ms
+       2.00 s  content_block_delta [0] text x3, 4 characters, over 200 ms
+       2.20 s  no content for 2.00 s: no bytes at all
+       4.20 s  end: connection closed, the SDK raised httpx2.RemoteProtocolError
+
+Ending
+  Failed after 4.20 s, streaming: connection closed, caused by something between the application and
+  the API.
+
+Diagnosis
+  The connection was closed in the middle of the body. (rule closed)
+  Consistent with an idle limit of 2 s: nginx, AWS ALB.
+  Evidence: silence before the end 2.00 s; from request to end 4.20 s; until the response 50 ms;
+    until the first token 400 ms; longest silence 400 ms; time in the application's loop 10 ms;
+    events 5; exception httpx2.RemoteProtocolError; status 200; intermediary nginx.
+
+Advice
+  Raise the idle limit.
+"""
+    )
+
+
+def set_stdin(monkeypatch: pytest.MonkeyPatch, raw: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))
+
+
+def test_json_has_one_object_for_each_stream(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    lines = [json.dumps(samples.traces(CUT_SPAN)), "", json.dumps({"resourceMetrics": []})]
+    lines += [json.dumps(samples.traces(samples.healthy(span_id="00f067aa0ba902b8", start=9.0)))]
+    (tmp_path / "many.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    set_stdin(monkeypatch, ANSWER.to_json().encode())
+    assert main(["explain", "--json", str(tmp_path / "many.jsonl"), "-"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(one["outcome"], one["reason"], one["rule"]) for one in found] == [
+        ("failed", "connection_closed", "closed"),
+        ("completed", "", "message_stop"),
+        ("completed", "", "message_stop"),
+    ]
+    assert found[0]["suspects"] == ["nginx", "AWS ALB"]
+    assert found[0]["timeline"][-1] == {
+        "at": 4.2,
+        "what": "end: connection closed, the SDK raised httpx2.RemoteProtocolError",
+        "kind": "end",
+    }
+    assert found[2]["source"] == "standard input"
+
+
+def test_spans_as_the_exporter_writes_them(monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """From a live stream through the encoder of the OTLP exporter, as a Collector writes it to a file."""
+    encoder = pytest.importorskip("opentelemetry.exporter.otlp.proto.common.trace_encoder")
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    instrumentor = ClaudeStreamInstrumentor()
+    instrumentor.instrument(tracer_provider=provider, config=StreamConfig())
+    question = {"role": "user", "content": "?"}
+    try:
+        with FakeAPI(ANSWER.cut_after(HALF, Reset())) as api, suppress(Exception):
+            client = anthropic.Anthropic(api_key="none", base_url=api.url, max_retries=0)
+            call = client.messages.create(model="claude-sonnet-5", max_tokens=9, messages=[question], stream=True)
+            with client, call:
+                for _ in call:
+                    continue
+    finally:
+        instrumentor.uninstrument()
+    encoded = encoder.encode_spans(exporter.get_finished_spans()).SerializeToString()
+    set_stdin(monkeypatch, json.dumps(decode.read("traces", encoded, decode.PROTOBUF)).encode())
+    assert main(["explain", "-", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["reason"], found["rule"], found["phase"]) == ("connection_reset", "reset", "streaming")
+    assert found["because"] == "The connection was reset in the middle of the body."
+    assert [moment["what"].split(",")[0] for moment in found["timeline"]] == [
+        "request sent",
+        "response 200",
+        "message_start",
+        "content_block_start [0]",
+        "ping",
+        "content_block_delta [0] text x3",
+        "a retry policy would give up (too short)",
+        "end: connection reset",
+    ]
+
+
+def test_one_bad_file_does_not_stop_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = tmp_path / "good.sse"
+    good.write_bytes(b"\xef\xbb\xbf" + ANSWER.body())
+    assert main(["explain", str(tmp_path / "none.sse"), str(good), str(tmp_path)]) == 1
+    shown = capsys.readouterr()
+    assert "✓ completed" in shown.out
+    assert shown.err.splitlines() == [
+        f"otel-claude-stream: {tmp_path / 'none.sse'}: cannot be read: No such file or directory",
+        f"otel-claude-stream: {tmp_path}: cannot be read: Is a directory",
+    ]
+
+
+def test_without_the_sdk_the_error_names_the_package(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(playback, "NEEDED", (("no_such_sdk", "instruments"),))
+    for name in ("a.sse", "b.sse"):
+        (tmp_path / name).write_bytes(ANSWER.body())
+    assert main(["explain", str(tmp_path / "a.sse"), str(tmp_path / "b.sse")]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == (
+        "otel-claude-stream: not installed: no_such_sdk\n"
+        "Install them with: pip install 'otel-claude-stream[instruments]'\n"
+    )
+
+
+def test_a_closed_pipe_is_not_a_failure(tmp_path: Path) -> None:
+    file = tmp_path / "answer.sse"
+    file.write_bytes(ANSWER.body())
+    command = [sys.executable, "-m", "otel_claude_stream", "explain", *[str(file)] * 200]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert (process.returncode, errors) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "FILE"),
+        (["-", "-"], "only once"),
+        (["x", "--known-limits", "idle:soon"], "--known-limits: 'idle:soon' is not a limit"),
+    ],
+)
+def test_wrong_usage(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_limits_do_not_apply_to_spans(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "t.json").write_text(json.dumps(samples.traces(CUT_SPAN)), encoding="utf-8")
+    assert main(["explain", str(tmp_path / "t.json"), "--known-limits", "idle:7s"]) == 0
+    shown = capsys.readouterr()
+    assert "idle limit of 2 s" in shown.out
+    assert "--known-limits is ignored, since spans carry their verdict" in shown.err
+
+
+def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "examples:" in shown
+    assert "exit codes:" in shown

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.support import cli_samples as samples
+from tests.support.cli_samples import CUT, delta, healthy, span
+
+from otel_claude_stream.cli.main import main
+
+GOOD = samples.traces(healthy())
+BAD = samples.traces(span(CUT, [delta(0.1)], start=3.0, span_id="1" * 16))
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+def recording_file(name: str, *documents: object, end: str = "\n") -> Path:
+    path = Path(name)
+    path.write_text("\n".join(json.dumps(document) for document in documents) + end)
+    return path
+
+
+def test_a_report_and_a_table_from_several_recordings(capsys: pytest.CaptureFixture[str]) -> None:
+    recording_file("a.jsonl", GOOD, {"resourceLogs": []})
+    recording_file("b.jsonl", BAD, GOOD)
+    assert main(["report", "a.jsonl", "b.jsonl", "--output", "out.html"]) == 0
+    shown, errors = capsys.readouterr()
+    assert errors == ""
+    assert "2 streams: 1 completed, 1 failed. HTTP requests: 2." in shown
+    assert shown.splitlines()[-1] == "Report: out.html"
+    text = Path("out.html").read_text(encoding="utf-8")
+    assert "Claude streams: a.jsonl, b.jsonl" in text
+    assert text.count('<th scope="row"') == 2
+
+
+def test_a_document_over_many_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.json").write_text(json.dumps(GOOD, indent=2))
+    assert main(["report", "a.json"]) == 0
+    assert "1 stream: 1 completed" in capsys.readouterr().out
+    assert Path("claude-streams.html").exists()
+
+
+def test_a_file_that_is_still_being_written(capsys: pytest.CaptureFixture[str]) -> None:
+    recording_file("a.jsonl", GOOD, end='\n\n{"resourceSpans": [{"scop')
+    assert main(["report", "a.jsonl"]) == 0
+    assert capsys.readouterr().err.startswith("warning: a.jsonl: 1 line left out; line 3: it is not JSON: ")
+
+
+def test_without_a_stream(capsys: pytest.CaptureFixture[str]) -> None:
+    recording_file("a.jsonl", samples.traces(healthy(), scope="another.library"))
+    assert main(["report", "a.jsonl"]) == 0
+    assert "The recordings contain no stream of the Anthropic SDK." in capsys.readouterr().out
+    assert "No stream was seen" in Path("claude-streams.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", ""),
+        ("hello\n", "line 1: it is not JSON"),
+        ("[1]\n", "line 1: it is not a JSON object"),
+        ('{"a": 1}\n', "line 1: it has none of resourceSpans, resourceMetrics, resourceLogs"),
+        ('{"resourceSpans": 7}\n', "line 1: not an OTLP traces request in JSON"),
+        ('{"resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": "xyz"}]}]}]}\n', "an id is not in hex"),
+        ("[" * 100_000 + "\n", "line 1: it is not JSON"),
+        ("\xff\xfe", "it is not JSON"),
+    ],
+)
+def test_files_that_are_not_recordings(content: str, reason: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.jsonl").write_bytes(content.encode("latin-1"))
+    assert main(["report", "a.jsonl"]) == (1 if reason else 0)
+    assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["none.jsonl"], 1, "cannot read none.jsonl: No such file"),
+        (["."], 1, "cannot read .: Is a directory"),
+        (["a.jsonl", "-o", "a.jsonl"], 1, "would replace a recording"),
+        (["a.jsonl", "-o", "no/out.html"], 2, "the folder no does not exist"),
+        ([], 2, "FILE"),
+    ],
+)
+def test_wrong_usage(arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    recording_file("a.jsonl", GOOD)
+    assert main(["report", *arguments]) == code
+    assert message in capsys.readouterr().err
+    assert json.loads(Path("a.jsonl").read_text()) == GOOD

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support import cli_samples as samples
+from tests.support.cli_samples import CUT, delta, healthy, span
+
+from otel_claude_stream.cli.view import formatting
+from otel_claude_stream.cli.view.summary import summarise
+from otel_claude_stream.cli.view.terminal import PlainView, Progress, RichView, as_text, status_line, table, view_for
+
+VIEWS = samples.views(healthy(), span(CUT, [delta(0.1), delta(0.2)], start=1.0, seconds=2.2, span_id="1" * 16))
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@given(st.integers(1, 250))
+def test_a_table_never_exceeds_its_width(width: int) -> None:
+    least = 24 + 2 + 11 + 2 + 17  # the columns stream, outcome and reason are always shown
+    lines = as_text(table(VIEWS, width)).splitlines()
+    assert max(map(len, lines)) <= max(width, least)
+    assert len(lines) == 4
+
+
+def test_less_important_columns_are_left_out_first() -> None:
+    assert table(VIEWS, 60).titles == ("stream", "outcome", "reason", "TTFT")
+    assert "consistent with / advice" in table(VIEWS, 200).titles
+    assert "idle:2s (nginx, AWS ALB)" in as_text(table(VIEWS, 200))
+
+
+def test_unusual_data_in_a_table() -> None:
+    unusual = samples.views(span(name="chat a\x1b[31m\nb"), span({"claude.stream.outcome": "?"}, span_id="1" * 16))
+    text = as_text(table(unusual, 120))
+    assert "\x1b" not in text
+    assert len(text.splitlines()) == 4
+    assert as_text(table((), 80)).splitlines()[0].startswith("stream")
+
+
+def test_plain_lines_as_streams_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    out = io.StringIO()
+    view = view_for(out)
+    assert isinstance(view, PlainView)
+    for seen in (VIEWS[:1], VIEWS, VIEWS):
+        view.update(Progress(seen, 2, 0, 1.5, running=True))
+    view.finish(VIEWS, summarise(VIEWS))
+    view.close()
+    lines = out.getvalue().splitlines()
+    assert lines[0] == f"   1.5 s  ✓ completed  {formatting.DASH}                     2.00 s  claude-sonnet-5"
+    assert lines[1] == "   1.5 s  ✗ failed     connection closed     2.20 s  claude-sonnet-5"
+    assert lines[-1] == "Reasons: connection closed 1."
+    assert max(map(len, lines)) <= 100
+
+
+def test_live_view_without_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("rich")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "90")
+    out = Terminal()
+    view = view_for(out)
+    assert isinstance(view, RichView)
+    view.update(Progress(VIEWS, 2, 1, 1.5, running=True))
+    view.print("[not markup]")
+    view.finish(VIEWS, summarise(VIEWS))
+    view.close()
+    text = out.getvalue()
+    assert "[not markup]" in text
+    assert "\x1b[31m" not in text
+    assert "connection closed" in text
+
+
+@pytest.mark.parametrize("missing", ["rich", "terminal"])
+def test_plain_lines_if_the_live_view_is_not_possible(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    if missing == "rich":
+        for name in [name for name in sys.modules if name.partition(".")[0] == "rich"]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, "rich", None)
+    else:
+        monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(view_for(Terminal()), PlainView)
+
+
+def test_progress() -> None:
+    assert status_line(Progress(VIEWS, 5, 3, 2.4, running=True)) == "2 of 5 streams ended · 3 open · 2 s"
+    assert status_line(Progress(VIEWS, None, 3, 2.4, running=False)) == "2 streams ended · 2 s"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, formatting.DASH), (float("nan"), formatting.DASH),
+     (0.0, "0 ms"), (0.9994, "999 ms"), (0.9996, "1.00 s"), (9.999, "10.0 s"),
+     (63.21, "63.2 s"), (119.97, "2 min 00 s"), (723.4, "12 min 03 s"), (20001.0, "5 h 33 min")],
+)  # fmt: skip
+def test_durations(value: float | None, shown: str) -> None:
+    assert formatting.seconds(value) == shown

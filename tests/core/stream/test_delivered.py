@@ -1,0 +1,154 @@
+"""The ledger of what the caller was handed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otel_claude_stream._core.stream.delivered import COMPACT_AT, Delivered
+
+
+def new_ledger():
+    """A ledger that keeps the text."""
+    return Delivered(pieces=[])
+
+
+def flags(ledger):
+    """What a decision looks at, without the text and the place where a later attempt would go on."""
+    return replace(ledger, message_id=None, next_index=0, open_index=None, open_type="", pieces=None)
+
+
+def test_a_text_answer_as_it_grows():
+    ledger = new_ledger()
+    ledger.message_start("msg_1")
+    assert flags(ledger) == Delivered(started=True)
+    ledger.block_start(0, "text")
+    assert flags(ledger) == Delivered(started=True)
+    ledger.keep_text("Hello")
+    ledger.pieces.append(", you")
+    ledger.count_text(10)
+    assert flags(ledger) == Delivered(started=True, text=10)
+    assert (ledger.full_text, ledger.next_index, ledger.open_text_index, ledger.message_id) == (
+        "Hello, you", 1, 0, "msg_1",
+    )  # fmt: skip
+    ledger.block_stop(0)
+    assert (ledger.open_index, ledger.open_text_index) == (None, None)
+    ledger.block_start(1, "text")
+    ledger.keep_text(" there")
+    ledger.count_text(6)
+    assert (ledger.full_text, ledger.next_index, ledger.open_text_index) == ("Hello, you there", 2, 1)
+    ledger.message_delta()
+    assert flags(ledger) == Delivered(started=True, text=16, finished=True)
+
+
+def test_nothing_is_delivered_at_first():
+    ledger = new_ledger()
+    assert flags(ledger) == Delivered()
+    assert (ledger.full_text, ledger.next_index, ledger.open_index, ledger.open_text_index, ledger.message_id) == (
+        "", 0, None, None, None,
+    )  # fmt: skip
+
+
+def test_a_text_that_is_only_counted_cannot_be_continued():
+    ledger = Delivered()
+    ledger.keep_text("Hello")
+    with pytest.raises(ValueError, match="counted, not kept"):
+        _ = ledger.full_text
+
+
+@pytest.mark.parametrize(
+    ("block_type", "content", "delivered"),
+    [
+        ("text", {}, Delivered()),
+        ("text", {"citations": True}, Delivered(citations=True)),
+        ("thinking", {}, Delivered()),
+        ("thinking", {"thinking": True}, Delivered(thinking=True)),
+        ("redacted_thinking", {}, Delivered(thinking=True)),
+        ("tool_use", {}, Delivered(tool=True)),
+        ("server_tool_use", {}, Delivered(tool=True)),
+        ("mcp_tool_use", {}, Delivered(tool=True)),
+        ("web_search_tool_result", {}, Delivered(tool=True)),
+        ("bash_code_execution_tool_result", {}, Delivered(tool=True)),
+        ("container_upload", {}, Delivered(other=True)),
+        ("fallback", {}, Delivered(other=True)),
+        ("", {}, Delivered(other=True)),
+    ],
+)
+def test_what_the_start_of_a_block_delivers(block_type, content, delivered):
+    ledger = new_ledger()
+    ledger.block_start(0, block_type, **content)
+    assert flags(ledger) == delivered
+    assert (ledger.open_index, ledger.open_type) == (0, block_type)
+
+
+@pytest.mark.parametrize(
+    ("delta_type", "block", "delivered"),
+    [
+        ("text_delta", "text", Delivered()),
+        ("thinking_delta", "thinking", Delivered(thinking=True)),
+        ("signature_delta", "thinking", Delivered(thinking=True)),
+        ("citations_delta", "text", Delivered(citations=True)),
+        ("input_json_delta", "tool_use", Delivered(tool=True)),
+        ("compaction_delta", "other", Delivered(other=True)),
+    ],
+)
+def test_what_a_delta_delivers(delta_type, block, delivered):
+    ledger = new_ledger()
+    ledger.block_delta(3, delta_type, block)
+    assert flags(ledger) == delivered
+    assert ledger.next_index == 4
+
+
+def test_an_empty_thinking_block_after_thinking_takes_nothing_back():
+    ledger = new_ledger()
+    ledger.block_start(0, "thinking", thinking=True)
+    ledger.block_stop(0)
+    ledger.block_start(1, "thinking")
+    assert ledger.thinking
+
+
+def test_the_stop_of_another_block_leaves_the_open_one():
+    ledger = new_ledger()
+    ledger.block_start(1, "thinking")
+    ledger.block_stop(0)
+    assert (ledger.open_index, ledger.open_type, ledger.open_text_index) == (1, "thinking", None)
+
+
+def test_an_index_never_frees_again():
+    ledger = new_ledger()
+    ledger.block_start(5, "text")
+    ledger.block_start(2, "text")
+    assert ledger.next_index == 6
+
+
+def test_an_event_without_an_index_belongs_to_the_open_block():
+    ledger = new_ledger()
+    ledger.block_start(3, "text")
+    ledger.block_delta(None, "text_delta", "text")
+    assert (ledger.next_index, ledger.open_index) == (4, 3)
+    ledger.block_stop(None)
+    ledger.block_delta("7", "text_delta", "text")
+    assert (ledger.next_index, ledger.open_index) == (5, None)
+
+
+@given(st.lists(st.text(max_size=5), max_size=50), st.sets(st.integers(0, 50)))
+def test_joining_the_text_at_any_time_loses_nothing_and_keeps_the_list(pieces, joints):
+    ledger = new_ledger()
+    kept = ledger.pieces
+    for number, piece in enumerate(pieces):
+        kept.append(piece)
+        if number in joints:
+            _ = ledger.full_text
+    assert ledger.full_text == "".join(pieces)
+    assert ledger.pieces is kept
+
+
+def test_many_pieces_are_joined():
+    ledger = new_ledger()
+    for _ in range(10 * COMPACT_AT):
+        ledger.keep_text("x")
+        assert len(ledger.pieces) < COMPACT_AT
+    assert len(ledger.full_text) == 10 * COMPACT_AT

@@ -1,0 +1,504 @@
+"""The state of a message, which its events change: phase, counts and journal."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from otel_claude_stream._core.stream.delivered import Delivered
+from otel_claude_stream._core.stream.hot_path import HotPath
+from otel_claude_stream._core.stream.message_state import (
+    CORE_TYPES,
+    MAX_NAME,
+    TRANSITIONS,
+    MessageState,
+    Usage,
+    block_kind,
+)
+from otel_claude_stream._core.stream.timing import Timing
+from otel_claude_stream._core.vocabulary import Phase
+
+MS = 1_000_000
+ORDER = list(Phase)
+
+
+def new_message(**options):
+    """The state of a message of which nothing has come."""
+    return MessageState(HotPath(int, 0), **options)
+
+
+def hot(message):
+    """The fields that the shells write."""
+    return message._hot
+
+
+def wait_until(message, since, at):
+    """A read that waits after the bytes of `since`, until `at`."""
+    hot(message).last_byte_at = since
+    Timing(hot(message), 0, 0).bytes_read(1, at - since, at)
+
+
+def journal(message, *names):
+    """The journal as tuples: type and time, and the named fields."""
+    return [(entry.type, entry.at, *(getattr(entry, name) for name in names)) for entry in message.journal.entries()]
+
+
+def send(message, type_, at=0, gap=0):
+    """Record an event of a type, without any of its fields."""
+    match type_:
+        case "message_start":
+            message.message_start(None, None, at, gap)
+        case "content_block_start":
+            message.block_start(0, "text", at, gap)
+        case "content_block_delta":
+            message.block_delta(0, "text_delta", 1, at, gap)
+        case "content_block_stop":
+            message.block_stop(0, at, gap)
+        case "message_delta":
+            message.message_delta(None, at, gap)
+        case "message_stop":
+            message.message_stop(at, gap)
+        case "ping":
+            message.ping(at, gap)
+        case "error":
+            message.error(None, at, gap)
+        case _:
+            message.unknown_event(type_, at, gap)
+
+
+# --- Where events lead -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("type_", [*TRANSITIONS, "ping", "error", "invented"])
+def test_the_first_event_leads_to_the_phase_of_the_table(type_):
+    """Any event that the table does not name shows that events come, and no more."""
+    message = new_message()
+    send(message, type_)
+    assert message.phase is TRANSITIONS.get(type_, Phase.AWAITING_FIRST_TOKEN)
+    assert message.events == 1
+
+
+def test_the_table_covers_the_events_of_a_message():
+    assert sorted(CORE_TYPES) == [
+        "content_block_delta", "content_block_start", "content_block_stop", "message_delta", "message_start",
+        "message_stop",
+    ]  # fmt: skip
+
+
+def test_a_whole_message_goes_through_the_phases_in_order():
+    message = new_message()
+    phases = [message.phase]
+    for type_ in (
+        "message_start", "content_block_start", "ping", "content_block_delta", "ping", "content_block_stop",
+        "content_block_start", "content_block_delta", "content_block_stop", "message_delta", "message_stop",
+    ):  # fmt: skip
+        send(message, type_)
+        phases.append(message.phase)
+    first, token, streaming, finishing = ORDER[2:]
+    assert phases == [first, *[token] * 3, *[streaming] * 6, *[finishing] * 2]
+
+
+@pytest.mark.parametrize("late", [*TRANSITIONS, "ping", "error", "invented"])
+def test_an_event_out_of_order_leads_nowhere_back(late):
+    message = new_message()
+    message.message_stop(0, 0)
+    send(message, late)
+    assert message.phase is Phase.FINISHING
+    assert message.events == 2
+
+
+# --- Counts ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("type_", "kind"),
+    [
+        ("text", "text"),
+        ("thinking", "thinking"),
+        ("redacted_thinking", "thinking"),
+        ("tool_use", "tool_use"),
+        ("server_tool_use", "tool_use"),
+        ("mcp_tool_use", "tool_use"),
+        ("web_search_tool_result", "other"),
+        ("", "other"),
+    ],
+)
+def test_block_types_are_a_closed_set(type_, kind):
+    assert block_kind(type_) == kind
+
+
+@pytest.mark.parametrize(
+    ("opened", "delta", "block"),
+    [
+        ("text", "text_delta", "text"),
+        ("thinking", "signature_delta", "thinking"),
+        ("tool_use", "input_json_delta", "tool_use"),
+        ("invented", "text_delta", "other"),
+        (None, "text_delta", "text"),
+        (None, "citations_delta", "text"),
+        (None, "thinking_delta", "thinking"),
+        (None, "signature_delta", "thinking"),
+        (None, "input_json_delta", "tool_use"),
+        (None, "invented_delta", "other"),
+    ],
+)
+def test_the_first_token_belongs_to_the_open_block_or_to_that_of_its_delta(opened, delta, block):
+    message = new_message()
+    if opened is not None:
+        message.block_start(0, opened, 1, 0)
+    assert message.block_delta(0, delta, 3, 2, 0) is True
+    assert message.first_block == block
+    assert message.block_delta(0, delta, 3, 2, 0) is False
+
+
+def test_a_delta_outside_the_open_block_belongs_to_the_block_of_its_type():
+    """Blocks that overlap are no known behaviour of the API. The type of a delta is right even so."""
+    message = new_message()
+    message.block_start(0, "tool_use", 1, 0)
+    message.block_delta(1, "text_delta", 3, 2, 0)
+    assert message.first_block == "text"
+
+
+def test_the_wait_for_the_first_token_is_no_gap():
+    """It is reported as the time to first token. Gaps are between chunks."""
+    message = new_message()
+    message.message_start("msg", "claude", 1, 900 * MS)
+    message.block_delta(0, "text_delta", 5, 2, 800 * MS)
+    message.block_delta(0, "text_delta", 5, 3, 40 * MS)
+    message.block_delta(0, "text_delta", 5, 4, 30 * MS)
+    message.block_stop(0, 5, 20 * MS)
+    message.close_batches(5)
+    assert message.longest_gap == 40 * MS
+
+
+def test_a_wait_before_the_stop_reason_is_a_gap():
+    message = new_message()
+    message.block_delta(0, "text_delta", 5, 2, 0)
+    message.message_delta("end_turn", 3, 70 * MS)
+    assert message.longest_gap == 70 * MS
+
+
+def test_the_shells_count_a_burst_directly():
+    """In a burst the shells count without a call, and every total includes that."""
+    message = new_message()
+    message.block_delta(0, "text_delta", 5, 1, 0)
+    shared = hot(message)
+    assert shared.in_burst is True
+    assert shared.content == "text"
+    shared.deltas += 2
+    shared.characters += 20
+    assert (message.events, message.pings) == (3, 0)
+    wait_until(message, 4, 5)
+    assert shared.in_burst is False
+    wait_until(message, 9, 10)  # the burst is over already: the next wait changes nothing
+    message.block_delta(0, "text_delta", 5, 6, 2 * MS)
+    assert shared.in_burst is True
+    message.close_batches(8)
+    assert (message.deltas, message.characters) == (4, 30)
+    assert journal(message, "last_at", "count", "characters", "gap") == [("content_block_delta", 1, 8, 4, 30, 2 * MS)]
+
+
+def test_a_wait_keeps_the_time_of_the_last_of_a_burst():
+    """The last delta of the batch came with the bytes before the wait."""
+    message = new_message()
+    message.block_delta(0, "text_delta", 5, 1, 0)
+    hot(message).deltas += 1
+    wait_until(message, 4, 80)
+    message.close_batches(90)
+    assert journal(message, "last_at") == [("content_block_delta", 1, 4)]
+
+
+def test_a_delta_without_content_is_never_counted_directly():
+    """No attribute has its size, so each one is a call."""
+    message = new_message()
+    for _ in range(3):
+        message.block_delta(0, "citations_delta", 0, 1, 0)
+        assert hot(message).in_burst is False
+
+
+def test_the_first_name_stays():
+    """A second `message_start` moves nothing back, and one without names takes nothing away."""
+    message = new_message()
+    message.message_start("msg_1", "claude", 0, 0)
+    message.message_start("msg_2", None, 1, 0)
+    message.message_delta("max_tokens", 2, 0)
+    message.message_delta(None, 3, 0)
+    message.error("overloaded_error", 4, 0)
+    message.error(None, 5, 0)
+    assert (message.ledger.message_id, message.model, message.stop_reason, message.error_type) == (
+        "msg_1", "claude", "max_tokens", "overloaded_error",
+    )  # fmt: skip
+    assert journal(message, "reason")[2:] == [
+        ("message_delta", 2, "max_tokens"),
+        ("message_delta", 3, ""),
+        ("error", 4, "overloaded_error"),
+        ("error", 5, ""),
+    ]
+
+
+def test_an_event_without_usage_takes_nothing_away():
+    message = new_message()
+    message.record_usage(
+        Usage(input_tokens=9, output_tokens=1, cache_read=8, cache_creation=7, reasoning=1), final=False
+    )
+    assert (message.output_tokens, message.reasoning_tokens) == (None, None)
+    message.record_usage(Usage(output_tokens=60, reasoning=50), final=True)
+    message.record_usage(Usage(), final=True)
+    assert (
+        message.input_tokens, message.output_tokens, message.cache_read, message.cache_creation,
+        message.reasoning_tokens,
+    ) == (9, 60, 8, 7, 50)  # fmt: skip
+
+
+# --- The journal -----------------------------------------------------------------------------------------------------
+
+
+def test_deltas_of_a_block_are_one_entry():
+    message = new_message()
+    message.block_start(0, "text", 1, 0)
+    message.block_delta(0, "text_delta", 3, 2, 0)
+    message.block_delta(0, "text_delta", 4, 3, 5)
+    message.block_delta(1, "text_delta", 5, 4, 0)
+    message.close_batches(4)
+    assert journal(message, "index", "count", "characters", "gap") == [
+        ("content_block_start", 1, 0, 1, 0, 0),
+        ("content_block_delta", 2, 0, 2, 7, 5),
+        ("content_block_delta", 4, 1, 1, 5, 0),
+    ]
+
+
+def test_pings_with_only_deltas_between_them_are_one_entry():
+    """A stall of ten minutes is one line: forty pings, and the longest wait before one."""
+    message = new_message()
+    for at, gap in ((1, 5), (20, 19), (30, 10)):
+        message.ping(at, gap)
+        message.block_delta(0, "text_delta", 1, at, 0)
+    message.block_stop(0, 31, 0)
+    message.ping(40, 9)
+    message.close_batches(40)
+    assert journal(message, "count", "last_at", "gap") == [
+        ("ping", 1, 3, 30, 19),
+        ("content_block_delta", 1, 3, 31, 0),
+        ("content_block_stop", 31, 1, 31, 0),
+        ("ping", 40, 1, 40, 9),
+    ]
+    assert (message.pings, message.longest_ping_gap) == (4, 19)
+
+
+def test_events_of_one_segment_stay_in_order():
+    """They have one time. A ping before the first delta stays before the deltas, and a stall after both."""
+    message = new_message()
+    message.block_start(0, "text", 7, 0)
+    message.ping(7, 0)
+    message.block_delta(0, "text_delta", 1, 7, 0)
+    message.record_synthetic_event("stall", 7, {})
+    message.block_stop(0, 7, 0)
+    assert journal(message) == [
+        ("content_block_start", 7), ("ping", 7), ("content_block_delta", 7), ("stall", 7), ("content_block_stop", 7),
+    ]  # fmt: skip
+
+
+def test_the_gap_of_pings_is_the_wait_for_one_of_them():
+    """Pings every fifteen seconds have that gap, however long no content has come."""
+    message = new_message()
+    for at in (15, 30, 45):
+        message.ping(at, at)
+    message.close_batches(45)
+    assert journal(message, "count", "gap") == [("ping", 15, 3, 15)]
+
+
+def test_a_ping_is_no_event_of_the_message():
+    message = new_message()
+    message.ping(0, 0)
+    message.message_start(None, None, 1, 0)
+    assert (message.events, message.pings) == (2, 1)
+
+
+def test_a_long_name_is_cut():
+    """Types come from the network. A megabyte of name becomes 64 characters."""
+    message = new_message()
+    message.unknown_event("x" * 1_000_000, 0, 0)
+    assert journal(message) == [("x" * MAX_NAME, 0)]
+    assert MAX_NAME == 64
+
+
+def test_synthetic_events_are_recorded_and_not_counted():
+    message = new_message()
+    message.record_synthetic_event("stall", 5, {"kind": "silent"}, 9)
+    assert journal(message, "count", "detail", "gap") == [("stall", 5, 0, {"kind": "silent"}, 9)]
+    assert message.events == 0
+
+
+# --- Laws ------------------------------------------------------------------------------------------------------------
+
+INDEXES = st.one_of(st.none(), st.integers(0, 3))
+KINDS = st.sampled_from(["text_delta", "thinking_delta", "input_json_delta", "citations_delta", "signature_delta", "?"])
+GAPS = st.integers(0, 10_000_000_000)
+NAMES = st.one_of(st.none(), st.text(max_size=5))
+CALLS = st.one_of(
+    st.tuples(st.just("block_delta"), INDEXES, KINDS, st.integers(0, 50), GAPS),
+    st.tuples(st.just("burst"), st.integers(0, 50)),
+    st.tuples(st.just("waits")),
+    st.tuples(st.just("message_start"), NAMES, NAMES, GAPS),
+    st.tuples(st.just("block_start"), INDEXES, st.sampled_from(["text", "thinking", "tool_use", "", "?"]), GAPS),
+    st.tuples(st.just("block_stop"), INDEXES, GAPS),
+    st.tuples(st.just("message_delta"), NAMES, GAPS),
+    st.tuples(st.just("message_stop"), GAPS),
+    st.tuples(st.just("ping"), GAPS),
+    st.tuples(st.just("error"), NAMES, GAPS),
+    st.tuples(st.just("unknown_event"), st.text(max_size=100), GAPS),
+    st.tuples(st.just("record_synthetic_event")),
+    st.tuples(st.just("close_batches")),
+)
+
+
+def apply(message, call, at):
+    """One call as the session makes it; the number of SSE events that it stands for."""
+    match call:
+        case ("block_delta", index, kind, size, gap):
+            message.block_delta(index, kind, size, at, gap)
+        case ("burst", size):
+            if not hot(message).in_burst:
+                return 0
+            hot(message).deltas += 1
+            hot(message).characters += size
+        case ("message_start", message_id, model, gap):
+            message.message_start(message_id, model, at, gap)
+        case ("waits",):
+            wait_until(message, at, at)
+            return 0
+        case ("close_batches",):
+            message.close_batches(at)
+            return 0
+        case ("record_synthetic_event",):
+            message.record_synthetic_event("stall", at, {})
+            return 0
+        case (
+            (
+                "block_start" | "block_stop" | "message_delta" | "error" | "unknown_event" | "message_stop" | "ping"
+            ) as name,
+            *arguments,
+        ):
+            *first, gap = arguments
+            getattr(message, name)(*first, at, gap)
+    return 1
+
+
+@settings(max_examples=200)
+@given(st.sampled_from(["coalesce", "all", "none"]), st.integers(16, 120), st.lists(CALLS, max_size=120))
+def test_any_sequence_of_calls_keeps_the_laws(deltas, budget, calls):
+    """Nothing raises, the phase goes forward only, and every event is counted once, in totals and journal."""
+    message = new_message(deltas=deltas, budget=budget)
+    events, rank = 0, ORDER.index(message.phase)
+    for at, call in enumerate(calls):
+        events += apply(message, call, at)
+        assert ORDER.index(message.phase) >= rank
+        rank = ORDER.index(message.phase)
+        assert message.events == events
+    message.close_batches(len(calls))
+    entries = message.journal.entries()
+    assert message.deltas + message.others == message.events == events
+    assert len(entries) <= budget
+    assert [entry.at for entry in entries] == sorted(entry.at for entry in entries)
+    told_events = sum(entry.count for entry in entries) + message.journal.dropped
+    assert told_events == (message.others if deltas == "none" else events)
+    assert all(len(entry.type) <= MAX_NAME for entry in entries)
+
+
+@given(st.lists(CALLS, max_size=120))
+def test_the_totals_are_the_same_however_deltas_are_recorded(calls):
+    """Counts, sizes, gaps and phases do not depend on the setting `deltas`."""
+    totals = []
+    for deltas in ("coalesce", "all", "none"):
+        message = new_message(deltas=deltas)
+        for at, call in enumerate(calls):
+            match call:
+                case ("burst", _):  # the shells count bursts only, which `all` does not have
+                    continue
+                case _:
+                    apply(message, call, at)
+        message.close_batches(len(calls))
+        totals.append(
+            (
+                message.events, message.deltas, message.others, message.pings, message.blocks, message.characters,
+                message.longest_gap, message.longest_ping_gap, message.phase, message.first_block,
+            )
+        )  # fmt: skip
+    assert totals[0] == totals[1] == totals[2]
+
+
+HANDED = {
+    "nothing": ((), {}),
+    "a start": ((("message_start", None, None, 0, 0),), {"started": True}),
+    "an empty block": ((("block_start", 0, "text", 0, 0),), {}),
+    "text": ((("block_delta", 0, "text_delta", 3, 0, 0), ("block_delta", 0, "text_delta", 4, 0, 0)), {"text": 7}),
+    "text of two blocks": (
+        (
+            ("block_delta", 0, "text_delta", 3, 0, 0),
+            ("block_stop", 0, 0, 0),
+            ("block_start", 1, "text", 0, 0),
+            ("block_delta", 1, "text_delta", 4, 0, 0),
+        ),
+        {"text": 7},
+    ),
+    "a citation": (
+        (("block_delta", 0, "text_delta", 3, 0, 0), ("block_delta", 0, "citations_delta", 0, 0, 0)),
+        {"text": 3, "citations": True},
+    ),
+    "a citation at first": ((("block_delta", 0, "citations_delta", 0, 0, 0),), {"citations": True}),
+    "thinking that has only begun": ((("block_start", 0, "thinking", 0, 0),), {}),
+    "thinking": ((("block_delta", 0, "thinking_delta", 3, 0, 0),), {"thinking": True}),
+    "redacted thinking": ((("block_start", 0, "redacted_thinking", 0, 0),), {"thinking": True}),
+    "a tool": ((("block_start", 0, "tool_use", 0, 0),), {"tool": True}),
+    "a tool's input": ((("block_delta", 0, "input_json_delta", 3, 0, 0),), {"tool": True}),
+    "a result": ((("block_start", 0, "web_search_tool_result", 0, 0),), {"tool": True}),
+    "an unknown block": ((("block_start", 0, "hologram", 0, 0),), {"other": True}),
+    "an unknown delta": ((("block_delta", 0, "hologram_delta", 0, 0, 0),), {"other": True}),
+    "the end": ((("message_delta", "end_turn", 0, 0),), {"finished": True}),
+}
+
+
+def delivered_flags(message):
+    """Return what was delivered, without the place where a later attempt would go on."""
+    return replace(message.delivered, message_id=None, next_index=0, open_index=None, open_type="")
+
+
+@pytest.mark.parametrize("handed", HANDED)
+def test_what_the_caller_has_been_handed(handed):
+    """It decides whether a retry would repeat something."""
+    events, expected = HANDED[handed]
+    message = new_message()
+    for name, *arguments in events:
+        getattr(message, name)(*arguments)
+    assert delivered_flags(message) == Delivered(**expected)
+
+
+def test_a_block_may_begin_with_content():
+    """Then the caller holds it with the start already."""
+    message = new_message()
+    message.block_start(0, "text", 0, 0, text="Hello", citations=True)
+    message.block_delta(0, "text_delta", 2, 0, 0)
+    assert delivered_flags(message) == Delivered(text=7, citations=True)
+    message.block_start(1, "thinking", 0, 0, thinking=True)
+    assert delivered_flags(message) == Delivered(text=7, citations=True, thinking=True)
+
+
+def test_characters_count_while_they_are_counted_up():
+    message = new_message()
+    message.block_delta(0, "text_delta", 3, 0, 0)
+    message.block_stop(0, 0, 0)
+    message.block_delta(1, "thinking_delta", 4, 0, 0)
+    assert (message.characters, message.all_characters) == (3, 7)
+
+
+def test_the_usage_of_an_attempt():
+    """Input with the cache; output only where it is final, as the placeholder of the start is none."""
+    message = new_message()
+    assert message.tokens(final=True) == (0, 0)
+    message.record_usage(Usage(input_tokens=5, cache_read=3, cache_creation=2), final=False)
+    assert message.tokens(final=False) == (10, 0)
+    message.record_usage(Usage(output_tokens=9), final=True)
+    assert (message.tokens(final=False), message.tokens(final=True)) == ((10, 0), (10, 9))

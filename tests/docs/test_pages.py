@@ -1,0 +1,64 @@
+"""The pages about the design name files that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "src" / "otel_claude_stream"
+DECISIONS = ROOT / "docs" / "decisions"
+PAGES = [ROOT / "docs" / "architecture.md", *sorted(DECISIONS.glob("*.md"))]
+SEARCHED = ("src", "tests", "tools", "docs", "dashboards", "collector")
+
+CODE_SPAN = re.compile(r"`([^`\n]+)`")
+FILE = re.compile(r"(?<![\w/.-])[\w-]+(?:/[\w.-]+)*\.(?:py|md|toml|ya?ml)(?![\w/])")
+FOLDER = re.compile(r"(?:_\w+|tests|tools|docs|dashboards|collector|testing|cli)(?:/\w+)*/?")
+LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+
+
+def files_named_in(page: str) -> set[str]:
+    """The paths of files in code spans and code blocks."""
+    blocks = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    rest = re.sub(r"```.*?```", "", page, flags=re.DOTALL)
+    return {path for part in (*blocks, *CODE_SPAN.findall(rest)) for path in FILE.findall(part)}
+
+
+def folders_named_in(page: str) -> set[str]:
+    """The paths of folders in code spans, as far as they have a slash."""
+    spans = CODE_SPAN.findall(re.sub(r"```.*?```", "", page, flags=re.DOTALL))
+    return {span for span in spans if FOLDER.fullmatch(span) and "/" in span}
+
+
+def exists(path: str) -> bool:
+    """Whether a path exists at the root or in the package; a name without a folder may be anywhere."""
+    if (ROOT / path).exists() or (PACKAGE / path).exists():
+        return True
+    return "/" not in path and any(next((ROOT / folder).rglob(path), None) for folder in SEARCHED)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_files_that_a_page_names_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = files_named_in(text) | folders_named_in(text)
+    assert sorted(path for path in named if not exists(path)) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_relative_links_of_a_page_lead_somewhere(page: Path) -> None:
+    targets = LINK.findall(page.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_the_index_lists_every_record_under_its_title() -> None:
+    listed = re.findall(
+        r"^\| \[(\d{4})\]\((.+?)\) \| (.+?) \|$", (DECISIONS / "README.md").read_text("utf-8"), re.MULTILINE
+    )
+    records = sorted(DECISIONS.glob("[0-9]*.md"))
+    titles = [path.read_text("utf-8").splitlines()[0] for path in records]
+    assert [(path, f"# {number}. {title}") for number, path, title in listed] == [
+        (path.name, title) for path, title in zip(records, titles, strict=True)
+    ]
+    assert [number for number, _, _ in listed] == [f"{n:04}" for n in range(1, len(records) + 1)]

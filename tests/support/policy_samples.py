@@ -1,0 +1,276 @@
+"""Policy files with their errors and warnings, and random policies."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from otel_claude_stream._core.retry.policy import Mode
+from otel_claude_stream._core.vocabulary import AbortReason
+
+DURATION = "a duration with its unit, such as 500ms, 30s or 5m, from 1ms to 24h"
+
+# The text of a file, the setting and value in the error, and the error after "is not valid: ".
+INVALID = [
+    ("mood: retry", "mood='retry'", "no such key; did you mean mode?"),
+    ("max_attempts: 2", "max_attempts='2'", "no such key; did you mean limits.max_attempts?"),
+    ("limits: {max_atempts: 2}", "limits.max_atempts='2'", "no such key; did you mean max_attempts?"),
+    ("xyzzy: 1", "xyzzy='1'", "no such key"),
+    ("mode: retri", "mode='retri'", "allowed is observe, retry or resume; did you mean retry?"),
+    ("mode:", "mode='null'", "allowed is observe, retry or resume"),
+    ("mode: [retry]", "mode='[retry]'", "allowed is observe, retry or resume"),
+    ("preset: bacth", "preset='bacth'", "allowed is observe, interactive, batch or unattended; did you mean batch?"),
+    ("version: 2", "version='2'", "allowed is 1"),
+    ("version: '1'", "version='1'", "allowed is 1"),
+    ("limits: {max_attempts: 0}", "limits.max_attempts='0'", "allowed is a whole number from 1 to 5"),
+    ("limits: {max_attempts: 6}", "limits.max_attempts='6'", "allowed is a whole number from 1 to 5"),
+    ("limits: {max_attempts: 2.5}", "limits.max_attempts='2.5'", "allowed is a whole number from 1 to 5"),
+    ("limits: {max_attempts: true}", "limits.max_attempts='true'", "allowed is a whole number from 1 to 5"),
+    ("limits: {max_resumes: 4}", "limits.max_resumes='4'", "allowed is a whole number from 0 to 3"),
+    ("limits: {deadline: 30}", "limits.deadline='30'",
+     f"a number without its unit; allowed is {DURATION}, or null; did you mean 30s?"),
+    ("limits: {deadline: soon}", "limits.deadline='soon'", f"allowed is {DURATION}, or null"),
+    ("limits: {deadline: 0s}", "limits.deadline='0s'", f"allowed is {DURATION}, or null"),
+    ("limits: {deadline: 25h}", "limits.deadline='25h'", f"allowed is {DURATION}, or null"),
+    ("budget: {window: null}", "budget.window='null'", f"allowed is {DURATION}"),
+    ("backoff: {base: true}", "backoff.base='true'",
+     "allowed is a duration with its unit, such as 500ms, 30s or 5m, up to 24h"),
+    ("limits: 3", "limits='3'", "allowed is a mapping with the keys max_attempts, max_resumes, max_requests, deadline"),
+    ("backoff:", "backoff='null'", "allowed is a mapping with the keys type, base, cap, multiplier"),
+    ("budget: {ratio: 1.5}", "budget.ratio='1.5'", "allowed is a number from 0 to 1"),
+    ("budget: {ratio: .inf}", "budget.ratio='.inf'", "allowed is a number from 0 to 1"),
+    ("retry_after: {honour: yes}", "retry_after.honour='yes'", "allowed is true or false"),
+    ("resume: {strategy: pre_fill}", "resume.strategy='pre_fill'",
+     "allowed is auto, prefill or user_continue; did you mean prefill?"),
+    ("resume: {prompt: ''}", "resume.prompt=''", "allowed is a text of at most 2000 characters, or null"),
+    ("rules: {reasons: [silent]}", "rules='{reasons: ...}'",
+     "allowed is a list of at most 20 rules, such as [{reasons: [overloaded], max_attempts: 2}]"),
+    ("rules: [silent]", "rules[0]='silent'",
+     "a rule is a mapping with the keys reasons, retry, resume, max_attempts, require_retry_after, backoff"),
+    ("rules: [{retry: false}]", "rules[0].reasons=''",
+     "it is missing; allowed is a list of reasons, such as [overloaded, silent], not an empty one"),
+    ("rules: [{reasons: []}]", "rules[0].reasons='[]'",
+     "allowed is a list of reasons, such as [overloaded, silent], not an empty one"),
+    ("rules: [{reasons: overloaded}]", "rules[0].reasons='overloaded'",
+     "allowed is a list of reasons, such as [overloaded, silent], not an empty one"),
+    ("rules: [{reasons: [silent], of: 1}]", "rules[0].of='1'", "no such key"),
+    ("rules: [{reasons: [silent], backoff: {bse: 1s}}]",
+     "rules[0].backoff.bse='1s'", "no such key; did you mean base?"),
+    ("rules: [{reasons: [silent], backoff: {base: 1}}]", "rules[0].backoff.base='1'",
+     ("a number without its unit; allowed is a duration with its unit, such as 500ms, 30s or 5m, up to 24h; "
+     "did you mean 1s?")),
+    ("rules: [{reasons: [silent], max_attempts: 9}]",
+     "rules[0].max_attempts='9'", "allowed is a whole number from 1 to 5"),
+    ("models: [a]", "models='[a]'",
+     "allowed is a mapping from at most 100 patterns, such as claude-haiku-*, to the values for these models"),
+    ("models: {'a*': {limits: {deadlin: 1m}}}", "models.a*.limits.deadlin='1m'", "no such key; did you mean deadline?"),
+    ("models: {'a*': {kill_switch: true}}", "models.a*.kill_switch='true'", "no such key"),
+    ("models: {'a*': {max_attempts: 2}}", "models.a*.max_attempts='2'",
+     "no such key; did you mean limits.max_attempts?"),
+    ("models: {'a*': 3}", "models.a*='3'",
+     ("allowed is a mapping with the keys mode, sdk_retries, limits, backoff, retry_after, budget, watchdog, resume, "
+     "commit, raise_on_truncation, rules")),
+    ("mode: ${M-x}", "mode='${M-x}'",
+     "not a reference: write ${NAME} or ${NAME:-default}, and $$ for a dollar sign"),
+    ("mode: observe\nmode: observe", "mode=''", "the key is set twice"),
+    ("mode: !secret observe", "mode='!secret'", "YAML tags are not supported"),
+    # Contradictions between values that are valid by themselves.
+    ("mode: resume\nlimits: {max_resumes: 3}", "limits.max_resumes='3'",
+     "it must be less than limits.max_attempts (3), which includes the first attempt"),
+    ("rules: [{reasons: [silent], max_attempts: 4}]", "rules[0].max_attempts='4'",
+     "it must not be more than limits.max_attempts (3)"),
+    ("backoff: {base: 10s}", "backoff.base='10s'", "backoff.base (10s) must not be more than backoff.cap (8s)"),
+    ("backoff: {cap: 100ms}", "backoff.cap='100ms'", "backoff.base (500ms) must not be more than backoff.cap (100ms)"),
+    ("rules: [{reasons: [silent], backoff: {cap: 1ms}}]", "rules[0].backoff.cap='1ms'",
+     "backoff.base (500ms) must not be more than backoff.cap (1ms)"),
+    ("watchdog: {silence: 10m, no_progress: 10m}", "watchdog.silence='10m'",
+     "silence (10m) must be shorter than no_progress (10m), which otherwise always expires first"),
+    ("resume: {prompt: Go on}", "resume.prompt='Go on'",
+     "it must contain {anchor}, which stands for the end of the partial answer"),
+    ("mode: resume\nmodels: {'a*': {limits: {max_resumes: 3}}}", "models.a*.limits.max_resumes='3'",
+     "it must be less than limits.max_attempts (3), which includes the first attempt"),
+]  # fmt: skip
+
+# The text of a file, the setting and value in the warning, and the warning.
+WARNED = [
+    ("mode: retry\nlimits: {max_resumes: 2}", "limits.max_resumes='2'",
+     "it has no effect while mode is retry; only mode: resume resumes"),
+    ("mode: retry\nlimits: {max_requests: 2}", "limits.max_requests='2'",
+     "max_requests (2) ends the call before max_attempts (3) is reached"),
+    ("retry_after: {max: 11m}", "retry_after.max='11m'", "limits.deadline (10m) never allows so long a wait"),
+    ("watchdog: {first_event: 11m, silence: 40s}", "watchdog.first_event='11m'",
+     "when it expires, limits.deadline (10m) allows no further attempt"),
+    ("watchdog: {silence: 29s}", "watchdog.silence='29s'",
+     "shorter than the interval of pings (15 to 30 s), so it aborts healthy streams"),
+    ("watchdog: {no_progress: 5s}", "watchdog.no_progress='5s'",
+     "shorter than the interval of pings (15 to 30 s), so it aborts healthy streams"),
+    ("watchdog: {no_progress: 329s}", "watchdog.no_progress='329s'",
+     ("it may abort healthy streams with tools, which made no progress for 330s while the server buffered the input of "
+     "a tool (eager_input_streaming avoids that)")),
+    ("watchdog: {silence: 11m}", "watchdog.silence='11m'",
+     "the read timeout of the client expires first (10m by default)"),
+    ("watchdog: {first_event: 60s}", "watchdog.first_event='60s'",
+     ("it is checked only when something arrives or when silence expires, which is not set; "
+     "set silence to at most this")),
+    ("watchdog: {first_event: 60s, silence: 2m}", "watchdog.first_event='60s'",
+     ("it is checked only when something arrives or when silence expires, which is longer (2m); "
+     "set silence to at most this")),
+    ("sdk_retries: replace", "sdk_retries='replace'",
+     "it has no effect in mode observe, which leaves the SDK's retries alone"),
+    ("raise_on_truncation: true", "raise_on_truncation='true'",
+     "it has no effect in mode observe, which raises only what the SDK raises"),
+    ("mode: retry\nlimits: {max_attempts: 1}", "limits.max_attempts='1'",
+     "it allows only the first attempt, so mode retry retries nothing"),
+    ("mode: retry\nbudget: {ratio: 0, min_per_window: 0}", "budget.ratio='0'",
+     "with min_per_window 0 the budget never allows a retry"),
+    ("mode: resume\nkill_switch: true", "kill_switch='true'", "it disables mode resume; streams are only observed"),
+    ("retry_after: {honour: false}\nrules: [{reasons: [rate_limited], require_retry_after: true}]",
+     "rules[0].require_retry_after='true'",
+     "retry_after.honour is false, so the wait is that of the back-off and not that of the server"),
+    ("rules: [{reasons: [silent, truncated]}, {reasons: [truncated]}]", "rules[1].reasons='[truncated]'",
+     "the rule never applies: rules[0] named all of its reasons before"),
+    ("rules: [{reasons: [silent]}, {reasons: [truncated]}, {reasons: [silent, truncated]}]",
+     "rules[2].reasons='[silent, truncated]'",
+     "the rule never applies: rules[0], rules[1] named all of its reasons before"),
+    ("rules: [{reasons: [silent]}, {reasons: [silent, truncated]}]", "rules[1].reasons='[silent, truncated]'",
+     "an earlier rule applies to some of these reasons: silent"),
+    ("rules: [{reasons: [cancelled]}]", "rules[0].reasons='[cancelled]'",
+     "the rule never applies: a stream that the caller ended is never retried"),
+    ("rules: [{reasons: [request_rejected], retry: true}]", "rules[0].reasons='[request_rejected]'",
+     "a rule cannot allow retries for these reasons: the same request is rejected again"),
+    ("models: {'claude-opus-5*': {resume: {strategy: prefill}}}", "models.claude-opus-5*.resume.strategy='prefill'",
+     "claude-opus-5* refuses a prefill, which wastes a request each time; use auto"),
+    ("models: {haiku: {limits: {max_attempts: 1}}}", "models.haiku='{limits: ...}'",
+     ("this pattern matches no Claude model, because it must match the whole name of the model; "
+     "use '*haiku*' instead")),
+    ("models: {'Haiku-*': {limits: {max_attempts: 1}}}", "models.Haiku-*='{limits: ...}'",
+     ("this pattern matches no Claude model, because it must match the whole name of the model; "
+     "use '*haiku-*' instead")),
+    ("models: {claude-haiku: {limits: {max_attempts: 1}}}", "models.claude-haiku='{limits: ...}'",
+     ("this pattern matches no Claude model, because it must match the whole name of the model; "
+     "use 'claude-haiku*' instead")),
+    ("resume: {anchor_chars: 100}", "resume.anchor_chars='100'",
+     "anchor_chars (100) is longer than the shortest text that is resumed (min_partial_chars, 64)"),
+    ("resume: {min_overlap: 50}", "resume.min_overlap='50'",
+     "min_overlap (50) is longer than the anchor (48), so only the whole anchor is accepted"),
+    ("resume: {strategy: prefill}", "resume.strategy='prefill'",
+     "Claude 4.6 and later refuse a prefill, which wastes a request each time; use auto"),
+    ("models: {'a*': {watchdog: {silence: 5s}}}", "models.a*.watchdog.silence='5s'",
+     "shorter than the interval of pings (15 to 30 s), so it aborts healthy streams"),
+    ("mode: retry\nmodels: {'a*': {mode: observe}}\nraise_on_truncation: true", "raise_on_truncation='true'",
+     "it has no effect in mode observe, which raises only what the SDK raises"),
+]  # fmt: skip
+
+# Files without a problem. A lowered limit does not contradict a default above it.
+VALID = [
+    "limits: {max_attempts: 1}",
+    "mode: retry\nlimits: {deadline: 30s}",
+    "mode: retry\nlimits: {max_attempts: 5, max_requests: 5}",
+    "mode: retry\npreset: unattended\nlimits: {max_attempts: 2}",
+    "watchdog: {first_event: 60s, silence: 60s, no_progress: 330s}",
+    "rules: [{reasons: [silent]}, {reasons: [truncated]}]",
+    "limits: {max_resumes: 1}",
+    "preset: batch\nmode: observe",
+    "models: {'claude-haiku-4-5*': {resume: {strategy: prefill}}}",
+    "rules: [{reasons: [request_rejected], max_attempts: 2}]",
+    "limits: {max_resumes: 0}",
+    "models: {claude-haiku-4-5: {limits: {max_attempts: 1}}}",
+    "models: {claude-haiku-4-5@20251001: {limits: {max_attempts: 1}}}",
+    "models: {'us.anthropic.claude-haiku-4-5-20251001-v1:0': {limits: {max_attempts: 1}}}",
+    "models: {'arn:aws:bedrock:us-east-1:1:application-inference-profile/x': {limits: {max_attempts: 1}}}",
+    "models: {'*haiku*': {limits: {max_attempts: 1}}, 'us.*': {mode: observe}, 'claude-[hs]*': {mode: observe}}",
+    "models: {'anthropic/claude-haiku-*': {limits: {max_attempts: 1}}}",
+    "limits: {deadline: null}\nretry_after: {max: 2h}",
+]
+
+# For each key: the value in a file, the text of a variable, and the value in the policy. None is the default.
+VALUES = {
+    "mode": ("retry", "Retry", Mode.RETRY),
+    "sdk_retries": ("replace", "replace", "replace"),
+    "limits.max_attempts": (5, "5", 5),
+    "limits.max_resumes": (2, "2", 2),
+    "limits.max_requests": (9, "9", 9),
+    "limits.deadline": (None, "none", None),
+    "backoff.type": ("none", "none", "none"),
+    "backoff.base": ("250ms", "250ms", 0.25),
+    "backoff.cap": ("1m", "1m", 60.0),
+    "backoff.multiplier": (3, "1.5", None),
+    "retry_after.honour": (False, "no", False),
+    "retry_after.max": ("5m", "5m", 300.0),
+    "retry_after.on_exceed": ("cap", "cap", "cap"),
+    "budget.scope": ("process", "process", "process"),
+    "budget.ratio": (0.5, "0.5", 0.5),
+    "budget.min_per_window": (0, "0", 0),
+    "budget.window": ("2m", "2m", 120.0),
+    "watchdog.first_event": ("40s", "40s", 40.0),
+    "watchdog.silence": ("180s", "180s", 180.0),
+    "watchdog.no_progress": ("1h", "1h", 3600.0),
+    "resume.strategy": ("prefill", "prefill", "prefill"),
+    "resume.prompt": ("Go on after {anchor}", "Go on after {anchor}", "Go on after {anchor}"),
+    "resume.anchor_chars": (32, "32", 32),
+    "resume.min_partial_chars": (128, "128", 128),
+    "resume.min_overlap": (4, "4", 4),
+    "resume.on_seam_mismatch": ("append", "append", "append"),
+    "commit.thinking_is_output": (False, "off", False),
+    "raise_on_truncation": (True, "1", True),
+    "kill_switch": (True, "true", True),
+    "kill_switch_file": ("/run/brake", "/run/brake", "/run/brake"),
+}
+
+EXAMPLE = """\
+version: 1
+mode: observe                 # observe | retry | resume
+sdk_retries: keep             # keep | replace: who retries before response headers
+limits: {max_attempts: 3, max_resumes: 1, max_requests: 6, deadline: 10m}
+backoff: {type: full_jitter, base: 500ms, cap: 8s, multiplier: 2}
+retry_after: {honour: true, max: 60s, on_exceed: fail}
+budget: {scope: host_model, ratio: 0.2, min_per_window: 6, window: 60s}
+watchdog: {first_event: null, silence: null, no_progress: null}
+rules:
+  - {reasons: [overloaded], backoff: {base: 1s, cap: 30s}}
+  - {reasons: [silent, no_progress, first_event_timeout], max_attempts: 2}
+  - {reasons: [rate_limited], require_retry_after: true}
+resume: {strategy: auto, prompt: null, anchor_chars: 48, min_partial_chars: 64, min_overlap: 8, on_seam_mismatch: fail}
+models: {"claude-haiku-*": {limits: {deadline: 2m}}}
+raise_on_truncation: false
+kill_switch: false
+"""
+
+
+def policies():
+    """Return a strategy for policies as in a file. They set each key to the value in `VALUES` or not at all."""
+    choices = {name: st.sampled_from([value[0], None]) for name, value in VALUES.items() if "kill_switch" not in name}
+
+    def tree(chosen):
+        values = {}
+        for name, value in chosen.items():
+            if value is None:
+                continue
+            *sections, last = name.split(".")
+            part = values
+            for section in sections:
+                part = part.setdefault(section, {})
+            part[last] = value
+        return values
+
+    rules = st.lists(
+        st.fixed_dictionaries(
+            {"reasons": st.lists(st.sampled_from([reason.value for reason in AbortReason]), min_size=1, unique=True)},
+            optional={
+                "retry": st.booleans(),
+                "resume": st.booleans(),
+                "require_retry_after": st.booleans(),
+                "max_attempts": st.integers(1, 3),
+                "backoff": st.fixed_dictionaries({}, optional={"base": st.just("100ms"), "multiplier": st.just(4.0)}),
+            },
+        ),
+        max_size=3,
+    )
+    part = st.builds(lambda chosen, rules: tree(chosen) | ({"rules": rules} if rules else {}),
+                     st.fixed_dictionaries(choices), rules)  # fmt: skip
+    models = st.dictionaries(st.sampled_from(["claude-*", "claude-haiku-*", "*"]), part, max_size=2)
+    return st.builds(
+        lambda whole, models, switches: {**whole, "models": models, **switches},
+        part,
+        models,
+        st.fixed_dictionaries({"kill_switch": st.booleans()}, optional={"kill_switch_file": st.just("/run/brake")}),
+    )
