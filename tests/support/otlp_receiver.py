@@ -14,10 +14,11 @@ JSON = {"Content-Type": "application/json; charset=utf-8"}
 
 
 def post(url: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, str, bytes]:
-    """Send a request; return the status, the content type and the body of the response."""
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+    """Send a request to a path below ``url``; return the status, the content type and the body of the response."""
+    base = urlsplit(url)
+    connection = http.client.HTTPConnection(base.netloc, timeout=10)
     try:
-        connection.request("POST", path, body, headers)
+        connection.request("POST", base.path + path, body, headers)
         answer = connection.getresponse()
         return answer.status, answer.headers.get_content_type(), answer.read()
     finally:

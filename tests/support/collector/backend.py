@@ -19,17 +19,18 @@ class Backend:
         self.messages = []
         self.errors = []
         self._receiver = None
+        self._token = "token-of-the-backend"
 
     @property
     def settings(self):
         """Settings that point the gateway to this backend."""
         return {
-            f"OTELCOL_{signal.upper()}_ENDPOINT": f"http://{HOST}:{self.port}/v1/{signal}"
+            f"OTELCOL_{signal.upper()}_ENDPOINT": f"http://{HOST}:{self.port}/{self._token}/v1/{signal}"
             for signal in ("traces", "metrics", "logs")
         }
 
     def up(self):
-        self._receiver = Receiver(self.messages.append, self.errors.append, port=self.port)
+        self._receiver = Receiver(self.messages.append, self.errors.append, port=self.port, token=self._token)
         self._receiver.__enter__()
         return self
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final, Literal, TypeAlias
 
+from otel_claude_stream.cli.otlp import bounds
+
 Signal = Literal["traces", "metrics", "logs"]
 Scalar: TypeAlias = str | bool | int | float
 Value: TypeAlias = "Scalar | tuple[Value, ...] | None"
@@ -25,6 +27,10 @@ ID_KEYS: Final = frozenset({"traceId", "spanId", "parentSpanId"})
 PROCESS: Final = ("service.name", "service.instance.id", "process.pid")
 """Resource attributes that identify a process. Which of them exist depends on the version of the SDK."""
 MAX_DEPTH: Final = 100  # levels of nested JSON; the requests of an SDK stay below ten
+MOST_ATTRIBUTES: Final = 256  # of a span or an event, as kept for the views; the SDK's default limit is 128
+MOST_EVENTS: Final = 12_000  # of a span; the largest event budget is 10 000
+MOST_ITEMS: Final = 256  # of a list
+LONGEST_TEXT: Final = 4096  # characters; the views show 400
 
 REQUESTS: Final[Mapping[Signal, tuple[str, str]]] = {
     "traces": ("opentelemetry.proto.collector.trace.v1.trace_service_pb2", "ExportTraceServiceRequest"),
@@ -91,6 +97,18 @@ def read(signal: Signal, body: bytes, content_type: str) -> Document:
     return dict(_ids(json_format.MessageToDict(request, use_integers_for_enums=True), _to_hex))
 
 
+def check_size(signal: Signal, body: bytes, content_type: str) -> None:
+    """Check the number of elements of a request before it is decoded. Raises ``TooLarge`` and ``BadTelemetry``."""
+    if content_type == JSON:
+        bounds.check_json(body)
+    if content_type == JSON or len(body) <= bounds.MOST_MESSAGES:  # too few bytes for so many messages or fields
+        return
+    try:
+        bounds.check_protobuf(body, _message(signal).DESCRIPTOR)
+    except bounds.Malformed as error:
+        raise BadTelemetry(f"not an OTLP {signal} request in protobuf: {error}") from error
+
+
 def spans(document: Document) -> Iterator[SpanData]:
     """Yield the spans of a traces document, in its order."""
     for resource_spans in document.get("resourceSpans", ()):
@@ -115,8 +133,8 @@ def points(document: Document) -> Iterator[Point]:
 
 
 def attributes(pairs: Sequence[Mapping[str, Any]]) -> Attributes:
-    """Return key-value pairs as a mapping; the last value of a repeated key counts."""
-    return {pair.get("key", ""): _value(pair.get("value", {})) for pair in pairs}
+    """Return the first 256 key-value pairs as a mapping; the last value of a repeated key counts."""
+    return {_cut(pair.get("key", "")): _value(pair.get("value", {})) for pair in pairs[:MOST_ATTRIBUTES]}
 
 
 def _object(body: bytes) -> Any:
@@ -131,36 +149,40 @@ def _span(span: Mapping[str, Any], scope: Mapping[str, Any], service: str) -> Sp
         trace_id=span.get("traceId", ""),
         span_id=span.get("spanId", ""),
         parent_id=span.get("parentSpanId", ""),
-        name=span.get("name", ""),
-        scope=scope.get("name", ""),
-        scope_version=scope.get("version", ""),
+        name=_cut(span.get("name", "")),
+        scope=_cut(scope.get("name", "")),
+        scope_version=_cut(scope.get("version", "")),
         service=service,
         start=int(span.get("startTimeUnixNano", 0)),
         end=int(span.get("endTimeUnixNano", 0)),
         attributes=attributes(span.get("attributes", ())),
-        events=tuple(_event(event) for event in span.get("events", ())),
+        events=tuple(_event(event) for event in span.get("events", ())[:MOST_EVENTS]),
     )
 
 
 def _event(event: Mapping[str, Any]) -> EventData:
-    return EventData(event.get("name", ""), int(event.get("timeUnixNano", 0)), attributes(event.get("attributes", ())))
+    time = int(event.get("timeUnixNano", 0))
+    return EventData(_cut(event.get("name", "")), time, attributes(event.get("attributes", ())))
+
+
+def _cut(text: str) -> str:
+    return text[:LONGEST_TEXT]
 
 
 def _value(value: Mapping[str, Any]) -> Value:
     for kind, inner in value.items():
         match kind:
             case "stringValue" | "boolValue" | "bytesValue":
-                return inner if isinstance(inner, (str, bool)) else str(inner)
+                return inner if isinstance(inner, bool) else _cut(str(inner))
             case "intValue":
                 return int(inner)
             case "doubleValue":
                 return float(inner)
             case "arrayValue":
-                return tuple(_value(item) for item in inner.get("values", ()))
+                return tuple(_value(item) for item in inner.get("values", ())[:MOST_ITEMS])
             case "kvlistValue":
-                return tuple(
-                    f"{pair.get('key', '')}={_value(pair.get('value', {}))}" for pair in inner.get("values", ())
-                )
+                pairs = inner.get("values", ())[:MOST_ITEMS]
+                return tuple(_cut(f"{pair.get('key', '')}={_value(pair.get('value', {}))}") for pair in pairs)
             case _:
                 continue
     return None

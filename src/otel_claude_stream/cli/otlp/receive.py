@@ -1,19 +1,29 @@
-"""A receiver of OTLP/HTTP on the loopback interface: traces, metrics and logs in protobuf or JSON, plain or gzip."""
+"""A receiver of OTLP/HTTP on the loopback interface: traces, metrics and logs in protobuf or JSON, plain or gzip.
+
+Every local user can connect to the port. The path therefore begins with a random token, which only the application
+knows, from its environment. All that a connection may cost is limited: bytes, elements, time, and their number.
+"""
 
 from __future__ import annotations
 
+import hmac
+import io
 import json
+import secrets
+import socket
 import threading
+import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_claude_stream.cli.otlp import decode
+from otel_claude_stream.cli.otlp import bounds, decode
 from otel_claude_stream.cli.otlp.decode import BadTelemetry, Document, Signal
 
 if TYPE_CHECKING:
@@ -21,9 +31,17 @@ if TYPE_CHECKING:
 
 HOST: Final = "127.0.0.1"  # never another interface: only local processes may send telemetry
 PATHS: Final[Mapping[str, Signal]] = {f"/v1/{signal}": signal for signal in decode.SIGNALS}
-MAX_BODY: Final = 64 * 1024 * 1024  # bytes, compressed or not; an SDK's batch of 512 spans stays far below
+TOKEN_BYTES: Final = 24  # random ones
+MAX_BODY: Final = 20 * 1024 * 1024  # bytes, compressed or not, as in the Collector's receiver
+MAX_HEAD: Final = 16 * 1024  # bytes of the request line and all headers
+MAX_LENGTH_DIGITS: Final = 12
+MAX_CONNECTIONS: Final = 64  # at a time; each has a thread
+MAX_BODIES: Final = 4  # read and decoded at a time, which limits the memory
 GZIP_WINDOW: Final = 31  # zlib's largest window (15) plus 16, which stands for a gzip header
-SOCKET_SECONDS: Final = 10.0  # for the bytes of one request, so that a client that hangs does not occupy its thread
+HEAD_SECONDS: Final = 5.0  # for the request line and headers together, so that slow clients do not occupy threads
+BODY_SECONDS: Final = 10.0  # for the body
+WAIT_SECONDS: Final = 1.0  # for one of the connections to end when there are too many
+STRANGER: Final = "refused a request of another program, which does not know the token of this receiver"
 INVALID_ARGUMENT: Final = 3  # google.rpc.Code
 
 
@@ -49,22 +67,27 @@ class RequestRefused(Exception):
 class Receiver:
     """Listens on a loopback port and passes each message to ``on_message``, in the thread of its connection.
 
-    A context manager. ``port`` 0 is any free port. An exception of ``on_message`` is reported to ``on_error`` and
-    answered with status 500.
+    A context manager. ``port`` 0 is any free port. A request must have ``token`` as the first segment of its path, by
+    default a new random one. An exception of ``on_message`` is reported to ``on_error`` and answered with status 500.
     """
 
     def __init__(
-        self, on_message: Callable[[Message], None], on_error: Callable[[str], None], *, port: int = 0
+        self,
+        on_message: Callable[[Message], None],
+        on_error: Callable[[str], None],
+        *,
+        port: int = 0,
+        token: str | None = None,
     ) -> None:
-        self._server = _Server(port, on_message, on_error)
+        self._server = _Server(port, token or secrets.token_urlsafe(TOKEN_BYTES), on_message, on_error)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), name="otlp-receiver", daemon=True
         )
 
     @property
     def url(self) -> str:
-        """The base endpoint for an exporter, without the path of a signal."""
-        return f"http://{HOST}:{self._server.server_port}"
+        """The base endpoint for an exporter, with the token and without the path of a signal. It is a secret."""
+        return f"http://{HOST}:{self._server.server_port}/{self._server.token}"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -81,32 +104,105 @@ class Receiver:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128
 
-    def __init__(self, port: int, on_message: Callable[[Message], None], on_error: Callable[[str], None]) -> None:
-        super().__init__((HOST, port), _Handler)
+    def __init__(
+        self, port: int, token: str, on_message: Callable[[Message], None], on_error: Callable[[str], None]
+    ) -> None:
+        self.token = token
         self.on_message = on_message
         self.on_error = on_error
+        self.bodies = threading.BoundedSemaphore(MAX_BODIES)
+        self._connections = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self._warned = threading.Event()
+        super().__init__((HOST, port), _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Start a thread for a connection, or close it if there are too many."""
+        if not self._connections.acquire(timeout=WAIT_SECONDS):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._connections.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Handle a connection in its thread."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._connections.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Ignore a broken connection, since the exporter tries again."""
 
+    def report_stranger(self) -> None:
+        """Report the first request without the token; more would let others write to the terminal."""
+        if not self._warned.is_set():
+            self._warned.set()
+            self.on_error(STRANGER)
+
+
+class _LimitedReader(io.RawIOBase):
+    """Reads a socket, up to a number of bytes and until a deadline for all of them."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._left = 0
+        self._deadline = 0.0
+
+    def allow(self, size: int, seconds: float) -> None:
+        """Permit ``size`` further bytes within ``seconds`` from now."""
+        self._left, self._deadline = size, time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read once. Raises ``TimeoutError``, and ``HTTPException`` if nothing more is permitted."""
+        seconds = self._deadline - time.monotonic()
+        if seconds <= 0:
+            raise TimeoutError
+        if not self._left:
+            raise HTTPException(f"the headers are larger than {MAX_HEAD} bytes")
+        self._connection.settimeout(seconds)
+        size = self._connection.recv_into(buffer, min(len(buffer), self._left))
+        self._left -= size
+        return size
+
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = SOCKET_SECONDS
     server: _Server
+
+    def setup(self) -> None:
+        """Replace the reader of the base class, whose timeout is for each read."""
+        super().setup()
+        self.rfile.close()
+        self._reader = _LimitedReader(self.connection)
+        self._reader.allow(MAX_HEAD, HEAD_SECONDS)
+        self.rfile = io.BufferedReader(self._reader)
 
     def do_POST(self) -> None:
         """Handle one export."""
+        token, _, path = self.path.removeprefix("/").partition("/")
+        if not hmac.compare_digest(token.encode("latin-1"), self.server.token.encode()):
+            self.server.report_stranger()
+            self._answer(HTTPStatus.NOT_FOUND, decode.JSON, "not found")
+            return
         content_type = self.headers.get_content_type()
         try:
-            message = self._message(content_type)
-            self.server.on_message(message)
+            with self.server.bodies:
+                message = self._message(f"/{path}", content_type)
+                self.server.on_message(message)
         except RequestRefused as refused:
-            self.server.on_error(f"refused {self.path}: {refused}")
+            self.server.on_error(f"refused /{path}: {refused}")
             self._answer(refused.status, content_type, str(refused))
         except Exception as error:  # noqa: BLE001 - the exporter must get an answer, and the error must be reported
-            self.server.on_error(f"receiving {self.path} failed: {error!r}")
+            self.server.on_error(f"receiving /{path} failed: {error!r}")
             self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, content_type, "the receiver failed")
         else:
             self._answer(HTTPStatus.OK, content_type)
@@ -114,37 +210,50 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the signature of the base class
         """Log nothing: the terminal belongs to the views."""
 
-    def _message(self, content_type: str) -> Message:
-        signal = PATHS.get(self.path.partition("?")[0])
+    def _message(self, path: str, content_type: str) -> Message:
+        signal = PATHS.get(path)
         if signal is None:
-            raise RequestRefused(HTTPStatus.NOT_FOUND, f"{self.path} does not exist; known paths: {', '.join(PATHS)}")
-        if content_type not in (decode.PROTOBUF, decode.JSON):
+            raise RequestRefused(HTTPStatus.NOT_FOUND, f"{path} does not exist; known paths: {', '.join(PATHS)}")
+        raw = self._body()
+        kept = {name: value for name in ("Content-Type", "Content-Encoding") if (value := self.headers.get(name))}
+        if content_type not in (decode.PROTOBUF, decode.JSON) or not all(map(str.isprintable, kept.values())):
             reason = f"content type {content_type} is not OTLP/HTTP; known: {decode.PROTOBUF}, {decode.JSON}"
             raise RequestRefused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, reason)
-        raw = self._body()
+        body = decompressed(raw, kept.get("Content-Encoding", ""))
         try:
-            document = decode.read(signal, decompressed(raw, self.headers.get("content-encoding", "")), content_type)
+            decode.check_size(signal, body, content_type)
+            document = decode.read(signal, body, content_type)
+        except bounds.TooLarge as error:
+            raise RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error)) from error
         except BadTelemetry as error:
             raise RequestRefused(HTTPStatus.BAD_REQUEST, str(error)) from error
-        kept = {name: value for name in ("Content-Type", "Content-Encoding") if (value := self.headers.get(name))}
-        return Message(signal, self.path, kept, raw, document)
+        return Message(signal, path, kept, raw, document)
 
     def _body(self) -> bytes:
         length = self.headers.get("content-length", "")
-        if not length.isdecimal():
-            self.close_connection = True  # the body is not read
+        if not (length.isascii() and length.isdecimal()):
             raise RequestRefused(HTTPStatus.LENGTH_REQUIRED, "the header content-length is missing")
-        if int(length) > MAX_BODY:
-            self.close_connection = True
+        if len(length) > MAX_LENGTH_DIGITS or int(length) > MAX_BODY:
             raise RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {MAX_BODY} bytes")
-        return self.rfile.read(int(length))
+        self._reader.allow(int(length), BODY_SECONDS)
+        try:
+            raw = self.rfile.read(int(length))
+        except TimeoutError as error:
+            reason = f"the body did not arrive within {BODY_SECONDS:.0f} s"
+            raise RequestRefused(HTTPStatus.REQUEST_TIMEOUT, reason) from error
+        if len(raw) < int(length):
+            raise RequestRefused(HTTPStatus.BAD_REQUEST, "the body is cut short")
+        return raw
 
     def _answer(self, status: HTTPStatus, content_type: str, reason: str = "") -> None:
+        """Answer, and close the connection, which an exporter would keep open and thereby a thread."""
         encoded = content_type if content_type in (decode.PROTOBUF, decode.JSON) else decode.JSON
         body = _status(encoded, reason) if reason else (b"{}" if encoded == decode.JSON else b"")
+        self.connection.settimeout(HEAD_SECONDS)
         self.send_response(status)
         self.send_header("Content-Type", encoded)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
 
@@ -162,7 +271,7 @@ def fan_out(handlers: Sequence[Callable[[Message], None]]) -> Callable[[Message]
 def decompressed(raw: bytes, encoding: str) -> bytes:
     """Return the body without its content encoding.
 
-    Raises ``RequestRefused`` for an unknown encoding, a damaged body, and one of more than 64 MiB.
+    Raises ``RequestRefused`` for an unknown encoding, a damaged body, and one of more than 20 MiB.
     """
     match encoding.strip().lower():
         case "" | "identity":

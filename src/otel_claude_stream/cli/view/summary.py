@@ -11,6 +11,8 @@ from typing import Final
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream.cli.view.model import StreamView
 
+MOST_VALUES: Final = 100  # different outcomes or reasons, of which a program may invent any number
+OTHER: Final = "other"
 LATEST: Final = 10_000  # times to the first token that the percentiles cover: a run may last for weeks
 
 
@@ -47,9 +49,9 @@ class Tally:
     def add(self, view: StreamView) -> None:
         """Count one stream."""
         self.streams += 1
-        self._outcomes[view.outcome] = self._outcomes.get(view.outcome, 0) + 1
+        _count(self._outcomes, view.outcome)
         if view.reason:
-            self._reasons[view.reason] = self._reasons.get(view.reason, 0) + 1
+            _count(self._reasons, view.reason)
         if view.policy_result:
             self._policy_results[view.policy_result] = self._policy_results.get(view.policy_result, 0) + 1
         if view.ttft is not None:
@@ -92,6 +94,11 @@ def percentile(values: Collection[float], share: float) -> float | None:
     low = math.floor(at)
     high = min(low + 1, len(ordered) - 1)
     return ordered[low] + (ordered[high] - ordered[low]) * (at - low)
+
+
+def _count(counts: dict[str, int], value: str) -> None:
+    key = value if value in counts or len(counts) < MOST_VALUES else OTHER
+    counts[key] = counts.get(key, 0) + 1
 
 
 def _most_frequent_first(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:

@@ -19,6 +19,7 @@ from otel_claude_stream.cli.view.summary import Summary
 STALE: Final = 90.0
 """Seconds until an open stream no longer counts unless an export repeats it, as its process may be gone. Metrics are
 exported every 60 s by default."""
+MOST_SERIES: Final = 10_000
 METRICS: Final = frozenset({schema.ACTIVE.name, schema.OLDEST_AGE.name, schema.INTERNAL_ERRORS.name})
 
 Series = tuple[str, str, frozenset[tuple[str, str]]]
@@ -113,10 +114,13 @@ class Telemetry:
             now = self._clock()
             for point in points:
                 series = point.name, point.process, _key(point)
-                self._values[series] = point.value, now
+                self._values.pop(series, None)
+                self._values[series] = point.value, now  # the last one, as the first ones go when there are too many
             for series, (_, at) in list(self._values.items()):
                 if now - at > STALE and series[0] != schema.INTERNAL_ERRORS.name:
                     del self._values[series]
+            for series in list(self._values)[: max(0, len(self._values) - MOST_SERIES)]:
+                del self._values[series]
 
 
 def _key(point: Point) -> frozenset[tuple[str, str]]:
