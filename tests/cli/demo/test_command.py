@@ -221,7 +221,8 @@ def test_as_a_command(tmp_path: Path) -> None:
     command = [*COMMAND, "--report", str(report), "--otlp", "http://127.0.0.1:9"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("cannot forward to http://127.0.0.1:9") == 1
+    for signal_name in ("traces", "metrics"):
+        assert done.stdout.count(f"cannot forward {signal_name} to http://127.0.0.1:9") == 1
     assert f"Report: {report}" in done.stdout
     assert f"{len(SCENARIOS)} streams over" in report.read_text(encoding="utf-8")
     assert list(tmp_path.iterdir()) == [report]

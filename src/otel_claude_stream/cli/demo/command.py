@@ -18,7 +18,8 @@ from otel_claude_stream._core.retry.policy import Mode
 from otel_claude_stream.cli.demo import recovery_scenarios
 from otel_claude_stream.cli.demo.scenarios import Scenario, jobs
 from otel_claude_stream.cli.errors import FAILED, OK, CommandError, check_installed
-from otel_claude_stream.cli.otlp.forward import Forwarder, base_url_of_option, headers_from
+from otel_claude_stream.cli.otlp.endpoint import base_url_of_option
+from otel_claude_stream.cli.otlp.forward import Forwarder, headers_from
 from otel_claude_stream.cli.otlp.receive import Message, Receiver, fan_out
 from otel_claude_stream.cli.process import Child, auto_instrumented, discard_line
 from otel_claude_stream.cli.view.model import StreamView

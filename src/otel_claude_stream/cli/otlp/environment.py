@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Final
+from urllib.parse import urlsplit
 
-from otel_claude_stream.cli.otlp.forward import base_url
+from otel_claude_stream.cli.otlp.endpoint import base_url, without_secrets
 
 DEFAULTS: Final = {
     "OTEL_PYTHON_DISTRO": "distro",
@@ -31,7 +32,10 @@ CONFIG_FILES: Final = ("OTEL_CONFIG_FILE", "OTEL_EXPERIMENTAL_CONFIG_FILE")
 EXPORTER: Final = "OTEL_EXPORTER_OTLP_"
 REMOVED: Final = ("ENDPOINT", "PROTOCOL", "HEADERS", "COMPRESSION", "INSECURE")
 """Suffixes of exporter variables for the user's collector. The command forwards to it, not the application."""
+GRPC_PORT: Final = 4317
 DISABLED: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+VALUE_OPTIONS: Final = ("--check-hash-based-pycs",)
+"""Long options of Python that take a value."""
 LOOPBACK: Final = ("127.0.0.1", "localhost")
 PROXIES: Final = ("HTTP_PROXY", "ALL_PROXY")
 
@@ -87,27 +91,37 @@ def forward_target(environ: Mapping[str, str], option: str | None) -> tuple[str 
         base = base_url(text)
     except ValueError as error:
         return None, f"not forwarded: {EXPORTER}ENDPOINT: {error}"
-    if protocol == "grpc" or (not protocol and base.endswith(":4317")):
-        return None, grpc.format(text)
+    if protocol == "grpc" or (not protocol and urlsplit(base).port == GRPC_PORT):
+        return None, grpc.format(without_secrets(text))
     return base, ""
 
 
 def service_name(command: Sequence[str]) -> str:
-    """Return a service name for a command: its script or module, else its program."""
+    """Return a service name for a command: its script or module, else its program. Never another argument."""
     program = PurePath(command[0]).stem
     if not program.startswith("python"):
         return program
     rest = iter(command[1:])
     for argument in rest:
-        if argument == "-m":
-            return next(rest, program)
-        if argument == "-c":
-            return program
-        if argument in ("-W", "-X"):
-            next(rest, None)
-        elif not argument.startswith("-"):
+        if not argument.startswith("-"):
             return PurePath(argument).stem
+        if argument in VALUE_OPTIONS:
+            next(rest, None)
+        elif not argument.startswith("--"):
+            letter, value = _first_with_value(argument)
+            if letter == "m":
+                return value or next(rest, program)
+            if letter == "c" or argument == "-":
+                return program
+            if letter and not value:
+                next(rest, None)
     return program
+
+
+def _first_with_value(options: str) -> tuple[str, str]:
+    """Return the first letter of combined options of Python that takes a value, and the value if it is attached."""
+    at = next((at for at, letter in enumerate(options) if letter in "cmWX"), None)
+    return ("", "") if at is None else (options[at], options[at + 1 :])
 
 
 def _conflicts(found: dict[str, str]) -> list[str]:

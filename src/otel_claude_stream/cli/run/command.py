@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from otel_claude_stream.cli.errors import SIGNAL_BASE, CommandError, UsageError, check_installed
+from otel_claude_stream.cli.otlp.endpoint import base_url_of_option
 from otel_claude_stream.cli.otlp.environment import environment, forward_target
-from otel_claude_stream.cli.otlp.forward import Forwarder, base_url_of_option, headers_from
+from otel_claude_stream.cli.otlp.forward import Forwarder, headers_from
 from otel_claude_stream.cli.otlp.receive import Message, Receiver, fan_out
 from otel_claude_stream.cli.otlp.record import Recorder
 from otel_claude_stream.cli.run.application import Application, CannotRun, Signals, check_command
