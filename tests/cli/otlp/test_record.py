@@ -32,6 +32,7 @@ def test_a_recording_can_be_read_back() -> None:
         recorder.write(message(document))
         recorder.write(message({"resourceSpans": [{"resource": {}, "note": "Grüße\u2028\n"}]}))
         assert Path("a.jsonl").read_bytes().count(b"\n") == 2, "each line is written at once"
+        assert Path("a.jsonl").stat().st_mode & 0o777 == 0o600
     first, second = read(Path("a.jsonl"))
     assert first == ("traces", document)
     assert not isinstance(second, UnreadableLine)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from otel_claude_stream.cli.errors import CommandError
+from otel_claude_stream.cli.files import open_private
 from otel_claude_stream.cli.otlp import decode
 from otel_claude_stream.cli.otlp.decode import BadTelemetry, Document, Signal
 from otel_claude_stream.cli.otlp.receive import Message
@@ -23,13 +25,14 @@ SIGNAL_KEYS: Final[dict[str, Signal]] = {
     "resourceMetrics": "metrics",
     "resourceLogs": "logs",
 }
-MAX_LINE: Final = 64 * 1024 * 1024  # bytes, as for a request to the receiver
+MAX_LINE: Final = 64 * 1024 * 1024  # bytes; a request has up to 20 MiB, and its JSON more
 
 
 class Recorder:
-    """Writes messages to ``path``, which it replaces. A context manager that raises ``CommandError`` on entry.
+    """Writes messages to ``path``, which it replaces and makes private.
 
-    If the file can no longer be written, ``warn`` is called once; ``write`` never raises.
+    A context manager that raises ``CommandError`` on entry. If the file can no longer be written, ``warn`` is
+    called once; ``write`` never raises.
     """
 
     def __init__(self, path: Path, warn: Callable[[str], None]) -> None:
@@ -40,7 +43,7 @@ class Recorder:
 
     def __enter__(self) -> Self:
         try:
-            self._file = self._path.open("wb", buffering=0)
+            self._file = os.fdopen(open_private(self._path), "wb", buffering=0)
         except OSError as error:
             raise CommandError(f"cannot write {self._path}: {error.strerror}") from error
         return self

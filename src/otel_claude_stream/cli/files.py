@@ -1,0 +1,23 @@
+"""Files that only the user may read, since telemetry may describe people and their work."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+MODE: Final = 0o600
+
+
+def open_private(path: Path) -> int:
+    """Create or empty a file and return its descriptor. Raises ``OSError``.
+
+    A file that exists becomes private too, unless it belongs to another user. A device or a pipe keeps its mode.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), MODE)
+    if hasattr(os, "fchmod") and stat.S_ISREG(os.fstat(descriptor).st_mode):
+        with contextlib.suppress(PermissionError):
+            os.fchmod(descriptor, MODE)
+    return descriptor
