@@ -49,8 +49,17 @@ def _run(parsed: argparse.Namespace) -> int:
         return _fail(f"ended by {signal.Signals(error.signal).name}", SIGNAL_BASE + error.signal)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Prints messages, which quote arguments, with escapes for control characters."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        from otel_claude_stream.cli.view.printable import printable
+
+        super()._print_message(printable(message), file)
+
+
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=PROGRAM,
         description="OpenTelemetry for streams of the Anthropic Python SDK: their timeline, and why they ended.",
         epilog=f"'{PROGRAM} COMMAND --help' describes a command. {EXIT_CODES}",
@@ -76,5 +85,7 @@ def _add(commands: Any, command: Command, *, configure: bool) -> None:
 
 
 def _fail(reason: str, code: int) -> int:
-    print(f"{PROGRAM}: {reason}", file=sys.stderr)
+    from otel_claude_stream.cli.view.printable import printable
+
+    print(printable(f"{PROGRAM}: {reason}"), file=sys.stderr)
     return code

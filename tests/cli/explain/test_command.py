@@ -266,3 +266,25 @@ def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "examples:" in shown
     assert "exit codes:" in shown
+
+
+def test_hostile_names_are_shown_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    """The names of files, models and events, and the fault of a script, in text and in JSON."""
+    name = "a\x1b[31m\x9b\u202e"
+    evil = {
+        key: f"{value}\x1b]0;PWNED\x07\x9b31m\u202e\r\nINJECTED" if isinstance(value, str) else value
+        for key, value in samples.CUT.items()
+    }
+    Path(f"{name}.jsonl").write_text(json.dumps(samples.traces(samples.span(evil, [samples.delta(0.1)]))))
+    Path(f"{name}.sse").write_bytes(b"event: \x1b]0;PWNED\x07ev\ndata: {}\n\n")
+    Path(f"{name}.json").write_text('{"steps": [{"send\\u001b[31m\\r\\nINJECTED": 1}]}')
+    for options in ([], ["--json"]):
+        assert main(["explain", *options, f"{name}.jsonl", f"{name}.sse", f"{name}.json"]) == 1
+        shown, errors = capsys.readouterr()
+        assert not set(shown + errors) & {"\x1b", "\x9b", "\u202e", "\x07", "\r"}
+        assert not any(line.startswith("INJECTED") for line in shown.splitlines())
+        assert "a\\x1b[31m\\x9b\\u202e.json: " in errors
+        if options:
+            assert [one["source"] for one in json.loads(shown)] == [f"{name}.jsonl", f"{name}.sse"]
+        else:
+            assert shown.startswith("a\\x1b[31m\\x9b\\u202e.jsonl · ")

@@ -159,7 +159,7 @@ def test_headers_are_limited(headers: str) -> None:
 
 @pytest.mark.parametrize("slow", ["head", "body"])
 def test_slow_requests_end_at_a_deadline(slow: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The deadline is for all bytes: a client that sends one now and then does not extend it."""
+    """A client does not extend the deadline by a byte now and then."""
     monkeypatch.setattr(receive, "HEAD_SECONDS", 0.5)
     monkeypatch.setattr(receive, "BODY_SECONDS", 0.5)
     with receiving() as (receiver, messages, errors):

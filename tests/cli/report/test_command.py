@@ -34,7 +34,8 @@ def test_a_report_and_a_table_from_several_recordings(capsys: pytest.CaptureFixt
     assert "2 streams: 1 completed, 1 failed. HTTP requests: 2." in shown
     assert shown.splitlines()[-1] == "Report: out.html"
     text = Path("out.html").read_text(encoding="utf-8")
-    assert "Claude streams: a.jsonl, b.jsonl" in text
+    assert "Claude streams of chat-worker" in text
+    assert Path("out.html").stat().st_mode & 0o777 == 0o600
     assert text.count('<th scope="row"') == 2
 
 
@@ -92,3 +93,31 @@ def test_wrong_usage(arguments: list[str], code: int, message: str, capsys: pyte
     assert main(["report", *arguments]) == code
     assert message in capsys.readouterr().err
     assert json.loads(Path("a.jsonl").read_text()) == GOOD
+
+
+def test_hostile_names_are_shown_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = "a\x1b[31m\x9b\u202e\r.jsonl"
+    evil = {
+        name: f"{value}\x1b]0;PWNED\x07\x9b31m\u202e\r\nINJECTED" if isinstance(value, str) else value
+        for name, value in {**CUT, "claude.stream.request.id": "r", "\x1b[5m": "x"}.items()
+    }
+    recording_file(hostile, samples.traces(span(evil, [delta(0.1)], name="chat \x1b[31m"), service="s\x1b[5m"))
+    assert main(["report", hostile, "-o", "out\x1b.html"]) == 0
+    assert main(["report", "no\x1b[31m\nINJECTED.jsonl"]) == 1
+    assert main(["report", "a", "--no\x1b[31m"]) == 2
+    shown, errors = capsys.readouterr()
+    page = Path("out\x1b.html").read_text(encoding="utf-8")
+    for text in (shown, errors, page):
+        assert not set(text) & {"\x1b", "\x9b", "\u202e", "\x07", "\r", "\x00"}
+        assert "\\x1b" in text
+    assert not any(line.startswith("INJECTED") for line in shown.splitlines())
+    assert "\\u001b" not in page, "the tooltips are escaped twice"
+
+
+def test_the_file_is_private_even_if_it_exists() -> None:
+    recording_file("a.jsonl", GOOD)
+    Path("out.html").write_text("old " * 1_000_000)
+    Path("out.html").chmod(0o644)
+    assert main(["report", "a.jsonl", "-o", "out.html"]) == 0
+    assert Path("out.html").stat().st_mode & 0o777 == 0o600
+    assert "old" not in Path("out.html").read_text(encoding="utf-8")[-100:]

@@ -16,8 +16,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from tests.support.otlp_receiver import JSON, post
 from tests.support.process_table import is_running, wait_until
 
 from otel_claude_stream.cli.main import main
@@ -108,6 +110,9 @@ def test_an_application_with_report_recording_and_collector(tmp_path: Path) -> N
     assert {next(iter(json.loads(line))) for line in kept} == {"resourceSpans", "resourceMetrics"}
     assert "secret" not in "".join(kept)
     report = (tmp_path / "out.html").read_text(encoding="utf-8")
+    assert [path.stat().st_mode & 0o777 for path in tmp_path.glob("[ok]*")] == [0o600, 0o600]
+    assert "<title>Claude streams of mine</title>" in report
+    assert api.url not in report
     assert "3 streams over" in report
     assert "mine" in report
 
@@ -183,6 +188,43 @@ def test_a_recording_that_cannot_be_written(tmp_path: Path, capsys: pytest.Captu
     folder.symlink_to(tmp_path / "nowhere" / "deep")
     assert main(["run", "--save", str(folder), "--", sys.executable, "-c", ""]) == 1
     assert "cannot write" in capsys.readouterr().err
+
+
+def test_arguments_are_not_in_the_report(tmp_path: Path) -> None:
+    report = tmp_path / "out.html"
+    app = [sys.executable, app_file(tmp_path, "pass"), "--key", "CANARY"]
+    subprocess.run([*COMMAND, "--report", str(report), "--", *app], capture_output=True, timeout=30, check=True)
+    text = report.read_text(encoding="utf-8")
+    assert "<title>Claude streams of app</title>" in text
+    assert "CANARY" not in text
+
+
+def test_requests_without_the_token_do_not_reach_the_collector(tmp_path: Path) -> None:
+    code = "import os, time; print(os.environ['OTEL_EXPORTER_OTLP_ENDPOINT'], flush=True); time.sleep(60)"
+    forwarded: list[Message] = []
+    with Receiver(forwarded.append, pytest.fail) as collector:
+        arguments = ["--otlp", collector.url, "--", sys.executable, app_file(tmp_path, code)]
+        with started(*arguments) as process:
+            assert process.stdout is not None
+            endpoint = process.stdout.readline().strip()
+            base = endpoint.rpartition("/")[0]
+            assert post(base, "/v1/traces?tenant=other", b'{"resourceSpans": []}', JSON)[0] == 404
+            assert post(endpoint, "/v1/logs", b'{"resourceLogs": []}', JSON)[0] == 200
+            process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=20)
+    assert [message.signal for message in forwarded] == ["logs"]
+    assert errors.count("refused a request of another program") == 1
+    assert urlsplit(endpoint).path[1:] not in errors
+
+
+def test_secrets_of_the_endpoint_are_not_printed(tmp_path: Path) -> None:
+    for port in (9, 4317):
+        env = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://user:CANARY@127.0.0.1:{port}/?key=CANARY"}
+        app = [sys.executable, app_file(tmp_path, "pass")]
+        command = [*COMMAND, "--", *app]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=30, check=True)
+        assert "CANARY" not in done.stdout + done.stderr
+        assert ("user:***@127.0.0.1:4317/?key=***" in done.stderr) == (port == 4317)
 
 
 def test_a_report_that_cannot_be_written_leaves_the_exit_code(tmp_path: Path) -> None:

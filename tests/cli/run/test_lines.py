@@ -6,6 +6,7 @@ import pytest
 from tests.support import cli_samples as samples
 from tests.support.cli_samples import CUT, delta, healthy, span
 
+from otel_claude_stream.cli.run import lines as lines_module
 from otel_claude_stream.cli.run.lines import LineView, QuietView, stream_line
 from otel_claude_stream.cli.run.panel import Panel, panel_lines, panel_rows
 from otel_claude_stream.cli.view.summary import summarise
@@ -91,3 +92,25 @@ def test_a_panel_has_the_size_of_its_lines(width: int, rows: int, *, colours: bo
 def test_a_panel_takes_at_most_a_third_of_the_terminal() -> None:
     assert [panel_rows(height) for height in (15, 24, 100)] == [5, 8, 10]
     assert not Panel.fits(io.StringIO())
+
+
+@pytest.mark.parametrize("colours", [False, True])
+def test_control_characters_of_a_stream_and_a_message_are_escaped(
+    monkeypatch: pytest.MonkeyPatch, colours: bool
+) -> None:
+    monkeypatch.setattr(lines_module, "use_colours", lambda *_: colours)
+    evil = {
+        name: f"{value}\x1b]0;PWNED\x07\x9b31m\u202e\r\nINJECTED" if isinstance(value, str) else value
+        for name, value in CUT.items()
+    }
+    out = io.StringIO()
+    view = LineView(out)
+    views = samples.views(span(evil), span({**samples.HEALTHY, "gen_ai.request.model": "m\x1b[31m"}, span_id="1" * 16))
+    view.update(Progress(views, None, 0, 1.5, running=True))
+    view.finish(views, summarise(views))
+    view.print("warning: /v1/\x1b]0;PWNED\x07\r\x85\u2028INJECTED")
+    text = out.getvalue()
+    assert text.count("\x1b") == (2 if colours else 0), "the colour of the outcome that is known"
+    assert not set(text) & {"\x9b", "\u202e", "\x07", "\r", "\x85", "\u2028"}
+    assert "m\\x1b[31m" in text
+    assert all(line.startswith("[claude] ") for line in text.splitlines())

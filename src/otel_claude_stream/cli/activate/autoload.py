@@ -16,6 +16,7 @@ from typing import Final
 
 from otel_claude_stream.cli.activate.path import FOLDER
 from otel_claude_stream.cli.errors import FAILED, OK, CommandError
+from otel_claude_stream.cli.view.printable import printable
 
 NAME: Final = "otel-claude-stream"
 MODULE: Final = "_otel_claude_stream_autoload"
@@ -137,14 +138,14 @@ def install(environment: Environment, *, dry_run: bool, force: bool) -> int:
         )
     wanted = {path: text for path, text in files(environment).items() if _current(path) != text}
     if not wanted:
-        print(f"already installed: {_start_file(environment)}")
+        print(printable(f"already installed: {_start_file(environment)}"))
         return OK
     for path, text in wanted.items():
         if dry_run:
-            print(f"would write {path}:\n{text}", end="")
+            print(printable(f"would write {path}:\n{text}"), end="")
         else:
             _write(path, text)
-            print(f"wrote {path}")
+            print(printable(f"wrote {path}"))
     if not dry_run:
         print("it has no effect unless OTEL_CLAUDE_STREAM_AUTO=true")
     return OK
@@ -157,13 +158,13 @@ def remove(environment: Environment, *, dry_run: bool) -> int:
         print("nothing to remove")
     for path in there:
         if dry_run:
-            print(f"would delete {path}")
+            print(printable(f"would delete {path}"))
             continue
         try:
             path.unlink()
         except OSError as error:
             raise CommandError(f"cannot delete {path}: {error.strerror}") from error
-        print(f"deleted {path}")
+        print(printable(f"deleted {path}"))
     return OK
 
 
@@ -171,13 +172,13 @@ def status(environment: Environment) -> int:
     """Print whether it is installed; return the exit code."""
     found = {path: _current(path) for path in files(environment)}
     if all(text is None for text in found.values()):
-        print(f"not installed in {environment.packages}")
+        print(printable(f"not installed in {environment.packages}"))
         return FAILED
     if found != files(environment):
-        print(f"installed by another version: {_start_file(environment)}; run: {NAME} autoload install")
+        print(printable(f"installed by another version: {_start_file(environment)}; run: {NAME} autoload install"))
         return FAILED
     switch = os.environ.get("OTEL_CLAUDE_STREAM_AUTO", "")
-    print(f"installed: {_start_file(environment)}; OTEL_CLAUDE_STREAM_AUTO is {switch or 'not set'} here")
+    print(printable(f"installed: {_start_file(environment)}; OTEL_CLAUDE_STREAM_AUTO is {switch or 'not set'} here"))
     return OK
 
 

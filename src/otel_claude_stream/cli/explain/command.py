@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from otel_claude_stream.cli.explain.explanation import Explanation, explain
 from otel_claude_stream.cli.explain.inputs import BadInput, Input, read
 from otel_claude_stream.cli.explain.playback import play_isolated
 from otel_claude_stream.cli.explain.text import show
+from otel_claude_stream.cli.view.printable import json_text, printable
 
 STDIN: Final = "-"
 
@@ -66,14 +66,12 @@ def run(args: argparse.Namespace) -> int:
         try:
             found = read(_name(file), _content(file))
         except BadInput as error:
-            print(f"otel-claude-stream: {_name(file)}: {error}", file=sys.stderr)
+            print(printable(f"otel-claude-stream: {_name(file)}: {error}"), file=sys.stderr)
             code = FAILED
             continue
         if found.kind == "spans" and args.known_limits:
-            print(
-                f"otel-claude-stream: {_name(file)}: --known-limits is ignored, since spans carry their verdict",
-                file=sys.stderr,
-            )
+            text = f"otel-claude-stream: {_name(file)}: --known-limits is ignored, since spans carry their verdict"
+            print(printable(text), file=sys.stderr)
         inputs.append(found)
     explanations = [one for found in played(inputs, args.known_limits) for one in explain(found)]
     try:
@@ -91,8 +89,7 @@ def played(inputs: Sequence[Input], limits: str) -> list[Input]:
 
 def _print(found: Sequence[Explanation], *, as_json: bool) -> None:
     if as_json:
-        json.dump([asdict(one) for one in found], sys.stdout, indent=2, ensure_ascii=False)
-        print()
+        print(json_text([asdict(one) for one in found]))
     else:
         show(found, sys.stdout)
     sys.stdout.flush()

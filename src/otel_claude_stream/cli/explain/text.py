@@ -10,6 +10,7 @@ from typing import Final, TextIO
 
 from otel_claude_stream.cli.explain.explanation import ORIGINS, Explanation
 from otel_claude_stream.cli.view import formatting
+from otel_claude_stream.cli.view.printable import printable, printable_line
 from otel_claude_stream.cli.view.terminal import SIGNS, STYLES, width_of
 
 WIDEST: Final = 100  # columns; longer lines are hard to read
@@ -54,12 +55,13 @@ def _show_rich(lines: Sequence[Line], width: int, out: TextIO) -> None:
 
 
 def wrapped(line: Line, width: int) -> list[str]:
-    """Wrap one paragraph at ``width`` columns."""
+    """Wrap one paragraph at ``width`` columns, with escapes for control characters."""
     if line.whole:
-        return [line.text]
-    indent = " " * (len(line.text) - len(line.text.lstrip()))
+        return [printable_line(line.text)]
+    text = printable(line.text)
+    indent = " " * (len(text) - len(text.lstrip()))
     return textwrap.wrap(
-        line.text.strip(),
+        text.strip(),
         max(width, 20),
         initial_indent=indent,
         subsequent_indent=" " * line.hang,

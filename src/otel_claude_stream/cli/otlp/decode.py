@@ -27,9 +27,9 @@ ID_KEYS: Final = frozenset({"traceId", "spanId", "parentSpanId"})
 PROCESS: Final = ("service.name", "service.instance.id", "process.pid")
 """Resource attributes that identify a process. Which of them exist depends on the version of the SDK."""
 MAX_DEPTH: Final = 100  # levels of nested JSON; the requests of an SDK stay below ten
-MOST_ATTRIBUTES: Final = 256  # of a span or an event, as kept for the views; the SDK's default limit is 128
-MOST_EVENTS: Final = 12_000  # of a span; the largest event budget is 10 000
-MOST_ITEMS: Final = 256  # of a list
+MOST_ATTRIBUTES: Final = 256  # kept of a span or an event; the SDK's default limit is 128
+MOST_EVENTS: Final = 12_000  # kept of a span; the largest event budget is 10 000
+MOST_ITEMS: Final = 256  # kept of a list
 LONGEST_TEXT: Final = 4096  # characters; the views show 400
 
 REQUESTS: Final[Mapping[Signal, tuple[str, str]]] = {

@@ -1,4 +1,4 @@
-"""The URL of an OTLP/HTTP endpoint: what is sent to it, and what may be printed of it."""
+"""The URL of an OTLP/HTTP endpoint, as it is used and as it is printed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def signal_url(endpoint: str, signal: str) -> str:
 
 
 def without_secrets(url: str) -> str:
-    """Return a URL that may be printed: without the password, and without the values of the query.
+    """Return a URL for output, without the password and the values of the query.
 
     The user stays if there is a password, as in ``https://user:***@host``. Alone it may be a token.
     """

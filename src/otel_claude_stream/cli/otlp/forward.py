@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 QUEUE_LENGTH: Final = 1000  # messages; limits the memory while a collector is down
-QUEUE_BYTES: Final = 64 * 1024 * 1024  # of all their bodies
+QUEUE_BYTES: Final = 64 * 1024 * 1024  # the bodies of all messages together
 REQUEST_SECONDS: Final = 5.0
 DRAIN_SECONDS: Final = 5.0  # at the end, for messages that are still queued
 HEADERS_VARIABLE: Final = "OTEL_EXPORTER_OTLP_HEADERS"

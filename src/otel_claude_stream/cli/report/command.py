@@ -12,7 +12,8 @@ from typing import Final
 from otel_claude_stream.cli.errors import OK, CommandError, check_installed
 from otel_claude_stream.cli.otlp.record import UnreadableLine, read
 from otel_claude_stream.cli.view import formatting
-from otel_claude_stream.cli.view.report import DEFAULT_FILE, checked_path, write_report
+from otel_claude_stream.cli.view.printable import printable
+from otel_claude_stream.cli.view.report import DEFAULT_FILE, checked_path, title_of, write_report
 from otel_claude_stream.cli.view.telemetry import Telemetry
 from otel_claude_stream.cli.view.terminal import as_text, summary_lines, table, width_of
 
@@ -57,11 +58,11 @@ def run(args: argparse.Namespace) -> int:
     if found.views:
         print(as_text(table(found.views[-MOST_ROWS:], width_of(sys.stdout))) + "\n")
         for line in summary_lines(found.summary):
-            print(line)
+            print(printable(line))
     else:
         print("The recordings contain no stream of the Anthropic SDK.")
-    write_report(output, found, f"Claude streams: {', '.join(path.name for path in files)}")
-    print(f"Report: {output}")
+    write_report(output, found, title_of(found.views, ", ".join(path.name for path in files)))
+    print(printable(f"Report: {output}"))
     if args.open:
         webbrowser.open(output.resolve().as_uri())
     return OK
@@ -79,7 +80,8 @@ def _read(path: Path, telemetry: Telemetry) -> None:
     if bad and not good:
         raise CommandError(f"{path} does not contain OTLP JSON lines: {_first(bad)}")
     if bad:
-        print(f"warning: {path}: {formatting.plural(len(bad), 'line')} left out; {_first(bad)}", file=sys.stderr)
+        text = f"warning: {path}: {formatting.plural(len(bad), 'line')} left out; {_first(bad)}"
+        print(printable(text), file=sys.stderr)
 
 
 def _first(bad: Iterable[UnreadableLine]) -> str:

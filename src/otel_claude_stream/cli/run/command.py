@@ -14,14 +14,15 @@ from typing import Final
 
 from otel_claude_stream.cli.errors import SIGNAL_BASE, CommandError, UsageError, check_installed
 from otel_claude_stream.cli.otlp.endpoint import base_url_of_option
-from otel_claude_stream.cli.otlp.environment import environment, forward_target
+from otel_claude_stream.cli.otlp.environment import environment, forward_target, service_name
 from otel_claude_stream.cli.otlp.forward import Forwarder, headers_from
 from otel_claude_stream.cli.otlp.receive import Message, Receiver, fan_out
 from otel_claude_stream.cli.otlp.record import Recorder
 from otel_claude_stream.cli.run.application import Application, CannotRun, Signals, check_command
 from otel_claude_stream.cli.run.lines import LineView, QuietView
 from otel_claude_stream.cli.run.panel import Panel
-from otel_claude_stream.cli.view.report import checked_path, write_report
+from otel_claude_stream.cli.view.printable import printable
+from otel_claude_stream.cli.view.report import checked_path, title_of, write_report
 from otel_claude_stream.cli.view.telemetry import Telemetry
 from otel_claude_stream.cli.view.terminal import Progress, View
 
@@ -89,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
         check_command(options.command)
         return _observe(options, notice)
     except CannotRun as error:
-        print(f"otel-claude-stream: {error}", file=sys.stderr)
+        print(printable(f"otel-claude-stream: {error}"), file=sys.stderr)
         return error.code
 
 
@@ -150,7 +151,7 @@ def _conclude(options: Options, telemetry: Telemetry, view: View) -> None:
         view.print("No stream of the Anthropic SDK was recorded.")
     if options.report is not None:
         try:
-            write_report(options.report, found, f"Claude streams of {options.command[-1]}")
+            write_report(options.report, found, title_of(found.views, service_name(options.command)))
         except CommandError as error:
             view.print(str(error))
         else:

@@ -13,6 +13,7 @@ from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream.cli.view import formatting
 from otel_claude_stream.cli.view.details import limit_text
 from otel_claude_stream.cli.view.model import StreamView
+from otel_claude_stream.cli.view.printable import printable_line
 from otel_claude_stream.cli.view.summary import Summary
 from otel_claude_stream.cli.view.terminal import SIGNS, PlainView, Progress, summary_lines, use_colours
 
@@ -59,8 +60,8 @@ class LineView(PlainView):
         del self._delayed[view.key]
         return True
 
-    def print(self, text: str) -> None:
-        """Print a message, each line with the prefix, in one write that no output of the application can split."""
+    def _show(self, text: str) -> None:
+        """Print a text, each line with the prefix, in one write that no output of the application can split."""
         with self._lock:
             self._write("".join(f"{PREFIX}{line}\n" for line in text.splitlines()))
 
@@ -88,14 +89,14 @@ class QuietView(LineView):
 
 def stream_line(view: StreamView, elapsed: float, *, colours: bool = False) -> str:
     """Return one stream that has ended as a line: outcome, reason, and the known figures."""
-    outcome = f"{SIGNS.get(view.outcome, '?')} {view.outcome:<9}"
+    outcome = printable_line(f"{SIGNS.get(view.outcome, '?')} {view.outcome:<9}")
     if colours and view.outcome in COLOURS:
         outcome = f"\x1b[{COLOURS[view.outcome]}m{outcome}\x1b[0m"
-    parts = [f"{elapsed:7.1f} s", outcome, *([formatting.readable(view.reason)] if view.reason else []), view.name]
+    parts = [*([formatting.readable(view.reason)] if view.reason else []), view.name]
     parts.append(f"took {formatting.seconds(view.duration)}")
     parts += [f"TTFT {formatting.seconds(view.ttft)}"] if view.ttft is not None else []
     parts += [f"silence {formatting.seconds(view.longest_silence)}"] if view.longest_silence is not None else []
     parts += [formatting.plural(view.retries, "retry", "retries")] if view.retries else []
     parts += [f"{view.rate:.0f} tok/s"] if view.rate is not None else []
     parts += [limit_text(view)] if limit_text(view) else []
-    return "  ".join(parts)
+    return "  ".join([f"{elapsed:7.1f} s", outcome, *map(printable_line, parts)])

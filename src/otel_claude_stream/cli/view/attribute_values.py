@@ -7,8 +7,11 @@ from typing import Final
 
 from otel_claude_stream._telemetry.spec import Attribute
 from otel_claude_stream.cli.otlp.decode import Attributes
+from otel_claude_stream.cli.view.printable import printable_line
 
 LONGEST: Final = 400  # characters of one value that are shown
+
+SPACES: Final = str.maketrans("\t\n\r", "   ")
 
 
 def number(attrs: Attributes, attribute: Attribute) -> float | None:
@@ -46,7 +49,7 @@ def integers(attrs: Attributes, attribute: Attribute) -> list[int]:
 
 
 def line(value: object) -> str:
-    """Return a value as one printable line of at most 400 characters, with spaces for control characters."""
+    """Return a value as one printable line of at most 400 characters, with escapes for control characters."""
     match value:
         case None:
             return ""
@@ -57,5 +60,6 @@ def line(value: object) -> str:
         case tuple():
             return line(", ".join(line(item) for item in value))
         case _:
-            shown = "".join(char if char.isprintable() else " " for char in str(value)[: LONGEST + 1]).strip()
+            escaped = printable_line(str(value)[: LONGEST + 1].translate(SPACES))
+            shown = "".join(char if char.isprintable() else " " for char in escaped).strip()
             return shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "…"

@@ -6,13 +6,13 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from html import escape
 from typing import Final
 
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream.cli.view import formatting
 from otel_claude_stream.cli.view.decisions import policy_summary, seam_text
 from otel_claude_stream.cli.view.model import StreamView
+from otel_claude_stream.cli.view.printable import escape, printable
 from otel_claude_stream.cli.view.timeline import ERROR_STATUS, Attempt, Gap, Mark, MarkKind, Seam, sample, within
 
 UNITS: Final = 10_000  # width of the drawing, which is scaled to the screen
@@ -97,9 +97,9 @@ def track(view: StreamView, axis: Axis, begin: float) -> str:
     parts.append(_drawing(view.marks, axis, begin))
     parts += [_seam(seam, axis, begin) for seam in view.seams]
     parts.append(_ending(view, axis, begin))
-    tips = escape(json.dumps([[round(mark.at, 4), mark_text(mark)] for mark in sample(view.marks, TIP_MARKS)]))
+    tips = [[round(mark.at, 4), printable(mark_text(mark))] for mark in sample(view.marks, TIP_MARKS)]
     place = f'data-begin="{begin:.6f}" data-from="{axis.start:.6f}" data-length="{axis.length:.6f}"'
-    return f'<div class="track" {place} data-tips="{tips}">{"".join(parts)}</div>'
+    return f'<div class="track" {place} data-tips="{escape(json.dumps(tips))}">{"".join(parts)}</div>'
 
 
 def text_alternative(view: StreamView) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from html import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -16,8 +16,10 @@ from typing import Final
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream.cli.errors import CommandError, UsageError
+from otel_claude_stream.cli.files import open_private
 from otel_claude_stream.cli.view import decisions, details, formatting, lanes
 from otel_claude_stream.cli.view.model import StreamView
+from otel_claude_stream.cli.view.printable import escape
 from otel_claude_stream.cli.view.summary import Summary, summarise
 from otel_claude_stream.cli.view.telemetry import Snapshot
 from otel_claude_stream.cli.view.timeline import Attempt
@@ -25,6 +27,7 @@ from otel_claude_stream.cli.view.timeline import Attempt
 DEFAULT_FILE: Final = "claude-streams.html"
 PACKAGE: Final = "otel_claude_stream.cli.view"
 PLACEHOLDER: Final = re.compile(r"\{\{(\w+)\}\}")
+MOST_SERVICES: Final = 5  # in a title
 MOST_LANES: Final = 500
 """Streams that get a lane. More lanes make the chart unreadable and browsers slow."""
 
@@ -309,11 +312,22 @@ def checked_path(path: str, option: str) -> Path:
     return found
 
 
+def title_of(views: Sequence[StreamView], otherwise: str) -> str:
+    """Return the title of a report: the services in the telemetry, or ``otherwise`` without any.
+
+    A command line is never a title, since its arguments may be secrets.
+    """
+    services = sorted({view.service for view in views if view.service})
+    named = ", ".join(services[:MOST_SERVICES]) + (", ..." if len(services) > MOST_SERVICES else "")
+    return f"Claude streams of {named or otherwise}"
+
+
 def write_report(path: Path, snapshot: Snapshot, title: str) -> None:
-    """Write the report. Raises ``CommandError``."""
+    """Write the report, which only the user may read. Raises ``CommandError``."""
     totals = Totals(snapshot.summary, snapshot.internal_errors, snapshot.dropped, snapshot.without_marks)
     text = page(snapshot.views, title=title, totals=totals)
     try:
-        path.write_text(text, encoding="utf-8")
+        with os.fdopen(open_private(path), "w", encoding="utf-8") as file:
+            file.write(text)
     except OSError as error:
         raise CommandError(f"cannot write {path}: {error.strerror}") from error

@@ -12,6 +12,7 @@ from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream.cli.view import formatting
 from otel_claude_stream.cli.view.decisions import policy_summary
 from otel_claude_stream.cli.view.model import StreamView
+from otel_claude_stream.cli.view.printable import printable, printable_line
 from otel_claude_stream.cli.view.summary import Summary
 
 GUTTER: Final = 2
@@ -98,7 +99,7 @@ COLUMNS: Final = (
 
 def table(views: Sequence[StreamView], width: int, columns: Sequence[Column] = COLUMNS) -> Table:
     """Fit the columns into ``width`` characters by leaving out those of the highest rank and narrowing the others."""
-    cells = {column.title: [column.text(view) for view in views] for column in columns}
+    cells = {column.title: [printable_line(column.text(view)) for view in views] for column in columns}
     kept = [column for column in columns if not views or any(cells[column.title])]
     natural = {c.title: max([len(c.title), *map(len, cells[c.title])]) for c in kept}
     while len(kept) > 1 and _least(kept, natural) > width:
@@ -138,7 +139,7 @@ def finished_line(view: StreamView, elapsed: float) -> str:
     """Return one stream that has just ended as a line."""
     parts = [f"{elapsed:6.1f} s", f"{SIGNS.get(view.outcome, '?')} {view.outcome:<9}"]
     parts += [f"{formatting.readable(view.reason):<18}", f"{formatting.seconds(view.duration):>8}", view.name]
-    return "  ".join(parts).rstrip()
+    return printable_line("  ".join(parts).rstrip())
 
 
 class View(Protocol):
@@ -172,12 +173,12 @@ class PlainView:
             return
         for view in sorted(progress.views, key=lambda view: view.end):
             if view.key not in self._seen:
-                self.print(self._line(view, progress.elapsed))
+                self._show(self._line(view, progress.elapsed))
         self._shown, self._seen = progress.views, frozenset(view.key for view in progress.views)
 
     def print(self, text: str) -> None:
-        """Print a message."""
-        print(text, file=self._out, flush=True)
+        """Print a message, with escapes for control characters."""
+        self._show(printable(text))
 
     def finish(self, views: Sequence[StreamView], summary: Summary) -> None:
         """Print the table and the figures."""
@@ -187,6 +188,10 @@ class PlainView:
 
     def close(self) -> None:
         """Do nothing: there is no live part."""
+
+    def _show(self, text: str) -> None:
+        """Print a text that is printable, apart from colours of this package."""
+        print(text, file=self._out, flush=True)
 
 
 class RichView:
@@ -209,7 +214,7 @@ class RichView:
 
     def print(self, text: str) -> None:
         """Print a message above the table."""
-        self._console.print(text, markup=False, soft_wrap=True)
+        self._console.print(printable(text), markup=False, soft_wrap=True)
 
     def finish(self, views: Sequence[StreamView], summary: Summary) -> None:
         """Print the whole table and the figures."""
