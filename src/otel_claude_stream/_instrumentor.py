@@ -20,7 +20,6 @@ from otel_claude_stream._sdk.attach.hooks import Hooks
 from otel_claude_stream._sdk.attach.lazy_hooks import LazyHooks
 from otel_claude_stream._session.registry import OpenStreams
 from otel_claude_stream._telemetry import export_log
-from otel_claude_stream._telemetry.export_failures import is_once
 
 if TYPE_CHECKING:
     from otel_claude_stream._sdk.attach.sdk_hooks import SdkHooks
@@ -151,7 +150,7 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
             _hooks.remove()
             override.set_process_policy(None)
             _streams.report_stalls(())
-            export_log.tell_all()
+            export_log.uninstall()
         except Exception as error:  # noqa: BLE001 - as above
             _guard.report("uninstrument", error)
         finally:
@@ -177,8 +176,8 @@ def _limit_export_failure_logs(config: StreamConfig, *, automatic: bool) -> None
 
     With ``export_failures="once"`` this includes exporters that are created later.
     """
-    if is_once(config.export_failures, automatic=automatic):
-        export_log.tell_once(everywhere=config.export_failures == "once")
+    if export_log.limits_failures(config.export_failures, automatic=automatic):
+        export_log.install(create_loggers=config.export_failures == "once")
 
 
 def _check_limits(text: str) -> object:

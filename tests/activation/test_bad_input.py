@@ -94,7 +94,7 @@ def wrong_protocol() -> Iterator[str]:
         listener.shutdown(socket.SHUT_RDWR)
 
 
-NOTE = "[told once in 10 min; each with OTEL_CLAUDE_STREAM_EXPORT_FAILURES=all]"
+NOTE = "[logged at most once in 10 min; OTEL_CLAUDE_STREAM_EXPORT_FAILURES=all logs each]"
 COLLECTORS = {
     unreachable: "Connection refused",
     hanging: "time",
@@ -190,7 +190,7 @@ def the_log_is_not_limited_in_code_or_with_all(api: str, tmp: Path) -> None:
 @cases
 def the_log_is_limited_under_run(api: str, tmp: Path) -> None:
     """No export fails here, as `run` has a receiver, but the filter is installed."""
-    code = "from otel_claude_stream._telemetry import export_log; print(export_log.is_told_once() and 'Hello there.')"
+    code = "from otel_claude_stream._telemetry import export_log; print(export_log.is_installed() and 'Hello there.')"
     command = python("-m", "otel_claude_stream", "run", "--quiet", "--", *python("-c", code))
     found = run(command, api, export=False)
     assert (found.code, found.out) == (0, "Hello there.\n"), found.err

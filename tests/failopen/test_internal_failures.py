@@ -321,7 +321,7 @@ NOT_REACHED = {
     "_session.session:StreamSession.check_stall": ELSEWHERE,
     "_session.session:StreamSession.detach_after_fork": "see tests/lifecycle",
     "_core.stream.timing:Timing.gap_at": ELSEWHERE,
-    "_telemetry.stream_telemetry:Emitter.internal_error": ELSEWHERE,
+    "_telemetry.stream_telemetry:Emitter.record_internal_error": ELSEWHERE,
     "_telemetry.metrics:is_live": ELSEWHERE,
     "_core.stream.delivered:Delivered.unjoinable_content": "runs only after another failure, within a guard",
     "_core.stream.journal:Entry.add": "needs two pings in a row; see tests/core",
@@ -341,7 +341,7 @@ def test_a_failure_to_count_failures_is_hidden_too(monkeypatch):
     """The metric of internal errors raises."""
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
     monkeypatch.setattr(_guard, "_counts", {})
-    (target,) = [target for target in TARGETS if target.name == "internal_error"]
+    (target,) = [target for target in TARGETS if target.name == "record_internal_error"]
     (other,) = [target for target in TARGETS if target.id == "_core.stream.message_state:MessageState.message_start"]
     with broken(target) as calls, broken(other):
         assert observed(monkeypatch, "healthy, create") == bare(monkeypatch, "healthy, create")

@@ -20,6 +20,9 @@ class Defect:
 CLOSED_IN_ORDER = "a stream that a closed generator closes in order is recorded as `abandoned`"
 COUNTED_TWICE = "tokens are counted twice, as the `chat` span of the framework is not recognised"
 
+POLICY_OFF = "suppression of telemetry switches the retry policy off"
+HIDDEN = "no stream is seen if Logfire is set up first, because its copy of `request` is called instead of ours"
+
 KNOWN_DEFECTS: tuple[Defect, ...] = (
     *(
         Defect("test_outcome_and_abort_reason", framework, CLOSED_IN_ORDER, way, "left")
@@ -32,12 +35,12 @@ KNOWN_DEFECTS: tuple[Defect, ...] = (
             ("gunicorn-*", "*"),
             ("pydantic-ai-instrumented-*", "*"),
             ("logfire-pydantic-ai-*", "*"),
-            ("genai-*", "*"),
+            ("genai-*", "sync"),
             ("openllmetry-*", "*"),
-            ("openinference-*", "*"),
-            ("phoenix-*", "*"),
-            ("langfuse-*", "*"),
-            ("logfire-open-*", "*"),
+            ("openinference-*", "create_async"),
+            ("phoenix-*", "create_async"),
+            ("langfuse-*", "create_async"),
+            ("logfire-open-last", "*"),
             ("sentry-*", "*"),
             ("datadog-*", "*"),
         )
@@ -45,16 +48,10 @@ KNOWN_DEFECTS: tuple[Defect, ...] = (
     Defect("test_tokens_are_counted_once", "strands", COUNTED_TWICE),
     Defect("test_tokens_are_counted_once", "pydantic-ai-instrumented-*", COUNTED_TWICE),
     Defect("test_tokens_are_counted_once", "logfire-pydantic-ai-*", COUNTED_TWICE),
-    Defect(
-        "test_policy_retries_before_the_first_content",
-        "logfire-first",
-        "Logfire's suppression of telemetry switches the retry policy off",
-    ),
-    Defect(
-        "test_policy_retries_before_the_first_content",
-        "logfire-last",
-        "Logfire's suppression of telemetry switches the retry policy off",
-    ),
+    Defect("test_policy_retries_before_the_first_content", "logfire-first", POLICY_OFF),
+    Defect("test_policy_retries_before_the_first_content", "logfire-last", POLICY_OFF),
+    Defect("test_each_stream_has_one_span", "logfire-open-first", HIDDEN),
+    Defect("test_policy_retries_before_the_first_content", "logfire-open-first", HIDDEN),
 )
 
 

@@ -86,7 +86,7 @@ def row_of(framework: Framework, observed: Observed) -> Row:
         "version": observed.versions[framework.package],
         "anthropic": observed.versions["anthropic"],
         "ways": ", ".join(framework.ways.values()),
-        "order": "after it" if not framework.ours_first else "before it",
+        "order": _order(framework),
         "spans": spans,
         "owner": OWNERS.get(stream["attributes"].get(SPAN_OWNER, ""), "") if stream else "",
         "parent": f"of `{stream['parent'][0]}`" if stream and stream["parent"] else "none" if stream else "",
@@ -94,6 +94,10 @@ def row_of(framework: Framework, observed: Observed) -> Row:
         "left": _left(framework, observed),
         "remark": framework.remark,
     }
+
+
+def _order(framework: Framework) -> str:
+    return "before it" if framework.ours_first else "after it"
 
 
 def _tokens(call: Call) -> tuple[int, int]:
@@ -135,7 +139,13 @@ def rendered(page: str, rows: Mapping[str, Row]) -> str:
         lines = [
             "| " + " | ".join(COLUMNS[column] for column in columns) + " |",
             "| " + " | ".join("---" for _ in columns) + " |",
-            *(_line(one, rows[one.name], columns) for one in FRAMEWORKS if one.table == name),
+            *(
+                _line(one, rows[one.name], columns) if one.name in rows else line
+                for one in FRAMEWORKS
+                if one.table == name
+                for line in _written(page, one)[:1] or [""]
+                if line or one.name in rows
+            ),
         ]
         page = re.sub(
             rf"(<!-- generated: {name} -->\n).*?(<!-- end of {name} -->)",
@@ -153,6 +163,12 @@ def _line(framework: Framework, row: Row, columns: Iterable[str]) -> str:
     return "| " + " | ".join({**row, "remark": remark}[column] for column in columns) + " |"
 
 
+def _written(page: str, framework: Framework) -> list[str]:
+    """Return the row of a framework that the page has, or nothing."""
+    order = f" | {_order(framework)} | " if framework.neighbours else ""
+    return [line for line in page.splitlines() if line.startswith(f"| {framework.title} | ") and order in line]
+
+
 def without_versions(page: str) -> str:
     """Return the page without what may differ between two runs."""
     return VERSION.sub("*", page)
@@ -162,8 +178,7 @@ def main(arguments: list[str]) -> int:
     rows = _rows()
     missing = [one.name for one in FRAMEWORKS if one.name not in rows]
     if missing:
-        print(f"{RESULT.relative_to(ROOT)} lacks {', '.join(missing)}: run all of the session `frameworks` first")
-        return 0 if "--check" in arguments else 1
+        print(f"kept as they are, because {RESULT.relative_to(ROOT)} lacks them: {', '.join(missing)}")
     old = PAGE.read_text(encoding="utf-8")
     new = rendered(old, rows)
     if "--check" not in arguments:

@@ -6,6 +6,8 @@ A `Run` is one process; its rounds are the modes. `Runs` makes each run once, se
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -110,12 +112,11 @@ def _run(framework: Framework, python: Path, folder: Path, modes: tuple[str, ...
         job_file, result_file = folder / "job.json", folder / "result.json"
         job_file.write_text(json.dumps(job), encoding="utf-8")
         result_file.unlink(missing_ok=True)
-        done = subprocess.run(
-            [python, "-X", "faulthandler", HERE / "runner.py", job_file, result_file],
-            env=_environment(folder), cwd=folder, capture_output=True, text=True, timeout=RUN_SECONDS, check=False,
-        )  # fmt: skip
+        code, output = _finished(
+            [str(python), "-X", "faulthandler", str(HERE / "runner.py"), str(job_file), str(result_file)], folder
+        )
         if not result_file.exists():
-            raise RuntimeError(f"{framework}, {modes}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
+            raise RuntimeError(f"{framework}, {modes}: exit code {code}\n{output}")
         result = json.loads(result_file.read_text(encoding="utf-8"))
         calls = {}
         for mode, seen in zip(modes, result["rounds"], strict=True):
@@ -123,7 +124,26 @@ def _run(framework: Framework, python: Path, folder: Path, modes: tuple[str, ...
                 way, fault = name.rsplit("-", 1)
                 requests = [_request(one) for one in api.requests_for(_route(mode, way, fault))]
                 calls[mode, way, fault] = Call(**call, requests=requests)
-        return Observed(result["versions"], result["python"], calls, {modes[0]: done.stderr}, result["seconds"])
+        return Observed(result["versions"], result["python"], calls, {modes[0]: output}, result["seconds"])
+
+
+def _finished(command: list[str], folder: Path) -> tuple[int, str]:
+    """Run an application to its end. Return its exit code and its standard error."""
+    with subprocess.Popen(
+        command,
+        env=_environment(folder),
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            _, output = process.communicate(timeout=RUN_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # its servers and workers too
+            raise
+    return process.returncode, output
 
 
 def _route(mode: str, way: str, fault: str) -> str:
@@ -150,7 +170,6 @@ def _request(request: Any) -> dict[str, Any]:
         "path": request.path.partition("/v1/")[2],
         "headers": sorted(name for name in request.headers),
         "body": request.json if request.body else None,
-        "client_disconnected": request.client_disconnected,
     }
 
 

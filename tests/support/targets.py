@@ -37,7 +37,7 @@ MODULES = (
     "otel_claude_stream._telemetry.metrics",
     "otel_claude_stream._telemetry.logs",
     "otel_claude_stream._telemetry.span_attributes",
-    "otel_claude_stream._telemetry.zeros",
+    "otel_claude_stream._telemetry.zero_series",
 )
 
 
@@ -117,7 +117,7 @@ POLICY_ONLY = (
     "_session.session:StreamSession.buffered_usage",
     "_session.session:StreamSession.buffer_released",
     "_session.session:StreamSession.overdue",
-    "_telemetry.span_attributes:seam_detail",
+    "_telemetry.span_attributes:resume_attributes",
     "_telemetry.span_attributes:_recovery",
 )
 """Targets that run only if the policy acts on failures. The tests in `tests/retry` make them raise."""

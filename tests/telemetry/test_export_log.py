@@ -1,4 +1,4 @@
-"""The filter on the loggers of OpenTelemetry's exporters: put in, taken out, and what it does to records."""
+"""The filter on the loggers of OpenTelemetry's exporters, and when it is installed."""
 
 from __future__ import annotations
 
@@ -12,40 +12,48 @@ import pytest
 
 from otel_claude_stream import ClaudeStreamInstrumentor, StreamConfig, _guard, _instrumentor
 from otel_claude_stream._telemetry import export_log
-from otel_claude_stream._telemetry.export_failures import ALL, GRPC, HTTP, LOGGERS, QUIET_SECONDS, SIMPLE
-from otel_claude_stream._telemetry.export_log import ExportLog
+from otel_claude_stream._telemetry.export_log import (
+    GRPC,
+    HTTP,
+    LOG_ALL,
+    LOGGERS,
+    QUIET_SECONDS,
+    SIMPLE,
+    ExportFailureFilter,
+)
 
 SPANS, METRICS, _ = HTTP
-NOTE = f"[told once in 10 min; each with {ALL}]"
-LATER = f"[told once in 10 min, 1 left out since the last; each with {ALL}]"
+NOTE = f"[logged at most once in 10 min; {LOG_ALL} logs each]"
+LATER = f"[logged at most once in 10 min, 1 not logged since the last; {LOG_ALL} logs each]"
 
 
 @pytest.fixture(autouse=True)
-def _taken_out():
-    for name in LOGGERS:  # they exist, as where exporters were imported
+def _loggers():
+    """The loggers exist, as if exporters were imported. The filter is removed after the test."""
+    for name in LOGGERS:
         logging.getLogger(name)
     yield
-    export_log.tell_all()
+    export_log.uninstall()
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The clock of the filter, moved by its first item."""
+    """A list whose item is the time of the filter's clock."""
     now = [0.0]
     monkeypatch.setattr(export_log._filter, "_clock", lambda: now[0])
     return now
 
 
-def fail(logger=SPANS, code=400):
+def log_failed_export(logger=SPANS, code=400):
     logging.getLogger(logger).error("Failed to export %s batch code: %s, reason: %s", "spans", code, "Bad Request")
 
 
-def test_one_line_of_all_loggers_and_then_another(clock, caplog):
-    export_log.tell_once(everywhere=False)
-    fail()
-    fail(METRICS)
+def test_all_loggers_together_log_one_line_in_ten_minutes(clock, caplog):
+    export_log.install(create_loggers=False)
+    log_failed_export()
+    log_failed_export(METRICS)
     clock[0] = QUIET_SECONDS
-    fail(METRICS, 503)
+    log_failed_export(METRICS, 503)
     assert caplog.messages == [
         f"Failed to export spans batch code: 400, reason: Bad Request {NOTE}",
         f"Failed to export spans batch code: 503, reason: Bad Request {LATER}",
@@ -53,9 +61,9 @@ def test_one_line_of_all_loggers_and_then_another(clock, caplog):
     assert [record.name for record in caplog.records] == [SPANS, METRICS]
 
 
-def test_what_is_no_failed_export_passes_as_it_is(clock, caplog):
-    export_log.tell_once(everywhere=False)
-    fail()
+def test_other_records_pass_unchanged(clock, caplog):
+    export_log.install(create_loggers=False)
+    log_failed_export()
     logger = logging.getLogger(SPANS)
     logger.warning("Exporter already shutdown, ignoring batch")
     logger.error(ValueError("no text at all"))
@@ -67,9 +75,9 @@ def test_what_is_no_failed_export_passes_as_it_is(clock, caplog):
     ]
 
 
-def test_a_network_error_is_told_without_the_inside_of_the_http_library(clock, caplog):
-    export_log.tell_once(everywhere=False)
-    for error in (ConnectionRefusedError("Connection refused"), TypeError("somebody's bug")):
+def test_a_network_error_is_logged_without_its_traceback_but_a_bug_with_it(clock, caplog):
+    export_log.install(create_loggers=False)
+    for error in (ConnectionRefusedError("Connection refused"), TypeError("a bug")):
         logging.getLogger(SIMPLE[0]).error("Exception while exporting Span.", exc_info=error)
     refused, bug = caplog.records
     assert refused.getMessage() == f"Exception while exporting Span. ConnectionRefusedError: Connection refused {NOTE}"
@@ -77,72 +85,72 @@ def test_a_network_error_is_told_without_the_inside_of_the_http_library(clock, c
     assert bug.exc_info[0] is TypeError
 
 
-def test_a_logger_at_debug_is_left_alone(clock, caplog):
-    export_log.tell_once(everywhere=False)
+def test_a_logger_at_debug_logs_each_failure(clock, caplog):
+    export_log.install(create_loggers=False)
     with caplog.at_level(logging.DEBUG, logger=SPANS):
-        fail()
-        fail()
+        log_failed_export()
+        log_failed_export()
     assert caplog.messages == ["Failed to export spans batch code: 400, reason: Bad Request"] * 2
 
 
-def test_taken_out_it_leaves_nothing_behind(clock, caplog):
+def test_uninstalling_removes_the_filter_and_discards_its_past(clock, caplog):
     before = {name: list(logging.getLogger(name).filters) for name in LOGGERS}
-    for _ in range(2):  # what was told before is forgotten
-        export_log.tell_once(everywhere=False)
-        export_log.tell_once(everywhere=False)
-        assert export_log.is_told_once()
-        fail()
-        export_log.tell_all()
-        export_log.tell_all()
-        assert not export_log.is_told_once()
+    for _ in range(2):  # the second time, the failure is logged again
+        export_log.install(create_loggers=False)
+        export_log.install(create_loggers=False)
+        assert export_log.is_installed()
+        log_failed_export()
+        export_log.uninstall()
+        export_log.uninstall()
+        assert not export_log.is_installed()
     assert {name: logging.getLogger(name).filters for name in LOGGERS} == before
     assert len(caplog.messages) == 2
 
 
-def test_loggers_are_not_made_before_their_time(monkeypatch):
-    """The application's `dictConfig` disables what exists. Who asks by name gets them all."""
-    absent = "opentelemetry.exporter.that.nobody.has.imported"
+def test_loggers_are_created_only_on_request(monkeypatch):
+    """The application's `dictConfig` disables existing loggers."""
+    absent = "opentelemetry.exporter.that.was.not.imported"
     monkeypatch.setattr(export_log, "LOGGERS", (SPANS, absent))
-    export_log.tell_once(everywhere=False)
-    export_log.tell_all()
+    export_log.install(create_loggers=False)
+    export_log.uninstall()
     assert not isinstance(logging.root.manager.loggerDict.get(absent), logging.Logger)
-    export_log.tell_once(everywhere=True)
+    export_log.install(create_loggers=True)
     assert export_log._filter in logging.getLogger(absent).filters
-    export_log.tell_all()
+    export_log.uninstall()
 
 
-def test_a_failure_of_ours_lets_the_record_pass(monkeypatch, caplog):
+def test_an_internal_error_lets_the_record_pass(monkeypatch, caplog):
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
     monkeypatch.setattr(export_log, "kind_of", lambda *_: 1 / 0)
     before = _guard.counts().get("export_log", 0)
-    export_log.tell_once(everywhere=False)
-    fail()
+    export_log.install(create_loggers=False)
+    log_failed_export()
     assert "Failed to export spans batch code: 400, reason: Bad Request" in caplog.messages
     assert _guard.counts()["export_log"] == before + 1
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this platform")
-@pytest.mark.filterwarnings("ignore:This process")  # of threads that other tests have left: the child uses none of them
-def test_a_child_tells_for_itself_even_if_it_was_forked_in_the_midst_of_a_record():
-    told = ExportLog()
-    os.register_at_fork(after_in_child=told.forget)
+@pytest.mark.filterwarnings("ignore:This process")  # about threads of other tests, which the child does not use
+def test_a_child_forked_while_the_lock_is_held_logs_its_own_first_failure():
+    log_filter = ExportFailureFilter()
+    os.register_at_fork(after_in_child=log_filter.reset)
     record = logging.LogRecord(SPANS, logging.ERROR, "", 0, "Failed to export %s batch code: %s", ("spans", 400), None)
-    assert told.filter(record)
-    lock = told._lock
+    assert log_filter.filter(record)
+    lock = log_filter._lock
     with lock:
         child = os.fork()
         if not child:
-            os._exit(0 if told._lock is not lock and told.filter(record) else 1)
+            os._exit(0 if log_filter._lock is not lock and log_filter.filter(record) else 1)
     assert os.waitpid(child, 0)[1] == 0
 
 
-def test_each_logger_is_a_module_that_is_there():
-    """Loggers are named for their modules: one that OpenTelemetry moves is found here."""
+def test_each_logger_is_named_after_an_existing_module():
+    """This fails if OpenTelemetry moves a module. gRPC exporters are not installed."""
     for name in set(LOGGERS) - set(GRPC):
         assert importlib.util.find_spec(name) is not None
 
 
-# --- Who asks for it
+# --- When it is installed
 
 LOADER = "opentelemetry.instrumentation.auto_instrumentation"
 
@@ -156,7 +164,7 @@ def instrumentor():
 
 
 @pytest.mark.parametrize(
-    ("kwargs", "loaded", "once"),
+    ("kwargs", "loaded", "limited"),
     [
         ({}, True, False),
         ({"skip_dep_check": True}, True, True),
@@ -167,29 +175,31 @@ def instrumentor():
         ({"config": StreamConfig(export_failures="once")}, False, True),
     ],
 )
-def test_code_has_to_ask_and_the_loader_need_not(instrumentor, monkeypatch, kwargs, loaded, once):
-    """Code that skips the check of versions, in a process without auto-instrumentation, is code all the same."""
+def test_by_default_only_the_loader_of_auto_instrumentation_installs_it(
+    instrumentor, monkeypatch, kwargs, loaded, limited
+):
+    """Without the loader in `sys.modules`, `skip_dep_check` comes from the application's code."""
     if loaded:
         monkeypatch.setitem(sys.modules, LOADER, ModuleType(LOADER))
     else:
         monkeypatch.delitem(sys.modules, LOADER, raising=False)
     instrumentor.instrument(**kwargs)
-    assert export_log.is_told_once() is once
+    assert export_log.is_installed() is limited
     instrumentor.uninstrument()
-    assert not export_log.is_told_once()
+    assert not export_log.is_installed()
 
 
-def test_the_loader_comes_after_a_configuration_file(instrumentor, monkeypatch):
-    """The first call is that of the file, which may be read by code too; the second is the loader's own."""
+def test_a_configuration_file_does_not_install_it_but_the_loader_after_it_does(instrumentor, monkeypatch):
+    """The first call comes from the file, which code may read too. The second comes from the loader."""
     monkeypatch.setitem(sys.modules, LOADER, ModuleType(LOADER))
     instrumentor.instrument(declared={"events": "log"})
-    assert not export_log.is_told_once()
+    assert not export_log.is_installed()
     instrumentor.instrument(skip_dep_check=True)
-    assert export_log.is_told_once()
+    assert export_log.is_installed()
 
 
-@pytest.mark.parametrize(("word", "once"), [("", True), ("once", True), ("all", False)])
-def test_where_we_start_opentelemetry_the_environment_decides(monkeypatch, word, once):
-    monkeypatch.setenv("OTEL_CLAUDE_STREAM_EXPORT_FAILURES", word)
+@pytest.mark.parametrize(("setting", "limited"), [("", True), ("once", True), ("all", False)])
+def test_the_environment_decides_if_this_package_starts_opentelemetry(monkeypatch, setting, limited):
+    monkeypatch.setenv("OTEL_CLAUDE_STREAM_EXPORT_FAILURES", setting)
     _instrumentor.limit_export_failure_logs()
-    assert export_log.is_told_once() is once
+    assert export_log.is_installed() is limited

@@ -1,9 +1,9 @@
-"""The rules that every public name follows, each with a name that breaks it.
+"""The rules for public names, each with names that break it.
 
-Attributes and metrics are one tree of names, and so are events, and so are environment variables: in each, a name is a
-leaf or a namespace. An event or a span may bear the name of the namespace that its attributes are in, as
-OpenTelemetry's `exception` does (`exception.type`). The names of the GenAI, `http`, `server` and `error` conventions
-are theirs; only the rules of the tree, of spellings and of closed sets look at them.
+Attributes and metrics share one tree of names. Events have another tree, and so have environment variables. In each, a
+name is a leaf or a namespace. An event or a span may have the name of its attributes' namespace, as OpenTelemetry's
+`exception` does (`exception.type`). Names of the GenAI, `http`, `server` and `error` conventions need to follow
+only the rules on the tree, on spellings and on closed sets.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from otel_claude_stream._core.retry.policy import Rule
 from otel_claude_stream._telemetry import schema
 from otel_claude_stream._telemetry.spec import Attribute, Metric, SpanEvent
 
-OURS = "claude.stream."
+PREFIX = "claude.stream."
 FORM = re.compile(r"claude\.stream(\.[a-z][a-z0-9]*(_[a-z0-9]+)*)+")
 WORD = re.compile(r"[a-z][a-z0-9]*([_.][a-z0-9]+)*")
 
 DURATION_WORDS = frozenset({"after", "age", "delay", "duration", "elapsed", "gap", "idle", "silence", "time"})
-"""One of them is in the last part of a name if and only if its values are seconds."""
+"""The last part of a name contains one of them if and only if its values are seconds."""
 ORDINALS = frozenset({"errno", "index", "number"})
-"""Last parts of the whole numbers that are no quantity, and have no unit."""
+"""Last parts of the names of integers that are no quantity and have no unit."""
 NO_NUMBERS = frozenset({"string", "string[]", "boolean"})
 
 ATTRIBUTES = {
@@ -41,66 +41,66 @@ ATTRIBUTES = {
 Named = Attribute | Metric | SpanEvent
 
 
-def last(name: str) -> str:
+def last_part(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-def of_ours(specs: Iterable[Named]) -> Iterator[Named]:
-    return (spec for spec in specs if spec.name.startswith(OURS))
+def with_prefix(specs: Iterable[Named]) -> Iterator[Named]:
+    return (spec for spec in specs if spec.name.startswith(PREFIX))
 
 
-# --- The rules: each yields the names that break it ---------------------------------------------------------------
+# --- The rules. Each yields the names that break it. -----------------------------------------------------------------
 def leaves_that_are_namespaces(names: Iterable[str], separator: str = ".") -> Iterator[str]:
     """A name is a leaf or a namespace, never both."""
-    every = set(names)
-    return (name for name in every if any(other.startswith(name + separator) for other in every))
+    unique = set(names)
+    return (name for name in unique if any(other.startswith(name + separator) for other in unique))
 
 
 def ill_formed(specs: Iterable[Named]) -> Iterator[str]:
     """Lower case, dots between namespaces, underscores between words."""
-    return (spec.name for spec in of_ours(specs) if spec is not schema.UNKNOWN and not FORM.fullmatch(spec.name))
+    return (spec.name for spec in with_prefix(specs) if spec is not schema.UNKNOWN and not FORM.fullmatch(spec.name))
 
 
 def numbers_without_units(specs: Iterable[Attribute | Metric]) -> Iterator[str]:
-    """Every quantity declares its unit, and nothing else does."""
-    for spec in of_ours(specs):
+    """A quantity has a unit. Other values have none."""
+    for spec in with_prefix(specs):
         if isinstance(spec, Metric):
             quantity = True
         else:
-            quantity = spec.type not in NO_NUMBERS and not (spec.type == "int" and last(spec.name) in ORDINALS)
+            quantity = spec.type not in NO_NUMBERS and not (spec.type == "int" and last_part(spec.name) in ORDINALS)
         if quantity is not bool(spec.unit):
             yield spec.name
 
 
-def durations_without_saying_so(specs: Iterable[Attribute | Metric]) -> Iterator[str]:
+def durations_without_a_duration_word(specs: Iterable[Attribute | Metric]) -> Iterator[str]:
     """The name of a duration shows that it is one, and its unit is the second."""
-    for spec in of_ours(specs):
-        says_so = bool(DURATION_WORDS & set(last(spec.name).split("_")))
+    for spec in with_prefix(specs):
+        has_word = bool(DURATION_WORDS & set(last_part(spec.name).split("_")))
         number = isinstance(spec, Metric) or spec.type not in NO_NUMBERS
-        if number and says_so is not (spec.unit == "s"):
+        if number and has_word is not (spec.unit == "s"):
             yield spec.name
 
 
-def counts_without_saying_so(specs: Iterable[Attribute]) -> Iterator[str]:
-    """An amount is `<thing>.count`, or its last part names what is counted: `.bytes`, `.characters`, `.input_tokens`.
+def amounts_without_thing(specs: Iterable[Attribute]) -> Iterator[str]:
+    """An amount ends in `<thing>.count`, or in the plural of the thing: `.bytes`, `.characters`, `.input_tokens`.
 
-    A part of the things of a namespace may have a participle instead: `event.dropped`. The unit is the thing.
+    A subset of the things may end in a participle instead, such as `event.dropped`. The unit is the thing.
     """
-    for spec in of_ours(specs):
+    for spec in with_prefix(specs):
         if spec.type not in {"int", "int[]"} or not spec.unit:
             continue
         thing = {"By": "byte"}.get(spec.unit, spec.unit.strip("{}"))
         namespace, end = spec.name.rsplit(".", 1)
         is_count = end == "count" or end.endswith("ed")
-        named = namespace != OURS.rstrip(".") and end.split("_")[-1] == f"{thing}s"
-        if not (last(namespace) == thing if is_count else named):
+        named = namespace != PREFIX.rstrip(".") and end.split("_")[-1] == f"{thing}s"
+        if not (last_part(namespace) == thing if is_count else named):
             yield spec.name
 
 
 def plurals(specs: Iterable[Attribute | Metric]) -> Iterator[str]:
-    """A plural is a counter, a list, or the unit of an amount; a namespace is none."""
-    for spec in of_ours(specs):
-        *namespaces, end = spec.name.removeprefix(OURS).split(".")
+    """A plural names a counter, a list or an amount, never a namespace."""
+    for spec in with_prefix(specs):
+        *namespaces, end = spec.name.removeprefix(PREFIX).split(".")
         listed = isinstance(spec, Attribute) and spec.type.endswith("[]")
         amount = bool(spec.unit) or (isinstance(spec, Metric) and spec.kind == "counter")
         plural_leaf = end.endswith("s") and not (listed or amount)
@@ -109,26 +109,26 @@ def plurals(specs: Iterable[Attribute | Metric]) -> Iterator[str]:
 
 
 def two_spellings(attributes: Iterable[Attribute], metrics: Iterable[Metric]) -> Iterator[str]:
-    """One thing has one name and one unit, on spans and on metrics."""
+    """The same thing has the same name and unit on spans and on metrics."""
     attributes, metrics = list(attributes), list(metrics)
     for one, other in combinations(sorted({spec.name for spec in (*attributes, *metrics)}), 2):
-        if one.replace(".", "_") == other.replace(".", "_"):  # as Prometheus has them
+        if one.replace(".", "_") == other.replace(".", "_"):  # the spelling in Prometheus
             yield f"{one} {other}"
-    for attribute in of_ours(attributes):
+    for attribute in with_prefix(attributes):
         for metric in metrics:
             if attribute.name == metric.name and attribute.unit != metric.unit:
                 yield attribute.name
 
 
-def words_of_closed_sets(specs: Iterable[Attribute]) -> Iterator[str]:
-    """Values of closed sets are lower-case words, and none is `own`."""
+def ill_formed_values(specs: Iterable[Attribute]) -> Iterator[str]:
+    """Values of closed sets are lower-case words, and never `own`."""
     for spec in specs:
         for value in spec.values:
             if value == "own" or not WORD.fullmatch(value):
                 yield f"{spec.name}={value}"
 
 
-# --- What the package declares --------------------------------------------------------------------------------------
+# --- The names that the package declares -----------------------------------------------------------------------------
 METRIC_NAMES = {name for metric in schema.METRICS for name in (metric.name, metric.latest) if name}
 SETTING_VARIABLES = {setting.variable for setting in SETTINGS} | set(variables())
 
@@ -144,29 +144,29 @@ QUANTITIES = (*ATTRIBUTES.values(), *schema.METRICS)
         (leaves_that_are_namespaces, (SETTING_VARIABLES, "__")),
         (ill_formed, ((*QUANTITIES, *schema.EVENTS),)),
         (numbers_without_units, (QUANTITIES,)),
-        (durations_without_saying_so, (QUANTITIES,)),
-        (counts_without_saying_so, (ATTRIBUTES.values(),)),
+        (durations_without_a_duration_word, (QUANTITIES,)),
+        (amounts_without_thing, (ATTRIBUTES.values(),)),
         (plurals, (QUANTITIES,)),
         (two_spellings, (ATTRIBUTES.values(), schema.METRICS)),
-        (words_of_closed_sets, (ATTRIBUTES.values(),)),
+        (ill_formed_values, (ATTRIBUTES.values(),)),
     ],
 )
 def test_every_public_name_follows_the_rules(rule, names):
     assert sorted(rule(*names)) == []
 
 
-def test_no_setting_takes_the_word_own():
-    taken = {setting.name: setting.allowed for setting in SETTINGS}
-    taken |= {key.name: key.type.allowed for key in (*HEAD, *KEYS, *RULE_KEYS) if isinstance(key.type, Choice)}
-    assert [name for name, allowed in taken.items() if re.search(r"\bown\b", allowed)] == []
+def test_no_setting_accepts_the_value_own():
+    accepted = {setting.name: setting.allowed for setting in SETTINGS}
+    accepted |= {key.name: key.type.allowed for key in (*HEAD, *KEYS, *RULE_KEYS) if isinstance(key.type, Choice)}
+    assert [name for name, allowed in accepted.items() if re.search(r"\bown\b", allowed)] == []
 
 
-def test_no_key_of_a_rule_is_a_word_that_yaml_1_1_reads_as_something_else():
+def test_no_key_of_a_rule_is_a_boolean_or_null_in_yaml_1_1():
     keys = {field.name for field in dataclasses.fields(Rule)}
     assert keys & {"y", "n", "yes", "no", "on", "off", "true", "false", "null"} == set()
 
 
-def test_every_new_name_is_in_force_and_no_old_one_is():
+def test_the_new_names_of_settings_and_keys_exist_and_the_old_ones_do_not():
     settings = {setting.name: setting for setting in SETTINGS}
     keys = {key.name: key for key in KEYS}
     assert set(renamed.SETTINGS.values()) <= set(settings)
@@ -183,13 +183,13 @@ def test_every_new_name_is_in_force_and_no_old_one_is():
     assert KILL_SWITCH.variable in SETTING_VARIABLES
 
 
-# --- Each rule bites ------------------------------------------------------------------------------------------------
+# --- Each rule finds names that break it -----------------------------------------------------------------------------
 def attribute(name: str, type_: str = "string", unit: str = "", values: tuple[str, ...] = ()) -> Attribute:
-    return Attribute(OURS + name, type_, "", values, unit)  # type: ignore[arg-type] # made-up ones
+    return Attribute(PREFIX + name, type_, "", values, unit)  # type: ignore[arg-type] # any string
 
 
 def metric(name: str, kind: str = "histogram", unit: str = "s") -> Metric:
-    return Metric(OURS + name, kind, unit, "", ())  # type: ignore[arg-type] # as above
+    return Metric(PREFIX + name, kind, unit, "", ())  # type: ignore[arg-type] # as above
 
 
 @pytest.mark.parametrize(
@@ -204,22 +204,22 @@ def metric(name: str, kind: str = "histogram", unit: str = "s") -> Metric:
         (numbers_without_units, [attribute("event.gap", "double")], [attribute("attempt.number", "int")]),
         (numbers_without_units, [attribute("phase", "string", "{phase}")], [attribute("phase")]),
         (numbers_without_units, [metric("aborts", "counter", "")], [metric("aborts", "counter", "{stream}")]),
-        (durations_without_saying_so, [attribute("event.span", "double", "s")],
+        (durations_without_a_duration_word, [attribute("event.span", "double", "s")],
          [attribute("event.duration", "double", "s")]),
-        (durations_without_saying_so, [metric("retry.delay", unit="ms")], [metric("retry.delay")]),
-        (counts_without_saying_so, [attribute("reads", "int", "{read}")], [attribute("read.count", "int", "{read}")]),
-        (counts_without_saying_so, [attribute("read.size", "int", "By")], [attribute("read.bytes", "int", "By")]),
-        (counts_without_saying_so, [attribute("event.count", "int", "{read}")],
+        (durations_without_a_duration_word, [metric("retry.delay", unit="ms")], [metric("retry.delay")]),
+        (amounts_without_thing, [attribute("reads", "int", "{read}")], [attribute("read.count", "int", "{read}")]),
+        (amounts_without_thing, [attribute("read.size", "int", "By")], [attribute("read.bytes", "int", "By")]),
+        (amounts_without_thing, [attribute("event.count", "int", "{read}")],
          [attribute("event.dropped", "int", "{event}")]),
         (plurals, [attribute("attempts.characters", "int[]", "{character}")],
          [attribute("attempt.characters", "int[]", "{character}")]),
         (plurals, [attribute("abort.reasons")], [attribute("abort.suspects", "string[]")]),
         (plurals, [metric("retries.delay")], [metric("retries", "counter", "{retry}")]),
-        (words_of_closed_sets, [attribute("api", values=("own",))], [attribute("api", values=("beta.messages",))]),
-        (words_of_closed_sets, [attribute("api", values=("Beta messages",))], [attribute("api", values=("beta",))]),
+        (ill_formed_values, [attribute("api", values=("own",))], [attribute("api", values=("beta.messages",))]),
+        (ill_formed_values, [attribute("api", values=("Beta messages",))], [attribute("api", values=("beta",))]),
     ],
 )  # fmt: skip
-def test_a_rule_finds_a_name_that_breaks_it_and_no_other(rule, bad, good):
+def test_a_rule_finds_only_names_that_break_it(rule, bad, good):
     assert list(rule(bad))
     assert list(rule(good)) == []
 
@@ -237,6 +237,6 @@ def test_a_second_spelling_of_the_same_thing_is_found(attributes, metrics, found
     assert len(list(two_spellings(attributes, metrics))) == found
 
 
-def test_variables_of_settings_and_keys_are_one_tree():
+def test_a_variable_that_is_a_namespace_of_others_is_found():
     bad = {"OTEL_CLAUDE_STREAM_LIMITS", "OTEL_CLAUDE_STREAM_LIMITS__DEADLINE", "OTEL_CLAUDE_STREAM_LIMITS_2"}
     assert list(leaves_that_are_namespaces(bad, "__")) == ["OTEL_CLAUDE_STREAM_LIMITS"]

@@ -1,4 +1,4 @@
-"""Who has the `chat` span of a call: nobody else, the SDK's own tracing, or another instrumentation."""
+"""Which instrumentation records the `chat` span: this package, the SDK's own tracing, or another one."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from tests.support.expected_telemetry import HEALTHY, but
 from tests.support.rig import API, instrumented, points, read, shown
 from tests.support.scenes import MESSAGE
 
-TRACES_ITSELF = "open_telemetry" in inspect.signature(anthropic.Anthropic).parameters
+SDK_HAS_TRACING = "open_telemetry" in inspect.signature(anthropic.Anthropic).parameters
 NESTED = but(
     HEALTHY,
     {".span_owner": "sdk"},
     absent=tuple(name for name in HEALTHY if name.startswith("gen_ai.") and name != "gen_ai.request.model"),
 )
-"""No operation name, no usage: nothing is counted twice."""
+"""It has no operation name and no usage, so that nothing is counted twice."""
 
-KEYS = ("suppress_language_model_instrumentation", "opentelemetry.genai.client.inference.context")
+CONTEXT_KEYS = ("suppress_language_model_instrumentation", "opentelemetry.genai.client.inference.context")
 
 
-def metrics_of_conventions(capture):
+def genai_metrics(capture):
     return sorted(name for name in points(capture) if name.startswith("gen_ai."))
 
 
-THEIRS = [
+GENAI_METRICS = [
     "gen_ai.client.operation.duration",
     "gen_ai.client.operation.time_per_output_chunk",
     "gen_ai.client.operation.time_to_first_chunk",
@@ -34,35 +34,40 @@ THEIRS = [
 ]
 
 
-def test_alone_the_span_is_the_chat_span(monkeypatch):
+def test_without_other_instrumentation_the_span_is_the_chat_span(monkeypatch):
     api = API(MESSAGE)
     with instrumented(monkeypatch, api.clock) as capture:
         read(api)
         (span,) = capture.spans()
     assert (span["name"], span["kind"]) == ("chat claude-test", "CLIENT")
-    assert metrics_of_conventions(capture) == THEIRS
+    assert genai_metrics(capture) == GENAI_METRICS
 
 
-@pytest.mark.skipif(not TRACES_ITSELF, reason="this SDK does not trace itself: it does from 2.x")
+@pytest.mark.skipif(not SDK_HAS_TRACING, reason="this version of the SDK has no tracing")
 @pytest.mark.parametrize("way", ["create", "stream", "async create", "async stream"])
-def test_beside_the_sdks_own_tracing_it_is_around_its_span(monkeypatch, way):
-    """The SDK's span is inside of it and has the usage alone; the conventions' metrics are ours, as it has none."""
+def test_with_the_sdks_own_tracing_the_span_is_the_parent_of_its_span(monkeypatch, way):
+    """Only the SDK's span has the usage. This package records the conventions' metrics, because the SDK has none."""
     api = API(MESSAGE)
     with instrumented(monkeypatch, api.clock) as capture:
         read(api, way, options={"open_telemetry": {"tracer_provider": capture.tracer_provider}})
         spans = {span["scope"]: span for span in capture.spans()}
-        ours = spans.pop("otel_claude_stream")
-        (theirs,) = spans.values()
-        assert metrics_of_conventions(capture) == THEIRS
+        stream_span = spans.pop("otel_claude_stream")
+        (chat_span,) = spans.values()
+        assert genai_metrics(capture) == GENAI_METRICS
     helper = {".helper": "stream"} if way.endswith("stream") else {}
-    assert shown(ours)["attributes"] == {**NESTED, **helper}
-    assert (ours["name"], ours["kind"], ours["parent_id"]) == ("claude.stream claude-test", "INTERNAL", None)
-    assert (theirs["kind"], theirs["parent_id"], theirs["trace_id"]) == ("CLIENT", ours["span_id"], ours["trace_id"])
+    assert shown(stream_span)["attributes"] == {**NESTED, **helper}
+    assert (stream_span["name"], stream_span["kind"], stream_span["parent_id"]) == (
+        "claude.stream claude-test",
+        "INTERNAL",
+        None,
+    )
+    assert chat_span["kind"] == "CLIENT"
+    assert (chat_span["parent_id"], chat_span["trace_id"]) == (stream_span["span_id"], stream_span["trace_id"])
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_beside_another_instrumentation_it_is_not_the_chat_span(monkeypatch, key):
-    """Nor are the conventions' metrics ours."""
+@pytest.mark.parametrize("key", CONTEXT_KEYS)
+def test_with_another_instrumentation_the_span_is_not_the_chat_span(monkeypatch, key):
+    """The metrics of the conventions are not recorded either."""
     api = API(MESSAGE)
     with instrumented(monkeypatch, api.clock) as capture:
         token = context.attach(context.set_value(key, True))
@@ -71,13 +76,13 @@ def test_beside_another_instrumentation_it_is_not_the_chat_span(monkeypatch, key
         finally:
             context.detach(token)
         (span,) = capture.spans()
-        assert metrics_of_conventions(capture) == []
+        assert genai_metrics(capture) == []
     assert (span["name"], span["kind"]) == ("claude.stream claude-test", "INTERNAL")
     assert shown(span)["attributes"] == {**NESTED, ".span_owner": "other"}
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_it_can_be_made_to_own_the_span(monkeypatch, key):
+@pytest.mark.parametrize("key", CONTEXT_KEYS)
+def test_the_setting_always_makes_it_the_chat_span(monkeypatch, key):
     api = API(MESSAGE)
     with instrumented(monkeypatch, api.clock, span="always") as capture:
         token = context.attach(context.set_value(key, True))
@@ -86,12 +91,12 @@ def test_it_can_be_made_to_own_the_span(monkeypatch, key):
         finally:
             context.detach(token)
         (span,) = capture.spans()
-        assert metrics_of_conventions(capture) == THEIRS
+        assert genai_metrics(capture) == GENAI_METRICS
     assert shown(span)["attributes"] == HEALTHY
 
 
-def test_who_suppresses_instrumentation_gets_none(monkeypatch):
-    """OpenTelemetry's own key, as exporters set it."""
+def test_suppressed_instrumentation_records_nothing(monkeypatch):
+    """Exporters set this key of OpenTelemetry."""
     api = API(MESSAGE)
     with instrumented(monkeypatch, api.clock) as capture:
         token = context.attach(context.set_value("suppress_instrumentation", True))

@@ -1,4 +1,4 @@
-"""Where a policy and the telemetry meet: a watchdog that only observes, and a policy that nobody hears of."""
+"""How retry policies and telemetry work together."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from otel_claude_stream._sdk.retry import driver_sync as sync_driver
 from otel_claude_stream.testing import CutMidChunk, Error
 
 
-def test_a_watchdog_that_observes_tells_a_stall(monkeypatch):
-    """At the time at which it would have given the stream up; the stream itself goes on."""
+def test_a_watchdog_that_only_observes_reports_a_stall(monkeypatch):
+    """It reports the stall when it would have aborted the stream, which continues."""
     policy = RetryPolicy(watchdog=Watchdog(silence=20.0))
     api = API(MESSAGE.insert_pause(5, 35.0))
     with instrumented(monkeypatch, api.clock, retry_policy=policy, stall_thresholds="30s") as capture:
         assert read(api).error == []
         (span,) = capture.spans()
-    told = [event["attributes"] for event in span["events"] if event["name"] == "claude.stream.stall"]
-    assert [attributes["claude.stream.stall.threshold"] for attributes in told] == ["20s", "30s"]
+    stalls = [event["attributes"] for event in span["events"] if event["name"] == "claude.stream.stall"]
+    assert [attributes["claude.stream.stall.threshold"] for attributes in stalls] == ["20s", "30s"]
 
 
-def test_a_policy_acts_where_no_telemetry_is(monkeypatch):
-    """The application asked for retries: that nobody listens is no reason to leave them out."""
+def test_a_policy_retries_without_any_telemetry(monkeypatch):
+    """Without a provider, streams are not observed, but the policy still applies."""
     api = API((MESSAGE.cut_after(1, Error()), MESSAGE))
     instrumentor = ClaudeStreamInstrumentor()
     with by(api.clock, monkeypatch):
@@ -41,8 +41,8 @@ def test_a_policy_acts_where_no_telemetry_is(monkeypatch):
     assert (seen.error, api.requests) == ([], 2)
 
 
-def test_the_silence_before_a_break_is_told_of_a_stream_that_went_on(monkeypatch):
-    """It is what cut the stream, though no read returned after it."""
+def test_the_silence_before_a_break_is_recorded_for_a_resumed_stream(monkeypatch):
+    """The read that waited for 60 s failed, but it counts as the longest silence."""
     cut = told(STORY).cut_after(11, CutMidChunk()).insert_pause(11, 60.0)
     api = API((cut, goes_on(STORY[:83])))
     with instrumented(monkeypatch, api.clock, retry_policy=RESUME) as capture:
@@ -53,17 +53,17 @@ def test_the_silence_before_a_break_is_told_of_a_stream_that_went_on(monkeypatch
 
 
 def test_an_attempt_that_was_never_sent_is_not_counted(monkeypatch):
-    """The caller leaves during the back-off."""
+    """The caller closes the stream during the back-off."""
     api = API((MESSAGE.cut_after(1, Error()), MESSAGE))
 
-    def leave(recovery, seconds):
+    def close_during_back_off(recovery, seconds):
         api.clock.advance(seconds / 2)
         recovery.leave()
         return False
 
-    # Undone before what `instrumented` put in the same place: else that would stay there for the tests to come.
+    # This patch is undone before that of `instrumented`, which replaces the same function.
     with instrumented(monkeypatch, api.clock, retry_policy=RETRY) as capture, monkeypatch.context() as patch:
-        patch.setattr(sync_driver, "sleep", leave)
+        patch.setattr(sync_driver, "sleep", close_during_back_off)
         assert read(api).error != []
         (span,) = capture.spans()
         assert [count for _, count in points(capture)[".requests"]] == [1]

@@ -1,6 +1,4 @@
-"""The schema is the single source of every name: nothing is emitted that it does not declare, and it declares nothing
-that is never emitted.
-"""
+"""The package emits exactly what the schema declares."""
 
 from __future__ import annotations
 
@@ -35,7 +33,7 @@ KINDS = {
 
 @dataclass
 class Emitted:
-    """Everything that a broad run emitted: pairs of owner and attribute, with every value."""
+    """Everything that was emitted, with all values of each pair of owner and attribute."""
 
     values: dict = field(default_factory=dict)
     metrics: dict = field(default_factory=dict)
@@ -46,7 +44,7 @@ class Emitted:
         for name, value in attributes.items():
             self.values.setdefault((owner, name), []).append(value)
 
-    def take(self, capture):
+    def add_capture(self, capture):
         for span in capture.spans():
             name = next(prefix for prefix in SPANS if span["name"].startswith(prefix) and prefix)
             assert span["kind"] == SPANS[name].kind
@@ -67,51 +65,51 @@ def event_name(name):
 
 @pytest.fixture(scope="module")
 def emitted():
-    """Every scene, in every way, with every setting that changes names."""
+    """Everything that the scenes emit, with all settings that change names."""
     found = Emitted()
     monkeypatch = pytest.MonkeyPatch()
     for name, scene in SCENES.items():
         for way in WAYS if name == "text" else [scene.way]:
-            found.take(play(monkeypatch, scene, way, events="both"))
-    found.take(play(monkeypatch, SCENES["text"], semconv="both", events="log"))
-    take_reasoning(monkeypatch, found)
-    take_other_owner(monkeypatch, found)
-    take_open_and_failing(monkeypatch, found)
+            found.add_capture(play(monkeypatch, scene, way, events="both"))
+    found.add_capture(play(monkeypatch, SCENES["text"], semconv="both", events="log"))
+    add_reasoning_tokens(monkeypatch, found)
+    add_other_owner(monkeypatch, found)
+    add_open_streams_and_internal_errors(monkeypatch, found)
     return found
 
 
-def take_reasoning(monkeypatch, found):
-    """A stream whose usage says how many of the tokens were thinking."""
+def add_reasoning_tokens(monkeypatch, found):
+    """Add a stream whose usage contains the number of thinking tokens."""
     usage = {"output_tokens": 15, "output_tokens_details": {"thinking_tokens": 9}}
-    said = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage}
-    api = API(replace(MESSAGE, steps=(*MESSAGE.steps[:-2], Event("message_delta", said), MESSAGE.steps[-1])))
+    delta = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage}
+    api = API(replace(MESSAGE, steps=(*MESSAGE.steps[:-2], Event("message_delta", delta), MESSAGE.steps[-1])))
     with instrumented(monkeypatch, api.clock) as capture:
         read(api)
-        found.take(capture)
+        found.add_capture(capture)
 
 
-def take_other_owner(monkeypatch, found):
-    """Streams whose `chat` span is another's: told by a span of the other kind."""
+def add_other_owner(monkeypatch, found):
+    """Add streams whose `chat` span is recorded by another instrumentation."""
     for scene in ("text", "sse error", "retried", "cut after silence", "resumed"):
         api = API(SCENES[scene].scripts)
         with instrumented(monkeypatch, api.clock, **SCENES[scene].settings) as capture:
             token = context.attach(context.set_value("suppress_language_model_instrumentation", True))
             read(api)
             context.detach(token)
-            found.take(capture)
+            found.add_capture(capture)
 
 
-def take_open_and_failing(monkeypatch, found):
-    """What is measured while a stream is open, and a failure of our own."""
+def add_open_streams_and_internal_errors(monkeypatch, found):
+    """Add the metrics of an open stream, and an internal error."""
     api = API(MESSAGE)
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
     with instrumented(monkeypatch, api.clock) as capture:
         read(api, each=lambda _: capture.metrics())
         _guard.report("test", ValueError())
-        found.take(capture)
+        found.add_capture(capture)
 
 
-def typed(value, spec):
+def has_declared_type(value, spec):
     if spec.type == "string[]":
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     if spec.type == "int[]":
@@ -121,8 +119,8 @@ def typed(value, spec):
     return type(value) is TYPES[spec.type]
 
 
-def test_nothing_is_emitted_that_is_not_declared(emitted):
-    """Every span, event, metric; every attribute of it by name, type and closed set of values."""
+def test_everything_emitted_is_declared(emitted):
+    """Attributes are compared by name, type and closed set of values."""
     declared = {
         **{spec.name: spec for spec in schema.SPANS},
         **EVENTS,
@@ -135,12 +133,12 @@ def test_nothing_is_emitted_that_is_not_declared(emitted):
             wrong.append(f"{owner}: {name} is not declared")
             continue
         (spec,) = found
-        wrong += [f"{owner}: {name}={value!r}" for value in values if not typed(value, spec)]
+        wrong += [f"{owner}: {name}={value!r}" for value in values if not has_declared_type(value, spec)]
         wrong += [f"{owner}: {name}={value!r}" for value in values if spec.values and value not in spec.values]
     assert sorted(set(wrong)) == []
 
 
-def test_metrics_are_what_they_are_declared_to_be(emitted):
+def test_metrics_have_the_declared_kind_unit_and_description(emitted):
     for name, metric in emitted.metrics.items():
         spec = METRICS[name]
         assert (metric["kind"], metric.get("monotonic")) == KINDS[spec.kind], name
@@ -148,14 +146,14 @@ def test_metrics_are_what_they_are_declared_to_be(emitted):
         assert metric["description"] == spec.doc
 
 
-def test_everything_that_is_declared_is_emitted(emitted):
+def test_every_declared_span_event_and_metric_is_emitted(emitted):
     declared = {spec.name for spec in (*schema.SPANS, *schema.EVENTS)} | set(METRICS)
     assert declared - emitted.kinds == set()
 
 
-NOT_HERE = {
-    # The Messages API answers in one message: these are on the other kind of stream span, where the `chat` span is
-    # somebody else's, only if such a stream ends that way. They are emitted on ours.
+NOT_EMITTED = {
+    # A span `claude.stream {model}` has these only if its stream ends in the right way. The scenes for such ends are
+    # played with a `chat` span, which has them.
     *(
         (schema.STREAM_SPAN.name, spec.name)
         for spec in (
@@ -164,7 +162,7 @@ NOT_HERE = {
         )
     ),
 }  # fmt: skip
-"""Declared attributes that no scene of this run brings about, and why."""
+"""Declared attributes that no scene causes, and why."""
 
 
 def test_every_declared_attribute_is_emitted(emitted):
@@ -176,18 +174,18 @@ def test_every_declared_attribute_is_emitted(emitted):
         )
         for spec in attributes
     }
-    assert declared - set(emitted.values) == NOT_HERE
+    assert declared - set(emitted.values) == NOT_EMITTED
 
 
-def test_names_are_ours_or_opentelemetrys():
-    """`anthropic.` belongs to the vendor; `gen_ai.`, `error.`, `server.` and `http.` to OpenTelemetry."""
+def test_names_begin_with_a_prefix_of_this_package_or_of_opentelemetry():
+    """OpenTelemetry has `gen_ai.`, `error.`, `server.` and `http.`. The prefix `anthropic.` belongs to the vendor."""
     names = {spec.name for owner in (*schema.SPANS, *schema.EVENTS, *schema.METRICS) for spec in owner.attributes}
     names |= set(METRICS) | set(EVENTS)
     others = {name for name in names if not name.startswith(("claude.stream.", "gen_ai.", "server.", "http."))}
     assert others == {"error.type"}
 
 
-def test_no_metric_has_an_id(emitted):
-    """The cardinality of metrics is closed: no request id, no message id, no trace id."""
+def test_no_metric_has_an_id_or_an_index(emitted):
+    """The cardinality of metrics is bounded."""
     for name, spec in METRICS.items():
         assert not [x.name for x in spec.attributes if x.name.endswith(("id", "index"))], name

@@ -1,4 +1,4 @@
-"""What the settings change in the telemetry: names, places of events, how deltas are told, what is switched off."""
+"""The settings of the telemetry: names, destinations of events, events of deltas, and what is switched off."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from otel_claude_stream._telemetry import schema
 from otel_claude_stream.testing import Script
 
 LATEST = {metric.latest: metric.name for metric in schema.METRICS if metric.latest}
-"""The metrics that have a new name in the next conventions."""
+"""The metrics whose names differ in the latest conventions."""
 
 
-def of_conventions(capture):
+def genai_metrics(capture):
     return {name for name in capture.metrics() if name.startswith("gen_ai.")}
 
 
@@ -32,24 +32,24 @@ LATEST_NAMES = {
     "gen_ai.client.inference.time_per_output_chunk",
     "gen_ai.client.inference.time_to_first_chunk",
 }
-WRITTEN = {"gen_ai.usage.cache_write.input_tokens": 7}
+CACHE_WRITES = {"gen_ai.usage.cache_write.input_tokens": 7}
 
 
 @pytest.mark.parametrize(
     ("semconv", "names", "attributes"),
     [
         ("released", RELEASED_NAMES, HEALTHY),
-        ("latest", LATEST_NAMES, but(HEALTHY, WRITTEN, absent=("gen_ai.usage.cache_creation.input_tokens",))),
-        ("both", RELEASED_NAMES | LATEST_NAMES, but(HEALTHY, WRITTEN)),
+        ("latest", LATEST_NAMES, but(HEALTHY, CACHE_WRITES, absent=("gen_ai.usage.cache_creation.input_tokens",))),
+        ("both", RELEASED_NAMES | LATEST_NAMES, but(HEALTHY, CACHE_WRITES)),
     ],
 )
-def test_the_names_of_the_conventions_are_chosen(monkeypatch, semconv, names, attributes):
+def test_semconv_selects_the_names_of_the_conventions(monkeypatch, semconv, names, attributes):
     capture = play(monkeypatch, SCENES["text"], semconv=semconv)
-    assert of_conventions(capture) == names
+    assert genai_metrics(capture) == names
     assert short(capture.spans()[0]["attributes"]) == attributes
 
 
-def test_the_latest_names_hold_the_same_figures(monkeypatch):
+def test_metrics_have_the_same_values_under_their_latest_names(monkeypatch):
     released = points(play(monkeypatch, SCENES["text"]))
     latest = points(play(monkeypatch, SCENES["text"], semconv="latest"))
     for new, old in LATEST.items():
@@ -61,20 +61,22 @@ def test_the_latest_names_hold_the_same_figures(monkeypatch):
         ]
 
 
-OURS, CONVENTIONS = "claude.stream.chunk.gap", "gen_ai.client.operation.time_per_output_chunk"
+CHUNK_GAP, TIME_PER_CHUNK = "claude.stream.chunk.gap", "gen_ai.client.operation.time_per_output_chunk"
 
 
-@pytest.mark.parametrize(("gaps", "without"), [("both", None), ("claude_stream", CONVENTIONS), ("gen_ai", OURS)])
-def test_the_waits_between_chunks_are_recorded_where_they_are_wanted(monkeypatch, gaps, without):
-    """Nothing else is different."""
+@pytest.mark.parametrize(
+    ("gaps", "without"), [("both", None), ("claude_stream", TIME_PER_CHUNK), ("gen_ai", CHUNK_GAP)]
+)
+def test_gaps_selects_the_histograms_of_waits_between_chunks(monkeypatch, gaps, without):
+    """All other metrics are the same."""
     everything = play(monkeypatch, SCENES["text"]).metrics()
-    assert {OURS, CONVENTIONS} < set(everything)
+    assert {CHUNK_GAP, TIME_PER_CHUNK} < set(everything)
     found = play(monkeypatch, SCENES["text"], gaps=gaps).metrics()
     assert found == {name: metric for name, metric in everything.items() if name != without}
 
 
-def logged(capture):
-    """The log records as the events of a span are shown."""
+def log_events(capture):
+    """The log records in the form of a span's events."""
     (span,) = [span for span in capture.spans() if span["kind"] == "CLIENT"]
     return [
         (round((log["time_ns"] - span["start_ns"]) / 1e9, 9), log["event_name"].replace("claude.stream", ""),
@@ -84,20 +86,20 @@ def logged(capture):
 
 
 @pytest.mark.parametrize("scene", ["text", "sse error", "retried", "pings only"])
-def test_events_go_where_they_are_wanted(monkeypatch, scene):
-    """On the span, into log records with the span's ids, both, or nowhere: the same events with the same times."""
+def test_events_selects_spans_log_records_both_or_none(monkeypatch, scene):
+    """The events and their times are the same in both."""
     events = {
-        setting: (shown(capture.spans()[-1])["events"], logged(capture))
+        setting: (shown(capture.spans()[-1])["events"], log_events(capture))
         for setting in ("span", "log", "both", "none")
         for capture in [play(monkeypatch, SCENES[scene], events=setting)]
     }
-    told = events["span"][0]
-    assert told
-    assert events == {"span": (told, []), "log": ([], told), "both": (told, told), "none": ([], [])}
+    expected = events["span"][0]
+    assert expected
+    assert events == {"span": (expected, []), "log": ([], expected), "both": (expected, expected), "none": ([], [])}
 
 
-def test_a_log_record_leads_to_its_stream(monkeypatch):
-    """It has the span's ids and our scope; trouble is WARN, the rest DEBUG; and there is no body."""
+def test_a_log_record_has_the_ids_of_its_span(monkeypatch):
+    """Problems have the severity WARN, other events DEBUG. There is no body."""
     capture = play(monkeypatch, SCENES["sse error"], events="log")
     (span,) = capture.spans()
     assert [(log["event_name"], log["severity"]) for log in capture.logs()] == [
@@ -119,7 +121,7 @@ DELTA = {".block.index": 0, ".block.type": "text"}
 
 
 @pytest.mark.parametrize(
-    ("deltas", "told"),
+    ("deltas", "expected"),
     [
         ("coalesce", [(0.3, {**DELTA, ".event.characters": 22, ".event.coalesced": 4, ".event.gap": 0.02,
                              ".event.duration": 0.06})]),
@@ -130,15 +132,15 @@ DELTA = {".block.index": 0, ".block.type": "text"}
         ("none", []),
     ],
 )  # fmt: skip
-def test_deltas_are_told_as_they_are_wanted(monkeypatch, deltas, told):
-    """One event for those of a block, one each, or none; the span's figures do not depend on it."""
+def test_deltas_selects_one_event_for_a_block_one_for_each_delta_or_none(monkeypatch, deltas, expected):
+    """The attributes of the span do not depend on it."""
     (span,) = [shown(span) for span in play(monkeypatch, SCENES["text"], deltas=deltas).spans()]
-    assert [(at, said) for at, name, said in span["events"] if name == ".content_block_delta"] == told
+    assert [(at, event) for at, name, event in span["events"] if name == ".content_block_delta"] == expected
     assert span["attributes"] == HEALTHY
 
 
-def test_the_budget_keeps_the_first_of_each_the_head_and_the_tail(monkeypatch):
-    """Sixteen events of sixty-six: what is left out is counted."""
+def test_the_event_budget_keeps_the_first_of_each_type_the_head_and_the_tail(monkeypatch):
+    """Dropped events are counted."""
     (span,) = [shown(span) for span in play(monkeypatch, SCENES["small budget"]).spans()]
     names = [name for _, name, _ in span["events"]]
     assert names == [
@@ -149,32 +151,31 @@ def test_the_budget_keeps_the_first_of_each_the_head_and_the_tail(monkeypatch):
     assert span["attributes"][".event.dropped"] == 66 - len(names)
 
 
-def test_within_the_default_budget_the_sdks_limit_drops_nothing(monkeypatch):
-    """OpenTelemetry keeps the newest 128 events of a span: ours stay below, so `message_start` is always there."""
+def test_the_default_event_budget_is_below_the_limit_of_opentelemetrys_sdk(monkeypatch):
+    """The SDK keeps the newest 128 events of a span, so it would drop `message_start` first."""
     capture = play(monkeypatch, Scene(Script.message(deltas=1000)), deltas="all")
     (span,) = capture.spans()
-    # The head, the newest, and the three types that came when the head was full; room for others is kept free.
+    # The head, the newest, and the three types that appeared after the head was full. Room for other types stays free.
     assert len(span["events"]) == 48 + 24 + 3
     assert span["events"][0]["name"] == "claude.stream.message_start"
     assert span["events"][-1]["name"] == "claude.stream.message_stop"
 
 
-def test_without_spans_there_are_metrics(monkeypatch):
+def test_without_spans_there_are_still_metrics(monkeypatch):
     capture = play(monkeypatch, SCENES["retried"], span="off")
     assert capture.spans() == []
     assert capture.logs() == []
     assert points(capture) == points(play(monkeypatch, SCENES["retried"]))
 
 
-def test_without_spans_events_can_be_log_records(monkeypatch):
-    """They then belong to no trace."""
+def test_without_spans_events_may_be_log_records(monkeypatch):
+    """They belong to no trace."""
     capture = play(monkeypatch, SCENES["retried"], span="off", events="log")
     assert [log["event_name"] for log in capture.logs()][:2] == ["claude.stream.retry"] * 2
     assert {(log["trace_id"], log["span_id"]) for log in capture.logs()} == {(None, None)}
 
 
-def test_disabled_it_leaves_the_sdk_as_it_is(monkeypatch):
-    """Not one attribute of the SDK is wrapped."""
+def test_when_disabled_the_sdk_is_not_wrapped(monkeypatch):
     before = {name: vars(_streaming.Stream)[name] for name in ("_iter_events", "__stream__", "close")}
     request = vars(_base_client.SyncAPIClient)["request"]
     api = API((BUSY, MESSAGE))

@@ -1,4 +1,4 @@
-"""The span of a stream, whole, for streams of every kind: by a manual clock, through the real SDK."""
+"""The spans of streams of every kind, with all attributes and events, read by the real SDK with a manual clock."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from tests.support.rig import API, WAYS, instrumented, play, read, shown
 from tests.support.scenes import SCENES
 
 
-def spans(monkeypatch, scene, way="", **settings):
+def play_spans(monkeypatch, scene, way="", **settings):
     return [shown(span) for span in play(monkeypatch, SCENES[scene], way, **settings).spans()]
 
 
 @pytest.mark.parametrize("scene", SPANS)
-def test_a_stream_is_told_whole(monkeypatch, scene):
-    """Name, kind, parent, status, times, every attribute, every event with its time: nothing more, nothing less."""
-    assert spans(monkeypatch, scene) == SPANS[scene]
+def test_a_stream_has_exactly_these_spans(monkeypatch, scene):
+    """Name, kind, parent, status, times, attributes and events are compared."""
+    assert play_spans(monkeypatch, scene) == SPANS[scene]
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("scene", ["text", "thinking", "tool", "sse error", "truncated", "retried", "pings only"])
-def test_however_it_is_read_a_stream_is_told_alike(monkeypatch, scene, way):
-    """Sync or async, `create(stream=True)` or `messages.stream()`: only `helper` tells which."""
+def test_spans_are_the_same_for_each_way_to_read_a_stream(monkeypatch, scene, way):
+    """Only `helper` differs between `create(stream=True)` and `messages.stream()`, synchronous or asynchronous."""
     helper = "stream" if way.endswith("stream") else "create"
     expected = [
         {**span, "attributes": {**span["attributes"], ".helper": helper}} if span["kind"] == "CLIENT" else span
         for span in SPANS[scene]
     ]
-    assert spans(monkeypatch, scene, way) == expected
+    assert play_spans(monkeypatch, scene, way) == expected
 
 
 COMPLETED = {".outcome": "completed", ".phase": "finishing"}
@@ -45,7 +45,7 @@ def failed(reason, origin, phase, error_type="", limit="none"):
     }
 
 
-def left(reason):
+def closed(reason):
     return {".outcome": "closed", ".abort.reason": reason, ".abort.origin": "caller", ".phase": "streaming"}
 
 
@@ -65,42 +65,42 @@ ENDINGS = {
     "timed out": failed("silent", "client", "streaming", limit="idle:600s"),
     "garbage": failed("decode_error", "unknown", "streaming"),
     "unknown": failed("truncated", "unknown", "awaiting_first_token"),
-    "left by break": left("caller_closed"),
-    "left by an error": left("caller_error"),
+    "left by break": closed("caller_closed"),
+    "left by an error": closed("caller_error"),
 }
 
 
 @pytest.mark.parametrize("scene", ENDINGS)
-def test_an_ending_is_told(monkeypatch, scene):
-    """Error only for provider, transport, intermediary and truncation; a caller that leaves is nobody's fault."""
-    span = spans(monkeypatch, scene)[-1]
-    told = (".outcome", ".phase", ".abort.reason", ".abort.origin", ".abort.limit_match", "error.type")
-    assert {name: span["attributes"][name] for name in told if name in span["attributes"]} == ENDINGS[scene]
+def test_the_end_of_a_stream_has_this_outcome_reason_and_status(monkeypatch, scene):
+    """The status is Error for failed streams only. A stream that the caller closed has not failed."""
+    span = play_spans(monkeypatch, scene)[-1]
+    names = (".outcome", ".phase", ".abort.reason", ".abort.origin", ".abort.limit_match", "error.type")
+    assert {name: span["attributes"][name] for name in names if name in span["attributes"]} == ENDINGS[scene]
     is_error = ENDINGS[scene][".outcome"] == "failed"
     assert span["status"] == (("ERROR", ENDINGS[scene][".abort.reason"]) if is_error else ("UNSET", None))
 
 
 @pytest.mark.parametrize("scene", ["sse error", "truncated", "cut after silence", "closed"])
-def test_the_placeholder_of_the_output_tokens_is_never_told(monkeypatch, scene):
-    """`message_start` says one output token: of a stream that broke no output tokens are known."""
+def test_the_placeholder_of_the_output_tokens_is_never_recorded(monkeypatch, scene):
+    """`message_start` reports one output token. The number is unknown if the stream broke."""
     capture = play(monkeypatch, SCENES[scene])
-    said = capture.spans()[-1]["attributes"]
-    assert said["claude.stream.usage.complete"] is False
-    assert said["gen_ai.usage.input_tokens"] == 132
-    assert "gen_ai.usage.output_tokens" not in said
+    attributes = capture.spans()[-1]["attributes"]
+    assert attributes["claude.stream.usage.complete"] is False
+    assert attributes["gen_ai.usage.input_tokens"] == 132
+    assert "gen_ai.usage.output_tokens" not in attributes
     assert "gen_ai.client.token.usage" not in capture.metrics()
 
 
-def test_what_the_caller_chose_is_told(monkeypatch):
-    """The numbers of the request, also where they are given as `extra_body`; never its content."""
-    (span,) = spans(monkeypatch, "sampling")
+def test_the_sampling_parameters_of_the_request_are_recorded(monkeypatch):
+    """They are recorded also if they are in `extra_body`."""
+    (span,) = play_spans(monkeypatch, "sampling")
     assert span["attributes"] == but(
         HEALTHY, {"gen_ai.request.temperature": 0.5, "gen_ai.request.top_p": 0.9, "gen_ai.request.top_k": 40}
     )
 
 
-def test_no_content_is_told(monkeypatch):
-    """Not a word of the answer, the thinking, the tool input or an error's message is anywhere in the telemetry."""
+def test_no_content_is_recorded(monkeypatch):
+    """The telemetry contains nothing of the text, the thinking, the tool input or an error's message."""
     for scene in ("text", "thinking", "tool", "sse error"):
         capture = play(monkeypatch, SCENES[scene], events="both", deltas="all")
         everything = repr((capture.spans(), capture.metrics(), capture.logs()))
@@ -108,22 +108,22 @@ def test_no_content_is_told(monkeypatch):
             assert word not in everything
 
 
-def test_the_fault_after_the_stop_is_told_and_harms_nothing(monkeypatch):
-    (span,) = spans(monkeypatch, "reset after stop")
+def test_an_error_after_message_stop_is_recorded_on_a_complete_stream(monkeypatch):
+    (span,) = play_spans(monkeypatch, "reset after stop")
     assert span["attributes"][".fault_after_stop"] is True
     assert span["attributes"][".usage.complete"] is True
 
 
-def test_a_missing_stop_is_told_and_harms_nothing(monkeypatch):
-    (span,) = spans(monkeypatch, "truncated at the end")
+def test_a_missing_message_stop_is_recorded_on_a_complete_stream(monkeypatch):
+    (span,) = play_spans(monkeypatch, "truncated at the end")
     assert span["attributes"] == but(
         HEALTHY, {".read.bytes": 1406, ".event.count": 9, ".read.events": 0.9, ".missing_message_stop": True}
     )
 
 
-def test_an_event_with_the_name_of_one_of_ours_is_told_apart(monkeypatch):
-    """An SSE event `stall` is `sse_stall`; an unknown one has its own name."""
-    (span,) = spans(monkeypatch, "unknown")
+def test_an_sse_event_named_like_a_synthetic_event_gets_a_prefix(monkeypatch):
+    """An SSE event of another unknown type keeps its name."""
+    (span,) = play_spans(monkeypatch, "unknown")
     assert [(at, name) for at, name, _ in span["events"]] == [
         (0.0, ".message_start"),
         (0.3, ".content_block_start"),
@@ -134,8 +134,7 @@ def test_an_event_with_the_name_of_one_of_ours_is_told_apart(monkeypatch):
     ]
 
 
-def test_the_span_is_a_child_of_the_callers(monkeypatch):
-    """What is current when the call is made is its parent."""
+def test_the_span_is_a_child_of_the_span_that_is_current_at_the_call(monkeypatch):
     api = API(SCENES["text"].scripts)
     with instrumented(monkeypatch, api.clock) as capture:
         caller = capture.tracer_provider.get_tracer("caller").start_span("work")

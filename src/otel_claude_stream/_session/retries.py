@@ -13,7 +13,7 @@ from otel_claude_stream._core.summary import RetryOutcome
 from otel_claude_stream._core.vocabulary import AbortReason, Outcome, Stop
 from otel_claude_stream._session.report import facts_of
 from otel_claude_stream._session.state import StreamState
-from otel_claude_stream._telemetry.span_attributes import decision_detail, retry_detail, seam_detail
+from otel_claude_stream._telemetry.span_attributes import decision_attributes, resume_attributes, retry_attributes
 
 
 class Retries:
@@ -61,10 +61,10 @@ class Retries:
         reply = state.attempts.take_pending()
         facts = facts_of(state, end or End(Stop.RAISED), now, reply, opened=False)
         reason = classify(facts, state.limits).reason or AbortReason.STREAM_ERROR
-        state.telemetry.sent(reply.status if reply is not None else None, state.call_policy.layer)
+        state.telemetry.record_request(reply.status if reply is not None else None, state.call_policy.layer)
         attempt = state.attempts.end(now, "sdk", reply, reason, state.totals, delay=delay)
-        state.telemetry.retried(reason.value, delay, "sdk", Action.RETRY.value)
-        state.message.record_synthetic_event("retry", now, retry_detail(attempt))
+        state.telemetry.record_retry(reason.value, delay, "sdk", Action.RETRY.value)
+        state.message.record_synthetic_event("retry", now, retry_attributes(attempt))
 
     def sdk_retries_stopped(self, by: Blocker) -> None:
         """Record that a cap of the policy ended the SDK's own retries."""
@@ -96,7 +96,7 @@ class Retries:
         attempts.end(now, "policy", reply, verdict.reason, state.totals, delay=decision.delay)
         attempts.follow()
         state.timing.attempt_failed(now)
-        state.telemetry.retried(reason, decision.delay, "policy", decision.action.value)
+        state.telemetry.record_retry(reason, decision.delay, "policy", decision.action.value)
         if self._action is not Action.RESUME:
             self._action = decision.action
         self._reported = False
@@ -113,7 +113,7 @@ class Retries:
         """Record how a continuation met the text before it."""
         self._seam = seam
         state = self._state
-        detail = seam_detail(len(state.attempts.over) + 1, strategy, seam, state.message.delivered.text)
+        detail = resume_attributes(len(state.attempts.over) + 1, strategy, seam, state.message.delivered.text)
         state.message.record_synthetic_event("resume", state.hot.clock(), detail)
         if fits:
             self._resumed = True
@@ -166,9 +166,9 @@ class Retries:
         reason = verdict.reason or AbortReason.STREAM_ERROR
         self._last = (reason.value, facts.phase.value)
         self._reported = True
-        state.telemetry.decided(reason.value, decision, dry_run=policy.dry_run)
-        detail = decision_detail(
-            attempt, reason, facts.phase, decision, reply, dry_run=policy.dry_run, left=policy.left()
+        state.telemetry.record_decision(reason.value, decision, dry_run=policy.dry_run)
+        detail = decision_attributes(
+            attempt, reason, facts.phase, decision, reply, dry_run=policy.dry_run, budget_left=policy.left()
         )
         state.message.record_synthetic_event("retry", now, detail)
         return decision
@@ -176,4 +176,4 @@ class Retries:
     def _report_pending(self, layer: str) -> None:
         """Count the request under way, which failed, with the response that is pending or with none."""
         reply = self._state.attempts.take_pending()
-        self._state.telemetry.sent(reply.status if reply is not None else None, layer)
+        self._state.telemetry.record_request(reply.status if reply is not None else None, layer)

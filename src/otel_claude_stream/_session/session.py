@@ -27,7 +27,7 @@ from otel_claude_stream._session.call_policy import CallPolicy
 from otel_claude_stream._session.report import facts_of, summary_of
 from otel_claude_stream._session.retries import Retries
 from otel_claude_stream._session.state import StreamState
-from otel_claude_stream._telemetry.span_attributes import abort_detail, stall_detail
+from otel_claude_stream._telemetry.span_attributes import abort_attributes, stall_attributes
 from otel_claude_stream._telemetry.stream_telemetry import StreamTelemetry
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class StreamSession:
         """Record the response whose body is the stream."""
         self.state.attempts.opened(reply)
         self._timing.opened()
-        self._telemetry.sent(reply.status, self.state.call_policy.layer)
+        self._telemetry.record_request(reply.status, self.state.call_policy.layer)
 
     def read_as(self, mode: ReadMode) -> None:
         """Record how the body is read."""
@@ -185,7 +185,7 @@ class StreamSession:
             first = self._message.block_delta(event.index, delta_type, size, at, gap)  # type: ignore[attr-defined]
             if gap > BURST_NS and not self._latch.locked():  # the caller may read on after it closed the stream
                 if self._timing.first_token is not None:
-                    self._telemetry.gap(gap / _NS)
+                    self._telemetry.record_gap(gap / _NS)
                 if gap >= self._stalls.lowest:
                     self._report_stall(gap, at)
                     self._stalls.reset()
@@ -202,7 +202,7 @@ class StreamSession:
         timing.note_event(waited)
         if gap > BURST_NS and not self.is_over:
             if timing.first_token is not None:
-                self._telemetry.gap(gap / _NS)
+                self._telemetry.record_gap(gap / _NS)
             if gap >= self._stalls.lowest:
                 self._report_stall(gap, at)
                 self._stalls.reset()
@@ -211,7 +211,7 @@ class StreamSession:
 
     def _first_token(self, waited: int) -> None:
         seconds = self._timing.note_first_token(waited) / _NS
-        self._telemetry.first_token(seconds, self._message.first_block or "other")
+        self._telemetry.record_first_token(seconds, self._message.first_block or "other")
 
     def _malformed_event(self, event: object, error: Exception) -> None:
         """Count an event that does not have the shape of its type. Report a failure of this package."""
@@ -241,8 +241,8 @@ class StreamSession:
         pinged = message.last_ping_at is not None and message.last_ping_at > now - gap
         kind = "pings_only" if pinged else "silent"
         for label in self._stalls.newly_exceeded(gap):
-            self._telemetry.stalled(label, kind)
-            message.record_synthetic_event("stall", now, stall_detail(label, kind, message.open_block), gap)
+            self._telemetry.record_stall(label, kind)
+            message.record_synthetic_event("stall", now, stall_attributes(label, kind, message.open_block), gap)
 
     def overdue(self, watchdog: Watchdog) -> str | None:
         """Return the name of the time-out that the stream has exceeded; None if it is in time."""
@@ -343,7 +343,7 @@ class StreamSession:
         if verdict.outcome is Outcome.FAILED:
             facts, verdict, failed = self.retries.final_verdict(end, facts, verdict, reply, now, opened=self.is_open)
         if verdict.reason is not None:
-            message.record_synthetic_event("abort", now, abort_detail(facts, verdict))
+            message.record_synthetic_event("abort", now, abort_attributes(facts, verdict))
         if attempts.is_under_way(now):
             self._end_last_attempt(failed, now)
         outcome = self._retries.outcome if self._retries is not None else NO_RETRIES
@@ -362,5 +362,5 @@ class StreamSession:
         reply = attempts.last_reply
         if attempts.is_unanswered:
             reply = attempts.pending
-            self._telemetry.sent(reply.status if reply is not None else None, layer)
+            self._telemetry.record_request(reply.status if reply is not None else None, layer)
         attempts.end(now, layer, reply, reason, self.state.totals)

@@ -1,1 +1,1 @@
-"""What leaves the process: the schema of every name, and the one place that calls the OpenTelemetry API."""
+"""The telemetry: its schema, and the only code of the package that records with the OpenTelemetry API."""

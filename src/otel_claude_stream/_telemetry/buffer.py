@@ -1,8 +1,8 @@
-"""Measurements on their way to their instruments: put down where they are made, recorded several at a time.
+"""The buffer of measurements, which are recorded on their instruments several at a time.
 
-`Histogram.record` of OpenTelemetry's SDK costs 5 to 8 us when it has just run, and twice that between two events of a
-stream, when it has to be fetched into the processor's caches first. Nobody sees a value before metrics are collected,
-so values wait until then, or until there are `MOST` of them.
+`Histogram.record` of OpenTelemetry's SDK costs 5 to 8 us if it ran just before. Between two events of a stream it costs
+twice as much, because its code and data have left the processor's caches. Measurements are not visible before metrics
+are collected, so they are recorded then, or when the buffer holds `CAPACITY` of them.
 """
 
 from __future__ import annotations
@@ -18,81 +18,83 @@ from otel_claude_stream import _guard
 Labels = dict[str, Any]
 
 NO_EXEMPLAR: Final = Context({"otel_claude_stream": "no exemplar"})
-"""A context without a span. Not an empty one: for that, OpenTelemetry's SDK takes the current one."""
+"""A context without a span. OpenTelemetry's SDK would replace an empty context by the current one."""
 
-MOST: Final = 64
-"""Measurements that wait at the most: to record them takes less than half a millisecond."""
+CAPACITY: Final = 64
+"""The number of measurements that triggers a flush, which takes less than half a millisecond."""
 
 
-class Sink(Protocol):
-    """An instrument: where measurements go in the end."""
+class Instrument(Protocol):
+    """The instruments that the buffer records on."""
 
     @property
     def additive(self) -> bool:
-        """Whether two measurements of the same labels may be recorded as their sum."""
+        """Whether measurements with equal labels may be recorded as their sum."""
 
-    def now(self, value: float, labels: Labels, context: Context) -> None:
-        """Record one measurement."""
+    def record_now(self, value: float, labels: Labels, context: Context) -> None:
+        """Record a measurement, bypassing the buffer."""
 
 
-Measurement = tuple[Sink, float, Labels, Context]
-"""An instrument and its arguments. The labels must not change any more."""
+Measurement = tuple[Instrument, float, Labels, Context]
+"""An instrument and its arguments. The labels must not be modified afterwards."""
 
 
 class Buffer:
-    """What waits to be recorded. From any thread, and inside a finalizer."""
+    """Measurements that are not recorded yet. Safe for threads and finalizers."""
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("_measurements",)
 
     def __init__(self) -> None:
-        # Appending and taking from an end are atomic: no lock that a finalizer could meet while it is held.
-        self._waiting: deque[Measurement] = deque()
+        # `append` and `popleft` are atomic. A lock could deadlock if a finalizer ran while it is held.
+        self._measurements: deque[Measurement] = deque()
 
-    def add(self, sink: Sink, value: float, labels: Labels, context: Context) -> None:
-        """Put a measurement down. `labels` must not change any more."""
-        waiting = self._waiting
-        waiting.append((sink, value, labels, context))
-        if len(waiting) >= MOST:
+    def add(self, instrument: Instrument, value: float, labels: Labels, context: Context) -> None:
+        """Add a measurement. `labels` must not be modified afterwards."""
+        measurements = self._measurements
+        measurements.append((instrument, value, labels, context))
+        if len(measurements) >= CAPACITY:
             self.flush()
 
     def add_all(self, measurements: list[Measurement]) -> None:
-        """Put several measurements down."""
-        waiting = self._waiting
-        waiting.extend(measurements)
-        if len(waiting) >= MOST:
+        """Add several measurements with fewer calls."""
+        buffered = self._measurements
+        buffered.extend(measurements)
+        if len(buffered) >= CAPACITY:
             self.flush()
 
     @_guard.guarded("flush", None)
     def flush(self) -> None:
-        """Record all that waits: before metrics are collected."""
-        waiting = self._waiting
-        sums: dict[tuple[object, ...], tuple[Sink, float, Labels]] = {}
+        """Record all measurements. Called before metrics are collected."""
+        measurements = self._measurements
+        sums: dict[tuple[object, ...], tuple[Instrument, float, Labels]] = {}
         try:
-            while waiting:
+            while measurements:
                 try:
-                    sink, value, labels, context = waiting.popleft()
-                except IndexError:  # another thread was faster
+                    instrument, value, labels, context = measurements.popleft()
+                except IndexError:  # another thread took the last one
                     break
-                if sink.additive and context is NO_EXEMPLAR:
-                    key = (sink, *labels.items())
+                if instrument.additive and context is NO_EXEMPLAR:
+                    key = (instrument, *labels.items())
                     before = sums.get(key)
-                    sums[key] = (sink, value if before is None else before[1] + value, labels)
+                    sums[key] = (instrument, value if before is None else before[1] + value, labels)
                 else:
-                    sink.now(value, labels, context)
+                    instrument.record_now(value, labels, context)
             for key in list(sums):
-                sink, value, labels = sums.pop(key)
-                sink.now(value, labels, NO_EXEMPLAR)
-        finally:  # a Ctrl-C, or an instrument that raises: what was added up waits on
-            waiting.extend((sink, value, labels, NO_EXEMPLAR) for sink, value, labels in sums.values())
+                instrument, value, labels = sums.pop(key)
+                instrument.record_now(value, labels, NO_EXEMPLAR)
+        finally:  # after a Ctrl-C or an error in an instrument, the sums go back into the buffer
+            measurements.extend((instrument, value, labels, NO_EXEMPLAR) for instrument, value, labels in sums.values())
 
-    def forget(self) -> None:
-        """Nothing waits any more: in a forked child it is the parent's to record."""
-        self._waiting.clear()
+    def clear(self) -> None:
+        """Discard all measurements: in a forked child, because the parent records them."""
+        self._measurements.clear()
 
 
 BUFFER: Final = Buffer()
-"""One a process, whatever meters there are: an SDK that is instrumented anew gets its instruments from the same meter,
-which keeps the callbacks of the first ones and drops the second."""
+"""The buffer of the process, for all meters.
+
+A second instrumentation gets the same meter, which keeps the first callbacks of observable instruments and ignores the
+second ones. They flush the buffer, so both instrumentations have to use the same one."""
 
 if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=BUFFER.forget)
+    os.register_at_fork(after_in_child=BUFFER.clear)

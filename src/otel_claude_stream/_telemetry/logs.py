@@ -1,4 +1,4 @@
-"""Events of a stream as log records: where span events are on their way out."""
+"""Events of a stream as log records, the successor of span events in OpenTelemetry."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ _PROBLEMS = frozenset({"claude.stream.abort", "claude.stream.error", "claude.str
 
 
 class LogEvents:
-    """Emits one log record for each event, with the event's name and the stream's span."""
+    """Emits events as log records."""
 
     def __init__(self, logger: Logger) -> None:
         self._logger = logger
 
     def emit(self, name: str, attributes: dict[str, Any], at: int, context: Context) -> None:
-        """One event: WARN if it tells of trouble, else DEBUG. `at` is wall time in nanoseconds."""
-        severe = name in _PROBLEMS
+        """Emit an event at the wall time `at` (nanoseconds): a problem with severity WARN, any other with DEBUG.
+
+        `context` contains the span of the stream.
+        """
+        is_problem = name in _PROBLEMS
         self._logger.emit(
             LogRecord(
                 timestamp=at,
                 context=context,
-                severity_number=SeverityNumber.WARN if severe else SeverityNumber.DEBUG,
-                severity_text="WARN" if severe else "DEBUG",
+                severity_number=SeverityNumber.WARN if is_problem else SeverityNumber.DEBUG,
+                severity_text="WARN" if is_problem else "DEBUG",
                 attributes=attributes,
                 event_name=name,
             )

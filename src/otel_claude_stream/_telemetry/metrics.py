@@ -1,12 +1,17 @@
-"""The metric instruments, made once from the schema, and the bounded labels they are used with."""
+"""The metric instruments, and the metrics that are recorded once for each stream."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
+from otel_claude_stream._core.summary import Summary
+from otel_claude_stream._core.vocabulary import Outcome
+from otel_claude_stream._telemetry import attributes as a
+from otel_claude_stream._telemetry import schema
 from otel_claude_stream._telemetry.buffer import BUFFER, NO_EXEMPLAR, Labels
 from otel_claude_stream._telemetry.spec import Metric
 
@@ -14,8 +19,8 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
 
 
-class Bounded:
-    """At most `limit` different values, then `other`: what keeps a label's cardinality closed."""
+class CardinalityLimit:
+    """Limits a label to `limit` different values. Any further value becomes `other`."""
 
     __slots__ = ("_limit", "_seen")
 
@@ -24,7 +29,7 @@ class Bounded:
         self._seen: set[str] = set()
 
     def __call__(self, value: str) -> str:
-        """The value itself, if it is known or there is room for it."""
+        """Return the value, or `other` if it is new and the limit is reached."""
         if value in self._seen:
             return value
         if len(self._seen) < self._limit:
@@ -34,7 +39,7 @@ class Bounded:
 
 
 class Histogram:
-    """One histogram of the schema, under one or two names."""
+    """A histogram of the schema, recorded under one or two names."""
 
     __slots__ = ("_instruments",)
 
@@ -49,17 +54,17 @@ class Histogram:
         ]
 
     def record(self, value: float, labels: Labels, context: Context = NO_EXEMPLAR) -> None:
-        """Record one value, soon; a `context` with the stream's span makes it an exemplar."""
+        """Add a value to the buffer. With a span in `context` it becomes an exemplar."""
         BUFFER.add(self, value, labels, context)
 
-    def now(self, value: float, labels: Labels, context: Context) -> None:
-        """Record one value."""
+    def record_now(self, value: float, labels: Labels, context: Context) -> None:
+        """Record a value, bypassing the buffer."""
         for instrument in self._instruments:
             instrument.record(value, labels, context)
 
 
 class Counter:
-    """One counter of the schema."""
+    """A counter of the schema."""
 
     __slots__ = ("_instrument",)
 
@@ -69,16 +74,16 @@ class Counter:
         self._instrument = meter.create_counter(spec.name, unit=spec.unit, description=spec.doc)
 
     def add(self, amount: int, labels: Labels, context: Context = NO_EXEMPLAR) -> None:
-        """Add to the series of these labels, soon."""
+        """Add to the series with these labels, by way of the buffer."""
         BUFFER.add(self, amount, labels, context)
 
-    def now(self, value: float, labels: Labels, context: Context = NO_EXEMPLAR) -> None:
-        """Add to the series of these labels; with an amount of zero, make it exist."""
+    def record_now(self, value: float, labels: Labels, context: Context = NO_EXEMPLAR) -> None:
+        """Add to the series with these labels, bypassing the buffer. The value 0 creates the series."""
         self._instrument.add(value, labels, context)
 
 
 def is_live(counter: Counter) -> bool:
-    """Whether a provider is behind an instrument. The API has no question for it before a provider is set."""
+    """Whether a provider is set that records this instrument. The API has no way to ask."""
     instrument: object = counter._instrument  # noqa: SLF001 - the wrapper's own field
     while type(instrument).__name__.startswith("_Proxy"):
         instrument = getattr(instrument, "_real_instrument", None)
@@ -86,7 +91,7 @@ def is_live(counter: Counter) -> bool:
 
 
 def observe(meter: Meter, spec: Metric, read: Callable[[], Iterable[tuple[float, Labels]]]) -> None:
-    """An observable instrument of the schema, whose values `read` gives when metrics are collected."""
+    """Create an observable instrument of the schema. `read` returns its values when metrics are collected."""
 
     def callback(_: CallbackOptions) -> Iterable[Observation]:
         return [Observation(value, labels) for value, labels in read()]
@@ -97,7 +102,121 @@ def observe(meter: Meter, spec: Metric, read: Callable[[], Iterable[tuple[float,
 
 
 def names(spec: Metric, semconv: str) -> tuple[str, ...]:
-    """The names that a metric is emitted under with this `semconv` setting."""
+    """Return the names of a metric under this `semconv` setting."""
     if not spec.latest or semconv == "released":
         return (spec.name,)
     return (spec.latest,) if semconv == "latest" else (spec.name, spec.latest)
+
+
+class Instruments:
+    """The synchronous instruments of the schema. An instrument that the settings exclude is None."""
+
+    def __init__(self, meter: Meter, semconv: str, gaps: str = "both") -> None:
+        def histogram(spec: Metric) -> Histogram:
+            return Histogram(meter, spec, names(spec, semconv))
+
+        def counter(spec: Metric) -> Counter:
+            return Counter(meter, spec)
+
+        self.genai_duration = histogram(schema.GENAI_DURATION)
+        self.genai_time_to_first_chunk = histogram(schema.GENAI_TIME_TO_FIRST_CHUNK)
+        self.genai_time_per_chunk = histogram(schema.GENAI_TIME_PER_OUTPUT_CHUNK) if gaps != "claude_stream" else None
+        self.genai_token_usage = histogram(schema.GENAI_TOKEN_USAGE) if semconv != "latest" else None
+        self.genai_input_tokens = histogram(schema.GENAI_INPUT_TOKENS) if semconv != "released" else None
+        self.genai_output_tokens = histogram(schema.GENAI_OUTPUT_TOKENS) if semconv != "released" else None
+        self.duration = histogram(schema.DURATION)
+        self.time_to_first_token = histogram(schema.TIME_TO_FIRST_TOKEN)
+        self.chunk_gap = histogram(schema.CHUNK_GAP) if gaps != "gen_ai" else None
+        self.longest_silence = histogram(schema.LONGEST_SILENCE)
+        self.abort_idle = histogram(schema.ABORT_IDLE)
+        self.abort_elapsed = histogram(schema.ABORT_ELAPSED)
+        self.retry_delay = histogram(schema.RETRY_DELAY)
+        self.output_tokens_rate = histogram(schema.OUTPUT_TOKENS_RATE)
+        self.caller_time = histogram(schema.CALLER_TIME)
+        self.aborts = counter(schema.ABORTS)
+        self.stalls = counter(schema.STALLS)
+        self.requests = counter(schema.REQUESTS)
+        self.retries = counter(schema.RETRIES)
+        self.retry_decisions = counter(schema.RETRY_DECISIONS)
+        self.recoveries = counter(schema.RECOVERIES)
+        self.output_tokens_wasted = counter(schema.OUTPUT_TOKENS_WASTED)
+        self.internal_errors = counter(schema.INTERNAL_ERRORS)
+
+
+# --- The metrics of a stream at its end --------------------------------------------------------------------------
+CHARACTERS_PER_TOKEN = 4
+"""Rule of thumb for English text, used for the estimate in `output_tokens.wasted`."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndLabels:
+    """The labels of one stream at its end."""
+
+    common: Labels
+    """Those of all metrics of this package."""
+    outcome: Labels
+    """The common labels and the outcome."""
+    genai: Labels | None
+    """Those of the GenAI conventions' metrics. None if another instrumentation records these."""
+
+
+def record_end(instruments: Instruments, end_labels: EndLabels, context: Context, summary: Summary) -> None:
+    """Record the metrics of a stream at its end. `context` contains its span, for exemplars."""
+    labels, outcome = end_labels.common, end_labels.outcome
+    verdict, facts, message = summary.verdict, summary.facts, summary.message
+    instruments.duration.record(facts.elapsed, outcome, context)
+    if summary.reads:
+        instruments.longest_silence.record(summary.longest_silence, outcome, context)
+        instruments.caller_time.record(summary.caller_time, labels)
+    if verdict.reason is not None:
+        instruments.aborts.add(
+            1,
+            {
+                **labels,
+                a.REASON.name: verdict.reason.value,
+                a.PHASE.name: facts.phase.value,
+                a.ORIGIN.name: verdict.origin.value if verdict.origin is not None else "unknown",
+                a.LIMIT_MATCH.name: verdict.limit_match,
+            },
+            context,
+        )
+    if summary.retries.action is not None:
+        recovery = {a.RECOVERY_ACTION.name: summary.retries.action, a.RECOVERY_OUTCOME.name: verdict.outcome.value}
+        instruments.recoveries.add(1, {**labels, **recovery}, context)
+    if verdict.outcome is Outcome.FAILED:
+        _record_failure(instruments, labels, context, summary)
+    elif message.output_tokens is not None and summary.writing_time:
+        instruments.output_tokens_rate.record(message.output_tokens / summary.writing_time, labels)
+    if end_labels.genai is not None:
+        _record_genai(instruments, end_labels.genai, summary)
+
+
+def _record_failure(instruments: Instruments, labels: Labels, context: Context, summary: Summary) -> None:
+    verdict, facts = summary.verdict, summary.facts
+    origin = {**labels, a.ORIGIN.name: verdict.origin.value if verdict.origin is not None else "unknown"}
+    instruments.abort_idle.record(facts.silence, origin, context)
+    instruments.abort_elapsed.record(facts.elapsed, origin, context)
+    wasted = round(summary.message.characters / CHARACTERS_PER_TOKEN)
+    if wasted and verdict.reason is not None:
+        instruments.output_tokens_wasted.add(wasted, {**labels, a.REASON.name: verdict.reason.value})
+
+
+def _record_genai(instruments: Instruments, labels: Labels, summary: Summary) -> None:
+    error_type = summary.error_type
+    instruments.genai_duration.record(
+        summary.facts.elapsed, {**labels, a.ERROR_TYPE.name: error_type} if error_type else labels
+    )
+    if summary.time_to_first_event is not None:
+        instruments.genai_time_to_first_chunk.record(summary.time_to_first_event, labels)
+    if not summary.usage_complete:
+        return
+    for kind, tokens, latest in (
+        ("input", summary.total_input_tokens, instruments.genai_input_tokens),
+        ("output", summary.message.output_tokens, instruments.genai_output_tokens),
+    ):
+        if tokens is None:
+            continue
+        if instruments.genai_token_usage is not None:
+            instruments.genai_token_usage.record(tokens, {**labels, a.TOKEN_TYPE.name: kind})
+        if latest is not None:
+            latest.record(tokens, {**labels, a.TOKEN_MODALITY.name: "unknown"})

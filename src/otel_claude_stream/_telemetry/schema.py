@@ -1,6 +1,7 @@
-"""Every span, event and metric that this package emits, declared once: the single source of every name.
+"""The declarations of all spans, events and metrics.
 
-README tables are generated from here (`render.py`); the emitter takes these objects, never strings.
+This module is the only source of their names: emitters take these objects, never strings. The tables in the README are
+generated from it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Final
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry.spec import Metric, Span, SpanEvent
 
-# The conventions fix these (GenAI metrics, released with semantic-conventions 1.41).
+# The GenAI conventions prescribe these (released with semantic-conventions 1.41).
 _GENAI_SECONDS: Final = (
     0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
 )  # fmt: skip
@@ -22,25 +23,26 @@ _GENAI_TOKENS: Final = (
 _STREAM_SECONDS: Final = (
     0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0,
 )  # fmt: skip
-"""Streams run from a fraction of a second to an hour."""
+"""Streams last from a fraction of a second to an hour."""
 
 _FIRST_TOKEN_SECONDS: Final = (
     0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0,
     600.0,
 )  # fmt: skip
-"""Fine where users feel the difference, long enough for thinking and for waits behind retries."""
+"""Fine steps where users notice a difference, and long ones for thinking and for waits between retries."""
 
 _GAP_SECONDS: Final = (
     0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 30.0, 60.0, 180.0,
 )  # fmt: skip
-"""From half a millisecond: the conventions' lowest bucket of 10 ms is blind for a model that writes 100 tokens/s."""
+"""Starts at half a millisecond. The conventions' lowest bucket, 10 ms, cannot resolve 100 tokens per second."""
 
 _LIMIT_SECONDS: Final = (
     1.0, 5.0, 10.0, 14.0, 16.0, 20.0, 28.0, 31.0, 45.0, 49.0, 51.0, 54.0, 56.0, 59.0, 62.0, 75.0, 99.0, 102.0, 119.0,
     122.0, 179.0, 182.0, 228.0, 232.0, 239.0, 242.0, 299.0, 302.0, 349.0, 352.0, 450.0, 595.0, 605.0, 895.0, 905.0,
 )  # fmt: skip
-"""Narrow around the known idle and duration limits (15, 30, 50, 55, 60, 100, 120, 180, 230, 240, 300, 350, 600, 900 s):
-timers are tight (a 2 s limit cuts at 2.0 to 2.1 s; Envoy one second late), so a spike names the limit."""
+"""Narrow around the known idle and duration limits: 15, 30, 50, 55, 60, 100, 120, 180, 230, 240, 300, 350, 600, 900 s.
+
+Timers are accurate (a 2 s limit cuts at 2.0 to 2.1 s; Envoy is one second late), so a spike identifies the limit."""
 
 _RATE: Final = (1.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 80.0, 100.0, 150.0, 200.0, 300.0, 500.0)
 _DELAY_SECONDS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0)
@@ -50,14 +52,15 @@ _GENAI_CALL: Final = (
     a.OPERATION_NAME, a.PROVIDER_NAME, a.REQUEST_MODEL, a.RESPONSE_MODEL, a.SERVER_ADDRESS, a.SERVER_PORT,
 )  # fmt: skip
 _GENAI_CHUNK: Final = tuple(attribute for attribute in _GENAI_CALL if attribute is not a.RESPONSE_MODEL)
-"""Recorded for each chunk, with labels made once a stream, when the answer's model may not be known yet."""
+"""Without the response model. A stream's labels are created with its first chunk, possibly before it is known."""
 
 # --- Metrics -----------------------------------------------------------------------------------------------------
 GENAI_DURATION: Final = Metric(
     "gen_ai.client.operation.duration",
     "histogram",
     "s",
-    "Duration of the call, from its start to the end of the stream.",
+    "Time from the start of the call to the end of the stream. Not recorded if another instrumentation "
+    "records the `chat` span.",
     (*_GENAI_CALL, a.ERROR_TYPE),
     _GENAI_SECONDS,
     latest="gen_ai.client.inference.duration",
@@ -66,7 +69,8 @@ GENAI_TIME_TO_FIRST_CHUNK: Final = Metric(
     "gen_ai.client.operation.time_to_first_chunk",
     "histogram",
     "s",
-    "Time from the start of the call to its first SSE event.",
+    "Time from the start of the call to its first SSE event, without the caller's time. Not recorded if no "
+    "event arrived, or if another instrumentation records the `chat` span.",
     _GENAI_CALL,
     _GENAI_SECONDS,
     latest="gen_ai.client.inference.time_to_first_chunk",
@@ -75,7 +79,8 @@ GENAI_TIME_PER_OUTPUT_CHUNK: Final = Metric(
     "gen_ai.client.operation.time_per_output_chunk",
     "histogram",
     "s",
-    "Wait before each chunk after the first token. Chunks less than 1 ms apart are one.",
+    "Wait before each chunk after the first token. Chunks less than 1 ms apart count as one. Not recorded if "
+    "another instrumentation records the `chat` span.",
     _GENAI_CHUNK,
     _GENAI_SECONDS,
     latest="gen_ai.client.inference.time_per_output_chunk",
@@ -84,7 +89,8 @@ GENAI_TOKEN_USAGE: Final = Metric(
     "gen_ai.client.token.usage",
     "histogram",
     "{token}",
-    "Tokens of the call, by type.",
+    "Tokens of the call, by type. Not recorded if the usage is incomplete, with `semconv` `latest`, or if "
+    "another instrumentation records the `chat` span.",
     (*_GENAI_CALL, a.TOKEN_TYPE),
     _GENAI_TOKENS,
 )
@@ -92,7 +98,8 @@ GENAI_INPUT_TOKENS: Final = Metric(
     "gen_ai.client.inference.operation.input_tokens",
     "histogram",
     "{token}",
-    "Input tokens of the call (only with `semconv` `latest` or `both`).",
+    "Input tokens of the call, including cache reads and writes. Recorded with `semconv` `latest` or `both`, "
+    "if the usage is complete.",
     (*_GENAI_CALL, a.TOKEN_MODALITY),
     _GENAI_TOKENS,
 )
@@ -100,7 +107,7 @@ GENAI_OUTPUT_TOKENS: Final = Metric(
     "gen_ai.client.inference.operation.output_tokens",
     "histogram",
     "{token}",
-    "Output tokens of the call (only with `semconv` `latest` or `both`).",
+    "Output tokens of the call. Recorded with `semconv` `latest` or `both`, if the usage is complete.",
     (*_GENAI_CALL, a.TOKEN_MODALITY),
     _GENAI_TOKENS,
 )
@@ -109,7 +116,7 @@ DURATION: Final = Metric(
     "claude.stream.duration",
     "histogram",
     "s",
-    "From the start of the call to the end of the stream.",
+    "Time from the start of the call to the end of the stream.",
     (*_CALL, a.OUTCOME),
     _STREAM_SECONDS,
 )
@@ -117,7 +124,8 @@ TIME_TO_FIRST_TOKEN: Final = Metric(
     "claude.stream.time_to_first_token",
     "histogram",
     "s",
-    "From the start of the call to the first content delta, SDK retries included, the caller's own time left out.",
+    "Time from the start of the call to the first content delta, including retries, without the caller's "
+    "time. Not recorded if no content arrived.",
     (*_CALL, a.BLOCK_TYPE),
     _FIRST_TOKEN_SECONDS,
 )
@@ -133,7 +141,8 @@ LONGEST_SILENCE: Final = Metric(
     "claude.stream.longest_silence",
     "histogram",
     "s",
-    "Longest wait for the next byte, one value a stream: how near healthy streams come to an idle limit.",
+    "Longest time that a read blocked without a byte, once for each stream. It shows how close healthy "
+    "streams come to an idle limit. Not recorded if nothing was read.",
     (*_CALL, a.OUTCOME),
     _LIMIT_SECONDS,
 )
@@ -141,14 +150,14 @@ ABORTS: Final = Metric(
     "claude.stream.aborts",
     "counter",
     "{stream}",
-    "Streams that did not complete, by reason. Those of the caller have origin `caller`.",
+    "Streams that ended without completing, by reason. Streams that the caller ended have the origin `caller`.",
     (*_CALL, a.REASON, a.PHASE, a.ORIGIN, a.LIMIT_MATCH),
 )
 ABORT_IDLE: Final = Metric(
     "claude.stream.abort.idle",
     "histogram",
     "s",
-    "Silence before the end of a stream that failed. A spike is an idle limit.",
+    "Time that the last read of a failed stream had blocked without a byte. A spike suggests an idle limit.",
     (*_CALL, a.ORIGIN),
     _LIMIT_SECONDS,
 )
@@ -156,7 +165,7 @@ ABORT_ELAPSED: Final = Metric(
     "claude.stream.abort.elapsed",
     "histogram",
     "s",
-    "Age of a stream that failed, at its end. A spike is a limit on the total duration.",
+    "Age of a failed stream at its end. A spike suggests a limit on the total duration.",
     (*_CALL, a.ORIGIN),
     _LIMIT_SECONDS,
 )
@@ -164,48 +173,52 @@ STALLS: Final = Metric(
     "claude.stream.stalls",
     "counter",
     "{stall}",
-    "Thresholds that waits for content passed.",
+    "Stall thresholds exceeded by waits for content, each counted once for each wait.",
     (*_CALL, a.STALL_THRESHOLD, a.STALL_KIND),
 )
-ACTIVE: Final = Metric(
-    "claude.stream.active", "observable_updowncounter", "{stream}", "Streams that are open now.", _CALL
-)
+ACTIVE: Final = Metric("claude.stream.active", "observable_updowncounter", "{stream}", "Streams that are open.", _CALL)
 OLDEST_AGE: Final = Metric(
-    "claude.stream.oldest_age", "observable_gauge", "s", "Age of the oldest stream that is open now.", _CALL
+    "claude.stream.oldest_age",
+    "observable_gauge",
+    "s",
+    "Age of the oldest open stream. Not reported if no stream is open.",
+    _CALL,
 )
 REQUESTS: Final = Metric(
     "claude.stream.requests",
     "counter",
     "{request}",
-    "HTTP requests sent for streams. Over streams, this is the amplification.",
+    "HTTP requests sent for streams. Divided by the number of streams, this is the amplification by retries.",
     (*_CALL, a.RETRY_LAYER, a.STATUS_CODE),
 )
 RETRIES: Final = Metric(
     "claude.stream.retries",
     "counter",
     "{retry}",
-    "Retries, by why the attempt before failed.",
+    "Retries, by the reason why the previous attempt failed.",
     (*_CALL, a.RETRY_REASON, a.RETRY_DECISION, a.RETRY_LAYER),
 )
 RETRY_DECISIONS: Final = Metric(
     "claude.stream.retry.decisions",
     "counter",
     "{decision}",
-    "What the policy decided about attempts that failed, or (`dry_run`) would have decided in mode `resume`.",
+    "Decisions of the retry policy about failed attempts. With `dry_run`, decisions that mode `resume` would "
+    "have taken.",
     (*_CALL, a.RETRY_REASON, a.RETRY_DECISION, a.RETRY_BLOCKED_BY, a.RETRY_DRY_RUN),
 )
 RECOVERIES: Final = Metric(
     "claude.stream.recoveries",
     "counter",
     "{stream}",
-    "Streams that broke and went on, by what the policy did and what became of them.",
+    "Streams that the retry policy retried or resumed, by action and outcome.",
     (*_CALL, a.RECOVERY_ACTION, a.RECOVERY_OUTCOME),
 )
 RETRY_BUDGET: Final = Metric(
     "claude.stream.retry.budget",
     "observable_gauge",
     "{retry}",
-    "Retries that the budget allows now. At 0 retries are suppressed; first attempts never are.",
+    "Retries that the budget allows now. At 0, retries are suppressed; first attempts never are. Not reported "
+    "while no policy is active.",
     _CALL,
 )
 RETRY_DELAY: Final = Metric(
@@ -220,14 +233,15 @@ OUTPUT_TOKENS_WASTED: Final = Metric(
     "claude.stream.output_tokens.wasted",
     "counter",
     "{token}",
-    "Output tokens of streams that failed, estimated at four characters a token, as no usage came.",
+    "Output tokens of failed streams, estimated at four characters per token because no usage was reported.",
     (*_CALL, a.REASON),
 )
 OUTPUT_TOKENS_RATE: Final = Metric(
     "claude.stream.output_tokens.rate",
     "histogram",
     "{token}/s",
-    "Output tokens per second of a completed stream, from its first token to its last, the caller's time left out.",
+    "Output tokens per second of a completed stream, from its first token to its last event, without the "
+    "caller's time.",
     _CALL,
     _RATE,
 )
@@ -235,7 +249,8 @@ CALLER_TIME: Final = Metric(
     "claude.stream.caller.time",
     "histogram",
     "s",
-    "Time that the caller spent in its loop body, per stream: a slow reader is not a slow API.",
+    "Time that the caller and the SDK spent between reads, once for each stream. It distinguishes a slow "
+    "caller from a slow API. Not recorded if nothing was read.",
     _CALL,
     _STREAM_SECONDS,
 )
@@ -243,7 +258,7 @@ INTERNAL_ERRORS: Final = Metric(
     "claude.stream.internal.errors",
     "counter",
     "{error}",
-    "Failures inside this package. The caller noticed nothing; please report them.",
+    "Failures inside this package. They do not affect the application. Please report them.",
     (a.INTERNAL_COMPONENT,),
 )
 
@@ -256,37 +271,38 @@ METRICS: Final[tuple[Metric, ...]] = (
 
 # --- Span events -------------------------------------------------------------------------------------------------
 EVENT_PREFIX: Final = "claude.stream."
-"""Before the SSE event type: an event type that nobody knows gets its event too."""
+"""Prefix of the SSE event type in an event's name. Unknown types are recorded too."""
 
 _COALESCED: Final = (a.EVENT_COALESCED, a.EVENT_DURATION)
 
-MESSAGE_START: Final = SpanEvent("claude.stream.message_start", "The message begins.", (a.GAP,))
+MESSAGE_START: Final = SpanEvent("claude.stream.message_start", "The message starts.", (a.GAP,))
 CONTENT_BLOCK_START: Final = SpanEvent(
-    "claude.stream.content_block_start", "A content block begins.", (a.GAP, a.BLOCK_INDEX, a.BLOCK_TYPE)
+    "claude.stream.content_block_start", "A content block starts.", (a.GAP, a.BLOCK_INDEX, a.BLOCK_TYPE)
 )
 CONTENT_BLOCK_DELTA: Final = SpanEvent(
     "claude.stream.content_block_delta",
-    "The deltas of one block (one event each with `deltas` `all`), at the time of the first.",
+    "Deltas of one content block, at the time of the first. With `deltas` `all`, one event for each delta.",
     (*_COALESCED, a.GAP, a.EVENT_CHARACTERS, a.BLOCK_INDEX, a.BLOCK_TYPE),
 )
 CONTENT_BLOCK_STOP: Final = SpanEvent(
     "claude.stream.content_block_stop", "A content block is complete.", (a.GAP, a.BLOCK_INDEX)
 )
-MESSAGE_DELTA: Final = SpanEvent("claude.stream.message_delta", "Stop reason and usage came.", (a.GAP, a.STOP_REASON))
-MESSAGE_STOP: Final = SpanEvent("claude.stream.message_stop", "The message is complete.", (a.GAP,))
-PING: Final = SpanEvent(
-    "claude.stream.ping", "Pings since the event before; one event stands for all of them.", (*_COALESCED, a.GAP)
+MESSAGE_DELTA: Final = SpanEvent(
+    "claude.stream.message_delta", "The stop reason and the usage arrived.", (a.GAP, a.STOP_REASON)
 )
-ERROR: Final = SpanEvent("claude.stream.error", "The API said an error inside the stream.", (a.GAP, a.ERROR_TYPE))
-UNKNOWN: Final = SpanEvent("claude.stream.<type>", "An event type that this version does not know.", (a.GAP,))
+MESSAGE_STOP: Final = SpanEvent("claude.stream.message_stop", "The message is complete.", (a.GAP,))
+PING: Final = SpanEvent("claude.stream.ping", "One or more pings since the previous event.", (*_COALESCED, a.GAP))
+ERROR: Final = SpanEvent("claude.stream.error", "The API reported an error inside the stream.", (a.GAP, a.ERROR_TYPE))
+UNKNOWN: Final = SpanEvent("claude.stream.<type>", "An SSE event of a type that this version does not know.", (a.GAP,))
 STALL: Final = SpanEvent(
     "claude.stream.stall",
-    "A wait for content passed a threshold.",
+    "A wait for content exceeded a threshold.",
     (a.STALL_THRESHOLD, a.STALL_KIND, a.BLOCK_TYPE, a.GAP),
 )
 RETRY: Final = SpanEvent(
     "claude.stream.retry",
-    "An attempt failed, and what was decided about it. With layer `sdk`, the SDK's own loop retried.",
+    "An attempt failed. The event records the decision about it. With layer `sdk`, the SDK's own loop "
+    "retried.",
     (
         a.ATTEMPT_NUMBER, a.RETRY_DECISION, a.RETRY_REASON, a.RETRY_LAYER, a.PHASE, a.RETRY_BLOCKED_BY, a.RETRY_DRY_RUN,
         a.RETRY_DELAY, a.RETRY_DELAY_SOURCE, a.RETRY_AFTER, a.RETRY_BUDGET, a.STATUS_CODE, a.REQUEST_ID,
@@ -294,7 +310,7 @@ RETRY: Final = SpanEvent(
 )  # fmt: skip
 RESUME: Final = SpanEvent(
     "claude.stream.resume",
-    "A continuation of the text met the text before it.",
+    "A further request continued the text. The event records how the two texts matched.",
     (a.ATTEMPT_NUMBER, a.STRATEGY, a.SEAM, a.CONTENT_CHARACTERS),
 )
 ABORT: Final = SpanEvent(
@@ -303,7 +319,7 @@ ABORT: Final = SpanEvent(
     (a.REASON, a.ORIGIN, a.PHASE, a.LIMIT_MATCH, a.ABORT_IDLE, a.ABORT_ELAPSED),
 )
 RESERVED_EVENTS: Final = frozenset({"stall", "retry", "resume", "abort"})
-"""Names of our own events: an SSE event of one of these types would be told as `claude.stream.sse_<type>`."""
+"""Types of the synthetic events. An SSE event of such a type is recorded as `claude.stream.sse_<type>`."""
 
 EVENTS: Final[tuple[SpanEvent, ...]] = (
     MESSAGE_START, CONTENT_BLOCK_START, CONTENT_BLOCK_DELTA, CONTENT_BLOCK_STOP, MESSAGE_DELTA, MESSAGE_STOP, PING,
@@ -331,20 +347,20 @@ _STREAM_ATTRIBUTES: Final = (
 CHAT_SPAN: Final = Span(
     "chat {model}",
     "CLIENT",
-    "The call and its stream, where nobody else has a span for it.",
+    "The call and its stream, if no other instrumentation records a `chat` span.",
     (*_GENAI_SPAN, *_STREAM_ATTRIBUTES),
 )
 STREAM_SPAN: Final = Span(
     "claude.stream {model}",
     "INTERNAL",
-    "The call and its stream, where the SDK's own tracing (nested inside it) or another instrumentation has the "
-    "`chat` span: no operation name and no usage on it, so nothing is counted twice.",
+    "The call and its stream, if the SDK's own tracing or another instrumentation records the `chat` span. It "
+    "has no operation name and no usage, so that nothing is counted twice.",
     (a.REQUEST_MODEL, *_STREAM_ATTRIBUTES),
 )
 ATTEMPT_SPAN: Final = Span(
     "claude.stream.attempt",
     "INTERNAL",
-    "One HTTP request of a call that needed more than one.",
+    "One HTTP request of a call that sent more than one.",
     (
         a.ATTEMPT_NUMBER, a.STATUS_CODE, a.ERROR_TYPE, a.RETRY_REASON, a.REQUEST_ID, a.RETRY_AFTER, a.RETRY_DELAY,
         a.RETRY_LAYER, a.INTERMEDIARY,

@@ -1,4 +1,4 @@
-"""From a summary to attributes: which value goes under which name, as pure functions."""
+"""The attributes of spans and events, built by pure functions."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from otel_claude_stream._telemetry.schema import EVENT_PREFIX, RESERVED_EVENTS
 from otel_claude_stream._telemetry.spec import Attribute
 
 _NS = 1e9
-Values = dict[str, Any]
+AttributeValues = dict[str, Any]
 
-_SAID = {"message_delta": a.STOP_REASON, "error": a.ERROR_TYPE}
-"""The attribute of the one word that an event of a type brings."""
+_REASON_ATTRIBUTES = {"message_delta": a.STOP_REASON, "error": a.ERROR_TYPE}
+"""The attribute for the reason of an entry, by its type."""
 
 
-def entry_name(entry: Entry) -> str:
-    """The event's name. An SSE event that has the name of one of our own gets `sse_` before it."""
+def event_name(entry: Entry) -> str:
+    """Return the name of the event. An SSE event whose type is that of a synthetic event gets the prefix `sse_`."""
     if entry.count and entry.type in RESERVED_EVENTS:
         return f"{EVENT_PREFIX}sse_{entry.type}"
     return EVENT_PREFIX + entry.type
 
 
-def entry_attributes(entry: Entry) -> Values:
-    """The event's attributes; what says nothing is left out."""
-    found: Values = {}
+def event_attributes(entry: Entry) -> AttributeValues:
+    """Return the attributes of the event, without those that are zero or empty."""
+    found: AttributeValues = {}
     if entry.count > 1:
         found[a.EVENT_COALESCED.name] = entry.count
         found[a.EVENT_DURATION.name] = (entry.last_at - entry.at) / _NS
@@ -43,16 +43,16 @@ def entry_attributes(entry: Entry) -> Values:
         found[a.BLOCK_INDEX.name] = entry.index
     if entry.block:
         found[a.BLOCK_TYPE.name] = entry.block
-    if entry.reason and (attribute := _SAID.get(entry.type)) is not None:
+    if entry.reason and (attribute := _REASON_ATTRIBUTES.get(entry.type)) is not None:
         found[attribute.name] = entry.reason
     if isinstance(entry.detail, dict):
         found.update(entry.detail)
     return found
 
 
-def retry_detail(attempt: Attempt) -> Values:
-    """What the event of a retry says of the attempt that failed."""
-    found: Values = {
+def retry_attributes(attempt: Attempt) -> AttributeValues:
+    """Return the attributes of the event for a retry by the SDK after this attempt failed."""
+    found: AttributeValues = {
         a.ATTEMPT_NUMBER.name: attempt.number,
         a.RETRY_DECISION.name: "retry",
         a.RETRY_LAYER.name: attempt.layer,
@@ -62,11 +62,11 @@ def retry_detail(attempt: Attempt) -> Values:
     if attempt.delay is not None:
         found[a.RETRY_DELAY.name] = attempt.delay
     if attempt.reply is not None:
-        found |= _reply_detail(attempt.reply)
+        found |= _reply_attributes(attempt.reply)
     return found
 
 
-def decision_detail(
+def decision_attributes(
     attempt: int,
     reason: AbortReason,
     phase: Phase,
@@ -74,10 +74,10 @@ def decision_detail(
     reply: Reply | None,
     *,
     dry_run: bool,
-    left: float | None,
-) -> Values:
-    """What the event of a decision says. `left` is what the budget allows after it."""
-    found: Values = {
+    budget_left: float | None,
+) -> AttributeValues:
+    """Return the attributes of the event for a decision of the policy. `budget_left` is None in a dry run."""
+    found: AttributeValues = {
         a.ATTEMPT_NUMBER.name: attempt,
         a.RETRY_DECISION.name: decision.action.value,
         a.RETRY_REASON.name: reason.value,
@@ -89,15 +89,15 @@ def decision_detail(
     if decision.action is not Action.GIVE_UP:
         found[a.RETRY_DELAY.name] = decision.delay
         found[a.RETRY_DELAY_SOURCE.name] = decision.delay_source.value
-    if left is not None:
-        found[a.RETRY_BUDGET.name] = left
+    if budget_left is not None:
+        found[a.RETRY_BUDGET.name] = budget_left
     if reply is not None:
-        found |= _reply_detail(reply)
+        found |= _reply_attributes(reply)
     return found
 
 
-def seam_detail(attempt: int, strategy: str, seam: str, characters: int) -> Values:
-    """What the event of a continuation says; `characters` of text had been handed on before it."""
+def resume_attributes(attempt: int, strategy: str, seam: str, characters: int) -> AttributeValues:
+    """Return the attributes of the event for a resume, after `characters` of text were delivered."""
     return {
         a.ATTEMPT_NUMBER.name: attempt,
         a.STRATEGY.name: strategy,
@@ -106,8 +106,8 @@ def seam_detail(attempt: int, strategy: str, seam: str, characters: int) -> Valu
     }
 
 
-def _reply_detail(reply: Reply) -> Values:
-    found: Values = {a.STATUS_CODE.name: reply.status}
+def _reply_attributes(reply: Reply) -> AttributeValues:
+    found: AttributeValues = {a.STATUS_CODE.name: reply.status}
     if reply.request_id is not None:
         found[a.REQUEST_ID.name] = reply.request_id
     if reply.retry_after is not None:
@@ -115,16 +115,16 @@ def _reply_detail(reply: Reply) -> Values:
     return found
 
 
-def stall_detail(threshold: str, kind: str, block: str) -> Values:
-    """What the event of a stall says; `block` is the type of the open one, empty for none."""
-    found: Values = {a.STALL_THRESHOLD.name: threshold, a.STALL_KIND.name: kind}
+def stall_attributes(threshold: str, kind: str, block: str) -> AttributeValues:
+    """Return the attributes of the event for a stall. `block` is the type of the open block, or empty."""
+    found: AttributeValues = {a.STALL_THRESHOLD.name: threshold, a.STALL_KIND.name: kind}
     if block:
         found[a.BLOCK_TYPE.name] = block
     return found
 
 
-def abort_detail(facts: Facts, verdict: Verdict) -> Values:
-    """What the event of an abort says: the verdict in short, and the two figures that tell a limit."""
+def abort_attributes(facts: Facts, verdict: Verdict) -> AttributeValues:
+    """Return the attributes of the event for an abort, with the figures that limits are compared with."""
     return {
         a.REASON.name: verdict.reason.value if verdict.reason is not None else "",
         a.ORIGIN.name: (verdict.origin or Origin.UNKNOWN).value,
@@ -135,8 +135,8 @@ def abort_detail(facts: Facts, verdict: Verdict) -> Values:
     }
 
 
-def span_attributes(summary: Summary, semconv: str) -> Values:
-    """The attributes of the stream span at its end."""
+def span_attributes(summary: Summary, semconv: str) -> AttributeValues:
+    """Return the attributes of a stream's span at its end."""
     pairs = [*_ending(summary), *_progress(summary), *_request(summary)]
     if summary.call.owner == "self":
         pairs += _genai(summary, semconv)
@@ -218,7 +218,7 @@ def _request(summary: Summary) -> list[tuple[Attribute, object]]:
 
 
 def _recovery(summary: Summary) -> list[tuple[Attribute, object]]:
-    """What the policy did. The usage of the span is that of the attempt that served; each attempt's own is here."""
+    """Return the actions of the policy, and the usage of each attempt. The span's usage is that of the last attempt."""
     attempts = summary.attempts
     return [
         (a.RECOVERY_ACTION, summary.retries.action),

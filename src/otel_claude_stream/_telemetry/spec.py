@@ -1,4 +1,4 @@
-"""The forms in which the schema declares attributes, spans, events and metrics."""
+"""The types of the declarations in the schema."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ Instrument = Literal["counter", "observable_updowncounter", "histogram", "observ
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """One attribute: its name, the type of its values, what they mean, and the closed set of them if there is one."""
+    """An attribute, with the closed set of its values if there is one."""
 
     name: str
     type: Type
     doc: str
     values: tuple[str, ...] = ()
     unit: str = ""
-    """Unit of a quantity, as metrics declare theirs: `s`, `By`, `{event}`. Empty for values that are no quantity."""
+    """Unit of a quantity in the notation of metrics, such as `s`, `By` or `{event}`. Empty for other values."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpanEvent:
-    """One event, on a span or as a log record."""
+    """An event, recorded on a span or as a log record."""
 
     name: str
     doc: str
@@ -32,7 +32,7 @@ class SpanEvent:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One kind of span; `name` may hold ``{model}``."""
+    """A kind of span. Its name may contain ``{model}``."""
 
     name: str
     kind: Literal["CLIENT", "INTERNAL"]
@@ -42,7 +42,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One instrument. `latest` is the name in the newest GenAI conventions where it differs from the released one."""
+    """An instrument. `latest` is its name in the unreleased GenAI conventions, if it differs from the released one."""
 
     name: str
     kind: Instrument

@@ -15,7 +15,7 @@ from probe import MODE_VARIABLE
 from runner import RemoteError
 
 FOLDER_VARIABLE = "CELERY_FOLDER"
-RESULT_SECONDS = 60
+RESULT_SECONDS = 200
 SOFT_LIMIT_SECONDS = 1
 HERE = Path(__file__).resolve().parent
 

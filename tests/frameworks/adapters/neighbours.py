@@ -107,7 +107,7 @@ def langfuse(probe: Probe) -> None:
 
 
 def sentry(probe: Probe) -> None:
-    """Sentry, whose integration finds the SDK by itself."""
+    """Sentry with its integration of the SDK."""
     import sentry_sdk
     from sentry_sdk.integrations.anthropic import AnthropicIntegration
 
@@ -118,6 +118,8 @@ def sentry(probe: Probe) -> None:
         dsn="http://none@127.0.0.1:9/1",
         traces_sample_rate=1.0,
         integrations=[AnthropicIntegration()],
+        # Otherwise Sentry imports every framework of this environment.
+        auto_enabling_integrations=False,
         before_send_transaction=keep,
         before_send=lambda event, hint: None,
     )

@@ -23,7 +23,7 @@ from urllib.parse import quote
 from probe import MODE_VARIABLE
 from runner import RemoteError, error_chain
 
-START_SECONDS = 60.0
+START_SECONDS = 200.0
 HERE = Path(__file__).resolve().parent
 
 

@@ -65,7 +65,7 @@ def assemble(plan: Plan) -> SdkHooks:
         plan.streams,
         budgets=policies.left if policies.active else None,
     )
-    _guard.on_report(emitter.internal_error)
+    _guard.on_report(emitter.record_internal_error)
     limits = parse_limits(plan.config.known_limits) if plan.config.known_limits else KNOWN_LIMITS
     config = _with_watchdog(plan.config, policy)
     if config is not plan.config:

@@ -29,9 +29,9 @@ from otel_claude_stream._sdk.retry.driver_sync import close_sync, frames_sync, s
 from otel_claude_stream._sdk.retry.flow import RetryFlow
 from otel_claude_stream._sdk.retry.resend import Resend
 from otel_claude_stream._sdk.retry.watchdog import watched
-from otel_claude_stream._session import StreamSession
 from otel_claude_stream._session.policy_resolver import PolicyResolver
 from otel_claude_stream._session.registry import OpenStreams
+from otel_claude_stream._session.session import StreamSession
 from otel_claude_stream._telemetry.stream_telemetry import Emitter
 
 CALL_KEY = "otel_claude_stream"
@@ -102,9 +102,9 @@ class SdkHooks:
         cast_to = args[0] if args else kwargs.get("cast_to")
         call = call_of(client, options, cast_to, self._config.span)
         started, wall = self._monotonic(), self._wall()
-        telemetry = self._emitter.begin(call, wall)
+        telemetry = self._emitter.start(call, wall)
         call_policy = self._policies.call_policy(call, telemetry.labels)
-        if call_policy.dry_run and self._emitter.is_silent(telemetry):
+        if call_policy.dry_run and self._emitter.is_unobserved(telemetry):
             return None  # nothing would be reported, and nothing is done about a failure
         session = StreamSession(
             call,

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from otel_claude_stream._config import otel_file as declared
-from otel_claude_stream._telemetry.export_failures import ALL
+from otel_claude_stream._telemetry.export_log import LOG_ALL
 from otel_claude_stream.cli.doctor.activation import activation
 from otel_claude_stream.cli.doctor.export import exporters
 from otel_claude_stream.cli.doctor.findings import Level, Section, as_json, count, note, worst
@@ -89,7 +89,7 @@ def providers(plain: Probe) -> Section:
     exporting = ", ".join(plain.exporters) or "none"
     found = [note(f"in a plain Python process: {names}; exporters of spans: {exporting}")]
     if plain.export_failures_once:
-        found.append(note("failed exports are logged at most once in ten minutes", f"to log each of them: {ALL}"))
+        found.append(note("failed exports are logged at most once in ten minutes", f"to log each of them: {LOG_ALL}"))
     return Section("Providers", tuple(found))
 
 

@@ -96,7 +96,7 @@ def main(result: str, urls: Sequence[str]) -> None:
         exporters=tuple(_exporters(tracer_provider)),
         hooks=installed,
         missing_hooks=tuple(missing),
-        export_failures_once=export_log.is_told_once(),
+        export_failures_once=export_log.is_installed(),
     )
     Path(result).write_text(json.dumps(asdict(found)), encoding="utf-8")
     if not urls:

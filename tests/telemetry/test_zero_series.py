@@ -1,4 +1,4 @@
-"""The counter series that alerts ask for exist before their first event."""
+"""The counter series that alerts use exist before their first event."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import anthropic
 import pytest
 
 from otel_claude_stream import ClaudeStreamInstrumentor
-from otel_claude_stream._telemetry import zeros
+from otel_claude_stream._telemetry import zero_series
 from otel_claude_stream.testing import Capture, End, Error, FakeAPI, Hang, Reset, Script
 
 ANSWER = Script.message(text="one two three four five six")
 BEFORE_TOKEN, MID_ANSWER = 2, 5
 
-USUAL = {
+COMMON_FAULTS = {
     "overloaded before the answer": ANSWER.cut_after(BEFORE_TOKEN, ending=Error()),
     "overloaded in mid-answer": ANSWER.cut_after(MID_ANSWER, ending=Error()),
     "529": Script.http_error(529),
     "429": Script.http_error(429),
     "500": Script.http_error(500),
     "api_error in mid-answer": ANSWER.cut_after(MID_ANSWER, ending=Error("api_error", "internal")),
-    "504 of the API": Script.http_error(504, type="timeout_error"),
-    "504 of nginx": Script.nginx_error(504),
-    "a page": Script.plain_response(200, "<html>sign in</html>"),
+    "504 from the API": Script.http_error(504, type="timeout_error"),
+    "504 from nginx": Script.nginx_error(504),
+    "an HTML page": Script.plain_response(200, "<html>sign in</html>"),
     "cut before the answer": ANSWER.cut_after(BEFORE_TOKEN),
     "cut in mid-answer": ANSWER.cut_after(MID_ANSWER),
     "reset before the answer": ANSWER.cut_after(BEFORE_TOKEN, ending=Reset()),
@@ -39,31 +39,30 @@ USUAL = {
 }
 
 
-def read(url: str) -> None:
-    """One call that fails in the way of its route."""
+def read_stream(url: str) -> None:
+    """Read the stream of a route until it ends or fails."""
     client = anthropic.Anthropic(api_key="none", base_url=url, max_retries=0, timeout=0.4)
     messages = [{"role": "user", "content": "go on"}]
-    with contextlib.suppress(Exception):  # which one it is, other tests look at
+    with contextlib.suppress(Exception):  # other tests cover which one it is
         for _ in client.messages.create(model="claude-sonnet-5", max_tokens=9, messages=messages, stream=True):
             pass
 
 
 def series(capture: Capture, name: str) -> dict[tuple[tuple[str, object], ...], object]:
-    """The points of a counter by their labels."""
+    """The values of a counter by their labels."""
     points = capture.metrics()[name]["points"]
     return {tuple(sorted(point["attributes"].items())): point["value"] for point in points}
 
 
-def test_the_first_stream_begins_the_series_at_zero() -> None:
-    """One healthy stream, and every series that alerts ask for is there, at zero."""
+def test_the_first_stream_creates_the_series_with_the_value_zero() -> None:
     with Capture() as capture, FakeAPI(ANSWER) as api:
         ClaudeStreamInstrumentor().instrument(**capture.providers)
         try:
-            read(api.url)
+            read_stream(api.url)
         finally:
             ClaudeStreamInstrumentor().uninstrument()
         aborts = series(capture, "claude.stream.aborts")
-        assert len(aborts) == len(list(zeros.aborts()))
+        assert len(aborts) == len(list(zero_series.aborts()))
         assert set(aborts.values()) == {0}
         assert set(series(capture, "claude.stream.retries").values()) == {0}
         assert set(series(capture, "claude.stream.stalls").values()) == {0}
@@ -71,25 +70,24 @@ def test_the_first_stream_begins_the_series_at_zero() -> None:
         assert sorted(requests.values()) == [0, 0, 0, 1]
 
 
-def test_the_usual_faults_count_on_series_that_were_there() -> None:
-    """No usual fault is born at 1: each finds its series."""
-    with Capture() as capture, FakeAPI({"healthy": ANSWER, **USUAL}) as api:
+def test_common_faults_are_counted_on_series_that_exist() -> None:
+    with Capture() as capture, FakeAPI({"healthy": ANSWER, **COMMON_FAULTS}) as api:
         ClaudeStreamInstrumentor().instrument(**capture.providers)
         try:
-            read(api.url_for("healthy"))
+            read_stream(api.url_for("healthy"))
             before = set(series(capture, "claude.stream.aborts"))
-            for name in USUAL:
-                read(api.url_for(name))
+            for name in COMMON_FAULTS:
+                read_stream(api.url_for(name))
         finally:
             ClaudeStreamInstrumentor().uninstrument()
         after = series(capture, "claude.stream.aborts")
-        assert sum(after.values()) == len(USUAL)
+        assert sum(after.values()) == len(COMMON_FAULTS)
         assert set(after) == before
 
 
 @pytest.mark.parametrize(("models", "expected"), [(1, 1), (3, 2)])
-def test_series_stay_bounded(models: int, expected: int) -> None:
-    """Beyond the limit of models the series of `other` are the last that begin."""
+def test_the_number_of_series_is_bounded(models: int, expected: int) -> None:
+    """Models beyond the limit share the series of `other`."""
     with Capture() as capture, FakeAPI(ANSWER) as api:
         ClaudeStreamInstrumentor().instrument(max_models=1, **capture.providers)
         try:
@@ -104,4 +102,4 @@ def test_series_stay_bounded(models: int, expected: int) -> None:
                     pass
         finally:
             ClaudeStreamInstrumentor().uninstrument()
-        assert len(series(capture, "claude.stream.aborts")) == expected * len(list(zeros.aborts()))
+        assert len(series(capture, "claude.stream.aborts")) == expected * len(list(zero_series.aborts()))

@@ -1,7 +1,7 @@
-"""The generated parts of the documentation: tables from the schema and the settings, put between markers, and the
-JSON Schema of policy files.
+"""Writes the generated tables of Markdown pages, which stand between markers, and the JSON Schema of policy files.
 
-``python -m otel_claude_stream._telemetry.render`` writes them, ``--check`` fails where they are out of date.
+With ``--check``, writes nothing and exits with 1 if a file is out of date. Run it from the root of the repository, with
+`src` on `PYTHONPATH`.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ def _names(attributes: Iterable[Attribute]) -> str:
 
 
 def spans() -> str:
-    """The spans and their kinds."""
-    return _table(("Span", "Kind", "What it is"), ((f"`{x.name}`", x.kind, x.doc) for x in schema.SPANS))
+    """Return the table of spans."""
+    return _table(("Span", "Kind", "Description"), ((f"`{x.name}`", x.kind, x.doc) for x in schema.SPANS))
 
 
 def events() -> str:
-    """The events and their attributes."""
+    """Return the table of events."""
     return _table(
         ("Event", "When", "Attributes"), ((f"`{x.name}`", x.doc, _names(x.attributes)) for x in schema.EVENTS)
     )
 
 
 def metrics() -> str:
-    """The metrics with kinds, units and attributes."""
+    """Return the table of metrics."""
     return _table(
-        ("Metric", "Kind, unit", "What it says", "Attributes"),
+        ("Metric", "Kind, unit", "Description", "Attributes"),
         (
             (
                 f"`{x.name}`" + (f" (latest: `{x.latest}`)" if x.latest else ""),
@@ -64,7 +64,7 @@ def metrics() -> str:
 
 
 def attributes() -> str:
-    """Every attribute of spans, events and metrics, once."""
+    """Return the table of all attributes of spans, events and metrics."""
     found: dict[str, Attribute] = {}
     groups = (
         *(x.attributes for x in schema.SPANS),
@@ -74,7 +74,7 @@ def attributes() -> str:
     for group in groups:
         found.update({attribute.name: attribute for attribute in group})
     return _table(
-        ("Attribute", "Type, unit", "What it says", "Values"),
+        ("Attribute", "Type, unit", "Description", "Values"),
         (
             (
                 f"`{x.name}`",
@@ -87,7 +87,7 @@ def attributes() -> str:
     )
 
 
-def _shown(value: object) -> str:
+def _code(value: object) -> str:
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, tuple):
@@ -96,35 +96,35 @@ def _shown(value: object) -> str:
 
 
 def settings() -> str:
-    """The settings with variables, defaults and what is allowed."""
+    """Return the table of settings."""
     defaults = StreamConfig()
     return _table(
         ("Variable", "`instrument()`", "Default", "Allowed", "Effect"),
-        ((f"`{x.variable}`", f"`{x.name}`", _shown(getattr(defaults, x.name)), x.allowed, x.doc) for x in SETTINGS),
+        ((f"`{x.variable}`", f"`{x.name}`", _code(getattr(defaults, x.name)), x.allowed, x.doc) for x in SETTINGS),
     )
 
 
 def _key(key: Key) -> Sequence[str]:
     value = key.default_text
-    default = "`null`" if value is None else _shown(value)
+    default = "`null`" if value is None else _code(value)
     return f"`{key.name}`", default, _allowed(key.type), key.doc, key.why
 
 
 def _allowed(value_type: ValueType) -> str:
-    """What is allowed; how a duration is written is said once."""
+    """Return the allowed values. The page explains the format of a duration once."""
     if not isinstance(value_type, Duration):
         return value_type.allowed
     return f"a duration up to {format_duration(value_type.most)}{', or null' if value_type.optional else ''}"
 
 
 def policy() -> str:
-    """The keys of a retry policy, with defaults and their reasons."""
+    """Return the table of the keys of a retry policy."""
     head = ("Key", "Default", "Allowed", "Effect", "Why this default")
     return _table(head, [_key(key) for key in (*KEYS, *PROCESS_KEYS)])
 
 
 def policy_rules() -> str:
-    """The keys of a rule."""
+    """Return the table of the keys of a rule."""
     reasons = ", ".join(f"`{reason.value}`" for reason in AbortReason if reason not in CALLER_REASONS)
     rows = [
         ("`reasons`", f"a list of {reasons}", LISTS["rules.reasons"]),
@@ -141,7 +141,7 @@ _VETOES = {
 
 
 def policy_reasons() -> str:
-    """The built-in rules."""
+    """Return the table of built-in rules."""
 
     def row(reason: AbortReason, builtin: BuiltinRule) -> Sequence[str]:
         base, cap = builtin.base, builtin.cap
@@ -162,7 +162,7 @@ def policy_reasons() -> str:
 
 
 def policy_presets() -> str:
-    """The presets, value by value."""
+    """Return the table of presets."""
     rows = [
         (f"`{preset.name}`", f"`{entry.key}: {_written(entry.value)}`", entry.why)
         for preset in PRESETS.values()
@@ -176,13 +176,13 @@ def _written(value: object) -> str:
 
 
 def policy_schema() -> str:
-    """The JSON Schema of policy files. Imports pydantic."""
+    """Return the JSON Schema of policy files. Imports pydantic."""
     from otel_claude_stream._config.policy.models import schema_text
 
     return schema_text()
 
 
-PARTS: dict[str, Callable[[], str]] = {
+TABLES: dict[str, Callable[[], str]] = {
     "spans": spans,
     "events": events,
     "metrics": metrics,
@@ -194,40 +194,42 @@ PARTS: dict[str, Callable[[], str]] = {
     "policy_presets": policy_presets,
 }
 
-DOCUMENTS: dict[str, Sequence[str]] = {
+PAGES: dict[str, Sequence[str]] = {
     "README.md": ("spans", "events", "metrics", "attributes", "settings"),
     "docs/retry-policy.md": ("policy", "policy_rules", "policy_reasons", "policy_presets"),
 }
-"""Files with generated parts, and which these are."""
+"""The generated tables in each page."""
 
-WHOLE: dict[str, Callable[[], str]] = {"docs/retry-policy.schema.json": policy_schema}
-"""Files that are generated as a whole."""
+GENERATED_FILES: dict[str, Callable[[], str]] = {"docs/retry-policy.schema.json": policy_schema}
+"""Files without handwritten parts."""
 
 
-def render(text: str) -> str:
-    """A text with its generated parts made anew. Raises `KeyError` for a part that nobody makes."""
-    return _MARKER.sub(lambda match: f"{match[1]}{PARTS[match[2]]()}{match[3]}", text)
+def with_new_tables(text: str) -> str:
+    """Return the text with new tables. Raises `KeyError` if a marker names an unknown table."""
+    return _MARKER.sub(lambda match: f"{match[1]}{TABLES[match[2]]()}{match[3]}", text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write or check. Exit code 1 where a file is out of date or cannot be read."""
-    parser = argparse.ArgumentParser(prog="python -m otel_claude_stream._telemetry.render", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="fail where a file is out of date, and write nothing")
-    parser.add_argument("files", nargs="*", type=Path, default=[*map(Path, (*DOCUMENTS, *WHOLE))], help="default: all")
+    """Write or check the files. Return 1 if one is out of date or cannot be read."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a file is out of date, and write nothing")
+    parser.add_argument(
+        "files", nargs="*", type=Path, default=[*map(Path, (*PAGES, *GENERATED_FILES))], help="default: all"
+    )
     arguments = parser.parse_args(argv)
     stale = 0
     for path in arguments.files:
-        whole = WHOLE.get(path.as_posix())
+        whole = GENERATED_FILES.get(path.as_posix())
         try:
             old = path.read_text(encoding="utf-8") if path.exists() or whole is None else ""
         except OSError as error:
             print(f"{path}: {error.strerror}", file=sys.stderr)
             stale += 1
             continue
-        new = render(old) if whole is None else whole()
-        missing = [x for x in DOCUMENTS.get(path.as_posix(), ()) if f"<!-- generated: {x} -->" not in old]
+        new = with_new_tables(old) if whole is None else whole()
+        missing = [x for x in PAGES.get(path.as_posix(), ()) if f"<!-- generated: {x} -->" not in old]
         if missing:
-            print(f"{path}: no markers for {', '.join(missing)}", file=sys.stderr)
+            print(f"{path}: the markers of these tables are missing: {', '.join(missing)}", file=sys.stderr)
             stale += 1
         if new == old:
             continue
@@ -236,7 +238,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             stale += 1
         else:
             path.write_text(new, encoding="utf-8")
-            print(f"{path} written")
+            print(f"wrote {path}")
     return 1 if stale else 0
 
 
