@@ -81,4 +81,4 @@ def run(program: str, *, code: int = 0) -> list[dict]:
 
 def outcomes(lines: list[dict]) -> list[tuple]:
     """Return the outcome, the reason and the number of deltas of each stream span, sorted."""
-    return sorted((line["outcome"], line.get("reason"), line["deltas"]) for line in lines if "outcome" in line)
+    return sorted((line["outcome"], line.get("reason"), line["count"]) for line in lines if "outcome" in line)
