@@ -87,7 +87,7 @@ def test_a_long_retry_after_is_capped_on_request(monkeypatch, way):
     """With `on_exceed: cap`, the SDK sleeps for the maximum."""
     api = ContinuingAPI(ANSWER, [status(529, DAY), COMPLETE])
     seen, _ = with_policy(
-        monkeypatch, api, way, replace(RETRY, retry_header_delay=RetryAfter(max=7.0, on_exceed=OnExceed.CAP))
+        monkeypatch, api, way, replace(RETRY, retry_after=RetryAfter(max=7.0, on_exceed=OnExceed.CAP))
     )
     assert seen.error == []
     assert api.times[1:] in ([7.0], [0.5])  # before 1.6, the SDK ignores a retry-after of a day
@@ -101,7 +101,7 @@ def test_a_wait_that_ends_after_the_deadline_prevents_the_retry(monkeypatch, way
     api = ContinuingAPI(ANSWER, [status(529, retry_after), COMPLETE])
     allowed = RetryAfter(max=30.0, on_exceed=on_exceed)
     seen, _ = with_policy(
-        monkeypatch, api, way, replace(RETRY, retry_header_delay=allowed, limits=RetryLimits(deadline=8.0))
+        monkeypatch, api, way, replace(RETRY, retry_after=allowed, limits=RetryLimits(deadline=8.0))
     )
     assert api.times == [0.0]
     assert seen.error
