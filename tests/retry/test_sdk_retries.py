@@ -100,9 +100,7 @@ def test_a_wait_that_ends_after_the_deadline_prevents_the_retry(monkeypatch, way
     """It is the wait that the server requests, or the cap if that is shorter."""
     api = ContinuingAPI(ANSWER, [status(529, retry_after), COMPLETE])
     allowed = RetryAfter(max=30.0, on_exceed=on_exceed)
-    seen, _ = with_policy(
-        monkeypatch, api, way, replace(RETRY, retry_after=allowed, limits=RetryLimits(deadline=8.0))
-    )
+    seen, _ = with_policy(monkeypatch, api, way, replace(RETRY, retry_after=allowed, limits=RetryLimits(deadline=8.0)))
     assert api.times == [0.0]
     assert seen.error
 
