@@ -1,4 +1,4 @@
-"""The URL of an OTLP/HTTP endpoint, as it is used and as it is printed."""
+"""The URL of an OTLP/HTTP endpoint: for requests, and for output."""
 
 from __future__ import annotations
 

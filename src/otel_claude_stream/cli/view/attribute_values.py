@@ -11,8 +11,6 @@ from otel_claude_stream.cli.view.printable import printable_line
 
 LONGEST: Final = 400  # characters of one value that are shown
 
-SPACES: Final = str.maketrans("\t\n\r", "   ")
-
 
 def number(attrs: Attributes, attribute: Attribute) -> float | None:
     """Return a numeric attribute, None if it is absent, of another type, or not finite."""
@@ -60,6 +58,6 @@ def line(value: object) -> str:
         case tuple():
             return line(", ".join(line(item) for item in value))
         case _:
-            escaped = printable_line(str(value)[: LONGEST + 1].translate(SPACES))
+            escaped = printable_line(str(value)[: LONGEST + 1])
             shown = "".join(char if char.isprintable() else " " for char in escaped).strip()
             return shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "…"
