@@ -65,9 +65,9 @@ def fault_of(error: BaseException) -> Fault:
 def callers_own(error: BaseException) -> BaseException | None:
     """Return the exception of the caller's code that struck inside a read, a back-off or a request, if one did.
 
-    Signal handlers and other threads raise such exceptions. The result is `error` itself, or a cause of it: the HTTP
-    library makes a read time-out of any `TimeoutError`, and the SDK makes a connection error of any exception inside a
-    request.
+    Signal handlers and other threads raise such exceptions. The result is `error` itself, or what a library made it
+    from. The HTTP library makes a read time-out of any `TimeoutError`. The SDK makes a connection error of any
+    exception inside a request.
     """
     for _ in range(_MAX_LINKS):
         if not isinstance(error, Exception):
