@@ -12,7 +12,9 @@ import anthropic
 import pytest
 from tests.support.rig import HTTP
 
-from otel_claude_stream._sdk.read.errors import callers_own
+from otel_claude_stream._core.retry.resume.seam import SeamResult
+from otel_claude_stream._core.retry.resume.splice import SeamMismatch
+from otel_claude_stream._sdk.read.errors import exception_of_caller
 from otel_claude_stream._sdk.retry.failure import ErrorEvent
 
 
@@ -64,6 +66,9 @@ LIBRARY = {
     "a defect of this package": raised(KeyError("no"), "otel_claude_stream._sdk.retry.gate"),
     "an error event": raised(ErrorEvent(None), "otel_claude_stream._sdk.retry.gate"),
     "a builtin, never raised": ValueError("no"),
+    "a time-out that a library made of its own cancellation": raised(
+        HTTP.ReadTimeout("timed out"), "aiohttp.client_reqrep", raised(asyncio.CancelledError(), "asyncio.futures")
+    ),
 }
 CALLER = {
     "of the application": raised(JobTimeout(), "application"),
@@ -92,12 +97,12 @@ WRAPPED = {
 
 @pytest.mark.parametrize("name", LIBRARY)
 def test_exceptions_of_what_reads_are_not_the_callers(name):
-    assert callers_own(LIBRARY[name]) is None
+    assert exception_of_caller(LIBRARY[name]) is None
 
 
 @pytest.mark.parametrize("name", CALLER)
 def test_other_exceptions_are_the_callers(name):
-    assert callers_own(CALLER[name]) is CALLER[name]
+    assert exception_of_caller(CALLER[name]) is CALLER[name]
 
 
 @pytest.mark.parametrize("name", WRAPPED)
@@ -105,7 +110,7 @@ def test_what_a_library_wraps_is_found(name):
     error = WRAPPED[name]
     while type(error).__module__.partition(".")[0] in ("anthropic", HTTP.__name__):
         error = error.__cause__
-    assert callers_own(WRAPPED[name]) is error
+    assert exception_of_caller(WRAPPED[name]) is error
 
 
 def within(error, module, struck):
@@ -120,7 +125,12 @@ def within(error, module, struck):
 
 def test_an_exception_that_was_converted_without_a_cause_is_found():
     deadline = raised(TimeoutError("deadline"), "application")
-    assert callers_own(within(HTTP.ReadTimeout("deadline"), "httpcore._exceptions", deadline)) is deadline
+    assert exception_of_caller(within(HTTP.ReadTimeout("deadline"), "httpcore._exceptions", deadline)) is deadline
+
+
+def test_a_mismatch_that_a_defect_of_this_package_leads_to_is_not_the_callers():
+    error = SeamMismatch(SeamResult.MISMATCH)
+    assert exception_of_caller(within(error, "otel_claude_stream._sdk.retry.gate", JobTimeout())) is None
 
 
 def test_an_exception_that_the_caller_handles_meanwhile_is_not_the_cause():
@@ -128,10 +138,10 @@ def test_an_exception_that_the_caller_handles_meanwhile_is_not_the_cause():
     scope = {"raised": raised, "error": error, "handled": handled}
     exec("try: raise handled\nexcept Exception: raised(error, 'httpcore._exceptions')", scope)
     assert error.__context__ is handled
-    assert callers_own(error) is None
+    assert exception_of_caller(error) is None
 
 
 def test_a_chain_that_ends_nowhere_is_bounded():
     error = raised(HTTP.ReadError("cut"), "httpcore._exceptions")
     error.__cause__ = error
-    assert callers_own(error) is None
+    assert exception_of_caller(error) is None

@@ -11,8 +11,11 @@ from otel_claude_stream._core.diagnosis.facts import Fault
 _MAX_LINKS = 16
 _MAX_MESSAGE = 200
 
+_PACKAGE = __name__.partition(".")[0]
+"""This package, whose exceptions are never made from one of the caller."""
+
 _READERS = frozenset({
-    "anthropic", "otel_claude_stream", "httpx", "httpx2", "httpcore", "httpcore2", "h11", "h2", "hpack", "hyperframe",
+    "anthropic", _PACKAGE, "httpx", "httpx2", "httpcore", "httpcore2", "h11", "h2", "hpack", "hyperframe",
     "idna", "certifi", "truststore", "socksio", "httpx_socks", "python_socks", "aiohttp", "httpx_aiohttp",
     "aiohappyeyeballs", "async_timeout", "aiodns", "pycares", "anyio", "trio", "sniffio", "exceptiongroup", "uvloop",
     "winloop", "gevent", "eventlet", "greenlet", "requests", "urllib3", "OpenSSL", "brotli", "brotlicffi", "zstandard",
@@ -62,21 +65,21 @@ def fault_of(error: BaseException) -> Fault:
     )
 
 
-def callers_own(error: BaseException) -> BaseException | None:
+def exception_of_caller(error: BaseException) -> BaseException | None:
     """Return the exception of the caller's code that struck inside a read, a back-off or a request, if one did.
 
     Signal handlers and other threads raise such exceptions. The result is `error` itself, or what a library made it
     from. The HTTP library makes a read time-out of any `TimeoutError`. The SDK makes a connection error of any
     exception inside a request.
     """
+    if not isinstance(error, Exception):
+        return error
     for _ in range(_MAX_LINKS):
-        if not isinstance(error, Exception):
-            return error
         package, frame = _package(type(error).__module__), _raising_frame(error)
         in_reader = frame is None or _reads(_package(str(frame.f_globals.get("__name__", ""))))
         if package in _READERS:
-            converted = _converted(error, frame) if in_reader else None
-            if converted is None:
+            converted = _converted(error, frame) if in_reader and package != _PACKAGE else None
+            if not isinstance(converted, Exception):  # libraries make time-outs of their own cancellations
                 return None  # raised for itself, or by an application's transport in the terms of the HTTP library
             error = converted
         elif package in _STANDARD:

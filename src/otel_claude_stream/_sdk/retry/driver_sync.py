@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from otel_claude_stream._core.stream.message_state import DELTA
-from otel_claude_stream._sdk.read.errors import callers_own
+from otel_claude_stream._sdk.read.errors import exception_of_caller
 from otel_claude_stream._sdk.retry.call_context import CallContext, RequestScope
 from otel_claude_stream._sdk.retry.failure import Failure, PendingFailures
 from otel_claude_stream._sdk.retry.flow import RetryFlow, Steps
@@ -46,7 +46,7 @@ def frames_sync(frames: Iterator[Any], response: Any, retry: RetryFlow) -> Itera
                     return
                 failure = Failure()
             except Exception as error:
-                if callers_own(error) is not None:
+                if exception_of_caller(error) is not None:
                     raise
                 failure = Failure.of(error)
             outcome = _drive(retry.recover(failure, response, pending), retry)
@@ -78,7 +78,7 @@ def _drive(steps: Steps, retry: RetryFlow) -> Any:
             try:
                 answer = _carry_out(step, retry)
             except Exception as error:
-                interruption = callers_own(error)
+                interruption = exception_of_caller(error)
                 if interruption is error or (interruption is not None and not retry.session.is_open):
                     raise  # the first request raises what the SDK makes of it, as without this package
                 answer = error
