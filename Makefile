@@ -1,9 +1,9 @@
 # Run `make` for the list of targets. All paths are relative, so the folder may be called anything, spaces included.
 
 PYTHON ?= python3
-# Passed on to nox, for instance: make test NOXFLAGS='-s tests -- -k retry'
+# Options for nox, for example: make test NOXFLAGS='-s tests -- -k retry'
 NOXFLAGS ?=
-# What is built or downloaded once for all checkouts: the Collector, Prometheus, environments of tests.
+# Builds and downloads that all checkouts share: the Collector, Prometheus, environments of tests.
 CACHES := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/otel-claude-stream
 
 DEMO := .venv/bin/python
@@ -31,10 +31,10 @@ test-all: .venv-tools/installed ## run everything that CI runs: also oldest vers
 test-rest: .venv-tools/installed ## run what test-all adds to test
 	@$(NOX) --tags rest $(NOXFLAGS)
 
-lint: .venv-tools/installed ## style, formatting, spelling, who imports whom
+lint: .venv-tools/installed ## check style, formatting, spelling and the layers of imports
 	@$(NOX) -s lint imports
 
-types: .venv-tools/installed ## mypy and pyright
+types: .venv-tools/installed ## check types with mypy and pyright
 	@$(NOX) -s types
 
 collector: ## find or build the real Collector, and print its path
@@ -46,13 +46,13 @@ bench: .venv-tools/installed ## measure the overhead
 bench-collector: .venv-tools/installed ## measure the Collector's gateway
 	@$(NOX) -s bench-collector
 
-docs: .venv-tools/installed ## write the generated text anew
+docs: .venv-tools/installed ## generate the tables of the documentation and the JSON Schema
 	@$(NOX) -s docs
 
-dashboards: .venv-tools/installed ## write the dashboards, the rules and the alerts anew
+dashboards: .venv-tools/installed ## generate the dashboards, the rules and the alerts
 	@$(NOX) -s draw
 
-pictures: .venv-tools/installed ## draw the dashboards, as README and runbook show them
+pictures: .venv-tools/installed ## draw the pictures of the dashboards for README and runbook
 	@$(NOX) -s draw -- pictures
 
 clean: ## remove environments, caches and results from this folder
@@ -64,16 +64,16 @@ clean: ## remove environments, caches and results from this folder
 	    echo "make: make clean-caches removes them; uv and Go have others (uv cache dir, go env GOCACHE GOMODCACHE)"; \
 	fi
 
-clean-caches: clean ## clean, and remove the builds that all checkouts share: the next test-all compiles again
+clean-caches: clean ## clean, and remove the builds that all checkouts share, so that the next test-all compiles again
 	rm -rf "$(CACHES)"
 
-# Makes the virtual environment $(1), unless it is there. Debian keeps ensurepip in a package of its own.
+# Create the virtual environment $(1) unless it exists. Debian has ensurepip in a separate package.
 define make_venv
 	@if ! $(1)/bin/python -m pip --version >/dev/null 2>&1; then \
 	    "$(PYTHON)" -c pass >/dev/null 2>&1 || { \
-	        echo "make: $(PYTHON) does not run; install Python 3.10 or newer, or name one: make PYTHON=..." >&2; exit 1; }; \
+	        echo "make: $(PYTHON) does not run; install Python 3.10 or newer, or choose one: make PYTHON=..." >&2; exit 1; }; \
 	    "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
-	        echo "make: $(PYTHON) is older than 3.10; name a newer one: make PYTHON=..." >&2; exit 1; }; \
+	        echo "make: $(PYTHON) is older than 3.10; choose a newer one: make PYTHON=..." >&2; exit 1; }; \
 	    if ! "$(PYTHON)" -c 'import ensurepip, venv' >/dev/null 2>&1; then \
 	        if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
 	            echo "make: installing python3-venv"; \
@@ -81,14 +81,14 @@ define make_venv
 	            DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv >/dev/null; \
 	        fi; \
 	        "$(PYTHON)" -c 'import ensurepip, venv' >/dev/null 2>&1 || { \
-	            echo "make: $(PYTHON) cannot make virtual environments; install the package python3-venv" >&2; exit 1; }; \
+	            echo "make: $(PYTHON) cannot create virtual environments; install the package python3-venv" >&2; exit 1; }; \
 	    fi; \
 	    echo "make: creating $(1)"; \
 	    rm -rf $(1) && "$(PYTHON)" -m venv $(1); \
 	fi
 endef
 
-# Editable, so the demo shows the sources as they are; a change of the dependencies installs anew.
+# An editable installation, so that the demo runs the current sources. A changed pyproject.toml installs it again.
 .venv/installed: pyproject.toml
 	$(call make_venv,.venv)
 	@echo "make: installing otel-claude-stream into .venv"

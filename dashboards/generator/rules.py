@@ -36,10 +36,10 @@ from dashboards.generator.promql import (
     share,
     total,
 )
-from otel_claude_stream._core.stream.stalls import label as threshold
 
 from otel_claude_stream._core.diagnosis.limits import AMBIGUOUS, NO_MATCH
 from otel_claude_stream._core.retry.context import Blocker
+from otel_claude_stream._core.stream.timing import label as threshold
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
 

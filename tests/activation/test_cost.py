@@ -86,7 +86,7 @@ def test_activation_does_not_import_the_sdk_or_an_http_client():
 
 HANDLES_STREAMS = {
     f"otel_claude_stream.{name}"
-    for name in ("_sdk.attach.assembly", "_sdk.attach.sdk_hooks", "_session", "_core.stream.message_state")
+    for name in ("_sdk.attach.assembly", "_sdk.attach.sdk_hooks", "_session.session", "_core.stream.message_state")
 }
 
 

@@ -203,7 +203,13 @@ FRAMEWORKS: tuple[Framework, ...] = (
         left_as={"sync": None, "async": None},
     ),
     Framework(
-        "smolagents", "smolagents", "smolagents", {"sync": "`generate_stream`"}, "smolagents_litellm", seen=False
+        "smolagents",
+        "smolagents",
+        "smolagents",
+        {"sync": "`generate_stream`"},
+        "smolagents_litellm",
+        seen=False,
+        through_sdk=False,
     ),
     Framework(
         "dspy",

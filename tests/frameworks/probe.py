@@ -14,16 +14,16 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from opentelemetry import metrics, trace
+from opentelemetry.context import Context
 from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 
 MODE_VARIABLE = "FRAMEWORKS_MODE"
 """`bare` (without our instrumentation), `observe` or `retry`."""
 
 SCOPE = "otel_claude_stream"
+SDK_SCOPE = "com.anthropic.sdk.python"
 ACTIVE = "claude.stream.active"
 INTERNAL_ERRORS = "claude.stream.internal.errors"
 TOKEN_USAGE = "gen_ai.client.token.usage"
@@ -32,12 +32,27 @@ END_SECONDS = 5.0
 """The longest wait for the end of a stream that the application dropped or whose client left."""
 
 
+class Recorder(SpanProcessor):
+    """Keeps the spans that ended, and knows which ones of calls of the SDK are still open."""
+
+    def __init__(self) -> None:
+        self.ended: list[ReadableSpan] = []
+        self.open_calls: set[int] = set()
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        if span.instrumentation_scope and span.instrumentation_scope.name in {SCOPE, SDK_SCOPE}:
+            self.open_calls.add(span.context.span_id)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self.ended.append(span)
+        self.open_calls.discard(span.context.span_id)
+
+
 class Probe:
     """Global providers in memory; `switch` turns our instrumentation on or off."""
 
     def __init__(self) -> None:
-        self._exporter = InMemorySpanExporter()
-        self.span_processor = SimpleSpanProcessor(self._exporter)
+        self.span_processor = Recorder()
         delta = dict.fromkeys((Counter, Histogram), AggregationTemporality.DELTA)
         self.metric_reader = InMemoryMetricReader(preferred_temporality=delta)
         self.other_spans: list[str] = []
@@ -65,7 +80,7 @@ class Probe:
         self._instrumented = True
 
     def collect(self) -> dict[str, Any]:
-        """Wait until no stream is open, then return and clear what was recorded."""
+        """Wait until no call is open, then return and clear what was recorded."""
         deadline = time.monotonic() + END_SECONDS
         measured: dict[str, list[tuple[str, dict[str, Any], float]]] = {}
         while True:
@@ -74,11 +89,11 @@ class Probe:
             for name, values in points.items():
                 measured[name] = [*measured.get(name, []), *values] if name != ACTIVE else values
             active = sum(value for _, _, value in points.get(ACTIVE, []))
-            if not active or time.monotonic() > deadline:
+            if not (active or self.span_processor.open_calls) or time.monotonic() > deadline:
                 break
             time.sleep(0.05)
-        spans = self._exporter.get_finished_spans()
-        self._exporter.clear()
+        spans, self.span_processor.ended = self.span_processor.ended, []
+        self.span_processor.open_calls.clear()
         others, self.other_spans[:] = sorted(self.other_spans), []
         return {
             "spans": [_plain(span, {one.context.span_id: one for one in spans}) for span in spans],

@@ -170,7 +170,6 @@ def _request(request: Any) -> dict[str, Any]:
         "path": request.path.partition("/v1/")[2],
         "headers": sorted(name for name in request.headers),
         "body": request.json if request.body else None,
-        "client_disconnected": request.client_disconnected,
     }
 
 

@@ -1,4 +1,4 @@
-"""The spans of every scene, whole: attributes, events, times and status."""
+"""The expected spans of each scene, with all attributes, events, times and the status."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ HTTP_NAME = HTTP.__name__
 
 
 def but(base: dict[str, Any], changed: dict[str, Any], absent: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Attributes as `base`, but for these. Fails for one that is the same, or absent anyway."""
+    """Return the attributes of `base` with changes. Fails for a change that has no effect."""
     assert not [name for name, value in changed.items() if base.get(name) == value]
     assert set(absent) <= set(base)
     return {name: value for name, value in {**base, **changed}.items() if name not in absent}
 
 
-def span(name: str, **said: Any) -> dict[str, Any]:
-    """A span as `rig.shown` shows it; what is not said is as for a call that went well."""
-    return {"kind": "CLIENT", "parent": None, "status": ("UNSET", None), "starts": 0.0, "name": name, **said}
+def span(name: str, **fields: Any) -> dict[str, Any]:
+    """Return a span in the form of `rig.shown`. The defaults are those of a completed stream."""
+    return {"kind": "CLIENT", "parent": None, "status": ("UNSET", None), "starts": 0.0, "name": name, **fields}
 
 
-def attempt(number: int, starts: float, lasts: float, reason: str, said: dict[str, Any]) -> dict[str, Any]:
-    """The span of an attempt that failed."""
-    why = {".attempt.number": number, ".retry.layer": "sdk", ".retry.reason": reason, "error.type": reason}
+def attempt(number: int, starts: float, lasts: float, reason: str, further: dict[str, Any]) -> dict[str, Any]:
+    """Return the span of a failed attempt."""
+    common = {".attempt.number": number, ".retry.layer": "sdk", ".retry.reason": reason, "error.type": reason}
     return span(
         "claude.stream.attempt",
         kind="INTERNAL",
@@ -32,21 +32,27 @@ def attempt(number: int, starts: float, lasts: float, reason: str, said: dict[st
         status=("ERROR", reason),
         starts=starts,
         lasts=lasts,
-        attributes={**why, **said},
+        attributes={**common, **further},
         events=[],
     )
 
 
 def deltas(at: float, index: int, block: str, characters: int, *, gap: float, count: int = 1, over: float = 0.0) -> Any:
-    """The event of some deltas: the first came at `at`, the last `over` seconds later."""
-    several = {".event.coalesced": count, ".event.duration": over} if count > 1 else {}
-    said = {".block.index": index, ".block.type": block, ".event.characters": characters, ".event.gap": gap, **several}
-    return (at, ".content_block_delta", said)
+    """Return the event of `count` deltas. The first arrived at `at`, the last `over` seconds later."""
+    coalesced = {".event.coalesced": count, ".event.duration": over} if count > 1 else {}
+    attributes = {
+        ".block.index": index,
+        ".block.type": block,
+        ".event.characters": characters,
+        ".event.gap": gap,
+        **coalesced,
+    }
+    return (at, ".content_block_delta", attributes)
 
 
 def retry(at: float, number: int, reason: str, status: int, *, after: float, delay: float) -> Any:
-    """The event of a retry."""
-    said = {
+    """Return the event of a retry."""
+    attributes = {
         ".attempt.number": number,
         ".request_id": f"req_{number}",
         ".retry.retry_after": after,
@@ -56,14 +62,14 @@ def retry(at: float, number: int, reason: str, status: int, *, after: float, del
         ".retry.reason": reason,
         "http.response.status_code": status,
     }
-    return (at, ".retry", said)
+    return (at, ".retry", attributes)
 
 
 def refusal(
-    at: float, reason: str, phase: str, blocked_by: str, *, number: int = 1, status: int = 200, **said: Any
+    at: float, reason: str, phase: str, blocked_by: str, *, number: int = 1, status: int = 200, **further: Any
 ) -> Any:
-    """The event of a decision that a policy would have taken, and that is to do nothing."""
-    found = {
+    """Return the event of a dry run that decided to give up."""
+    attributes = {
         ".attempt.number": number,
         ".phase": phase,
         ".request_id": f"req_{number}",
@@ -73,20 +79,20 @@ def refusal(
         ".retry.layer": "policy",
         ".retry.reason": reason,
         "http.response.status_code": status,
-        **said,
+        **further,
     }
-    return (at, ".retry", found)
+    return (at, ".retry", attributes)
 
 
 def stall(at: float, threshold: str, kind: str, gap: float, block: str) -> Any:
-    """The event of a stall."""
-    said = {".stall.threshold": threshold, ".stall.kind": kind, ".event.gap": gap, ".block.type": block}
-    return (at, ".stall", said)
+    """Return the event of a stall."""
+    attributes = {".stall.threshold": threshold, ".stall.kind": kind, ".event.gap": gap, ".block.type": block}
+    return (at, ".stall", attributes)
 
 
 def abort(at: float, reason: str, origin: str, phase: str, *, idle: float = 0.0, limit: str = "none") -> Any:
-    """The event of an end that is no completion."""
-    said = {
+    """Return the event of an abort."""
+    attributes = {
         ".abort.elapsed": at,
         ".abort.idle": idle,
         ".abort.limit_match": limit,
@@ -94,7 +100,7 @@ def abort(at: float, reason: str, origin: str, phase: str, *, idle: float = 0.0,
         ".abort.reason": reason,
         ".phase": phase,
     }
-    return (at, ".abort", said)
+    return (at, ".abort", attributes)
 
 
 COMMON = {
@@ -125,7 +131,7 @@ COMMON = {
     "server.address": "api.example.com",
     "server.port": 443,
 }
-"""What every span of the same call has that came as far as a token."""
+"""The attributes that all spans of streams with a first token share."""
 
 HEALTHY = {
     **COMMON,
@@ -169,7 +175,7 @@ BROKEN = {
     "gen_ai.response.finish_reasons": ["error"],
 }
 
-BEGUN = [
+FIRST_EVENTS = [
     (0.0, ".message_start", {}),
     (0.3, ".content_block_start", {".block.index": 0, ".block.type": "text", ".event.gap": 0.3}),
     (0.3, ".ping", {}),
@@ -183,7 +189,7 @@ SPANS = {
             lasts=0.36,
             attributes=HEALTHY,
             events=[
-                *BEGUN,
+                *FIRST_EVENTS,
                 deltas(0.3, 0, "text", 22, count=4, gap=0.02, over=0.06),
                 (0.36, ".content_block_stop", {".block.index": 0}),
                 (0.36, ".message_delta", {".stop_reason": "end_turn"}),
@@ -283,7 +289,7 @@ SPANS = {
                 absent=(".abort.also_possible",),
             ),
             events=[
-                *BEGUN,
+                *FIRST_EVENTS,
                 deltas(0.3, 0, "text", 10, count=2, gap=0.02, over=0.02),
                 (0.32, ".error", {"error.type": "overloaded_error"}),
                 refusal(0.32, "overloaded", "streaming", "too_short"),
@@ -452,7 +458,7 @@ SPANS = {
             lasts=0.32,
             attributes=BROKEN,
             events=[
-                *BEGUN,
+                *FIRST_EVENTS,
                 deltas(0.3, 0, "text", 10, count=2, gap=0.02, over=0.02),
                 refusal(0.32, "truncated", "streaming", "too_short"),
                 abort(0.32, "truncated", "unknown", "streaming"),
@@ -485,7 +491,7 @@ SPANS = {
                 absent=(".abort.also_possible",),
             ),
             events=[
-                *BEGUN,
+                *FIRST_EVENTS,
                 deltas(0.3, 0, "text", 10, count=2, gap=0.02, over=0.02),
                 stall(60.37, "10s", "silent", 60.05, "text"),
                 stall(60.37, "30s", "silent", 60.05, "text"),
@@ -513,7 +519,7 @@ SPANS = {
                 absent=(".abort.advice", ".abort.also_possible", ".abort.limit_match", "error.type"),
             ),
             events=[
-                *BEGUN,
+                *FIRST_EVENTS,
                 deltas(0.3, 0, "text", 10, count=2, gap=0.02, over=0.02),
                 abort(0.32, "caller_closed", "caller", "streaming"),
             ],
@@ -549,4 +555,4 @@ SPANS = {
         ),
     ],
 }
-"""Each scene's spans, in the order they end."""
+"""The spans of each scene, in the order of their ends."""

@@ -1,7 +1,7 @@
-"""A rig for whole spans, with the real SDK over an API in memory, manual clocks, and telemetry in memory.
+"""The real SDK with an API, clocks and telemetry in memory.
 
-A `Script` is played without a socket: its pauses advance the clock, so every figure on a span is exact. `read` reads
-one stream in one of the ways that users read one, and gives what they would have seen.
+A `Script` is played without a socket. Its pauses advance a manual clock, so that all figures are exact. `read` reads a
+stream in one of the ways that the SDK offers, and returns what the caller saw.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _nothing(_: Any) -> None:
 
 
 class Body(HTTP.SyncByteStream, HTTP.AsyncByteStream):  # type: ignore[misc] # one of two libraries, found at run time
-    """The body of a script's response: each step is one chunk, each pause moves the clock."""
+    """The body of a script's response. Each step is a chunk, and each pause advances the clock."""
 
     def __init__(self, script: Script, clock: ManualClock, chunks: Callable[[list[bytes]], list[bytes]]) -> None:
         self._script = script
@@ -56,7 +56,7 @@ class Body(HTTP.SyncByteStream, HTTP.AsyncByteStream):  # type: ignore[misc] # o
         self._chunks = chunks
         self.closed = 0
 
-    def _moves(self) -> Iterator[bytes]:
+    def _play(self) -> Iterator[bytes]:
         script = self._script
         for step in script.steps:
             match step:
@@ -79,10 +79,10 @@ class Body(HTTP.SyncByteStream, HTTP.AsyncByteStream):  # type: ignore[misc] # o
                     yield from self._chunks([script.render(step, "req_rig")])
 
     def __iter__(self) -> Iterator[bytes]:
-        yield from self._moves()
+        yield from self._play()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for chunk in self._moves():
+        for chunk in self._play():
             yield chunk
 
     def close(self) -> None:
@@ -93,7 +93,7 @@ class Body(HTTP.SyncByteStream, HTTP.AsyncByteStream):  # type: ignore[misc] # o
 
 
 class API:
-    """Answers each request with the next script; the last one repeats."""
+    """An API that answers each request with the next script. The last one repeats."""
 
     def __init__(self, scripts: Script | Sequence[Script], clock: ManualClock | None = None) -> None:
         self._scripts = [scripts] if isinstance(scripts, Script) else list(scripts)
@@ -109,20 +109,20 @@ class API:
         if script.close_before_headers != "no":
             raise HTTP.RemoteProtocolError("Server disconnected without sending a response.")
         headers = {"content-type": "text/event-stream; charset=utf-8", **dict(script.headers)}
-        said = script.resolve_request_id(f"req_{self.requests}")
-        if said is not None:
-            headers.setdefault("request-id", said)
+        request_id = script.resolve_request_id(f"req_{self.requests}")
+        if request_id is not None:
+            headers.setdefault("request-id", request_id)
         body = Body(script, self.clock, self.chunks)
         self.bodies.append(body)
         return HTTP.Response(script.status, headers=headers, stream=body, request=request)
 
     def client(self, **options: Any) -> anthropic.Anthropic:
-        """The SDK's client of this API."""
+        """Return a client for this API."""
         http = HTTP.Client(transport=HTTP.MockTransport(self._answer))
         return anthropic.Anthropic(**{"api_key": "none", "base_url": f"https://{HOST}", **options}, http_client=http)
 
     def async_client(self, **options: Any) -> anthropic.AsyncAnthropic:
-        """The SDK's asynchronous client of this API."""
+        """Return an asynchronous client for this API."""
         http = HTTP.AsyncClient(transport=HTTP.MockTransport(self._answer))
         return anthropic.AsyncAnthropic(
             **{"api_key": "none", "base_url": f"https://{HOST}", **options}, http_client=http
@@ -140,7 +140,7 @@ class Seen:
 
 
 def chain(error: BaseException | None) -> list[tuple[str, str]]:
-    """An exception and what caused it."""
+    """Return the class and message of an exception and of its causes."""
     found = []
     while error is not None and len(found) < 10:
         found.append((f"{type(error).__module__}.{type(error).__qualname__}", str(error)))
@@ -164,25 +164,26 @@ def read(
     client: Any = None,
     **request: Any,
 ) -> Seen:
-    """Read one stream. `before` gets the stream before it is read, `each` every event; what they raise is the caller's.
+    """Read one stream and return what the caller saw.
 
-    `way` is `create` or `stream`, with `async` before it for the asynchronous client.
+    `way` is `create` or `stream`, or `async create` or `async stream`. `before` is called with the stream, and `each`
+    with every event. An exception that they raise is one of the caller.
     """
     seen = Seen()
-    asked = {**REQUEST, **request}
+    arguments = {**REQUEST, **request}
 
     async def aread() -> None:
-        # Caught within the task: asyncio's own frames make a cycle of a task and what it raised.
+        # Caught inside of the task, because frames of asyncio form a cycle with the exception of a task.
         try:
-            await _aread(client or api.async_client(**(options or {})), way, seen, asked, before=before, each=each)
-        except Exception as error:  # noqa: BLE001 - whatever the caller would have got
+            await _aread(client or api.async_client(**(options or {})), way, seen, arguments, before=before, each=each)
+        except Exception as error:  # noqa: BLE001 - any exception that the caller sees
             seen.error = chain(error)
 
     try:
         if way.startswith("async"):
             asyncio.run(aread())
         else:
-            _read(client or api.client(**(options or {})), way, seen, asked, before=before, each=each)
+            _read(client or api.client(**(options or {})), way, seen, arguments, before=before, each=each)
     except Exception as error:  # noqa: BLE001 - as above
         seen.error = chain(error)
     return seen
@@ -222,7 +223,7 @@ async def _aread(client: Any, way: str, seen: Seen, request: dict[str, Any], *, 
 
 @contextmanager
 def by(clock: ManualClock, monkeypatch: Any) -> Iterator[None]:
-    """All times are the clock's, the SDK's back-off included."""
+    """Take all times from this clock, including the SDK's back-off."""
 
     async def sleep(seconds: float) -> None:
         clock.advance(seconds)
@@ -238,21 +239,21 @@ def by(clock: ManualClock, monkeypatch: Any) -> Iterator[None]:
     with monkeypatch.context() as patch:
         patch.setattr(_instrumentor, "CLOCK", clock.monotonic_ns)
         patch.setattr(_assembly, "SdkHooks", functools.partial(SdkHooks, wall=clock.time_ns))
-        # In the SDK's own module alone: threads of other libraries sleep too.
+        # Only in the SDK's module, because threads of other libraries sleep too.
         patch.setattr(_base_client, "time", SimpleNamespace(**{**vars(time), "sleep": clock.advance}))
-        patch.setattr(_base_client, "random", lambda: 0.0)  # its back-off is not scattered
+        patch.setattr(_base_client, "random", lambda: 0.0)  # a back-off without jitter
         patch.setattr(anyio, "sleep", sleep)
         patch.setattr(_instrumentor, "RANDOM", lambda: 0.5)
         patch.setattr(sync_driver, "sleep", wait)
         patch.setattr(async_driver, "sleep", await_)
-        # Its thread goes by real time: it would look, or not, just when a script moves the clock.
+        # The thread runs in real time, so its checks would be at random times of the clock.
         patch.setattr(StallTicker, "wake", lambda _: None)
         yield
 
 
 @contextmanager
 def instrumented(monkeypatch: Any, clock: ManualClock, **settings: Any) -> Iterator[Capture]:
-    """The SDK instrumented into a `Capture`, by a manual clock."""
+    """Instrument the SDK with a manual clock and return the `Capture`."""
     with by(clock, monkeypatch), Capture() as capture:
         instrumentor = ClaudeStreamInstrumentor()
         instrumentor.instrument(**capture.providers, **settings)
@@ -263,11 +264,11 @@ def instrumented(monkeypatch: Any, clock: ManualClock, **settings: Any) -> Itera
 
 
 class Leaves(Exception):
-    """The caller's own error, out of its loop."""
+    """An error that the caller raises in its loop."""
 
 
 def play(monkeypatch: Any, scene: Any, way: str = "", **changes: Any) -> Capture:
-    """Play a scene instrumented, by a manual clock, and give what was captured; way and settings can be changed."""
+    """Play a scene and return what was captured. `way` and `changes` override its way and settings."""
     api = API(scene.scripts)
     with instrumented(monkeypatch, api.clock, **{**scene.settings, **changes}) as capture:
         stream: list[Any] = []
@@ -314,7 +315,7 @@ def shown(span: dict[str, Any]) -> dict[str, Any]:
 
 
 def short(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Attributes with our own prefix as a dot, numbers without what floating point adds, and the head of a sentence."""
+    """Return attributes with short names, rounded floats and truncated sentences."""
     return {name.replace("claude.stream", ""): _brief(value) for name, value in attributes.items()}
 
 
@@ -325,7 +326,7 @@ def _brief(value: Any) -> Any:
 
 
 def seconds(ns: int) -> float:
-    """Nanoseconds as seconds, exact."""
+    """Convert nanoseconds to seconds."""
     return round(ns / 1e9, 9)
 
 
@@ -337,11 +338,11 @@ def points(capture: Capture) -> dict[str, list[tuple[dict[str, Any], float]]]:
     found: dict[str, list[tuple[dict[str, Any], float]]] = {}
     for name, metric in capture.metrics().items():
         for point in metric["points"]:
-            said = short(point["attributes"])
+            labels = short(point["attributes"])
             if name != "claude.stream.internal.errors":
-                assert said.pop("gen_ai.request.model"), name
-                assert said.pop("server.address"), name
+                assert labels.pop("gen_ai.request.model"), name
+                assert labels.pop("server.address"), name
             value = point["value"] if "value" in point else (point["count"], round(point["sum"], 9))
             if value:
-                found.setdefault(name.replace("claude.stream", ""), []).append((said, value))
+                found.setdefault(name.replace("claude.stream", ""), []).append((labels, value))
     return found

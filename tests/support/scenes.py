@@ -1,4 +1,4 @@
-"""Streams of every kind, as scripts: what the tests of this folder play, each under one name."""
+"""Scripts of streams of every kind, by name."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ MESSAGE = Script.message(
     cache_read_input_tokens=100,
     cache_creation_input_tokens=7,
 )
-"""start, block start, ping, four deltas, block stop, message delta, stop."""
+"""The events are start, block start, ping, four deltas, block stop, message delta and stop."""
 
 
 def after(script: Script, events: int, *steps: Any) -> Script:
-    """The first events of a script, then other steps."""
+    """Return the first events of a script, followed by other steps."""
     return replace(script, steps=(*script.cut_after(events, End()).steps[:-1], *steps))
 
 
 STORY = "The quick brown fox jumps over the lazy dog, and goes home to sleep under the old oak tree until morning."
 
 
-def told(text: str, **said: Any) -> Script:
-    """A message of ten deltas."""
-    return Script.message(text, deltas=10, gap=0.02, first_token_delay=0.3, **said)
+def told(text: str, **options: Any) -> Script:
+    """Return a message of ten deltas with this text."""
+    return Script.message(text, deltas=10, gap=0.02, first_token_delay=0.3, **options)
 
 
 def goes_on(after: str, repeats: int = 48) -> Script:
-    """A continuation of the story: the end of what was told, and the rest."""
+    """Return a message that resumes `STORY` after the text `after`, and repeats its last characters."""
     return told(after[-repeats:] + STORY[len(after) :])
 
 
@@ -45,14 +45,14 @@ LIMITED = Script.http_error(429, headers=[("retry-after", "2")])
 
 @dataclass(frozen=True)
 class Scene:
-    """A call, as its scripts (one an attempt), and how it is made and read."""
+    """A call: a script for each attempt, the request, and the way to read it."""
 
     scripts: Script | tuple[Script, ...]
     settings: dict[str, Any] = field(default_factory=dict)
     request: dict[str, Any] = field(default_factory=dict)
     way: str = "create"
     leaves: str = ""
-    """How the caller leaves at the second text delta, if it does: close, break, raise."""
+    """How the caller leaves at the second text delta: `close`, `break`, `raise`, or empty if it does not."""
 
 
 SCENES: dict[str, Scene] = {

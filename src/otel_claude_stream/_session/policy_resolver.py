@@ -12,7 +12,7 @@ from otel_claude_stream import _guard
 from otel_claude_stream._core.retry.budget import BudgetKey, RetryBudgets, key_of
 from otel_claude_stream._core.retry.policy import Budget, Mode, RetryPolicy
 from otel_claude_stream._core.stream.call import Call
-from otel_claude_stream._session import CallPolicy
+from otel_claude_stream._session.call_policy import CallPolicy
 
 _budgets = RetryBudgets(threading.RLock)
 """The budgets of the process, which all instrumentations and clients share."""

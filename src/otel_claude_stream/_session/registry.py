@@ -19,7 +19,7 @@ from otel_claude_stream._session.child_exit import at_end_of_child
 from otel_claude_stream._session.stall_ticker import StallTicker
 
 if TYPE_CHECKING:
-    from otel_claude_stream._session import StreamSession
+    from otel_claude_stream._session.session import StreamSession
 
 _log = logging.getLogger("otel_claude_stream")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from otel_claude_stream import _guard
 
 if TYPE_CHECKING:
-    from otel_claude_stream._session import StreamSession
+    from otel_claude_stream._session.session import StreamSession
 
 _LONGEST_PERIOD = 1.0
 """Longest time between two checks in seconds. A stall of ten seconds is reported within eleven."""

@@ -29,9 +29,9 @@ from otel_claude_stream._sdk.retry.driver_sync import close_sync, frames_sync, s
 from otel_claude_stream._sdk.retry.flow import RetryFlow
 from otel_claude_stream._sdk.retry.resend import Resend
 from otel_claude_stream._sdk.retry.watchdog import watched
-from otel_claude_stream._session import StreamSession
 from otel_claude_stream._session.policy_resolver import PolicyResolver
 from otel_claude_stream._session.registry import OpenStreams
+from otel_claude_stream._session.session import StreamSession
 from otel_claude_stream._telemetry.stream_telemetry import Emitter
 
 CALL_KEY = "otel_claude_stream"

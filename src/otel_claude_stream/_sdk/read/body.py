@@ -16,7 +16,7 @@ from otel_claude_stream._core.stream.timing import WAIT_NS
 from otel_claude_stream._sdk.read.aio import AsyncShell
 from otel_claude_stream._sdk.read.endings import body_closed, body_ended, body_failed
 from otel_claude_stream._sdk.read.raw_body import RawBodyReader
-from otel_claude_stream._session import StreamListener
+from otel_claude_stream._session.listener import StreamListener
 
 
 class ReadWatch(Protocol):

@@ -15,7 +15,8 @@ from otel_claude_stream._core.vocabulary import Stop
 from otel_claude_stream._sdk.read.errors import fault_of, name_of
 from otel_claude_stream._sdk.read.raw_body import RawBodyReader
 from otel_claude_stream._sdk.read.responses import end_by, reply_of
-from otel_claude_stream._session import StreamListener, StreamSession
+from otel_claude_stream._session.listener import StreamListener
+from otel_claude_stream._session.session import StreamSession
 
 _SDK = "anthropic"
 _HELPERS = "anthropic.lib.streaming"

@@ -7,7 +7,7 @@ from typing import Any
 from otel_claude_stream import _guard
 from otel_claude_stream._core.stream.frames import decode
 from otel_claude_stream._core.stream.message_state import CORE_TYPES
-from otel_claude_stream._session import StreamListener
+from otel_claude_stream._session.listener import StreamListener
 
 LEGACY_FRAME = "completion"
 """The name of every frame of Bedrock's decoder before SDK 0.110; its data has the type."""

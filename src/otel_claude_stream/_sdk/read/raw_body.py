@@ -20,7 +20,7 @@ from otel_claude_stream._core.stream.hot_path import ReadMode
 from otel_claude_stream._core.stream.message_state import CORE_TYPES
 from otel_claude_stream._core.stream.sse import Frame, SseScanner
 from otel_claude_stream._core.vocabulary import ErrorSource
-from otel_claude_stream._session import StreamListener
+from otel_claude_stream._session.listener import StreamListener
 
 _BINARY = "application/vnd.amazon.eventstream"
 _COMPRESSED = frozenset({"gzip", "deflate"})

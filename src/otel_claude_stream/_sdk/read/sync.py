@@ -8,7 +8,7 @@ from typing import Any
 from otel_claude_stream._core.stream.message_state import CORE_TYPES, DELTA
 from otel_claude_stream._sdk.read.endings import Annotate, record_again, stream_ended, stream_failed
 from otel_claude_stream._sdk.read.frames import record_frame
-from otel_claude_stream._session import StreamListener
+from otel_claude_stream._session.listener import StreamListener
 
 
 def sync_events(inner: Iterator[Any], listener: StreamListener, annotate: Annotate | None = None) -> Iterator[Any]:

@@ -11,7 +11,7 @@ from opentelemetry import trace
 
 from otel_claude_stream import _guard
 from otel_claude_stream._sdk.retry.flow import RetryFlow
-from otel_claude_stream._session import StreamSession
+from otel_claude_stream._session.session import StreamSession
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context

@@ -24,7 +24,7 @@ from otel_claude_stream._sdk.retry.gate import Gate
 from otel_claude_stream._sdk.retry.resend import Resend
 from otel_claude_stream._sdk.retry.sdk_retries import SdkRetryCaps
 from otel_claude_stream._sdk.retry.steps import Close, Send, Sleep, Step
-from otel_claude_stream._session import StreamSession
+from otel_claude_stream._session.session import StreamSession
 
 _GIVE_UP = Decision(Action.GIVE_UP, Blocker.NONE)
 

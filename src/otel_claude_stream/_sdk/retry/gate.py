@@ -20,7 +20,7 @@ from otel_claude_stream._core.stream.hot_path import Arrival
 from otel_claude_stream._core.stream.message_state import CORE_TYPES
 from otel_claude_stream._sdk.read.frames import LEGACY_FRAME
 from otel_claude_stream._sdk.retry.failure import ErrorEvent
-from otel_claude_stream._session import StreamSession
+from otel_claude_stream._session.session import StreamSession
 
 
 class Gate:

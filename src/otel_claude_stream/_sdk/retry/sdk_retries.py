@@ -8,7 +8,7 @@ from typing import Any
 from otel_claude_stream._core.retry.context import Blocker
 from otel_claude_stream._core.retry.policy import OnExceed
 from otel_claude_stream._sdk.read.errors import exception_of_caller
-from otel_claude_stream._session import StreamSession
+from otel_claude_stream._session.session import StreamSession
 
 
 class SdkRetryCaps:

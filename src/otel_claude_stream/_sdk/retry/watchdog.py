@@ -13,7 +13,7 @@ from typing import Any
 
 from otel_claude_stream import _guard
 from otel_claude_stream._core.retry.policy import Watchdog
-from otel_claude_stream._session import StreamSession
+from otel_claude_stream._session.session import StreamSession
 
 _made: dict[tuple[type, str], Any] = {}
 
