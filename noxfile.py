@@ -128,13 +128,20 @@ def pytest(session: nox.Session, name: str, *arguments: str, runner: tuple[str, 
 
 @nox.session(tags=TEST)
 def lint(session: nox.Session) -> None:
-    """Check style, formatting and spelling."""
+    """Check style, formatting, spelling, prose, and the structure of the sources."""
     session.install("--upgrade", *group("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
-    session.run(
-        "codespell", "collector", "src", "tests", "dashboards", *(str(path.name) for path in sorted(ROOT.glob("*.md")))
-    )
+    pages = (str(path.relative_to(ROOT)) for path in (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))))
+    session.run("codespell", "collector", "dashboards", "src", "tests", "tools", *pages)
+    for check in (
+        ("check_prose.py",),
+        ("check_cycles.py",),
+        ("foreign_assignments.py", "--limit", "0"),
+        ("count_twins.py", "--limit", "60"),
+        ("unasync.py", "--check"),
+    ):
+        session.run("python", f"tools/{check[0]}", *check[1:])
 
 
 @nox.session(tags=TEST)
