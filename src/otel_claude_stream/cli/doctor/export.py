@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -82,6 +83,8 @@ def check_endpoint(target: Target) -> tuple[str, str]:
     """Return the fault of an endpoint and a remedy, empty if it accepts an empty request (gRPC: a connection)."""
     try:
         return _check_grpc(target) if target.protocol == GRPC else _check_http(target)
+    except ssl.SSLError as failure:
+        return _tls_fault(failure)
     except (OSError, ValueError, http.client.HTTPException) as failure:
         return _reason(failure), ""
 
@@ -89,6 +92,19 @@ def check_endpoint(target: Target) -> tuple[str, str]:
 def _reason(failure: Exception) -> str:
     reason = getattr(failure, "reason", failure)
     return getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+
+
+def _tls_fault(failure: ssl.SSLError) -> tuple[str, str]:
+    """Return the fault of an endpoint with which no TLS connection could be made, and a remedy."""
+    if isinstance(failure, ssl.SSLCertVerificationError):
+        return (
+            f"its certificate is not trusted: {failure.verify_message}",
+            f"{PREFIX}CERTIFICATE=FILE with the certificate of its authority",
+        )
+    return (
+        f"it does not speak TLS ({failure.reason or failure.strerror})",
+        f"if the port is not encrypted, use http:// in {PREFIX}ENDPOINT",
+    )
 
 
 def _check_http(target: Target) -> tuple[str, str]:
@@ -107,6 +123,8 @@ def _check_http(target: Target) -> tuple[str, str]:
                 failure.code, hint or "see the collector's log"
             )
     except (OSError, http.client.HTTPException) as failure:
+        if isinstance(reason := getattr(failure, "reason", None), ssl.SSLError):
+            return _tls_fault(reason)
         return _reason(failure), hint
 
 
@@ -114,9 +132,13 @@ def _check_grpc(target: Target) -> tuple[str, str]:
     parts = urlsplit(target.url if "//" in target.url else f"//{target.url}")
     if not parts.hostname:
         return "not an address", "for example http://localhost:4317"
-    with socket.create_connection((parts.hostname, parts.port or PORTS[GRPC]), SECONDS):
+    with socket.create_connection((parts.hostname, parts.port or PORTS[GRPC]), SECONDS) as connection:
         if parts.port == PORTS[HTTP]:
             return "4318 is the port of OTLP/HTTP", f"{PREFIX}PROTOCOL=http/protobuf"
+        if parts.scheme == "https":
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # whether it speaks TLS at all
+            context.wrap_socket(connection, server_hostname=parts.hostname).close()
         return "", ""
 
 
