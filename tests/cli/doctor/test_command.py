@@ -67,18 +67,23 @@ def test_an_environment_with_problems(tmp_path: Path) -> None:
     assert "did you mean OTEL_CLAUDE_STREAM_DELTAS?" in done.stdout
     assert "· failed exports are logged at most once in ten minutes" in done.stdout
     assert "✗ traces, metrics, logs: http/protobuf to http://127.0.0.1:9: Connection refused" in done.stdout
-    assert done.stdout.splitlines()[-1] == "2 errors, 0 warnings"
+    *_, last = done.stdout.partition("\n2 problems:\n")
+    assert [line[:3] for line in last.splitlines() if not line.startswith("    ")] == ["  ✗"] * 2
 
 
 def test_findings_as_text() -> None:
-    sections = [Section("One", (ok("good"), warning("unusual\nmore", "do this"))), Section("Two", (note("so"),))]
+    sections = [
+        Section("One", (ok("good"), warning("unusual\nmore", "do this"))),
+        Section("Two", (note("so"), error("bad"))),
+    ]
     assert text(sections, colours=False).splitlines()[1:] == [
-        "", "One", "  ✓ good", "  ! unusual", "    more", "    → do this", "", "Two", "  · so", "",
-        "0 errors, 1 warning",
+        "", "One", "  ✓ good", "  ! unusual", "    more", "    → do this", "", "Two", "  · so", "  ✗ bad", "",
+        "2 problems:", "  ✗ bad", "  ! unusual", "    more", "    → do this",
     ]  # fmt: skip
+    assert text(sections[:1], colours=False).splitlines()[-4] == "1 problem:"
     assert text([Section("One", (ok("x"),))], colours=False).endswith("\n\nNo problems found.")
     assert "\x1b[31m✗\x1b[0m bad" in text([Section("One", (error("bad"),))], colours=True)
-    assert worst(sections) is Level.WARNING
+    assert worst(sections) is Level.ERROR
     assert worst([]) is Level.OK
 
 

@@ -13,7 +13,7 @@ from otel_claude_stream._config import otel_file as declared
 from otel_claude_stream._telemetry.export_log import LOG_ALL
 from otel_claude_stream.cli.doctor.activation import activation
 from otel_claude_stream.cli.doctor.export import exporters
-from otel_claude_stream.cli.doctor.findings import Level, Section, as_json, count, note, worst
+from otel_claude_stream.cli.doctor.findings import Finding, Level, Section, as_json, note, problems, worst
 from otel_claude_stream.cli.doctor.packages import versions
 from otel_claude_stream.cli.doctor.policy import policy
 from otel_claude_stream.cli.doctor.probe import Probe, probe
@@ -94,20 +94,26 @@ def providers(plain: Probe) -> Section:
 
 
 def text(sections: Sequence[Section], *, colours: bool) -> str:
-    """Return the findings as text, with the number of problems."""
+    """Return the findings as text, and those that are problems once more at the end."""
     lines = [f"otel-claude-stream {__version__}"]
     for section in sections:
         lines += ["", f"\x1b[1m{section.title}\x1b[0m" if colours else section.title]
         for finding in section.findings:
-            sign, colour = SIGNS[finding.level]
-            first, *rest = finding.text.splitlines() or [""]
-            lines.append(f"  \x1b[{colour}m{sign}\x1b[0m {first}" if colours else f"  {sign} {first}")
-            lines += [f"    {line}" for line in rest]
-            lines += [f"    → {finding.hint}"] if finding.hint else []
-    warnings, errors = count(sections, Level.WARNING), count(sections, Level.ERROR)
-    total = (
-        ", ".join([plural(errors, "error"), plural(warnings, "warning")])
-        if errors or warnings
-        else "No problems found."
-    )
-    return "\n".join([*lines, "", total])
+            lines += _lines(finding, colours=colours)
+    found = problems(sections)
+    if not found:
+        return "\n".join([*lines, "", "No problems found."])
+    lines += ["", f"{plural(len(found), 'problem')}:"]
+    for finding in found:
+        lines += _lines(finding, colours=colours)
+    return "\n".join(lines)
+
+
+def _lines(finding: Finding, *, colours: bool) -> list[str]:
+    sign, colour = SIGNS[finding.level]
+    first, *rest = finding.text.splitlines() or [""]
+    return [
+        f"  \x1b[{colour}m{sign}\x1b[0m {first}" if colours else f"  {sign} {first}",
+        *(f"    {line}" for line in rest),
+        *([f"    → {finding.hint}"] if finding.hint else []),
+    ]
