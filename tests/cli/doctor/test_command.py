@@ -37,7 +37,7 @@ def test_an_environment_without_problems() -> None:
     """The whole chain runs in subprocesses, with a collector that answers, and the test streams arrive."""
     got = []
     with Receiver(got.append, pytest.fail) as collector:
-        env = {**clean(), **HTTP, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+        env = {**clean(), **HTTP, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_SERVICE_NAME": "chat"}
         done = subprocess.run([*COMMAND, "--json"], env=env, capture_output=True, text=True, timeout=60, check=False)
     found = json.loads(done.stdout)
     texts = {section["title"]: [one["text"] for one in section["findings"]] for section in found["sections"]}
@@ -48,10 +48,12 @@ def test_an_environment_without_problems() -> None:
     ]  # fmt: skip
     assert texts["Hooks"] == ["all 12 hooks fit this anthropic version"]
     assert texts["Export"] == [f"traces, metrics, logs: http/protobuf to {collector.url}, which answers"]
-    completed, cut, metrics = texts["Test stream"]
+    completed, cut, events, metrics, took = texts["Test stream"]
     assert completed.startswith("a complete answer arrived as completed: 9 events, first token after ")
     assert cut == "a connection cut on purpose arrived as failed: connection closed"
+    assert events == "their events arrived on the spans"
     assert metrics.startswith("their metrics arrived (")
+    assert took.startswith("the test took ")
     assert [message.document for message in got] == [{}] * 3, "the user's collector receives nothing but empty requests"
 
 
@@ -254,7 +256,7 @@ class TestStream:
     def found(self, monkeypatch: pytest.MonkeyPatch, result: Probe, **environ: str) -> dict[str, Level]:
         monkeypatch.setattr(stream_checks, "probe", lambda *_: result)
         return {
-            text: level for section in stream_checks.test_stream(environ) for text, level in levels(section).items()
+            text: level for section in stream_checks.test_stream(environ, {}) for text, level in levels(section).items()
         }
 
     def test_the_program_was_not_instrumented(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,8 +271,8 @@ class TestStream:
         missing = ("Stream.close",)
         found = self.found(monkeypatch, replace(PLAIN, active=True, hooks=len(HOOKS) - 1, missing_hooks=missing))
         assert found["11 of 12 hooks are installed; missing: Stream.close"] is Level.WARNING
-        assert found["0 of 2 streams arrived, or with another outcome"] is Level.ERROR
-        assert found["metrics are missing: claude.stream.aborts, claude.stream.duration"] is Level.ERROR
+        assert found["0 of 2 streams reached an exporter of spans, or with another outcome"] is Level.ERROR
+        assert found["metrics reached no exporter: claude.stream.aborts, claude.stream.duration"] is Level.ERROR
 
     def test_signals_that_are_switched_off_are_not_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         off = {"OTEL_CLAUDE_STREAM_SPAN": "off", "OTEL_CLAUDE_STREAM_METRICS": "false"}

@@ -36,8 +36,8 @@ examples:
   otel-claude-stream doctor --policy retry.yaml              a retry policy alone: its problems, its values and their
                                                              sources, and the worst-case cost of a call
 
-Each endpoint receives an empty request with your headers. The test stream does not leave the machine: its API and the
-collector to which it is exported are both on the loopback interface.
+Each endpoint receives an empty request with your headers. The test stream passes your providers, but does not leave the
+machine. Its API and the collector to which all exporters send are both on the loopback interface.
 
 exit codes: 0 no problems, 1 warnings, 2 errors (or wrong usage)"""
 
@@ -56,16 +56,7 @@ def run(args: argparse.Namespace) -> int:
     if args.policy is not None:
         sections = [policy(os.environ, args.policy)]
     else:
-        plain, section = probe(os.environ), file_section(os.environ)
-        sections = [
-            versions(),
-            activation(os.environ, plain),
-            settings(os.environ, section),
-            policy(os.environ, declared=section.get(POLICY)),
-            providers(plain),
-            exporters(os.environ, offline=args.offline),
-            *([] if args.no_stream else test_stream(os.environ)),
-        ]
+        sections = _everything(os.environ, offline=args.offline, stream=not args.no_stream)
     level = worst(sections)
     if args.json:
         found = {"version": __version__, "level": level.name.lower(), "exit_code": EXIT[level]}
@@ -73,6 +64,19 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(text(sections, colours=use_colours(sys.stdout, os.environ)))
     return EXIT[level]
+
+
+def _everything(environ: Mapping[str, str], *, offline: bool, stream: bool) -> list[Section]:
+    plain, section = probe(environ), file_section(environ)
+    return [
+        versions(),
+        activation(environ, plain),
+        settings(environ, section),
+        policy(environ, declared=section.get(POLICY)),
+        providers(plain),
+        exporters(environ, offline=offline),
+        *(test_stream(environ, section) if stream else []),
+    ]
 
 
 def file_section(environ: Mapping[str, str]) -> Mapping[str, object]:

@@ -13,7 +13,16 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from otel_claude_stream.cli.doctor.findings import Finding, Section, error, note, ok, warning
-from otel_claude_stream.cli.doctor.targets import GRPC, HTTP, PORTS, PREFIX, Target, declared_exporters, target_of
+from otel_claude_stream.cli.doctor.targets import (
+    CONFIG_FILES,
+    GRPC,
+    HTTP,
+    PORTS,
+    PREFIX,
+    Target,
+    declared_exporters,
+    target_of,
+)
 from otel_claude_stream.cli.errors import importable
 
 SECONDS: Final = 2.0
@@ -37,14 +46,14 @@ HINTS: Final = {
 def exporters(environ: Mapping[str, str], *, offline: bool = False) -> Section:
     """Check what `opentelemetry-instrument` would configure; ``offline`` leaves the endpoints alone."""
     found: list[Finding] = []
-    if path := environ.get("OTEL_CONFIG_FILE") or environ.get("OTEL_EXPERIMENTAL_CONFIG_FILE"):
+    if path := next((environ[name] for name in CONFIG_FILES if environ.get(name)), ""):
         targets, findings = declared_exporters(path)
         found += [note(f"the file {path} configures OpenTelemetry"), *findings]
         found += [*_installed(targets, environ), *_check_endpoints(targets, offline=offline)]
         return Section("Export", tuple(found))
     targets = []
     for signal in SIGNALS:
-        names = [name.strip() for name in (environ.get(f"OTEL_{signal}_EXPORTER") or "otlp").split(",")]
+        names = _exporter_names(signal, environ)
         other = [name for name in names if not name.startswith("otlp")]
         if other:
             level = warning if other == ["none"] == names and signal != "LOGS" else ok
@@ -153,14 +162,29 @@ def _installed(targets: list[Target], environ: Mapping[str, str]) -> Iterator[Fi
         module, package = PACKAGES[protocol]
         if importable(module):
             continue
-        chosen = any(environ.get(f"{PREFIX}{part}PROTOCOL") for part in ("", *(f"{signal}_" for signal in SIGNALS)))
-        if protocol == GRPC and not chosen:
+        if protocol == GRPC and not _protocol_is_chosen(environ):
             yield _missing_default(environ, package)
         else:
             yield error(
                 f"the exporter for {protocol} is not installed, so opentelemetry-instrument would configure nothing",
                 f"pip install {package}",
             )
+
+
+def default_exporter_is_missing(environ: Mapping[str, str]) -> bool:
+    """Whether OpenTelemetry would use grpc without a variable that asks for it, and has no exporter for it."""
+    if any(environ.get(name) for name in CONFIG_FILES) or _protocol_is_chosen(environ):
+        return False
+    used = any(name == "otlp" for signal in SIGNALS for name in _exporter_names(signal, environ))
+    return used and not importable(PACKAGES[GRPC][0])
+
+
+def _protocol_is_chosen(environ: Mapping[str, str]) -> bool:
+    return any(environ.get(f"{PREFIX}{part}PROTOCOL") for part in ("", *(f"{signal}_" for signal in SIGNALS)))
+
+
+def _exporter_names(signal: str, environ: Mapping[str, str]) -> list[str]:
+    return [name.strip() for name in (environ.get(f"OTEL_{signal}_EXPORTER") or "otlp").split(",")]
 
 
 def _missing_default(environ: Mapping[str, str], package: str) -> Finding:
