@@ -123,13 +123,17 @@ def test_the_stream_has_an_exporter_where_the_default_is_not_installed(
 
 
 @pytest.mark.parametrize(
-    ("environ", "reason"),
+    ("environ", "version", "reason"),
     [
-        ({"OTEL_SDK_DISABLED": "true"}, "not made, since OTEL_SDK_DISABLED=true"),
-        ({"OTEL_CLAUDE_STREAM_ENABLED": "no"}, "not made, since the instrumentation is not enabled"),
+        ({}, "0.49.0", "not made, since anthropic 0.49.0 is not supported"),
+        ({"OTEL_SDK_DISABLED": "true"}, "2.14.0", "not made, since OTEL_SDK_DISABLED=true"),
+        ({"OTEL_CLAUDE_STREAM_ENABLED": "no"}, "2.14.0", "not made, since the instrumentation is not enabled"),
     ],
 )
-def test_what_another_section_reports_is_not_reported_again(environ: dict[str, str], reason: str) -> None:
+def test_what_another_section_reports_is_not_reported_again(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], version: str, reason: str
+) -> None:
+    monkeypatch.setattr(stream_checks, "version_of", lambda name: version)
     assert stream_checks.test_stream(environ, {}) == [Section("Test stream", (note(reason),))]
 
 

@@ -12,8 +12,8 @@ from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
 from otel_claude_stream.cli.doctor.arrived import Arrived
 from otel_claude_stream.cli.doctor.export import default_exporter_is_missing
-from otel_claude_stream.cli.doctor.findings import Finding, Section, error, note, ok, warning
-from otel_claude_stream.cli.doctor.packages import others
+from otel_claude_stream.cli.doctor.findings import Finding, Level, Section, error, note, ok, warning
+from otel_claude_stream.cli.doctor.packages import anthropic, others, version_of
 from otel_claude_stream.cli.doctor.probe import Probe, probe
 from otel_claude_stream.cli.doctor.settings import POLICY
 from otel_claude_stream.cli.doctor.targets import CONFIG_FILES, HTTP, PREFIX
@@ -69,6 +69,9 @@ def test_stream(environ: Mapping[str, str], declared: Mapping[str, object]) -> l
 
 def _impossible(environ: Mapping[str, str], config: StreamConfig) -> Finding | None:
     """Return why no test stream is made, None if it can be."""
+    version = version_of("anthropic")
+    if version is not None and anthropic(version).level is Level.ERROR:
+        return note(f"not made, since anthropic {version} is not supported")
     try:
         check_installed()
     except CommandError as failure:
