@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from tests.support.doctor_findings import HTTP, levels, problems
 
-from otel_claude_stream.cli.doctor import export
+from otel_claude_stream.cli.doctor import command, export
 from otel_claude_stream.cli.doctor import stream as stream_checks
 from otel_claude_stream.cli.doctor.command import file_section
 from otel_claude_stream.cli.doctor.findings import Finding, Level, Section, note
@@ -142,3 +143,19 @@ def test_the_probe_of_the_providers_does_not_import_the_sdk(tmp_path: Path) -> N
     result = probe({**os.environ, "PYTHONPATH": str(tmp_path)})
     assert (result.failure, result.active) == ("", False)
     assert result.tracer_provider.endswith("ProxyTracerProvider")
+
+
+def test_the_two_probes_run_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One has no streams. The other makes both, since the import of the SDK takes most of the time."""
+    started: list[int] = []
+    both = Barrier(2, timeout=10)
+
+    def meet(environ: object, urls: tuple[str, ...] = (), launcher: object = ()) -> Probe:
+        started.append(len(urls))
+        both.wait()
+        return Probe()
+
+    monkeypatch.setattr(command, "probe", meet)
+    monkeypatch.setattr(stream_checks, "probe", meet)
+    assert command.check_everything(os.environ, offline=True, stream=True)[0].title == "Versions"
+    assert sorted(started) == [0, 3]

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from otel_claude_stream._config import otel_file as declared
@@ -48,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     parser.add_argument("--offline", action="store_true", help="send nothing to the endpoints of exporters")
     parser.add_argument("--policy", metavar="FILE", help="check this retry policy and nothing else")
-    parser.add_argument("--no-stream", action="store_true", help="skip the test stream, which takes half of the time")
+    parser.add_argument("--no-stream", action="store_true", help="skip the test stream, which takes most of the time")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     if args.policy is not None:
         sections = [policy(os.environ, args.policy)]
     else:
-        sections = _everything(os.environ, offline=args.offline, stream=not args.no_stream)
+        sections = check_everything(os.environ, offline=args.offline, stream=not args.no_stream)
     level = worst(sections)
     if args.json:
         found = {"version": __version__, "level": level.name.lower(), "exit_code": EXIT[level]}
@@ -66,17 +67,23 @@ def run(args: argparse.Namespace) -> int:
     return EXIT[level]
 
 
-def _everything(environ: Mapping[str, str], *, offline: bool, stream: bool) -> list[Section]:
-    plain, section = probe(environ), file_section(environ)
-    return [
-        versions(),
-        activation(environ, plain),
-        settings(environ, section),
-        policy(environ, declared=section.get(POLICY)),
-        providers(plain),
-        exporters(environ, offline=offline),
-        *(test_stream(environ, section) if stream else []),
-    ]
+def check_everything(environ: Mapping[str, str], *, offline: bool, stream: bool) -> list[Section]:
+    """Check everything. The probes, the endpoints and the packages, which take time, are checked in parallel."""
+    section = file_section(environ)
+    with ThreadPoolExecutor(3) as pool:
+        packages = pool.submit(versions)
+        plain = pool.submit(probe, environ)
+        export = pool.submit(exporters, environ, offline=offline)
+        streams = test_stream(environ, section) if stream else []
+        return [
+            packages.result(),
+            activation(environ, plain.result()),
+            settings(environ, section),
+            policy(environ, declared=section.get(POLICY)),
+            providers(plain.result()),
+            export.result(),
+            *streams,
+        ]
 
 
 def file_section(environ: Mapping[str, str]) -> Mapping[str, object]:
