@@ -23,6 +23,7 @@ from otel_claude_stream.cli.doctor.targets import (
     declared_exporters,
     target_of,
 )
+from otel_claude_stream.cli.doctor.variables import misspelt
 from otel_claude_stream.cli.errors import importable
 
 SECONDS: Final = 2.0
@@ -45,7 +46,7 @@ HINTS: Final = {
 
 def exporters(environ: Mapping[str, str], *, offline: bool = False) -> Section:
     """Check what `opentelemetry-instrument` would configure; ``offline`` leaves the endpoints alone."""
-    found: list[Finding] = []
+    found: list[Finding] = list(misspelt(environ))
     if path := next((environ[name] for name in CONFIG_FILES if environ.get(name)), ""):
         targets, findings = declared_exporters(path)
         found += [note(f"the file {path} configures OpenTelemetry"), *findings]
