@@ -69,6 +69,17 @@ def test_events_that_a_configuration_file_without_logger_provider_loses(tmp_path
 
 
 @pytest.mark.slow
+def test_the_sampler_of_a_configuration_file(tmp_path: Path) -> None:
+    pytest.importorskip("opentelemetry.configuration", reason="this SDK reads no configuration files")
+    path = tmp_path / "otel.yaml"
+    sampler = "tracer_provider: {sampler: {parent_based: {root: {always_off: {}}}}, "
+    path.write_text(CONFIGURED.replace("tracer_provider: {", sampler).replace("log}", "span}"), encoding="utf-8")
+    (unsampled,) = found(observed(OTEL_CONFIG_FILE=str(path)))
+    assert unsampled.level is Level.WARNING
+    assert unsampled.text.startswith("0 of 2 streams have a span, by the sampler ParentBased{root:AlwaysOffSampler,")
+
+
+@pytest.mark.slow
 def test_two_chat_spans_for_each_call() -> None:
     (twice,) = found(observed(**NOWHERE, OTEL_CLAUDE_STREAM_SPAN="always"))
     assert twice.level is Level.WARNING
