@@ -1,4 +1,4 @@
-"""Input that no API should send. The caller sees the same as without this package, and nothing unbounded is kept."""
+"""Input that no API should send. The caller sees no difference, and the memory of this package stays bounded."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from tests.support.scenes import MESSAGE, after
 from otel_claude_stream._instrumentor import _streams
 from otel_claude_stream.testing import Event, Script, Send
 
-START, BLOCK, PING, *DELTAS = MESSAGE.steps[0], MESSAGE.steps[2], MESSAGE.steps[3], MESSAGE.steps[4]
+START = MESSAGE.steps[0]
 
 
-def event(type, **said):
-    return Event(type, {"type": type, **said})
+def event(type, **fields):
+    return Event(type, {"type": type, **fields})
 
 
-def delta(**said):
-    return event("content_block_delta", index=0, delta=said)
+def delta(**fields):
+    return event("content_block_delta", index=0, delta=fields)
 
 
 END = MESSAGE.steps[-3:]
 USAGE = {"output_tokens": 15}
-ODD = {
+BAD_INPUT = {
     "unknown event types": [event("new_thing", new=1), event("", new=2), event("x" * 10_000)],
     "an unknown block type": [event("content_block_start", index=1, content_block={"type": "new", "new": {}})],
     "an unknown delta type": [delta(type="new_delta", new=[1, 2])],
@@ -45,7 +45,7 @@ ODD = {
     "a message that is null": [event("message_start", message=None)],
     "no usage": [event("message_start", message={"id": "m", "model": "c"}), event("message_delta", delta={})],
     "usage that is null": [event("message_delta", delta={"stop_reason": None}, usage=None)],
-    "usage in words": [event("message_delta", delta={}, usage={"output_tokens": "many", "input_tokens": True})],
+    "usage that is text": [event("message_delta", delta={}, usage={"output_tokens": "many", "input_tokens": True})],
     "a delta of the message that is null": [event("message_delta", delta=None, usage=USAGE)],
     "everything twice": [*MESSAGE.steps[:1], *MESSAGE.steps[2:]],
     "everything backwards": [step for step in reversed(MESSAGE.steps) if isinstance(step, Event)],
@@ -54,7 +54,7 @@ ODD = {
     "an error that is a list": [Event("error", [])],
     "an error without JSON": [Event("error", "overloaded")],
     "invalid UTF-8": [Send.from_bytes(b"event: ping\ndata: \xff\xfe\n\n")],
-    "half a character": [Send.from_bytes(b'event: content_block_delta\ndata: {"a": "\xe2\x82"}\n\n')],
+    "a part of a character": [Send.from_bytes(b'event: content_block_delta\ndata: {"a": "\xe2\x82"}\n\n')],
     "no SSE at all": [Send("<html>\n\n</html>\n\n")],
     "nothing but line ends": [Send("\n" * 1000)],
     "a byte order mark": [Send("\ufeff")],
@@ -62,17 +62,18 @@ ODD = {
 
 
 def scripts(name):
-    first = Script(steps=tuple(ODD[name]))
-    middle = replace(MESSAGE, steps=(*after(MESSAGE, 4).steps, *ODD[name], *END))
+    """Return two scripts with this input, at the start and in the middle of a message."""
+    first = Script(steps=tuple(BAD_INPUT[name]))
+    middle = replace(MESSAGE, steps=(*after(MESSAGE, 4).steps, *BAD_INPUT[name], *END))
     return first, middle
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", ODD)
-def test_odd_input_is_the_callers_as_it_was(monkeypatch, name, way):
-    """At the beginning or in the middle, events and exception are the same. The span ends once, and nothing fails.
+@pytest.mark.parametrize("name", BAD_INPUT)
+def test_bad_input_reaches_the_caller_unchanged(monkeypatch, name, way):
+    """Events and exception are the same as without this package, and the span ends once.
 
-    Nothing is hidden here: the guard of the tests would raise a failure of ours in the caller's face.
+    The tests run in strict mode, so a failure of this package would reach the caller.
     """
     for script in scripts(name):
         api = API(script)
@@ -87,7 +88,7 @@ def test_odd_input_is_the_callers_as_it_was(monkeypatch, name, way):
 
 
 def size_of(root):
-    """Bytes of everything that is reachable from a session and is its own: not classes, modules, functions."""
+    """Return the size in bytes of the objects that `root` references, without classes, modules and functions."""
     seen, total, todo = set(), 0, [root]
     while todo:
         thing = todo.pop()
@@ -101,11 +102,11 @@ def size_of(root):
 
 
 def session_size(monkeypatch, script, **settings):
-    """How large the session of a stream is just before its end."""
+    """Return the size of the session just before the end of the stream."""
     api = API(script)
     found = []
 
-    def look(event):
+    def measure(event):
         if event.type == "message_delta":
             (session,) = _streams._sessions.values()
             found.append(
@@ -113,12 +114,12 @@ def session_size(monkeypatch, script, **settings):
             )
 
     with instrumented(monkeypatch, api.clock, **settings):
-        assert read(api, each=look).error == []
+        assert read(api, each=measure).error == []
     return found[0]
 
 
 def blocks(count):
-    """A message of so many blocks, each with one delta of its own kind of type."""
+    """Return a message of `count` blocks, each followed by an event of a new type."""
     steps = [START]
     for index in range(count):
         steps += [
@@ -131,8 +132,8 @@ def blocks(count):
 
 
 @pytest.mark.parametrize("deltas", ["coalesce", "all"])
-def test_nothing_unbounded_is_kept(monkeypatch, deltas):
-    """Ten thousand blocks, with forty thousand events and ten thousand types, leave no more than a hundred."""
+def test_the_size_of_a_session_is_bounded(monkeypatch, deltas):
+    """Ten thousand blocks, with as many event types, need no more memory than a hundred."""
     few = session_size(monkeypatch, blocks(100), deltas=deltas)
     many = session_size(monkeypatch, blocks(10_000), deltas=deltas)
     assert many < few * 1.1
@@ -145,8 +146,8 @@ def test_a_megabyte_in_one_event_is_not_kept(monkeypatch):
 
 
 @pytest.mark.parametrize("way", ["create", "async create"])
-def test_a_clock_that_jumps_back_does_no_harm(monkeypatch, way):
-    """A monotonic clock does not; if one does, no figure is negative and the span ends."""
+def test_a_clock_that_goes_back_does_not_disturb_the_stream(monkeypatch, way):
+    """The span ends, and only plain differences of two readings are negative."""
     api = API(MESSAGE)
     readings = iter([*range(50_000_000_000, 0, -900_000_000)])
 
@@ -161,17 +162,17 @@ def test_a_clock_that_jumps_back_does_no_harm(monkeypatch, way):
         assert read(api, way) == bare
         (span,) = capture.spans()
     assert span["attributes"]["claude.stream.outcome"] == "completed"
-    told = {name: value for name, value in span["attributes"].items() if isinstance(value, float)}
-    assert {name for name, value in told.items() if value < 0} == NEGATIVE_BACKWARDS
+    durations = {name: value for name, value in span["attributes"].items() if isinstance(value, float)}
+    assert {name for name, value in durations.items() if value < 0} == NEGATIVE_IF_BACKWARDS
 
 
-NEGATIVE_BACKWARDS = {"claude.stream.time_to_headers", "claude.stream.time_to_first_token",
+NEGATIVE_IF_BACKWARDS = {"claude.stream.time_to_headers", "claude.stream.time_to_first_token",
                       "gen_ai.response.time_to_first_chunk"}  # fmt: skip
-"""Differences of two readings. They stay negative, so that a clock that goes back is visible."""
+"""Differences of two readings, which stay negative so that such a clock is visible."""
 
 
-def test_reads_of_nothing_are_nothing(monkeypatch):
-    """Zero-length chunks change no figure but the number of reads."""
+def test_empty_reads_change_only_the_number_of_reads(monkeypatch):
+    """The body contains empty chunks between the others."""
 
     def padded(chunks):
         return [part for chunk in chunks for part in (b"", chunk, b"")]

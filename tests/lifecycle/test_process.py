@@ -1,18 +1,18 @@
-"""The ends that no caller tells: of the process, of a fork, of a stream that nobody holds any more."""
+"""Streams at the exit of the interpreter, in forked children, and under garbage collection and threads."""
 
 from __future__ import annotations
 
 import os
 
 import pytest
-from tests.support.processes import run, told
+from tests.support.processes import outcomes, run
 
 NEEDS_FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 EXIT = ("closed", "interpreter_exit", 2)
 
 
-def test_streams_that_are_open_at_exit_are_told():
-    """Each as `interpreter_exit`, and exported: our handler runs before the provider's."""
+def test_streams_that_are_open_at_exit_are_recorded():
+    """Each span has the reason `interpreter_exit`, and ends before the exit handler of the provider."""
     lines = run(
         """
         instrument()
@@ -21,10 +21,10 @@ def test_streams_that_are_open_at_exit_are_told():
         streams = [begin(api), begin(api), begin(api)]
         """
     )
-    assert told(lines) == [EXIT] * 3
+    assert outcomes(lines) == [EXIT] * 3
 
 
-def test_streams_that_are_open_at_exit_reach_a_batch_processor_too():
+def test_streams_that_are_open_at_exit_reach_a_batch_processor():
     lines = run(
         """
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -36,11 +36,11 @@ def test_streams_that_are_open_at_exit_reach_a_batch_processor_too():
         stream = begin(api)
         """
     )
-    assert told(lines) == [EXIT]
+    assert outcomes(lines) == [EXIT]
 
 
-def test_a_stream_is_told_once_though_it_is_read_while_the_process_exits():
-    """Another thread is blocked in it, as in a server that is stopped."""
+def test_a_stream_that_is_read_during_the_exit_is_recorded_once():
+    """Another thread is blocked in a read, as in a server that stops."""
     lines = run(
         """
         instrument()
@@ -50,12 +50,12 @@ def test_a_stream_is_told_once_though_it_is_read_while_the_process_exits():
         threading.Thread(target=lambda: next(stream), daemon=True).start()
         """
     )
-    assert told(lines) == [EXIT]
+    assert outcomes(lines) == [EXIT]
 
 
 @NEEDS_FORK
-def test_a_fork_leaves_the_parents_stream_to_the_parent():
-    """The child ends no span of the parent's, by reading, closing or exiting; its own streams are its own."""
+def test_only_the_parent_records_a_stream_that_it_opened_before_a_fork():
+    """The child ends no span of the parent when it closes the stream or exits, and records its later streams."""
     lines = run(
         """
         instrument()
@@ -67,24 +67,24 @@ def test_a_fork_leaves_the_parents_stream_to_the_parent():
             stream.close()
             del stream
             gc.collect()
-            answered(api)
+            read_one(api)
             sys.exit(0)
         _, status = os.waitpid(child, 0)
-        say(pid=os.getpid(), status=os.waitstatus_to_exitcode(status))
+        emit(pid=os.getpid(), status=os.waitstatus_to_exitcode(status))
         stream.close()
         """
     )
-    (said,) = [line for line in lines if "status" in line]
-    assert said["status"] == 0
-    own = [line for line in lines if line["pid"] == said["pid"]]
-    of_child = [line for line in lines if line["pid"] != said["pid"]]
-    assert told(own) == [("closed", "caller_closed", 2)]
-    assert told(of_child) == [("completed", None, 1)]
+    (parent,) = [line for line in lines if "status" in line]
+    assert parent["status"] == 0
+    of_parent = [line for line in lines if line["pid"] == parent["pid"]]
+    of_child = [line for line in lines if line["pid"] != parent["pid"]]
+    assert outcomes(of_parent) == [("closed", "caller_closed", 2)]
+    assert outcomes(of_child) == [("completed", None, 1)]
 
 
 @NEEDS_FORK
-def test_a_child_that_exits_at_once_tells_nothing_of_the_parents():
-    """Also with a lock of ours held by another thread at the time of the fork: it does not hang."""
+def test_a_child_that_exits_at_once_records_no_stream_of_the_parent():
+    """The child does not hang, and ends no span."""
     lines = run(
         """
         instrument()
@@ -96,18 +96,18 @@ def test_a_child_that_exits_at_once_tells_nothing_of_the_parents():
             if child == 0:
                 sys.exit(0)
             _, status = os.waitpid(child, 0)
-            say(pid=os.getpid(), status=os.waitstatus_to_exitcode(status))
+            emit(pid=os.getpid(), status=os.waitstatus_to_exitcode(status))
         """
     )
     pid = lines[0]["pid"]
     assert {line["pid"] for line in lines} == {pid}
     assert [line["status"] for line in lines if "status" in line] == [0, 0, 0]
-    assert told(lines) == [EXIT] * 3
+    assert outcomes(lines) == [EXIT] * 3
 
 
 @NEEDS_FORK
-def test_a_child_records_nothing_that_waited_in_its_parent():
-    """Measurements that are on their way to their instruments at a fork are the parent's."""
+def test_a_child_records_no_pending_measurements_of_its_parent():
+    """Measurements that wait for their instruments at the time of a fork are recorded by the parent only."""
     lines = run(
         """
         from opentelemetry.sdk.metrics import MeterProvider
@@ -117,9 +117,9 @@ def test_a_child_records_nothing_that_waited_in_its_parent():
         instrument(meter_provider=MeterProvider([reader]))
         api = FakeAPI(Script.message("Hi"))
         api.start()
-        answered(api)
+        read_one(api)
         child = os.fork()
-        say(pid=os.getpid(), child=child, streams=sum(
+        emit(pid=os.getpid(), child=child, streams=sum(
             point.count
             for metrics in reader.get_metrics_data().resource_metrics
             for scope in metrics.scope_metrics
@@ -134,27 +134,28 @@ def test_a_child_records_nothing_that_waited_in_its_parent():
     assert {bool(line["child"]): line["streams"] for line in lines if "child" in line} == {False: 0, True: 1}
 
 
-HOLDING = """
-class Holding:
-    # A stream that only a cycle holds: a garbage collection, and nothing else, drops it.
+CYCLE = """
+class Cycle:
+    # Keeps a stream alive until the next garbage collection.
     def __init__(self, stream):
         self.stream, self.self = stream, self
 
 
-def dropping(api):
+def drop_in_cycle(api):
     gc.disable()
-    holding = Holding(begin(api))
-    return weakref.ref(holding)
+    cycle = Cycle(begin(api))
+    return weakref.ref(cycle)
 """
 
 
 @pytest.mark.parametrize("where", ["exporter", "reader", "processor", "attributes"])
-def test_a_collection_inside_of_opentelemetrys_locks_does_not_hang(where):
-    """A stream dropped by a garbage collection that interrupts OpenTelemetry on this very thread, where its locks,
-    which are not re-entrant, may be held: seen as a deadlock of a metric reader's thread. The end is told all the same.
+def test_a_garbage_collection_under_a_lock_of_opentelemetry_does_not_hang(where):
+    """The collection drops a stream while OpenTelemetry holds a lock in the same thread. The end is recorded later.
+
+    The locks are not re-entrant, so recording the end at once would block the thread forever.
     """
     lines = run(
-        HOLDING
+        CYCLE
         + f"""
 WHERE = {where!r}
 """
@@ -167,20 +168,20 @@ collected = []
 
 
 def collect_now(*_):
-    if gone is not None and gone() is not None:
+    if dropped is not None and dropped() is not None:
         collected.append(WHERE)
         gc.collect()
 
 
-gone = None
+dropped = None
 if WHERE == "reader":
-    # Where the exemplars are put together, the lock of the instrument is held.
+    # The instrument holds its lock while it collects exemplars.
     from opentelemetry.sdk.metrics._internal.exemplar import exemplar_reservoir as exemplars
-    kept = exemplars.FixedSizeExemplarReservoirABC.collect
+    original = exemplars.FixedSizeExemplarReservoirABC.collect
 
     def collect(self, *args):
         collect_now()
-        return kept(self, *args)
+        return original(self, *args)
 
     exemplars.FixedSizeExemplarReservoirABC.collect = collect
 
@@ -211,14 +212,14 @@ meters = MeterProvider([reader])
 ClaudeStreamInstrumentor().instrument(tracer_provider=provider, meter_provider=meters)
 api = FakeAPI([Script.message("Hi"), OPEN, Script.message("Hi")])
 api.start()
-answered(api)
-gone = dropping(api)
+read_one(api)
+dropped = drop_in_cycle(api)
 if WHERE == "reader":
     reader.get_metrics_data()
 elif WHERE == "attributes":
     meters.get_meter("x").create_counter("y").add(1, {Value("k"): "v"})
 else:
-    answered(api)
+    read_one(api)
 assert collected == [WHERE], collected
 deadline = threading.Event()
 for _ in range(1000):
@@ -234,15 +235,15 @@ found = {
     for metric in scope.metrics if metric.name == "claude.stream.aborts"
     for point in metric.data.data_points if point.value
 }
-say(aborted=sorted(found))
+emit(aborted=sorted(found))
 """
     )
-    assert ("closed", "abandoned", 2) in told(lines)
+    assert ("closed", "abandoned", 2) in outcomes(lines)
     assert [line["aborted"] for line in lines if "aborted" in line] == [["abandoned"]]
 
 
-def test_many_threads_open_streams_at_once():
-    """Each stream is told once, and none is left."""
+def test_streams_of_many_threads_are_each_recorded_once():
+    """No stream stays open."""
     lines = run(
         """
         instrument()
@@ -262,23 +263,23 @@ def test_many_threads_open_streams_at_once():
         for thread in threads:
             thread.join()
         from otel_claude_stream._instrumentor import _streams
-        say(left=len(_streams))
+        emit(left=len(_streams))
         """
     )
-    assert told(lines) == [("completed", None, 4)] * 80
+    assert outcomes(lines) == [("completed", None, 4)] * 80
     assert len({line["span"] for line in lines if "span" in line}) == 80
     assert lines[-1] == {"left": 0}
 
 
-def test_the_sdk_is_not_imported_by_instrumenting():
-    """It takes over a second: an auto-instrumentation must not tax every process."""
+def test_instrumenting_does_not_import_the_sdk():
+    """The import takes more than a second, and an auto-instrumented process may never need it."""
     lines = run(
         """
         loaded = [name for name in sys.modules if name.partition(".")[0] == "anthropic"]
         for name in loaded:
             del sys.modules[name]
         instrument()
-        say(loaded=[name for name in sys.modules if name.partition(".")[0] == "anthropic"])
+        emit(loaded=[name for name in sys.modules if name.partition(".")[0] == "anthropic"])
         os._exit(0)
         """
     )

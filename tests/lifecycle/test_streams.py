@@ -1,4 +1,4 @@
-"""The life of a stream inside a process: dropped, uninstrumented, collected; told once, and nothing kept alive."""
+"""The end of streams that are dropped, garbage-collected or uninstrumented, and the references to open streams."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CLOSES_WHEN_DROPPED = tuple(map(int, anthropic.__version__.split(".")[:2])) >= (
 
 @pytest.fixture
 def no_collector():
-    """Only reference counts: what goes away does so at once."""
+    """Switch the garbage collector off, so that only reference counts free objects."""
     gc.collect()
     gc.disable()
     yield
@@ -28,6 +28,7 @@ def no_collector():
 
 
 def endings(capture):
+    """Return the outcome and the abort reason of each span."""
     return [
         (span["attributes"].get(".outcome"), span["attributes"].get(".abort.reason"))
         for span in map(shown, capture.spans())
@@ -35,8 +36,8 @@ def endings(capture):
 
 
 @pytest.mark.skipif(not CLOSES_WHEN_DROPPED, reason="a dropped stream is in a cycle before SDK 1.14")
-def test_a_dropped_stream_is_told_at_once(monkeypatch, no_collector):
-    """By its reference count, as the SDK itself closes it."""
+def test_a_dropped_stream_is_recorded_at_once(monkeypatch, no_collector):
+    """The SDK closes it as soon as its reference count is zero."""
     api = API(MESSAGE)
     with instrumented(monkeypatch, api.clock) as capture:
         stream = api.client().messages.create(stream=True, **REQUEST)
@@ -47,8 +48,8 @@ def test_a_dropped_stream_is_told_at_once(monkeypatch, no_collector):
 
 
 @pytest.mark.parametrize("events", [0, 1, 4])
-def test_a_dropped_stream_is_told_by_the_collector_at_the_latest(monkeypatch, events):
-    """Read in part, or never: by then it is told, once."""
+def test_a_dropped_stream_is_recorded_at_the_next_garbage_collection(monkeypatch, events):
+    """It is recorded once, whether it was read in part or never."""
     api = API(MESSAGE)
     with instrumented(monkeypatch, api.clock) as capture:
         stream = api.client().messages.create(stream=True, **REQUEST)
@@ -61,7 +62,8 @@ def test_a_dropped_stream_is_told_by_the_collector_at_the_latest(monkeypatch, ev
 
 
 @pytest.mark.parametrize("events", [0, 2])
-def test_a_dropped_asynchronous_stream_is_told(monkeypatch, events):
+def test_a_dropped_asynchronous_stream_is_recorded(monkeypatch, events):
+    """It is recorded once, as an abandoned stream."""
     api = API(MESSAGE)
 
     async def leave():
@@ -76,32 +78,32 @@ def test_a_dropped_asynchronous_stream_is_told(monkeypatch, events):
 
 
 @pytest.mark.parametrize("way", ["create", "stream", "async create", "async stream"])
-def test_nothing_is_kept_after_the_end(monkeypatch, no_collector, way):
-    """No cycle through the session, and none of the response: both are gone when the caller lets go."""
+def test_the_session_is_freed_after_the_end(monkeypatch, no_collector, way):
+    """No reference cycle keeps it alive after the caller has dropped the stream."""
     api = API(MESSAGE)
     found = []
     with instrumented(monkeypatch, api.clock):
         before = set(map(id, _streams._sessions.values()))
 
-        def look(_):
+        def keep_reference(_):
             if not found:
                 (session,) = [each for each in _streams._sessions.values() if id(each) not in before]
                 found.append(weakref.ref(session))
 
-        assert read(api, way, each=look).error == []
-        if way != "create" or not CLOSES_WHEN_DROPPED:  # the SDK's helpers, and event loops, are in cycles of their own
+        assert read(api, way, each=keep_reference).error == []
+        if way != "create" or not CLOSES_WHEN_DROPPED:  # the SDK's helpers and event loops have reference cycles
             gc.collect()
         assert not _streams._sessions
         assert [session() for session in found] == [None]
 
 
 @pytest.mark.parametrize("way", ["create", "stream"])
-def test_what_we_hold_of_an_open_stream_is_no_part_of_it(monkeypatch, way):
-    """From the session no stream, no response and no event can be reached: it keeps nothing of the caller's alive."""
+def test_the_session_keeps_no_stream_response_or_event_alive(monkeypatch, way):
+    """No object of the SDK can be reached from it by references."""
     api = API(MESSAGE)
     reachable = set()
 
-    def look(_):
+    def collect_reachable(_):
         todo = list(_streams._sessions.values())
         seen = set()
         while todo:
@@ -113,13 +115,13 @@ def test_what_we_hold_of_an_open_stream_is_no_part_of_it(monkeypatch, way):
             todo += gc.get_referents(thing)
 
     with instrumented(monkeypatch, api.clock):
-        read(api, way, each=look)
+        read(api, way, each=collect_reachable)
     assert reachable.isdisjoint({"anthropic", "httpx", "httpx2", "pydantic"})
 
 
 @pytest.mark.parametrize("scene", ["text", "sse error", "cut after silence", "retried", "closed", "left by an error"])
 def test_a_span_is_ended_once(monkeypatch, scene):
-    """However many notice the end: the body, the iteration, the closing, the collection."""
+    """The body, the iteration, `close` and the garbage collection may each notice the end."""
     ended = []
     end = Span.end
     monkeypatch.setattr(Span, "end", lambda self, *args: (ended.append(self.name), end(self, *args))[1])
@@ -141,8 +143,8 @@ def test_a_span_is_ended_once(monkeypatch, scene):
     assert ended.count("chat claude-test") == 1
 
 
-def test_a_stream_that_is_open_when_it_is_uninstrumented_is_told(monkeypatch):
-    """It began as ours: its span ends once, with what came; later calls are not ours."""
+def test_a_stream_that_is_open_at_uninstrument_is_recorded_to_its_end(monkeypatch):
+    """Its span ends once, and later calls are not recorded."""
     api = API(MESSAGE)
     with instrumented(monkeypatch, api.clock) as capture:
         client = api.client()
@@ -159,7 +161,8 @@ def test_a_stream_that_is_open_when_it_is_uninstrumented_is_told(monkeypatch):
         ClaudeStreamInstrumentor().instrument(**capture.providers)
 
 
-def test_instrumenting_twice_tells_once(monkeypatch):
+def test_a_second_instrument_call_has_no_effect(monkeypatch):
+    """Each span is recorded once."""
     api = API((BUSY, MESSAGE))
     with instrumented(monkeypatch, api.clock) as capture:
         ClaudeStreamInstrumentor().instrument(**capture.providers)

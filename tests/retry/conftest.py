@@ -1,4 +1,4 @@
-"""What the integration tests have, here too; and a budget that no other test has spent."""
+"""Fixtures: both halves of the SDK, and retry budgets that no other test has used."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ __all__ = ["mode"]
 
 @pytest.fixture(autouse=True)
 def _full_budget():
-    """The budgets are those of the whole process."""
+    """Reset the retry budgets, which the whole process shares."""
     policies._budgets.reset()

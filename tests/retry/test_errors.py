@@ -1,4 +1,4 @@
-"""What is never done again, and the error that the caller gets then."""
+"""The error that the caller gets after failed attempts, and the streams that no policy retries."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import anthropic
 import pytest
-from tests.support.received import assert_one_message, pieces, raw, text
+from tests.support.received import assert_one_message, content_of, message_events, text_of
 from tests.support.rig import API, REQUEST, by, chain, instrumented, read
 from tests.support.scenes import STORY, after, told
 
@@ -15,26 +15,28 @@ from otel_claude_stream.testing import CutMidChunk, End, Error, Event, Reset, Sc
 
 RETRY = RetryPolicy(mode=Mode.RETRY)
 RESUME = RetryPolicy(mode=Mode.RESUME)
-WHOLE = told(STORY)
-ALL = len([step for step in WHOLE.steps if type(step).__name__ in ("Event", "Ping")])
-BROKE = told(STORY[:83]).cut_after(13, CutMidChunk())
+COMPLETE = told(STORY)
+EVENTS = len([step for step in COMPLETE.steps if type(step).__name__ in ("Event", "Ping")])
+BROKEN = told(STORY[:83]).cut_after(13, CutMidChunk())
 WAYS = ["create", "async stream"]
 
 
-def played(monkeypatch, scripts, way="create", policy=RESUME, **request):
+def with_policy(monkeypatch, scripts, way="create", policy=RESUME, **request):
+    """Return what the caller sees with a policy, and the API."""
     api = API(scripts)
     with instrumented(monkeypatch, api.clock, retry_policy=policy):
         return read(api, way, **request), api
 
 
 def bare(monkeypatch, scripts, way="create", **request):
+    """Return what the caller sees without this package."""
     api = API(scripts)
     with by(api.clock, monkeypatch):
         return read(api, way, **request)
 
 
 def raised(monkeypatch, scripts, policy, way="create"):
-    """The exception itself, with what is said on it."""
+    """Return the exception itself, with its notes."""
     api = API(scripts)
     with instrumented(monkeypatch, api.clock, retry_policy=policy), pytest.raises(Exception) as caught:  # noqa: PT011
         for _ in api.client(max_retries=0).messages.create(**REQUEST, stream=True):
@@ -44,23 +46,23 @@ def raised(monkeypatch, scripts, policy, way="create"):
 
 CUT = "connection_closed (awaiting_first_token)"
 NOTES = {
-    "replayed in vain": (
-        [WHOLE.cut_after(1)] * 3,
+    "retried in vain": (
+        [COMPLETE.cut_after(1)] * 3,
         RETRY,
         [f"{CUT}, retry after 0.12 s", f"{CUT}, retry after 0.25 s", f"{CUT}, given up: attempts"],
     ),
-    "an error event at last": (
-        [WHOLE.cut_after(1), WHOLE.cut_after(4, Error())],
+    "then an error event": (
+        [COMPLETE.cut_after(1), COMPLETE.cut_after(4, Error())],
         RETRY,
         [f"{CUT}, retry after 0.12 s", "overloaded (streaming), given up: output"],
     ),
-    "no answer at last": (
-        [WHOLE.cut_after(1), Script.http_error(529)],
+    "then no response": (
+        [COMPLETE.cut_after(1), Script.http_error(529)],
         RETRY,
         [f"{CUT}, retry after 0.12 s", "overloaded (awaiting_response), given up: sdk"],
     ),
-    "a continuation that does not fit": (
-        [BROKE, told("Of course!")],
+    "a continuation that does not match": (
+        [BROKEN, told("Of course!")],
         RESUME,
         ["connection_closed (streaming), resume after 0.12 s", "the continuation did not fit: mismatch"],
     ),
@@ -68,26 +70,26 @@ NOTES = {
 
 
 @pytest.mark.parametrize("name", NOTES)
-def test_the_error_says_what_was_tried(monkeypatch, name):
-    """The error that stands, of the class that it has without us, and a note; its message is as it was."""
-    scripts, policy, said = NOTES[name]
+def test_the_error_has_a_note_that_lists_the_attempts(monkeypatch, name):
+    """Class and message of the error are those that it has without this package."""
+    scripts, policy, results = NOTES[name]
     error = raised(monkeypatch, scripts, policy)
-    attempts = "; ".join(f"attempt {number}: {what}" for number, what in enumerate(said, 1))
+    attempts = "; ".join(f"attempt {number}: {result}" for number, result in enumerate(results, 1))
     assert error.__notes__ == [f"otel-claude-stream: {attempts}"]
-    stands = bare(monkeypatch, scripts[0] if policy is RESUME else scripts[-1], options={"max_retries": 0})
-    assert chain(error) == stands.error
+    expected = bare(monkeypatch, scripts[0] if policy is RESUME else scripts[-1], options={"max_retries": 0})
+    assert chain(error) == expected.error
 
 
-def test_nothing_is_said_where_nothing_was_tried(monkeypatch):
-    """One attempt is as without us."""
-    assert not hasattr(raised(monkeypatch, [WHOLE.cut_after(4)], RETRY), "__notes__")
+def test_the_error_of_a_single_attempt_has_no_note(monkeypatch):
+    """It stays as the SDK raised it."""
+    assert not hasattr(raised(monkeypatch, [COMPLETE.cut_after(4)], RETRY), "__notes__")
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_first_error_stands_if_a_further_request_is_not_answered(monkeypatch, way):
-    """Of a replay, the caller gets the latest error; it says why there is no answer now."""
-    scripts = [WHOLE.cut_after(1), Script.http_error(529)]
-    seen, api = played(monkeypatch, scripts, way, RETRY, options={"max_retries": 0})
+def test_failed_retries_raise_the_last_error(monkeypatch, way):
+    """The last error explains why there is no answer now."""
+    scripts = [COMPLETE.cut_after(1), Script.http_error(529)]
+    seen, api = with_policy(monkeypatch, scripts, way, RETRY, options={"max_retries": 0})
     assert api.requests == 2
     assert seen.error == bare(monkeypatch, scripts[1], way).error
 
@@ -95,32 +97,32 @@ def test_the_first_error_stands_if_a_further_request_is_not_answered(monkeypatch
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("mode", [Mode.RETRY, Mode.RESUME])
 def test_a_truncation_is_raised_on_request(monkeypatch, way, mode):
-    """`raise_on_truncation`: as a connection that broke. The SDK itself raises nothing."""
+    """With `raise_on_truncation`, a truncation raises a connection error. The SDK itself raises nothing."""
     policy = RetryPolicy(mode=mode, raise_on_truncation=True, limits=RetryLimits(max_attempts=1))
-    broken = WHOLE.cut_after(6, End())
-    seen, _ = played(monkeypatch, broken, way, policy)
+    broken = COMPLETE.cut_after(6, End())
+    seen, _ = with_policy(monkeypatch, broken, way, policy)
     assert seen.error == [("anthropic.APIConnectionError", "The stream ended before message_stop.")]
     expected = bare(monkeypatch, broken, way)
     assert (seen.events, expected.error) == (expected.events, [])
-    quiet, _ = played(monkeypatch, broken, way, replace(policy, raise_on_truncation=False))
+    quiet, _ = with_policy(monkeypatch, broken, way, replace(policy, raise_on_truncation=False))
     assert quiet == expected
-    observed, _ = played(monkeypatch, broken, way, replace(policy, mode=Mode.OBSERVE))
+    observed, _ = with_policy(monkeypatch, broken, way, replace(policy, mode=Mode.OBSERVE))
     assert observed == expected
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("how", [CutMidChunk(), Reset(), End(), Error()])
-@pytest.mark.parametrize("at", [ALL - 1, ALL])
-def test_a_message_that_is_complete_is_not_asked_for_again(monkeypatch, way, how, at):
-    """After `message_delta`, and after `message_stop`: as without us."""
-    broken = WHOLE.cut_after(at, how)
+@pytest.mark.parametrize("at", [EVENTS - 1, EVENTS])
+def test_a_complete_message_is_not_retried(monkeypatch, way, how, at):
+    """A break after `message_delta` or `message_stop` reaches the caller as without this package."""
+    broken = COMPLETE.cut_after(at, how)
     policy = replace(RESUME, raise_on_truncation=True)
-    seen, api = played(monkeypatch, broken, way, policy)
+    seen, api = with_policy(monkeypatch, broken, way, policy)
     assert (seen, api.requests) == (bare(monkeypatch, broken, way), 1)
 
 
 def block(index, start, *deltas):
-    """A block that has not stopped."""
+    """Return the events of a block without its stop."""
     return (
         Event("content_block_start", {"type": "content_block_start", "index": index, "content_block": start}),
         *(Event("content_block_delta", {"type": "content_block_delta", "index": index, "delta": x}) for x in deltas),
@@ -144,7 +146,7 @@ CITED = {
 }
 TOOL = {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}}
 THINKING = {"type": "thinking", "thinking": "Well", "signature": ""}
-HANDED_OUT = {
+DELIVERED = {
     "a tool's input": block(0, TOOL, JSON),
     "a tool after a text": (*block(0, TEXT, LONG), *block(1, TOOL)),
     "a tool of the server's": block(0, {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}),
@@ -154,8 +156,8 @@ HANDED_OUT = {
     "a block that begins with text": block(0, {"type": "text", "text": "Well"}),
     "a block that begins with thinking": block(0, THINKING),
     "a block that begins with a citation": block(0, {"type": "text", "text": "", "citations": [CITED["citation"]]}),
-    "a block that nobody knows": block(0, {"type": "new_block"}),
-    "a delta that nobody knows": block(0, TEXT, {"type": "new_delta", "new": 1}),
+    "an unknown block": block(0, {"type": "new_block"}),
+    "an unknown delta": block(0, TEXT, {"type": "new_delta", "new": 1}),
     "too little text": block(0, TEXT, {"type": "text_delta", "text": "Well"}),
     "a part of the message's end": (Event("message_delta", {"type": "message_delta", "delta": {"stop_reason": None},
                                                            "usage": {"output_tokens": 1}}),),
@@ -164,12 +166,12 @@ HANDED_OUT = {
 
 @pytest.mark.parametrize("mode", [Mode.RETRY, Mode.RESUME])
 @pytest.mark.parametrize("how", [CutMidChunk(), Error(), End()])
-@pytest.mark.parametrize("name", HANDED_OUT)
-def test_what_was_handed_out_is_never_told_again(monkeypatch, name, how, mode):
-    """The caller holds something that a replay would duplicate, and that cannot be gone on with: as without us."""
-    broken = after(WHOLE, 1, *HANDED_OUT[name], how)
+@pytest.mark.parametrize("name", DELIVERED)
+def test_delivered_content_that_cannot_be_resumed_blocks_every_retry(monkeypatch, name, how, mode):
+    """A retry would duplicate the content, so the caller gets the error as without this package."""
+    broken = after(COMPLETE, 1, *DELIVERED[name], how)
     for way in WAYS:
-        seen, api = played(monkeypatch, [broken, WHOLE], way, RetryPolicy(mode=mode))
+        seen, api = with_policy(monkeypatch, [broken, COMPLETE], way, RetryPolicy(mode=mode))
         assert (seen, api.requests) == (bare(monkeypatch, broken, way), 1)
 
 
@@ -182,36 +184,36 @@ REQUESTS = {
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_what_cannot_be_continued_is_not(monkeypatch, name):
-    """Whatever the text: what was asked for is more than text."""
-    seen, api = played(monkeypatch, [BROKE, WHOLE], **REQUESTS[name])
-    assert (seen, api.requests) == (bare(monkeypatch, BROKE, **REQUESTS[name]), 1)
+def test_a_request_for_more_than_text_is_not_resumed(monkeypatch, name):
+    """The caller gets the error as without this package, however much text arrived."""
+    seen, api = with_policy(monkeypatch, [BROKEN, COMPLETE], **REQUESTS[name])
+    assert (seen, api.requests) == (bare(monkeypatch, BROKEN, **REQUESTS[name]), 1)
 
 
-THOUGHT = told(STORY, thinking="Let me see, what shall I say")
+WITH_THINKING = told(STORY, thinking="Let me see, which words to use")
 
 
 @pytest.mark.parametrize("way", ["create", "stream", "async create", "async stream"])
 @pytest.mark.parametrize("mode", [Mode.RETRY, Mode.RESUME])
 @pytest.mark.parametrize("at", range(4, 11))
-def test_thinking_may_be_no_output(monkeypatch, way, mode, at):
-    """For a caller that shows none: he gets the whole text, and of the thinking what had come by then."""
-    broken = THOUGHT.cut_after(at, CutMidChunk())
+def test_thinking_does_not_block_a_retry_if_it_is_no_output(monkeypatch, way, mode, at):
+    """The caller gets the whole text, and the thinking that arrived before the break."""
+    broken = WITH_THINKING.cut_after(at, CutMidChunk())
     policy = RetryPolicy(mode=mode, commit=Commit(thinking_is_output=False))
-    seen, api = played(monkeypatch, [broken, THOUGHT], way, policy)
-    events = raw(seen.events)
+    seen, api = with_policy(monkeypatch, [broken, WITH_THINKING], way, policy)
+    events = message_events(seen.events)
     assert_one_message(events)
-    had = pieces(raw(bare(monkeypatch, broken, way).events), "thinking_delta", "thinking")
-    assert len(had) > 0
-    assert pieces(events, "thinking_delta", "thinking") == had
-    assert (text(events), seen.error, api.requests) == (STORY, [], 2)
+    thinking = content_of(message_events(bare(monkeypatch, broken, way).events), "thinking_delta", "thinking")
+    assert len(thinking) > 0
+    assert content_of(events, "thinking_delta", "thinking") == thinking
+    assert (text_of(events), seen.error, api.requests) == (STORY, [], 2)
     if way.endswith("stream"):
         assert [block["type"] for block in seen.result[1]["content"]] == ["thinking", "text"]
 
 
-def test_classes_are_the_sdks_own(monkeypatch):
-    """`except anthropic.APIError` meets what it met before."""
-    error = raised(monkeypatch, [WHOLE.cut_after(1), WHOLE.cut_after(4, Error())], RETRY)
-    assert type(error) is type(raised(monkeypatch, [WHOLE.cut_after(4, Error())], RetryPolicy()))
+def test_the_errors_keep_the_classes_of_the_sdk(monkeypatch):
+    """`except anthropic.APIError` catches the same errors."""
+    error = raised(monkeypatch, [COMPLETE.cut_after(1), COMPLETE.cut_after(4, Error())], RETRY)
+    assert type(error) is type(raised(monkeypatch, [COMPLETE.cut_after(4, Error())], RetryPolicy()))
     assert isinstance(error, anthropic.APIStatusError)
     assert error.status_code == 200

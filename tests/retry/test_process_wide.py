@@ -1,4 +1,4 @@
-"""What holds for all streams of a process: the retry budget, and the kill switch."""
+"""The retry budget and the kill switch, which apply to all streams of a process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import anthropic
 import pytest
-from tests.retry.test_ways import QUICK
+from tests.support.interrupted_text import NO_BACKOFF
 from tests.support.modes import ASK
 from tests.support.observing import observed
 from tests.support.rig import API, instrumented, read
@@ -17,22 +17,21 @@ from tests.support.scenes import STORY, told
 
 from otel_claude_stream._core.retry.policy import Budget, Mode, RetryLimits, RetryPolicy, Rule, Scope, SdkRetries
 from otel_claude_stream._core.vocabulary import AbortReason
-from otel_claude_stream._sdk.attach.lazy_hooks import LazyHooks
 from otel_claude_stream.testing import FakeAPI
 
-WHOLE = told(STORY)
-BROKEN = WHOLE.cut_after(1)
-TIGHT = RetryPolicy(
+COMPLETE = told(STORY)
+BROKEN = COMPLETE.cut_after(1)
+SMALL_BUDGET = RetryPolicy(
     mode=Mode.RETRY,
     budget=Budget(ratio=0.0, min_per_window=3),
-    rules=(Rule(frozenset(AbortReason), backoff=QUICK),),
+    rules=(Rule(frozenset(AbortReason), backoff=NO_BACKOFF),),
     limits=RetryLimits(max_attempts=2),
 )
 KILL_SWITCH = "OTEL_CLAUDE_STREAM_KILL_SWITCH"
 
 
-def blocked(capture):
-    """What stood in the way of each retry that did not happen."""
+def blockers(capture):
+    """Return the blocker of each decision to give up."""
     return [
         event["attributes"]["claude.stream.retry.blocked_by"]
         for span in capture.spans()
@@ -42,40 +41,40 @@ def blocked(capture):
 
 
 @pytest.mark.parametrize("way", ["create", "async create"])
-def test_an_empty_budget_holds_back_retries_alone(monkeypatch, way):
-    """First attempts go on; the budget is a sliding window, and comes back."""
+def test_an_empty_budget_blocks_retries_but_no_first_attempt(monkeypatch, way):
+    """The budget is a sliding window, so retries are possible again later."""
     api = API(BROKEN)
-    with instrumented(monkeypatch, api.clock, retry_policy=TIGHT) as capture:
+    with instrumented(monkeypatch, api.clock, retry_policy=SMALL_BUDGET) as capture:
         for call in range(8):
             assert read(api, way).error
             assert api.requests == 1 + call + min(3, call + 1)
-        assert blocked(capture) == ["attempts"] * 3 + ["budget"] * 5
+        assert blockers(capture) == ["attempts"] * 3 + ["budget"] * 5
         api.clock.advance(70.0)
         read(api, way)
         assert api.requests == 8 + 3 + 2
 
 
-def test_each_host_and_model_has_its_own(monkeypatch):
-    """One model that is overloaded does not use up what is another's; with `scope: process` it does."""
+def test_each_host_and_model_has_a_separate_budget(monkeypatch):
+    """An overloaded model does not use up the budget of another one, unless the scope is `process`."""
     for scope, sent in ((Scope.HOST_MODEL, 4 + 2), (Scope.PROCESS, 4 + 1)):
         api = API(BROKEN)
-        policy = replace(TIGHT, budget=replace(TIGHT.budget, scope=scope, min_per_window=1))
+        policy = replace(SMALL_BUDGET, budget=replace(SMALL_BUDGET.budget, scope=scope, min_per_window=1))
         with instrumented(monkeypatch, api.clock, retry_policy=policy):
             for model in ("claude-test", "claude-test", "claude-other", "claude-other"):
                 read(api, model=model)
         assert api.requests == sent
 
 
-def test_threads_share_it():
-    """Forty calls at once, each of which breaks: three retries in all."""
-    with FakeAPI(BROKEN) as api, observed(retry_policy=TIGHT) as telemetry:
+def test_threads_share_the_budget():
+    """Forty calls that break at once get three retries in total."""
+    with FakeAPI(BROKEN) as api, observed(retry_policy=SMALL_BUDGET) as telemetry:
         client = anthropic.Anthropic(api_key="none", base_url=api.url, max_retries=0)
 
         def call(_):
             try:
                 for _event in client.messages.create(**ASK, stream=True):
                     pass
-            except Exception as error:  # noqa: BLE001 - each of them ends so
+            except Exception as error:  # noqa: BLE001 - each call fails
                 return type(error).__name__
 
         with ThreadPoolExecutor(8) as threads:
@@ -85,10 +84,10 @@ def test_threads_share_it():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-def test_a_forked_child_has_its_own(monkeypatch):
-    """It has made no calls: the parent's are not its own, nor is a lock that a thread of the parent held."""
+def test_a_forked_child_starts_with_a_full_budget(monkeypatch):
+    """The calls of the parent do not count in the child."""
     api = API(BROKEN)
-    with instrumented(monkeypatch, api.clock, retry_policy=TIGHT):
+    with instrumented(monkeypatch, api.clock, retry_policy=SMALL_BUDGET):
         for _ in range(5):
             read(api)
         before = api.requests
@@ -111,9 +110,9 @@ def test_a_forked_child_has_its_own(monkeypatch):
 
 @pytest.mark.parametrize("way", ["create", "async create"])
 def test_the_kill_switch_is_read_at_each_stream(monkeypatch, way):
-    """On: as in `observe`, the SDK's loop included, and what would have been done is told. Off again: as before."""
-    api = API([BROKEN, WHOLE, BROKEN, BROKEN, WHOLE])
-    policy = replace(TIGHT, sdk_retries=SdkRetries.REPLACE)
+    """While it is on, the SDK retries as in mode `observe`, and decisions are marked as dry runs."""
+    api = API([BROKEN, COMPLETE, BROKEN, BROKEN, COMPLETE])
+    policy = replace(SMALL_BUDGET, sdk_retries=SdkRetries.REPLACE)
     with instrumented(monkeypatch, api.clock, retry_policy=policy) as capture:
         assert read(api, way).error == []
         monkeypatch.setenv(KILL_SWITCH, "true")
@@ -121,22 +120,10 @@ def test_the_kill_switch_is_read_at_each_stream(monkeypatch, way):
         monkeypatch.setenv(KILL_SWITCH, "false")
         assert read(api, way).error == []
     assert api.requests == 5
-    told_dry = [
+    dry_runs = [
         event["attributes"]["claude.stream.retry.dry_run"]
         for span in capture.spans()
         for event in span["events"]
         if event["name"] == "claude.stream.retry"
     ]
-    assert told_dry == [False, True, False]
-
-
-def test_a_stream_may_be_closed_while_the_watch_is_made():
-    """By a garbage collection in the middle of it, which waits for nobody; what comes later is watched as ever."""
-    closed = []
-
-    def make():
-        closed.append(lazy.get())
-        return "hooks"
-
-    lazy = LazyHooks(make)
-    assert (lazy.get(), closed) == ("hooks", [None])
+    assert dry_runs == [False, True, False]

@@ -1,4 +1,4 @@
-"""Whatever fails where: what the caller receives, what it costs, and that both halves of the SDK are alike."""
+"""Properties of retries and resumes under generated answers, failures and policies."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.support.received import assert_one_message, pieces, raw, text
+from tests.support.continuing_api import COMPLETE, ENDINGS, STYLES, Answer, ContinuingAPI, Response
+from tests.support.received import assert_one_message, content_of, message_events, text_of
 from tests.support.rig import REQUEST, Seen, by, chain, instrumented, read
-from tests.support.story import ENDINGS, MANNERS, WHOLE, Storyteller, Tale, Turn
 
 from otel_claude_stream._config.policy import policy_source
 from otel_claude_stream._core.retry.policy import (
@@ -29,39 +29,43 @@ from otel_claude_stream._core.retry.policy import (
 )
 from otel_claude_stream.testing import Error
 
-PREFILLED = "claude-haiku-4-5-20251001"
-ASKED = "claude-test"
+PREFILL_MODEL = "claude-haiku-4-5-20251001"
+PROMPT_MODEL = "claude-test"
 LONGEST_SDK_SLEEP = 8.0
-"""Seconds: the SDK's own back-off, which is not ours to shorten."""
+"""The longest back-off of the SDK in seconds, which a policy does not shorten."""
 
 WORDS = ("the", "naïve", "日本語", "😀", "\n\n", "```python\n", "  ", "of", "it", "\n- ", "a.b(c)", "“so”")
 
 
 @st.composite
 def texts(draw: Any) -> str:
-    """A text that does not repeat itself, in any script, with white space of every kind."""
+    """Generate texts without repetitions, in several scripts and with several kinds of white space."""
     words = draw(st.lists(st.sampled_from(WORDS), min_size=1, max_size=40))
     return " ".join(f"{word}{number}" for number, word in enumerate(words))
 
 
-tales = st.builds(
-    Tale,
+answers = st.builds(
+    Answer,
     st.lists(texts(), min_size=1, max_size=2).map(lambda found: tuple(f"{n}: {text}" for n, text in enumerate(found))),
-    thinking=st.sampled_from(["", "", "Let me see what there is to say"]),
+    thinking=st.sampled_from(["", "", "Let me see which words to use"]),
     tool=st.sampled_from([False, False, True]),
     deltas=st.integers(1, 30),
 )
-after = st.sampled_from([0.0, 0.0, 0.5, 20.0])
-turns = st.one_of(
-    st.builds(Turn, st.just("broken"), st.integers(0, 40), st.sampled_from(ENDINGS), after),
-    st.builds(Turn, st.just("broken"), st.integers(0, 40), st.sampled_from(ENDINGS), after),
+header_delays = st.sampled_from([0.0, 0.0, 0.5, 20.0])
+responses = st.one_of(
+    st.builds(Response, st.just("broken"), st.integers(0, 40), st.sampled_from(ENDINGS), header_delays),
+    st.builds(Response, st.just("broken"), st.integers(0, 40), st.sampled_from(ENDINGS), header_delays),
     st.builds(
-        Turn, st.just("status"), st.sampled_from([529, 500, 429, 400]), st.sampled_from([None, 0.2, 3, 90]), after
+        Response,
+        st.just("status"),
+        st.sampled_from([529, 500, 429, 400]),
+        st.sampled_from([None, 0.2, 3, 90]),
+        header_delays,
     ),
-    st.builds(Turn, st.just("refused"), st.just(0), st.sampled_from(["fin", "rst"]), after),
-    st.just(WHOLE),
+    st.builds(Response, st.just("refused"), st.just(0), st.sampled_from(["fin", "rst"]), header_delays),
+    st.just(COMPLETE),
 )
-courses = st.lists(turns, min_size=1, max_size=5)
+response_lists = st.lists(responses, min_size=1, max_size=5)
 policies = st.builds(
     RetryPolicy,
     mode=st.sampled_from([Mode.RETRY, Mode.RESUME, Mode.RESUME]),
@@ -82,27 +86,27 @@ policies = st.builds(
     commit=st.builds(Commit, thinking_is_output=st.booleans()),
     raise_on_truncation=st.booleans(),
 )
-some = settings(deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+SETTINGS = settings(deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
 
 @dataclass(frozen=True)
 class Call:
-    """How a call is made and read."""
+    """The policy of a call, and how it is made and read."""
 
     policy: RetryPolicy | None
-    """None: without us."""
+    """The policy. None stands for a call without this package."""
     way: str = "create"
-    """As for `read`; or `bytes`."""
-    model: str = ASKED
+    """A way of `read`, or `bytes`."""
+    model: str = PROMPT_MODEL
     retries: int = 0
 
-    def made(self, api: Storyteller) -> Seen:
-        """What the caller sees."""
+    def make(self, api: ContinuingAPI) -> Seen:
+        """Make the call, and return what the caller sees."""
         with pytest.MonkeyPatch.context() as patch:
-            here = by(api.clock, patch)
-            with here if self.policy is None else instrumented(patch, api.clock, retry_policy=self.policy):
+            clock_only = by(api.clock, patch)
+            with clock_only if self.policy is None else instrumented(patch, api.clock, retry_policy=self.policy):
                 if self.way == "bytes":
-                    return as_bytes(api, self.model, self.retries)
+                    return read_bytes(api, self.model, self.retries)
                 return read(api, self.way, model=self.model, options={"max_retries": self.retries})
 
 
@@ -110,10 +114,10 @@ calls = st.builds(
     Call,
     policies,
     way=st.sampled_from(["create", "stream"]),
-    model=st.sampled_from([ASKED, PREFILLED]),
+    model=st.sampled_from([PROMPT_MODEL, PREFILL_MODEL]),
     retries=st.sampled_from([0, 2, 5]),
 )
-observing = st.builds(
+observed_calls = st.builds(
     Call,
     policies.map(lambda policy: RetryPolicy(limits=policy.limits, resume=policy.resume)),
     way=st.sampled_from(["create", "stream", "async create", "async stream", "bytes"]),
@@ -121,123 +125,124 @@ observing = st.builds(
 )
 
 
-def as_bytes(api: Storyteller, model: str, retries: int) -> Seen:
-    """The raw body, read by the caller itself, as far as it came."""
+def read_bytes(api: ContinuingAPI, model: str, retries: int) -> Seen:
+    """Read the raw body as far as it arrives."""
     seen = Seen(result=b"")
     messages = api.client(max_retries=retries).messages
     try:
         with messages.with_streaming_response.create(stream=True, **{**REQUEST, "model": model}) as response:
             for chunk in response.iter_bytes():
                 seen.result += chunk
-    except Exception as error:  # noqa: BLE001 - whatever the caller would have got
+    except Exception as error:  # noqa: BLE001 - any exception of the SDK
         seen.error = chain(error)
     return seen
 
 
-def alike(seen: Seen) -> Seen:
-    """Without what differs between the two halves of some releases of the SDK itself: the class of a 529."""
+def normalized(seen: Seen) -> Seen:
+    """Replace the class of a 529, which differs between the sync and async clients of some releases of the SDK."""
     return replace(
         seen,
         error=[
-            ("anthropic.InternalServerError" if "OverloadedError" in kind else kind, said) for kind, said in seen.error
+            ("anthropic.InternalServerError" if "OverloadedError" in kind else kind, message)
+            for kind, message in seen.error
         ],
     )
 
 
-@settings(some, max_examples=150)
-@given(tales, courses, st.sampled_from(list(MANNERS)), calls)
-def test_each_piece_reaches_the_caller_once_and_the_limits_hold(tale, course, manner, call):
-    """Text and thinking in order and once, one message, all of it if it says so; requests and deadline; async alike."""
-    assert policy_source({}, call.policy).load()[0] == call.policy  # else it would only be observed
-    api = Storyteller(tale, course, MANNERS[manner])
-    seen = call.made(api)
+@settings(SETTINGS, max_examples=150)
+@given(answers, response_lists, st.sampled_from(list(STYLES)), calls)
+def test_all_content_reaches_the_caller_once_and_within_the_limits(answer, responses, style, call):
+    """The caller gets one message without repetitions, complete if it has an end. The async client behaves alike."""
+    assert policy_source({}, call.policy).load()[0] == call.policy  # an invalid policy would only observe
+    api = ContinuingAPI(answer, responses, STYLES[style])
+    seen = call.make(api)
     assert api.requests
     assert not any("otel" in kind for kind, _ in seen.error)
-    events = raw(seen.events)
+    events = message_events(seen.events)
     assert_one_message(events)
-    assert tale.text.startswith(text(events))
-    assert tale.thinking.startswith(pieces(events, "thinking_delta", "thinking"))
+    assert answer.text.startswith(text_of(events))
+    assert answer.thinking.startswith(content_of(events, "thinking_delta", "thinking"))
     if events and events[-1]["type"] == "message_stop":
-        assert text(events) == tale.text
-        assert pieces(events, "input_json_delta", "partial_json") == ('{"city":"Paris"}' if tale.tool else "")
+        assert text_of(events) == answer.text
+        assert content_of(events, "input_json_delta", "partial_json") == ('{"city":"Paris"}' if answer.tool else "")
         assert seen.error == [] or api.bodies
     if call.way == "stream" and seen.error == [] and events:
         written = "".join(block["text"] for block in seen.result[1]["content"] if block["type"] == "text")
-        assert written == text(events)
+        assert written == text_of(events)
     assert api.requests <= call.policy.limits.max_requests
     if call.policy.limits.deadline is not None:
         assert api.times[-1] <= call.policy.limits.deadline + LONGEST_SDK_SLEEP
     assert all(body.closed for body in api.bodies)
-    other = Storyteller(tale, course, MANNERS[manner])
-    assert alike(replace(call, way=f"async {call.way}").made(other)) == alike(seen)
-    assert (other.asked, other.times) == (api.asked, api.times)
+    other = ContinuingAPI(answer, responses, STYLES[style])
+    assert normalized(replace(call, way=f"async {call.way}").make(other)) == normalized(seen)
+    assert (other.request_bodies, other.times) == (api.request_bodies, api.times)
     assert all(body.closed for body in other.bodies)
 
 
-@settings(some, max_examples=60)
-@given(tales, courses, observing)
-def test_observed_the_caller_sees_what_he_saw_before(tale, course, call):
-    """Events, result, exceptions, requests and their times: as without us."""
-    api = Storyteller(tale, course)
-    seen = call.made(api)
-    bare = Storyteller(tale, course)
-    assert seen == replace(call, policy=None).made(bare)
-    assert (api.asked, api.times) == (bare.asked, bare.times)
+@settings(SETTINGS, max_examples=60)
+@given(answers, response_lists, observed_calls)
+def test_in_mode_observe_the_caller_sees_no_difference(answer, responses, call):
+    """Events, result, exceptions, requests and their times are the same as without this package."""
+    api = ContinuingAPI(answer, responses)
+    seen = call.make(api)
+    bare = ContinuingAPI(answer, responses)
+    assert seen == replace(call, policy=None).make(bare)
+    assert (api.request_bodies, api.times) == (bare.request_bodies, bare.times)
 
 
-@settings(some, max_examples=40)
-@given(tales, st.integers(0, 40), st.sampled_from(ENDINGS), st.sampled_from([Mode.RETRY, Mode.RESUME]))
-def test_who_reads_the_bytes_gets_the_bytes(tale, at, how, mode):
-    """Nobody knows what such a caller holds: nothing is done about a failure, whatever the mode."""
-    course = [Turn("broken", at, how)]
-    api = Storyteller(tale, course)
-    seen = Call(RetryPolicy(mode=mode), "bytes").made(api)
-    assert seen == Call(None, "bytes").made(Storyteller(tale, course))
+@settings(SETTINGS, max_examples=40)
+@given(answers, st.integers(0, 40), st.sampled_from(ENDINGS), st.sampled_from([Mode.RETRY, Mode.RESUME]))
+def test_a_stream_that_is_read_as_bytes_is_never_retried(answer, at, how, mode):
+    """The package cannot know what such a caller has received."""
+    responses = [Response("broken", at, how)]
+    api = ContinuingAPI(answer, responses)
+    seen = Call(RetryPolicy(mode=mode), "bytes").make(api)
+    assert seen == Call(None, "bytes").make(ContinuingAPI(answer, responses))
     assert api.requests == 1
 
 
 HARMLESS = st.one_of(
-    st.builds(Turn, st.just("broken"), st.integers(0, 3), st.sampled_from(ENDINGS)),
-    st.builds(Turn, st.just("status"), st.sampled_from([529, 500]), st.sampled_from([None, 0.2])),
-    st.builds(Turn, st.just("refused"), st.just(0), st.sampled_from(["fin", "rst"])),
+    st.builds(Response, st.just("broken"), st.integers(0, 3), st.sampled_from(ENDINGS)),
+    st.builds(Response, st.just("status"), st.sampled_from([529, 500]), st.sampled_from([None, 0.2])),
+    st.builds(Response, st.just("refused"), st.just(0), st.sampled_from(["fin", "rst"])),
 )
 GENEROUS = RetryLimits(max_attempts=5, max_requests=10)
 
 
-@settings(some, max_examples=40)
+@settings(SETTINGS, max_examples=40)
 @given(texts(), st.lists(HARMLESS, max_size=1), st.sampled_from(["create", "async stream"]))
-def test_what_fails_before_the_first_content_is_made_good(said, course, way):
-    """Not only is nothing doubled: the caller gets the whole answer, and no error."""
-    tale = Tale((said,))
-    api = Storyteller(tale, [*course, WHOLE])
+def test_a_failure_before_the_first_content_is_hidden(content, failures, way):
+    """The caller gets the whole answer, and no error."""
+    answer = Answer((content,))
+    api = ContinuingAPI(answer, [*failures, COMPLETE])
     policy = RetryPolicy(mode=Mode.RETRY, sdk_retries=SdkRetries.REPLACE, limits=GENEROUS)
-    seen = Call(policy, way).made(api)
-    assert_one_message(raw(seen.events))
-    assert (text(raw(seen.events)), seen.error, api.requests) == (said, [], len(course) + 1)
+    seen = Call(policy, way).make(api)
+    assert_one_message(message_events(seen.events))
+    assert (text_of(message_events(seen.events)), seen.error, api.requests) == (content, [], len(failures) + 1)
 
 
 LONG = " ".join(f"{word}{number}" for number, word in enumerate(("word", "naïve", "日本語", "😀", "\n\n", "end") * 9))
 
 
-@settings(some, max_examples=60)
+@settings(SETTINGS, max_examples=60)
 @given(
     st.integers(1, 60).flatmap(lambda deltas: st.tuples(st.just(deltas), st.integers(3, 3 + deltas))),
     st.sampled_from([how for how in ENDINGS if not isinstance(how, Error)]),
     st.sampled_from(["anchored", "overlapping", "introduced"]),
-    st.sampled_from([ASKED, PREFILLED]),
+    st.sampled_from([PROMPT_MODEL, PREFILL_MODEL]),
     st.sampled_from(["create", "async create", "stream"]),
 )
-def test_a_text_that_breaks_is_gone_on_with(where, how, manner, model, way):
-    """Wherever it breaks, after enough text: the caller gets the whole answer, by two requests, and no error."""
+def test_an_interrupted_text_is_resumed_at_any_place(where, how, style, model, way):
+    """If enough text came before the break, the caller gets the whole answer by two requests, and no error."""
     deltas, at = where
-    if model == PREFILLED:  # to go on with a text that is whole, such a model says nothing, which is no seam
+    if model == PREFILL_MODEL:  # a continuation of a complete text would be empty, which is no seam
         at = min(at, 2 + deltas)
-    tale = Tale((LONG,), deltas=deltas)
-    api = Storyteller(tale, [Turn("broken", at, how), WHOLE], MANNERS[manner])
-    seen = Call(RetryPolicy(mode=Mode.RESUME), way, model).made(api)
-    handed = len("".join(LONG[len(LONG) * n // deltas : len(LONG) * (n + 1) // deltas] for n in range(at - 3)))
-    if 0 < handed < 64:  # too short to go on with
+    answer = Answer((LONG,), deltas=deltas)
+    api = ContinuingAPI(answer, [Response("broken", at, how), COMPLETE], STYLES[style])
+    seen = Call(RetryPolicy(mode=Mode.RESUME), way, model).make(api)
+    delivered = len("".join(LONG[len(LONG) * n // deltas : len(LONG) * (n + 1) // deltas] for n in range(at - 3)))
+    if 0 < delivered < 64:  # too short for a resume
         assert api.requests == 1
         return
-    assert_one_message(raw(seen.events))
-    assert (text(raw(seen.events)), seen.error, api.requests) == (LONG, [], 2)
+    assert_one_message(message_events(seen.events))
+    assert (text_of(message_events(seen.events)), seen.error, api.requests) == (LONG, [], 2)

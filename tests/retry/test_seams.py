@@ -1,4 +1,4 @@
-"""Each kind of seam between a text that broke and what the API goes on with, through the real SDK."""
+"""Each kind of seam between an interrupted text and its continuation, through the real SDK."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from tests.support.received import assert_one_message, raw, text
+from tests.support.continuing_api import REFUSES_PREFILL
+from tests.support.received import assert_one_message, message_events, text_of
 from tests.support.rig import API, REQUEST, by, instrumented, read, shown
 from tests.support.scenes import STORY, after, told
-from tests.support.story import REFUSES_PREFILL
 
 from otel_claude_stream._core.retry.policy import Mode, OnSeamMismatch, Resume, RetryLimits, RetryPolicy, Strategy
 from otel_claude_stream._core.retry.resume.request import PROMPT
@@ -21,19 +21,19 @@ CODE = STORY[:30] + "\n\n```python\nprint('the quick brown fox')\nfor fox in ran
 ACCENTED = (
     "Ein naïver Größenwahn: 日本語のテキスト, 😀 und so weiter, bis der Morgen über den Hügeln graut, ganz leise."
 )
-BROKE = CutMidChunk()
+CUT = CutMidChunk()
 ANCHOR = 48
 PREFILL = Resume(strategy=Strategy.PREFILL)
 
 
 def message(*steps: Event | Script) -> Script:
-    """A message of these events between its start and its end."""
+    """Return a message with these events between its start and its end."""
     whole = told("filler words here")
     return replace(whole, steps=(whole.steps[0], *steps, *whole.steps[-2:]))
 
 
 def block(index: int, start: dict[str, Any], *deltas: dict[str, Any]) -> tuple[Event, ...]:
-    """A block, whole."""
+    """Return the events of a complete block."""
     return (
         Event("content_block_start", {"type": "content_block_start", "index": index, "content_block": start}),
         *(
@@ -44,11 +44,6 @@ def block(index: int, start: dict[str, Any], *deltas: dict[str, Any]) -> tuple[E
     )
 
 
-def says(text: str) -> dict[str, Any]:
-    """A delta of text."""
-    return {"type": "text_delta", "text": text}
-
-
 TEXT = {"type": "text", "text": ""}
 TOOL = block(
     0,
@@ -57,8 +52,8 @@ TOOL = block(
 )
 
 
-def refusing() -> Script:
-    """A message that is a refusal."""
+def refusal() -> Script:
+    """Return a message that ends with the stop reason `refusal`."""
     whole = told("I cannot go on with this.")
     last = {"type": "message_delta", "delta": {"stop_reason": "refusal"}, "usage": {"output_tokens": 1}}
     return replace(whole, steps=(*whole.steps[:-2], Event("message_delta", last), whole.steps[-1]))
@@ -66,85 +61,85 @@ def refusing() -> Script:
 
 @dataclass(frozen=True)
 class Seam:
-    """A text, where it breaks, and what the API answers to the request that continues it."""
+    """A text, the place of its break, and the response to the request that continues it."""
 
     answer: Script | tuple[Script, ...]
-    found: str
-    """What the span says of the seam."""
-    whole: bool = True
-    """The caller gets the whole text; else the part before the break, and the error."""
+    expected: str
+    """The expected seam on the span."""
+    joined: bool = True
+    """Whether the caller gets the whole text. Else it gets the part before the break, and the error."""
     text: str = STORY
     at: int = 83
     resume: Resume = field(default_factory=Resume)
     way: str = "create"
 
 
-def went_on(at: int, text: str = STORY, repeats: int = ANCHOR) -> str:
-    """The continuation as asked for."""
+def continuation(at: int, text: str = STORY, repeats: int = ANCHOR) -> str:
+    """Return the continuation that the prompt asks for, with the anchor first."""
     return text[at - repeats : at] + text[at:]
 
 
 SEAMS = {
     "exact, as the rest of the turn": Seam(told(STORY[83:]), "exact", resume=PREFILL),
     "exact, the white space again": Seam(told(STORY[77:]), "exact", at=78, resume=PREFILL),
-    "anchor": Seam(told(went_on(83)), "anchor"),
-    "mid-word": Seam(told(went_on(82)), "anchor", at=82),
+    "anchor": Seam(told(continuation(83)), "anchor"),
+    "mid-word": Seam(told(continuation(82)), "anchor", at=82),
     "more than the anchor": Seam(told(STORY[20:]), "anchor"),
     "overlap": Seam(told(STORY[83 - 12 :]), "overlap"),
-    "overlap too short": Seam(told(STORY[83 - 6 :]), "mismatch", whole=False),
+    "overlap too short": Seam(told(STORY[83 - 6 :]), "mismatch", joined=False),
     "all of it again": Seam(told(STORY), "anchor"),
-    "restart": Seam(told(STORY[:60] + "and then did something else altogether."), "restart", whole=False),
-    "preamble": Seam(told("Here is the rest of it: " + went_on(83)), "preamble"),
-    "white space before": Seam(told("\n\n" + went_on(83)), "anchor"),
-    "white space at the break": Seam(told(went_on(77)), "anchor", at=78),
-    "white space inside differs": Seam(told(went_on(83).replace("the old", "the\nold")), "anchor"),
-    "code fence": Seam(told("```python\n" + went_on(98, CODE)), "anchor", text=CODE, at=98),
-    "nothing of it": Seam(told("Of course! What shall we talk about? " * 20), "mismatch", whole=False),
-    "nothing of it, and little": Seam(told("Of course!"), "mismatch", whole=False),
-    "no text": Seam(message(), "empty", whole=False),
-    "tool call instead of text": Seam(message(*TOOL), "empty", whole=False),
-    "refusal": Seam(refusing(), "mismatch", whole=False),
-    "accents": Seam(told(went_on(70, ACCENTED)), "anchor", text=ACCENTED, at=70),
+    "restart": Seam(told(STORY[:60] + "and then did something else altogether."), "restart", joined=False),
+    "preamble": Seam(told("Here is the rest of it: " + continuation(83)), "preamble"),
+    "white space before": Seam(told("\n\n" + continuation(83)), "anchor"),
+    "white space at the break": Seam(told(continuation(77)), "anchor", at=78),
+    "white space inside differs": Seam(told(continuation(83).replace("the old", "the\nold")), "anchor"),
+    "code fence": Seam(told("```python\n" + continuation(98, CODE)), "anchor", text=CODE, at=98),
+    "nothing of it": Seam(told("Of course! What shall we talk about? " * 20), "mismatch", joined=False),
+    "nothing of it, and little": Seam(told("Of course!"), "mismatch", joined=False),
+    "no text": Seam(message(), "empty", joined=False),
+    "tool call instead of text": Seam(message(*TOOL), "empty", joined=False),
+    "refusal": Seam(refusal(), "mismatch", joined=False),
+    "accents": Seam(told(continuation(70, ACCENTED)), "anchor", text=ACCENTED, at=70),
     "mismatch, a new line": Seam(
-        told("Of course!"), "mismatch", whole=False, resume=Resume(on_seam_mismatch=OnSeamMismatch.NEWLINE)
+        told("Of course!"), "mismatch", joined=False, resume=Resume(on_seam_mismatch=OnSeamMismatch.NEWLINE)
     ),
 }
 
 
-def partial(text: str, at: int, how: Any = BROKE) -> Script:
-    """The text up to the break, in ten pieces."""
+def partial(text: str, at: int, how: Any = CUT) -> Script:
+    """Return the text up to the break, in ten deltas."""
     return after(told(text[:at]), 13, how)
 
 
-def asked(api: API) -> list[dict[str, Any]]:
-    """The bodies of the requests."""
-    return [json.loads(request.content) for request in api.seen]
+def request_bodies(api: API) -> list[dict[str, Any]]:
+    """Return the parsed bodies of the requests."""
+    return [json.loads(request.content) for request in api.received]
 
 
-class Watched(API):
-    """Keeps the requests."""
+class RecordingAPI(API):
+    """Keeps the requests that it receives."""
 
     def __init__(self, scripts: Any) -> None:
         super().__init__(scripts)
-        self.seen: list[Any] = []
+        self.received: list[Any] = []
 
     def _answer(self, request: Any) -> Any:
-        self.seen.append(request)
+        self.received.append(request)
         return super()._answer(request)
 
 
-def played(monkeypatch, scripts, way="create", policy=None, **request):
-    """What the caller saw, the API, and the spans."""
-    api = Watched(scripts)
+def with_policy(monkeypatch, scripts, way="create", policy=None, **request):
+    """Return what the caller sees with a policy, the API, and the spans."""
+    api = RecordingAPI(scripts)
     policy = policy or RetryPolicy(mode=Mode.RESUME)
     with instrumented(monkeypatch, api.clock, retry_policy=policy) as capture:
         seen = read(api, way, **request)
     return seen, api, [shown(span) for span in capture.spans()]
 
 
-def told_seams(spans: list[dict[str, Any]]) -> list[str]:
-    """The seams that the span of the stream tells."""
-    return [said[".resume.seam"] for _, name, said in spans[-1]["events"] if name == ".resume"]
+def seams_on_span(spans: list[dict[str, Any]]) -> list[str]:
+    """Return the seams of the resume events on the stream span."""
+    return [attributes[".resume.seam"] for _, name, attributes in spans[-1]["events"] if name == ".resume"]
 
 
 def bare(monkeypatch, scripts, way="create", **request):
@@ -155,44 +150,46 @@ def bare(monkeypatch, scripts, way="create", **request):
 
 @pytest.mark.parametrize("way", ["create", "async stream"])
 @pytest.mark.parametrize("name", SEAMS)
-def test_a_seam(monkeypatch, name, way):
-    """The caller gets the whole text, or what he had and the error that he would have got; the span says which seam."""
+def test_a_continuation_is_joined_only_if_it_matches(monkeypatch, name, way):
+    """Without a match, the caller gets the part before the break and the original error. The span has the seam."""
     seam = SEAMS[name]
-    broke = partial(seam.text, seam.at)
-    seen, api, spans = played(monkeypatch, [broke, seam.answer], way, RetryPolicy(mode=Mode.RESUME, resume=seam.resume))
-    events = raw(seen.events)
+    broken = partial(seam.text, seam.at)
+    seen, api, spans = with_policy(
+        monkeypatch, [broken, seam.answer], way, RetryPolicy(mode=Mode.RESUME, resume=seam.resume)
+    )
+    events = message_events(seen.events)
     assert_one_message(events)
     assert api.requests == 2
     stream = spans[-1]["attributes"]
-    assert told_seams(spans) == [seam.found]
-    if seam.whole:
-        assert (text(events), seen.error) == (seam.text, [])
+    assert seams_on_span(spans) == [seam.expected]
+    if seam.joined:
+        assert (text_of(events), seen.error) == (seam.text, [])
         assert (stream[".resumed"], stream[".outcome"]) == (True, "completed")
         assert events[0]["message"]["id"] == "msg_01XFDUDYJgAACzvnptvVoYEL"
         return
     assert (".resumed" in stream) is (seam.resume.on_seam_mismatch is not OnSeamMismatch.FAIL)
     if seam.resume.on_seam_mismatch is OnSeamMismatch.FAIL:
-        assert seen == bare(monkeypatch, broke, way)
+        assert seen == bare(monkeypatch, broken, way)
     else:
-        assert (text(events), seen.error) == (seam.text[: seam.at] + "\nOf course!", [])
+        assert (text_of(events), seen.error) == (seam.text[: seam.at] + "\nOf course!", [])
 
 
 @pytest.mark.parametrize("way", ["create", "async stream"])
-@pytest.mark.parametrize("said", REFUSES_PREFILL)
-def test_a_model_that_refuses_the_start_of_its_answer_is_asked(monkeypatch, said, way):
-    """400 in one of the known texts: one more request, of the other form. The table of models may be behind."""
-    refused = Script.http_error(400, message=said)
-    seen, api, spans = played(
+@pytest.mark.parametrize("refusal_message", REFUSES_PREFILL)
+def test_a_model_that_refuses_prefill_is_asked_by_prompt(monkeypatch, refusal_message, way):
+    """The table of models may be out of date. A 400 with a known message leads to one request with the prompt."""
+    refused = Script.http_error(400, message=refusal_message)
+    seen, api, spans = with_policy(
         monkeypatch,
-        [partial(STORY, 83), refused, told(went_on(83))],
+        [partial(STORY, 83), refused, told(continuation(83))],
         way,
         RetryPolicy(mode=Mode.RESUME, resume=PREFILL),
     )
-    assert (text(raw(seen.events)), seen.error) == (STORY, [])
-    _, prefilled, asked_for = asked(api)
-    assert [turn["role"] for turn in prefilled["messages"]] == ["user", "assistant"]
-    assert [turn["role"] for turn in asked_for["messages"]] == ["user", "assistant", "user"]
-    assert told_seams(spans) == ["anchor"]
+    assert (text_of(message_events(seen.events)), seen.error) == (STORY, [])
+    _, prefill, prompt = request_bodies(api)
+    assert [turn["role"] for turn in prefill["messages"]] == ["user", "assistant"]
+    assert [turn["role"] for turn in prompt["messages"]] == ["user", "assistant", "user"]
+    assert seams_on_span(spans) == ["anchor"]
     assert [span["attributes"].get("error.type") for span in spans[:3]] == [
         "connection_closed",
         "request_rejected",
@@ -201,67 +198,67 @@ def test_a_model_that_refuses_the_start_of_its_answer_is_asked(monkeypatch, said
 
 
 @pytest.mark.parametrize("way", ["create", "async create"])
-def test_it_is_asked_once(monkeypatch, way):
-    """Refused again, the original error stands; also for a 400 that says something else, and without a request left."""
+def test_a_refused_prefill_leads_to_at_most_one_further_request(monkeypatch, way):
+    """After a second refusal, another 400 or the last request, the caller gets the original error."""
     refused = Script.http_error(400, message=REFUSES_PREFILL[0])
     other = Script.http_error(400, message="max_tokens: must be lower")
-    broke = partial(STORY, 83)
+    broken = partial(STORY, 83)
     resume = RetryPolicy(mode=Mode.RESUME, resume=PREFILL)
     for answers, policy, sent in (
-        ([refused, refused, told(went_on(83))], resume, 3),
-        ([other, told(went_on(83))], resume, 2),
-        ([refused, told(went_on(83))], replace(resume, limits=RetryLimits(max_requests=2)), 2),
+        ([refused, refused, told(continuation(83))], resume, 3),
+        ([other, told(continuation(83))], resume, 2),
+        ([refused, told(continuation(83))], replace(resume, limits=RetryLimits(max_requests=2)), 2),
     ):
-        seen, api, _ = played(monkeypatch, [broke, *answers], way, policy)
-        assert (seen, api.requests) == (bare(monkeypatch, broke, way), sent)
+        seen, api, _ = with_policy(monkeypatch, [broken, *answers], way, policy)
+        assert (seen, api.requests) == (bare(monkeypatch, broken, way), sent)
 
 
 @pytest.mark.parametrize("way", ["create", "stream", "async create"])
-@pytest.mark.parametrize("how", [BROKE, End(), Error()])
-def test_a_continuation_that_breaks_is_gone_on_with_if_allowed(monkeypatch, way, how):
-    """Twice, with `max_resumes: 2`; else the error is that of the second break, and what was told is the caller's."""
-    again = after(told(went_on(70)), 9, how)
-    had = STORY[: 70 - ANCHOR] + "".join(
+@pytest.mark.parametrize("how", [CUT, End(), Error()])
+def test_a_continuation_that_breaks_is_resumed_within_max_resumes(monkeypatch, way, how):
+    """Beyond the limit, the caller keeps the text and gets the error of the second break."""
+    breaks_again = after(told(continuation(70)), 9, how)
+    delivered = STORY[: 70 - ANCHOR] + "".join(
         step.data["delta"]["text"]
-        for step in again.steps
+        for step in breaks_again.steps
         if isinstance(step, Event) and step.type == "content_block_delta"
     )
-    scripts = [partial(STORY, 70), again, told(went_on(len(had)))]
+    scripts = [partial(STORY, 70), breaks_again, told(continuation(len(delivered)))]
     limits = RetryLimits(max_resumes=2)
-    seen, api, spans = played(monkeypatch, scripts, way, RetryPolicy(mode=Mode.RESUME, limits=limits))
-    assert (text(raw(seen.events)), seen.error, api.requests) == (STORY, [], 3)
-    assert told_seams(spans) == ["anchor", "anchor"]
-    assert asked(api)[2]["messages"][1] == {"role": "assistant", "content": had}
-    seen, api, spans = played(monkeypatch, scripts, way)
-    assert (text(raw(seen.events)), api.requests) == (had, 2)
-    assert seen.error == bare(monkeypatch, again, way).error
-    if how == BROKE:
+    seen, api, spans = with_policy(monkeypatch, scripts, way, RetryPolicy(mode=Mode.RESUME, limits=limits))
+    assert (text_of(message_events(seen.events)), seen.error, api.requests) == (STORY, [], 3)
+    assert seams_on_span(spans) == ["anchor", "anchor"]
+    assert request_bodies(api)[2]["messages"][1] == {"role": "assistant", "content": delivered}
+    seen, api, spans = with_policy(monkeypatch, scripts, way)
+    assert (text_of(message_events(seen.events)), api.requests) == (delivered, 2)
+    assert seen.error == bare(monkeypatch, breaks_again, way).error
+    if how == CUT:
         assert spans[-1]["attributes"][".abort.reason"] == "connection_closed"
 
 
 @pytest.mark.parametrize("answer", [Script.http_error(529), Script.http_error(400), Script.no_response("rst")])
-def test_a_continuation_that_is_not_answered_leaves_the_original_error(monkeypatch, answer):
-    """The second failure is telemetry's; the caller gets the first one, which broke his answer."""
-    broke = partial(STORY, 83)
-    seen, api, spans = played(monkeypatch, [broke, answer], options={"max_retries": 0})
-    assert (seen, api.requests) == (bare(monkeypatch, broke), 2)
+def test_a_continuation_without_a_response_raises_the_original_error(monkeypatch, answer):
+    """The second failure appears in the telemetry only."""
+    broken = partial(STORY, 83)
+    seen, api, spans = with_policy(monkeypatch, [broken, answer], options={"max_retries": 0})
+    assert (seen, api.requests) == (bare(monkeypatch, broken), 2)
     assert spans[-1]["attributes"][".abort.reason"] == "connection_closed"
 
 
-def test_characters_may_come_in_pieces(monkeypatch):
-    """The bytes of a character in two chunks, on both sides of the break."""
+def test_a_character_may_be_split_between_reads(monkeypatch):
+    """On both sides of the break, reads may end inside the bytes of a character."""
     for size in (1, 3, 7):
-        api = API([partial(ACCENTED, 70), told(went_on(70, ACCENTED))])
+        api = API([partial(ACCENTED, 70), told(continuation(70, ACCENTED))])
         api.chunks = lambda chunks, size=size: [
             chunk[at : at + size] for chunk in chunks for at in range(0, len(chunk), size)
         ]
         with instrumented(monkeypatch, api.clock, retry_policy=RetryPolicy(mode=Mode.RESUME)):
             seen = read(api)
-        assert (text(raw(seen.events)), seen.error) == (ACCENTED, [])
+        assert (text_of(message_events(seen.events)), seen.error) == (ACCENTED, [])
 
 
-def test_the_request_that_continues(monkeypatch):
-    """All of the original request is in it, unchanged and in front; the caller's own objects are as they were."""
+def test_the_request_of_a_resume_extends_the_original_one(monkeypatch):
+    """It begins with the original request. The objects of the caller stay unchanged."""
     request = {
         "max_tokens": 1024,
         "system": [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}],
@@ -277,12 +274,12 @@ def test_the_request_that_continues(monkeypatch):
         "extra_headers": {"x-mine": "1"},
         "extra_query": {"q": "1"},
     }
-    for unsupported in ("temperature",):  # some releases do not know it any more, all of them send it on
+    for unsupported in ("temperature",):  # some releases lack the parameter, and all of them send extra fields
         request["extra_body"][unsupported] = request.pop(unsupported)
     before = deepcopy(request)
-    _, api, _ = played(monkeypatch, [partial(STORY, 83), told(went_on(83))], **request)
+    _, api, _ = with_policy(monkeypatch, [partial(STORY, 83), told(continuation(83))], **request)
     assert request == before
-    first, second = asked(api)
+    first, second = request_bodies(api)
     anchor = STORY[83 - ANCHOR : 83].lstrip()
     assert second == {
         **first,
@@ -294,26 +291,30 @@ def test_the_request_that_continues(monkeypatch):
         "max_tokens": 1024 - (83 // 4 - len(anchor) // 4),
     }
     assert list(second) == list(first)
-    one, two = (api.seen[0], api.seen[1])
-    assert (two.url, two.method) == (one.url, one.method)
-    different = {name for name in {*one.headers, *two.headers} if one.headers.get(name) != two.headers.get(name)}
+    original, resumed = (api.received[0], api.received[1])
+    assert (resumed.url, resumed.method) == (original.url, original.method)
+    different = {
+        name
+        for name in {*original.headers, *resumed.headers}
+        if original.headers.get(name) != resumed.headers.get(name)
+    }
     assert different <= {"content-length", "idempotency-key"}
 
 
 @pytest.mark.parametrize("way", ["raw", "streaming"])
-def test_who_asked_for_the_response_gets_a_stream_continued(monkeypatch, way):
-    """The header by which the SDK hands out the response is not sent on: the continuation is a stream."""
-    api = Watched([partial(STORY, 83), told(went_on(83))])
+def test_a_stream_from_a_raw_response_is_resumed(monkeypatch, way):
+    """The header with which the SDK requests a raw response is absent from the resume request."""
+    api = RecordingAPI([partial(STORY, 83), told(continuation(83))])
     with instrumented(monkeypatch, api.clock, retry_policy=RetryPolicy(mode=Mode.RESUME)):
         messages = api.client().messages
         if way == "raw":
-            told_text = texts_of(messages.with_raw_response.create(stream=True, **REQUEST).parse())
+            received = joined_deltas(messages.with_raw_response.create(stream=True, **REQUEST).parse())
         else:
             with messages.with_streaming_response.create(stream=True, **REQUEST) as response:
-                told_text = texts_of(response.parse())
-    assert told_text == STORY
-    assert ["x-stainless-raw-response" in request.headers for request in api.seen] == [True, False]
+                received = joined_deltas(response.parse())
+    assert received == STORY
+    assert ["x-stainless-raw-response" in request.headers for request in api.received] == [True, False]
 
 
-def texts_of(stream: Any) -> str:
+def joined_deltas(stream: Any) -> str:
     return "".join(event.delta.text for event in stream if event.type == "content_block_delta")

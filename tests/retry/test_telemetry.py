@@ -1,4 +1,4 @@
-"""What is told of a recovery: whole spans, and every metric, by a manual clock."""
+"""The telemetry of retries and resumes, as whole spans and metrics, with a manual clock."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CALL = {
     "server.address": "api.example.com",
     "server.port": 443,
 }
-WENT_WELL = {
+COMPLETED = {
     ".outcome": "completed",
     ".phase": "finishing",
     ".stop_reason": "end_turn",
@@ -53,9 +53,9 @@ WENT_WELL = {
 }
 
 
-def attempt(number: int, starts: float, lasts: float, reason: str = "", **said: Any) -> dict[str, Any]:
-    """The span of one attempt."""
-    why = {".retry.reason": reason, "error.type": reason} if reason else {}
+def attempt(number: int, starts: float, lasts: float, reason: str = "", **attributes: Any) -> dict[str, Any]:
+    """Return the span of an attempt."""
+    error = {".retry.reason": reason, "error.type": reason} if reason else {}
     common = {".attempt.number": number, ".request_id": f"req_{number}", ".retry.layer": "policy"}
     return span(
         "claude.stream.attempt",
@@ -64,13 +64,13 @@ def attempt(number: int, starts: float, lasts: float, reason: str = "", **said: 
         status=("ERROR", reason) if reason else ("UNSET", None),
         starts=starts,
         lasts=lasts,
-        attributes={**common, "http.response.status_code": 200, **why, **said},
+        attributes={**common, "http.response.status_code": 200, **error, **attributes},
         events=[],
     )
 
 
-def decided(at: float, number: int, reason: str, phase: str, decision: str, **said: Any) -> Any:
-    """The event of a decision."""
+def decision_event(at: float, number: int, reason: str, phase: str, decision: str, **attributes: Any) -> Any:
+    """Return the event of a decision."""
     common = {
         ".attempt.number": number,
         ".phase": phase,
@@ -83,37 +83,42 @@ def decided(at: float, number: int, reason: str, phase: str, decision: str, **sa
         ".retry.reason": reason,
         "http.response.status_code": 200,
     }
-    return (at, ".retry", {**common, **said})
+    return (at, ".retry", {**common, **attributes})
 
 
-def after(delay: float) -> dict[str, Any]:
-    """The wait that was decided."""
+def backoff(delay: float) -> dict[str, Any]:
+    """Return the attributes of a decision to wait."""
     return {".retry.delay": delay, ".retry.delay_source": "backoff"}
 
 
-def seam(at: float, found: str) -> Any:
-    """The event of a continuation that met the text."""
-    said = {".attempt.number": 2, ".content.characters": 84, ".resume.seam": found, ".resume.strategy": "user_continue"}
-    return (at, ".resume", said)
+def seam_event(at: float, seam: str) -> Any:
+    """Return the event of a resume whose seam is known."""
+    attributes = {
+        ".attempt.number": 2,
+        ".content.characters": 84,
+        ".resume.seam": seam,
+        ".resume.strategy": "user_continue",
+    }
+    return (at, ".resume", attributes)
 
 
 TEXT = {".block.index": 0, ".block.type": "text"}
-ENDED = {
+ABORT = {
     ".abort.elapsed": 1.045,
     ".abort.idle": 0.0,
     ".abort.limit_match": "none",
     ".abort.origin": "unknown",
     ".abort.reason": "connection_closed",
 }
-RESUMING = [
+BEFORE_TEXT = [
     (0.0, ".message_start", {}),
     (0.3, ".ping", {}),
     (0.3, ".content_block_start", {**TEXT, ".event.gap": 0.3}),
 ]
 
 
-def closing(at: float) -> list[Any]:
-    """The events of a message's end."""
+def end_events(at: float) -> list[Any]:
+    """Return the events at the end of a message."""
     return [
         (at, ".content_block_stop", {".block.index": 0}),
         (at, ".message_delta", {".stop_reason": "end_turn"}),
@@ -121,7 +126,7 @@ def closing(at: float) -> list[Any]:
     ]
 
 
-RESUMED_DECISION = decided(0.44, 1, "connection_closed", "streaming", "resume", **after(0.125))
+RESUME_DECISION = decision_event(0.44, 1, "connection_closed", "streaming", "resume", **backoff(0.125))
 
 SPANS: dict[str, list[dict[str, Any]]] = {
     "replayed": [
@@ -132,7 +137,7 @@ SPANS: dict[str, list[dict[str, Any]]] = {
             lasts=1.28,
             attributes={
                 **CALL,
-                **WENT_WELL,
+                **COMPLETED,
                 ".attempt.characters": [0, 105],
                 ".read.bytes": 2226,
                 ".delta.count": 10,
@@ -146,12 +151,12 @@ SPANS: dict[str, list[dict[str, Any]]] = {
             },
             events=[
                 (0.3, ".error", {"error.type": "overloaded_error"}),
-                decided(0.3, 1, "overloaded", "awaiting_first_token", "retry", **after(0.5)),
+                decision_event(0.3, 1, "overloaded", "awaiting_first_token", "retry", **backoff(0.5)),
                 (0.8, ".message_start", {".event.gap": 0.5}),
                 (1.1, ".ping", {}),
                 (1.1, ".content_block_start", {**TEXT, ".event.gap": 0.3}),
                 deltas(1.1, 0, "text", 105, gap=0.02, count=10, over=0.18),
-                *closing(1.28),
+                *end_events(1.28),
             ],
         ),
     ],
@@ -163,7 +168,7 @@ SPANS: dict[str, list[dict[str, Any]]] = {
             lasts=1.045,
             attributes={
                 **CALL,
-                **WENT_WELL,
+                **COMPLETED,
                 ".attempt.characters": [84, 21],
                 ".read.bytes": 2191,
                 ".delta.count": 9,
@@ -179,12 +184,12 @@ SPANS: dict[str, list[dict[str, Any]]] = {
                 ".time_to_first_token": 0.3,
             },
             events=[
-                *RESUMING,
+                *BEFORE_TEXT,
                 deltas(0.3, 0, "text", 105, gap=0.605, count=9, over=0.745),
-                RESUMED_DECISION,
+                RESUME_DECISION,
                 (0.865, ".ping", {".event.gap": 0.425}),
-                seam(1.045, "anchor"),
-                *closing(1.045),
+                seam_event(1.045, "anchor"),
+                *end_events(1.045),
             ],
         ),
     ],
@@ -197,7 +202,7 @@ SPANS: dict[str, list[dict[str, Any]]] = {
             lasts=1.045,
             attributes={
                 **CALL,
-                **ENDED,
+                **ABORT,
                 ".abort.advice": "Compare silence and duration o...",
                 ".abort.exception": f"{HTTP_NAME}.RemoteProtocolError",
                 ".abort.recent_bytes": 1615,
@@ -224,12 +229,12 @@ SPANS: dict[str, list[dict[str, Any]]] = {
                 "gen_ai.response.finish_reasons": ["error"],
             },
             events=[
-                *RESUMING,
+                *BEFORE_TEXT,
                 deltas(0.3, 0, "text", 84, gap=0.02, count=8, over=0.265),
-                RESUMED_DECISION,
+                RESUME_DECISION,
                 (0.865, ".ping", {".event.gap": 0.425}),
-                seam(1.045, "mismatch"),
-                decided(
+                seam_event(1.045, "mismatch"),
+                decision_event(
                     1.045,
                     2,
                     "connection_closed",
@@ -237,7 +242,7 @@ SPANS: dict[str, list[dict[str, Any]]] = {
                     "give_up",
                     **{".retry.blocked_by": "resumes"},
                 ),
-                (1.045, ".abort", {**ENDED, ".phase": "streaming"}),
+                (1.045, ".abort", {**ABORT, ".phase": "streaming"}),
             ],
         ),
     ],
@@ -245,14 +250,15 @@ SPANS: dict[str, list[dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("scene", SPANS)
-def test_a_recovery_is_told_whole(monkeypatch, scene):
-    """The back-off is the gap between the spans of two attempts; every decision is an event of the stream's."""
+def test_the_spans_of_a_stream_with_a_second_attempt(monkeypatch, scene):
+    """Each attempt has a span, with the back-off between them. The stream span has an event for each decision."""
     assert [shown(found) for found in play(monkeypatch, SCENES[scene]).spans()] == SPANS[scene]
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("scene", SPANS)
-def test_however_it_is_read_a_recovery_is_told_alike(monkeypatch, scene, way):
+def test_the_spans_do_not_depend_on_the_way_to_read(monkeypatch, scene, way):
+    """Only the attribute `claude.stream.helper` differs."""
     helper = "stream" if way.endswith("stream") else "create"
     *attempts, stream = SPANS[scene]
     expected = [*attempts, {**stream, "attributes": {**stream["attributes"], ".helper": helper}}]
@@ -260,17 +266,19 @@ def test_however_it_is_read_a_recovery_is_told_alike(monkeypatch, scene, way):
 
 
 def retries(decision: str, reason: str) -> list[Any]:
+    """Return the points of the retries metric for one retry or resume."""
     return [({".retry.decision": decision, ".retry.layer": "policy", ".retry.reason": reason}, 1)]
 
 
-def decision(what: str, reason: str, blocked_by: str = "none", *, dry_run: bool = False) -> Any:
-    said = {
+def decision(name: str, reason: str, blocked_by: str = "none", *, dry_run: bool = False) -> Any:
+    """Return the point of the decisions metric for one decision."""
+    attributes = {
         ".retry.blocked_by": blocked_by,
-        ".retry.decision": what,
+        ".retry.decision": name,
         ".retry.dry_run": dry_run,
         ".retry.reason": reason,
     }
-    return (said, 1)
+    return (attributes, 1)
 
 
 TWO_REQUESTS = [
@@ -307,33 +315,33 @@ METRICS = {
         ".retry.delay": [({".retry.reason": "connection_closed"}, (1, 0.125))],
     },
 }
-OF_RECOVERY = ("retr", "recover", "requests", "wasted")
+METRIC_NAME_PARTS = ("retr", "recover", "requests", "wasted")
 
 
 @pytest.mark.parametrize("way", ["create", "async stream"])
 @pytest.mark.parametrize("scene", METRICS)
-def test_the_metrics_of_a_recovery(monkeypatch, scene, way):
-    """One stream: one duration, one ending, one time to the first token; and the recovery's own."""
+def test_the_metrics_of_a_stream_with_a_second_attempt(monkeypatch, scene, way):
+    """The metrics of streams count it once, and the metrics of retries count each decision."""
     found = points(play(monkeypatch, SCENES[scene], way))
-    about = {name: said for name, said in found.items() if any(word in name for word in OF_RECOVERY)}
-    assert about == METRICS[scene]
+    of_retries = {name: value for name, value in found.items() if any(part in name for part in METRIC_NAME_PARTS)}
+    assert of_retries == METRICS[scene]
     streams = [found[name] for name in (".duration", ".time_to_first_token", "gen_ai.client.operation.duration")]
-    assert [sum(value[0] for _, value in said) for said in streams] == [1, 1, 1]
+    assert [sum(value[0] for _, value in metric) for metric in streams] == [1, 1, 1]
     assert (".aborts" in found) is (scene == "not resumed")
 
 
 @pytest.mark.parametrize("scene", ["resumed", "replayed"])
-def test_observed_what_would_have_been_done_is_told(monkeypatch, scene):
-    """A dry run: the decision that mode `resume` would have taken, its delay, and no budget; nothing is sent."""
+def test_mode_observe_records_the_decision_as_a_dry_run(monkeypatch, scene):
+    """The event has the decision of mode `resume` and its delay, but no budget. No further request is sent."""
     capture = play(monkeypatch, replace(SCENES[scene], settings={}))
     (stream,) = [shown(found) for found in capture.spans()]
-    at, _, said = next(event for event in SPANS[scene][-1]["events"] if event[1] == ".retry")
-    dry = {name: value for name, value in said.items() if name != ".retry.budget"}
+    at, _, attributes = next(event for event in SPANS[scene][-1]["events"] if event[1] == ".retry")
+    dry = {name: value for name, value in attributes.items() if name != ".retry.budget"}
     assert [event for event in stream["events"] if event[1] == ".retry"] == [
         (at, ".retry", {**dry, ".retry.dry_run": True})
     ]
     found = points(capture)
-    what, reason = said[".retry.decision"], said[".retry.reason"]
-    assert found[".retry.decisions"] == [decision(what, reason, dry_run=True)]
+    name, reason = attributes[".retry.decision"], attributes[".retry.reason"]
+    assert found[".retry.decisions"] == [decision(name, reason, dry_run=True)]
     assert found[".requests"] == [({".retry.layer": "sdk", "http.response.status_code": 200}, 1)]
     assert not {".retries", ".retry.delay", ".recoveries", ".retry.budget"} & set(found)

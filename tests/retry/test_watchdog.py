@@ -1,4 +1,4 @@
-"""Streams that stall, given up on both clocks: over real sockets, by real and short times."""
+"""The watchdog over real sockets, with real but short times."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import time
 from dataclasses import replace
 
 import pytest
-from tests.retry.test_ways import AT, POLICY, WHOLE, assert_whole, told
+from tests.support.interrupted_text import BEFORE_BREAK, COMPLETE, CONTINUATION, RESUME_AT_ONCE, assert_complete
 from tests.support.modes import ASK
 from tests.support.observing import observed
-from tests.support.scenes import STORY
 from tests.support.ways import Seen, by_iteration
 
 from otel_claude_stream._core.retry.policy import Mode, Watchdog
@@ -18,12 +17,12 @@ from otel_claude_stream.testing import Comment, FakeAPI, Hang, Pause, Ping, Scri
 LIMIT = 0.3
 STALL = 20.0
 SOON = 5.0
-"""Seconds within which it is over, on a machine that is busy; the stall alone would take longer."""
+"""Seconds within which a stalled stream ends, even on a busy machine. The stall alone would take longer."""
 
 
 def stalled(at: int, *steps) -> Script:
-    """The story, and so many events later nothing but these steps."""
-    return replace(WHOLE, steps=(*WHOLE.cut_after(at, Hang(STALL)).steps[:-1], *steps))
+    """Return the complete script with `steps` in place of all that follows the first `at` events."""
+    return replace(COMPLETE, steps=(*COMPLETE.cut_after(at, Hang(STALL)).steps[:-1], *steps))
 
 
 PINGING = (Pause(0.05), Ping()) * 100
@@ -50,35 +49,38 @@ def read(mode, api, seen, **options):
 
 
 @pytest.mark.parametrize("name", STALLS)
-def test_a_stall_is_given_up_and_the_stream_told_again(mode, name):
-    """In time; the span says which of the clocks it was."""
+def test_a_stalled_stream_is_retried(mode, name):
+    """The attempt ends in time, and its span has the reason of the limit that was exceeded."""
     watchdog, script, reason = STALLS[name]
     seen = Seen()
-    with FakeAPI([script, WHOLE]) as api, observed(retry_policy=replace(POLICY, watchdog=watchdog)) as telemetry:
+    with (
+        FakeAPI([script, COMPLETE]) as api,
+        observed(retry_policy=replace(RESUME_AT_ONCE, watchdog=watchdog)) as telemetry,
+    ):
         before = time.monotonic()
         read(mode, api, seen)
         assert LIMIT <= time.monotonic() - before < SOON
         assert len(api.requests) == 2
-    assert_whole(seen)
+    assert_complete(seen)
     telemetry.assert_recorded_once()
     assert telemetry.outcome_and_reason() == ("completed", None)
     first = next(span for span in telemetry.capture.spans() if span["name"] == "claude.stream.attempt")
     assert first["attributes"]["error.type"] == reason
 
 
-def test_a_stall_in_the_text_is_gone_on_after(mode):
-    """The continuation is watched as well: by the same limit."""
-    broken = replace(told(STORY[:AT]), steps=(*told(STORY[:AT]).cut_after(13, Hang(STALL)).steps,))
-    again = told(STORY[AT - 48 :]).cut_after(8, Hang(STALL))
-    policy = replace(POLICY, watchdog=Watchdog(silence=LIMIT))
+def test_a_stall_inside_the_text_is_resumed(mode):
+    """The watchdog applies to the continuation as well."""
+    stalls = BEFORE_BREAK.cut_after(13, Hang(STALL))
+    stalls_again = CONTINUATION.cut_after(8, Hang(STALL))
+    policy = replace(RESUME_AT_ONCE, watchdog=Watchdog(silence=LIMIT))
     seen = Seen()
-    with FakeAPI([broken, told(STORY[AT - 48 :])]) as api, observed(retry_policy=policy):
+    with FakeAPI([stalls, CONTINUATION]) as api, observed(retry_policy=policy):
         read(mode, api, seen)
         assert len(api.requests) == 2
-    assert_whole(seen)
-    with FakeAPI([broken, again]) as api, observed(retry_policy=policy) as telemetry:
+    assert_complete(seen)
+    with FakeAPI([stalls, stalls_again]) as api, observed(retry_policy=policy) as telemetry:
         before = time.monotonic()
-        with pytest.raises(Exception) as caught:  # noqa: PT011 - of the HTTP library in use
+        with pytest.raises(Exception) as caught:  # noqa: PT011 - the class depends on the HTTP library
             read(mode, api, Seen())
         assert time.monotonic() - before < SOON
         assert type(caught.value).__name__ == "ReadTimeout"
@@ -86,9 +88,9 @@ def test_a_stall_in_the_text_is_gone_on_after(mode):
     assert telemetry.outcome_and_reason() == ("failed", "silent")
 
 
-def test_a_time_out_of_ours_is_one_of_the_http_library(mode):
-    """Who handles `ReadTimeout` handles it, and sees which clock it was."""
-    policy = replace(POLICY, watchdog=Watchdog(no_progress=LIMIT))
+def test_the_watchdog_raises_the_read_timeout_of_the_http_library(mode):
+    """Its message names the limit that was exceeded."""
+    policy = replace(RESUME_AT_ONCE, watchdog=Watchdog(no_progress=LIMIT))
     with FakeAPI(stalled(5, *PINGING, Hang(STALL))) as api, observed(retry_policy=policy) as telemetry:
         with pytest.raises(Exception, match="no event of the message within") as caught:
             read(mode, api, Seen())
@@ -97,45 +99,48 @@ def test_a_time_out_of_ours_is_one_of_the_http_library(mode):
     assert telemetry.outcome_and_reason() == ("failed", "no_progress")
 
 
-def test_the_headers_may_take_their_time(mode):
-    """The limit is that of the body's reads: a response may be long in coming."""
-    slow = replace(WHOLE, header_delay=3 * LIMIT)
-    policy = replace(POLICY, watchdog=Watchdog(silence=LIMIT, first_event=2 * LIMIT))
+def test_the_limits_do_not_apply_to_the_headers(mode):
+    """They are limits of the reads of the body, so a response may take longer to arrive."""
+    slow = replace(COMPLETE, header_delay=3 * LIMIT)
+    policy = replace(RESUME_AT_ONCE, watchdog=Watchdog(silence=LIMIT, first_event=2 * LIMIT))
     seen = Seen()
     with FakeAPI(slow) as api, observed(retry_policy=policy):
         read(mode, api, seen)
         assert len(api.requests) == 1
-    assert_whole(seen)
+    assert_complete(seen)
 
 
-def test_the_callers_own_limit_stays(mode):
-    """A time-out of the client that is shorter than the watchdog's is not made longer."""
-    policy = replace(POLICY, mode=Mode.RETRY, watchdog=Watchdog(silence=SOON))
+def test_a_shorter_timeout_of_the_client_stays_in_force(mode):
+    """The watchdog never makes a time-out longer."""
+    policy = replace(RESUME_AT_ONCE, mode=Mode.RETRY, watchdog=Watchdog(silence=SOON))
     seen = Seen()
 
     async def body():
         async with mode.entered(mode.client(api.url, timeout=LIMIT)) as client:
             await by_iteration(mode, await mode.do(client.messages.create(**ASK, stream=True)), seen)
 
-    with FakeAPI([stalled(2, Hang(STALL)), WHOLE]) as api, observed(retry_policy=policy):
+    with FakeAPI([stalled(2, Hang(STALL)), COMPLETE]) as api, observed(retry_policy=policy):
         before = time.monotonic()
         mode.run(body)
         assert time.monotonic() - before < SOON
-    assert_whole(seen)
+    assert_complete(seen)
 
 
 @pytest.mark.parametrize(
     "policy",
-    [POLICY, replace(POLICY, mode=Mode.OBSERVE, watchdog=Watchdog(first_event=0.1, silence=0.1, no_progress=0.2))],
-    ids=["not configured", "only observed"],
+    [
+        RESUME_AT_ONCE,
+        replace(RESUME_AT_ONCE, mode=Mode.OBSERVE, watchdog=Watchdog(first_event=0.1, silence=0.1, no_progress=0.2)),
+    ],
+    ids=["not configured", "mode observe"],
 )
 @pytest.mark.parametrize("at", [0, 2, 6])
-def test_nothing_is_given_up_unasked(mode, policy, at):
-    """Neither without a watchdog, nor where it only observes."""
-    quiet = WHOLE.insert_pause(at, 0.5, ping_interval=0.2 if at == 6 else None)
+def test_without_an_active_watchdog_no_stream_is_ended(mode, policy, at):
+    """Neither without a watchdog, nor in mode `observe`."""
+    quiet = COMPLETE.insert_pause(at, 0.5, ping_interval=0.2 if at == 6 else None)
     seen = Seen()
     with FakeAPI(quiet) as api, observed(retry_policy=policy) as telemetry:
         read(mode, api, seen)
         assert len(api.requests) == 1
-    assert_whole(seen)
+    assert_complete(seen)
     assert telemetry.outcome_and_reason() == ("completed", None)

@@ -1,3 +1,5 @@
+"""The hooks on the SDK's classes, which are installed, removed, and combined with those of other packages."""
+
 from __future__ import annotations
 
 import functools
@@ -26,33 +28,33 @@ BUSY = Script.http_error(529, headers=(("retry-after-ms", "1"),))
 
 
 def owner_of(hook):
-    """The class that has the attribute."""
+    """Return the class that has the attribute."""
     return getattr(OWNERS[hook.module], hook.owner)
 
 
 def attributes():
-    """Return the attributes of the SDK's classes under the hooked names."""
+    """Return the current attributes of the SDK's classes under the hooked names."""
     return {(hook.owner, hook.attribute): vars(owner_of(hook))[hook.attribute] for hook in HOOKS}
 
 
 def replaced():
-    """The hooked names with something else than the SDK's own. By identity: a wrapper equals what it wraps."""
-    return {key for key, value in attributes().items() if value is not BARE[key]}
+    """Return the hooked names whose attribute is not that of the SDK."""
+    return {key for key, value in attributes().items() if value is not BARE[key]}  # a wrapper equals what it wraps
 
 
 BARE = attributes()
 
 
 @pytest.fixture(autouse=True)
-def _nothing_stays_behind():
-    """Each test begins and ends with the SDK as it was imported."""
+def _no_hook_stays_installed():
+    """Assert that each test begins and ends with the SDK as imported."""
     assert replaced() == set()
     yield
     assert replaced() == set()
 
 
-async def one_stream(mode, url, seen=None):
-    """One stream, read to its end."""
+async def read_one(mode, url, seen=None):
+    """Read one stream to its end."""
     async with (
         mode.entered(mode.client(url, max_retries=1)) as client,
         mode.entered(client.messages.stream(**ASK)) as stream,
@@ -64,32 +66,41 @@ def named(hook):
     return f"{hook.owner}.{hook.attribute}"
 
 
+def test_all_twelve_hooks_match_this_release_of_the_sdk(caplog):
+    """No hook is left out, so there is no warning."""
+    with caplog.at_level(logging.WARNING), observed():
+        assert replaced() == set(BARE)
+    assert (len(HOOKS), caplog.records) == (12, [])
+
+
 @pytest.mark.parametrize(
-    "odd", [{"parameters": ("no_such_parameter",)}, {"attribute": "no_such_attribute"}], ids=["shape", "gone"]
+    "difference",
+    [{"parameters": ("no_such_parameter",)}, {"attribute": "no_such_attribute"}],
+    ids=["other parameters", "missing"],
 )
 @pytest.mark.parametrize("hook", HOOKS, ids=named)
-def test_an_attribute_of_another_shape_is_left_alone(mode, hook, odd, monkeypatch, caplog):
-    """One log line names it. The stream is unchanged, and the telemetry of the other hooks is recorded once."""
-    changed = replace(hook, **odd)
+def test_an_attribute_with_another_signature_is_not_wrapped(mode, hook, difference, monkeypatch, caplog):
+    """A warning names it. The stream is unchanged, and the other hooks still record it once."""
+    changed = replace(hook, **difference)
     monkeypatch.setattr(hooks, "HOOKS", tuple(changed if each is hook else each for each in HOOKS))
     with observed() as telemetry, FakeAPI([BUSY, WHOLE]) as api:
-        mode.run(one_stream, mode, api.url, seen := Seen())
+        mode.run(read_one, mode, api.url, seen := Seen())
         assert vars(owner_of(hook))[hook.attribute] is BARE[hook.owner, hook.attribute]
     assert [record.args[1:] for record in caplog.records if record.name == "otel_claude_stream"] == [
         (changed.owner, changed.attribute)
     ]
     assert seen.events[-1].type == "message_stop"
-    blind = hook.attribute == "request" and hook.owner.startswith("Async") == mode.is_async
-    telemetry.assert_recorded_once(streams=0 if blind else 1)
-    if not blind:
+    unrecorded = hook.attribute == "request" and hook.owner.startswith("Async") == mode.is_async
+    telemetry.assert_recorded_once(streams=0 if unrecorded else 1)
+    if not unrecorded:
         assert telemetry.outcome_and_reason() == ("completed", None)
         pings_seen = 1
         assert telemetry.attributes("ping.count", "usage.complete") == (pings_seen, True)
 
 
 @pytest.mark.parametrize("attribute", ["_iter_events", "__stream__"])
-def test_without_the_hooks_of_the_decoder_the_bytes_are_read(mode, attribute, monkeypatch):
-    """An error event, which the SDK raises, is known from the body alone."""
+def test_without_the_hooks_of_the_decoder_the_body_is_decoded(mode, attribute, monkeypatch):
+    """An error event is found in the body then."""
     monkeypatch.setattr(
         hooks,
         "HOOKS",
@@ -98,7 +109,7 @@ def test_without_the_hooks_of_the_decoder_the_bytes_are_read(mode, attribute, mo
 
     async def body(url):
         with pytest.raises(Exception, match="Overloaded"):
-            await one_stream(mode, url)
+            await read_one(mode, url)
 
     with observed() as telemetry, FakeAPI(WHOLE.cut_after(8, Error())) as api:
         mode.run(body, api.url)
@@ -106,24 +117,24 @@ def test_without_the_hooks_of_the_decoder_the_bytes_are_read(mode, attribute, mo
     assert telemetry.outcome_and_reason() == ("failed", "overloaded")
 
 
-def test_instrumenting_twice_records_once_and_uninstrumenting_restores(mode):
-    """On, on, off, off, on again: one span while on, none while off, and the SDK's own attributes afterwards."""
+def test_repeated_instrument_calls_record_once_and_uninstrument_restores(mode):
+    """`instrument` and `uninstrument` are called twice each, and then once more."""
     instrumentor = ClaudeStreamInstrumentor()
     with Capture() as capture, FakeAPI(WHOLE) as api:
-        for told in (1, 2):
+        for expected in (1, 2):
             instrumentor.instrument(**capture.providers)
             instrumentor.instrument(**capture.providers)
             assert replaced() == set(BARE)
-            mode.run(one_stream, mode, api.url)
+            mode.run(read_one, mode, api.url)
             instrumentor.uninstrument()
             instrumentor.uninstrument()
             assert replaced() == set()
-            mode.run(one_stream, mode, api.url)
-            assert len(capture.spans()) == told
+            mode.run(read_one, mode, api.url)
+            assert len(capture.spans()) == expected
 
 
-def hidden(owner, name):
-    """A wrapper without `__wrapped__`."""
+def wrap_opaquely(owner, name):
+    """Install a wrapper without `__wrapped__`."""
     wrapped = getattr(owner, name)
 
     def wrapper(*args, **kwargs):
@@ -132,70 +143,70 @@ def hidden(owner, name):
     setattr(owner, name, wrapper)
 
 
-def honest(owner, name):
-    """A wrapper that does."""
+def wrap_by_functools(owner, name):
+    """Install a wrapper with `__wrapped__`."""
     wrapped = getattr(owner, name)
-    hidden(owner, name)
+    wrap_opaquely(owner, name)
     functools.update_wrapper(getattr(owner, name), wrapped)
 
 
-def by_wrapt(owner, name):
-    """A wrapper as instrumentations make it."""
+def wrap_by_wrapt(owner, name):
+    """Install a wrapper with wrapt, as most instrumentations do."""
     wrapt.wrap_function_wrapper(owner, name, lambda wrapped, _, args, kwargs: wrapped(*args, **kwargs))
 
 
-@pytest.mark.parametrize("wrap", [hidden, honest, by_wrapt])
-def test_below_the_wrapper_of_another_package_ours_is_switched_off_and_on(mode, wrap):
+@pytest.mark.parametrize("wrap", [wrap_opaquely, wrap_by_functools, wrap_by_wrapt])
+def test_a_hook_below_the_wrapper_of_another_package_can_be_switched_off(mode, wrap):
     """It cannot be removed there. It records nothing while off, and once while on again."""
     with FakeAPI(WHOLE) as api, restored():
         with observed() as first:
             for hook in HOOKS:
                 wrap(owner_of(hook), hook.attribute)
-            mode.run(one_stream, mode, api.url)
+            mode.run(read_one, mode, api.url)
             first.assert_recorded_once()
-        mode.run(one_stream, mode, api.url)
+        mode.run(read_one, mode, api.url)
         first.assert_recorded_once()
         with observed() as second:
-            mode.run(one_stream, mode, api.url)
+            mode.run(read_one, mode, api.url)
             second.assert_recorded_once()
-        mode.run(one_stream, mode, api.url)
+        mode.run(read_one, mode, api.url)
         second.assert_recorded_once()
 
 
 @contextmanager
 def restored():
-    """Afterwards the SDK's classes are as they were, and the instrumentation knows."""
+    """Restore the SDK's classes after the block."""
     yield
-    put(BARE)
-    with observed():  # takes note that its wrappers are gone
+    set_attributes(BARE)
+    with observed():  # lets the instrumentation notice that its wrappers are gone
         assert replaced() == set(BARE)
 
 
-def test_who_takes_our_wrapper_off_does_not_stop_the_next_one(mode):
-    """Another package restores the attributes, and later puts ours back, which record only while on."""
+def test_hooks_that_another_package_removes_are_installed_again(mode):
+    """If the package later restores the removed hooks, those still record once, and only while on."""
     with FakeAPI(WHOLE) as api, restored():
         with observed() as first:
             saved = attributes()
-            put(BARE)
-            mode.run(one_stream, mode, api.url)
+            set_attributes(BARE)
+            mode.run(read_one, mode, api.url)
             first.assert_recorded_once(streams=0)
         with observed() as second:
-            mode.run(one_stream, mode, api.url)
+            mode.run(read_one, mode, api.url)
             second.assert_recorded_once()
-        put(saved)
-        mode.run(one_stream, mode, api.url)
+        set_attributes(saved)
+        mode.run(read_one, mode, api.url)
         with observed() as third:
-            mode.run(one_stream, mode, api.url)
+            mode.run(read_one, mode, api.url)
             third.assert_recorded_once()
 
 
-def put(what):
-    """Set the hooked names."""
+def set_attributes(values):
+    """Set the attributes of the SDK's classes under the hooked names."""
     for hook in HOOKS:
-        setattr(owner_of(hook), hook.attribute, what[hook.owner, hook.attribute])
+        setattr(owner_of(hook), hook.attribute, values[hook.owner, hook.attribute])
 
 
-ORDER = """
+IMPORT_ORDER = """
 import sys
 if sys.argv[1] == "after the import":
     import anthropic
@@ -220,7 +231,7 @@ print(len(capture.spans()))
 
 
 @pytest.mark.parametrize(
-    ("when", "told"),
+    ("when", "spans"),
     [
         ("before the import", "1"),
         ("after the import", "1"),
@@ -228,21 +239,14 @@ print(len(capture.spans()))
         ("off and on before the import", "1"),
     ],
 )
-def test_the_order_of_import_and_instrumentation_does_not_matter(when, told):
-    """`instrument()` never imports the SDK, and finds it whenever it comes."""
-    run = subprocess.run([sys.executable, "-c", ORDER, when], capture_output=True, text=True, check=True)
-    assert run.stdout.split() == [told]
+def test_the_order_of_import_and_instrumentation_does_not_matter(when, spans):
+    """`instrument()` never imports the SDK, and installs the hooks whenever the SDK is imported."""
+    run = subprocess.run([sys.executable, "-c", IMPORT_ORDER, when], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == [spans]
 
 
-def test_there_are_twelve_hooks_and_all_fit_this_sdk(caplog):
-    """The table fits the release under test, so no hook is left out."""
-    with caplog.at_level(logging.WARNING), observed():
-        assert replaced() == set(BARE)
-    assert (len(HOOKS), caplog.records) == (12, [])
-
-
-def test_the_wrappers_look_like_what_they_wrap(mode):
-    """Names, signatures and documentation are those of the SDK."""
+def test_the_wrappers_keep_names_signatures_and_docstrings(mode):
+    """An asynchronous method remains a coroutine function."""
     before = {key: (value.__name__, value.__doc__, inspect.signature(value)) for key, value in BARE.items()}
     with observed():
         assert {

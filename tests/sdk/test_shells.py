@@ -22,8 +22,8 @@ SHELLS = {"events": (sync_events, AsyncEvents), "frames": (sync_frames, AsyncFra
 SIDES = ("sync", "async")
 
 
-def through(side, shell, items, listener):
-    """Read some items through a shell; an exception among them is raised."""
+def read_through(side, shell, items, listener):
+    """Read some items through a shell, and raise any exception among them."""
 
     def produced():
         for item in items:
@@ -31,31 +31,31 @@ def through(side, shell, items, listener):
                 raise item
             yield item
 
-    async def aproduced():
+    async def produced_async():
         for item in produced():
             yield item
 
-    async def areading():
-        return [item async for item in SHELLS[shell][1](aproduced(), listener)]
+    async def read_async():
+        return [item async for item in SHELLS[shell][1](produced_async(), listener)]
 
-    return list(SHELLS[shell][0](produced(), listener)) if side == "sync" else asyncio.run(areading())
+    return list(SHELLS[shell][0](produced(), listener)) if side == "sync" else asyncio.run(read_async())
 
 
-def text(content):
-    """A delta of text."""
+def text_delta(content):
+    """Create a text delta event."""
     return SimpleNamespace(type=DELTA, index=0, delta=SimpleNamespace(type="text_delta", text=content))
 
 
-def sse(name, data=""):
-    """A frame."""
+def frame(name, data=""):
+    """Create a frame."""
     return SimpleNamespace(event=name, data=data)
 
 
 @pytest.mark.parametrize("side", SIDES)
 def test_each_event_is_reported_before_the_caller_gets_it_and_then_the_end(side):
     listener = RecordingListener()
-    events = [SimpleNamespace(type="message_start"), text("a")]
-    assert through(side, "events", events, listener) == events
+    events = [SimpleNamespace(type="message_start"), text_delta("a")]
+    assert read_through(side, "events", events, listener) == events
     assert listener.calls == [("event", events[0], None), ("event", events[1], None), ("ended", Stop.EXHAUSTED)]
 
 
@@ -64,8 +64,8 @@ def test_a_delta_in_a_burst_is_counted_without_a_call(side):
     listener, pieces = RecordingListener(), []
     hot = listener.hot
     hot.in_burst, hot.content, hot.on_text = True, "text", pieces.append
-    malformed = text(None)
-    through(side, "events", [text("ab"), text("c"), malformed], listener)
+    malformed = text_delta(None)
+    read_through(side, "events", [text_delta("ab"), text_delta("c"), malformed], listener)
     assert (hot.deltas, hot.characters, pieces) == (2, 3, ["ab", "c"])
     assert listener.calls == [("event", malformed, None), ("ended", Stop.EXHAUSTED)]
 
@@ -74,7 +74,7 @@ def test_a_delta_in_a_burst_is_counted_without_a_call(side):
 def test_an_event_made_from_a_buffered_frame_has_its_arrival(side):
     listener = RecordingListener()
     listener.hot.arrival = Arrival(3, 2, 1)
-    through(side, "events", [text("a")], listener)
+    read_through(side, "events", [text_delta("a")], listener)
     assert listener.calls[0][2] == Arrival(3, 2, 1)
 
 
@@ -82,7 +82,7 @@ def test_an_event_made_from_a_buffered_frame_has_its_arrival(side):
 def test_an_exception_is_an_end_and_goes_on_to_the_caller(side):
     listener = RecordingListener()
     with pytest.raises(ValueError, match="broken"):
-        through(side, "events", [text("a"), ValueError("broken")], listener)
+        read_through(side, "events", [text_delta("a"), ValueError("broken")], listener)
     assert listener.calls[-1] == ("ended", Stop.RAISED)
 
 
@@ -96,23 +96,23 @@ def test_a_listener_that_fails_is_hidden_from_the_caller(side, monkeypatch):
 
         frame = bytes_read = event
 
-    events, frames = [text("a")], [sse("ping")]
-    assert through(side, "events", events, Failing()) == events
-    assert through(side, "frames", frames, Failing()) == frames
+    events, frames = [text_delta("a")], [frame("ping")]
+    assert read_through(side, "events", events, Failing()) == events
+    assert read_through(side, "frames", frames, Failing()) == frames
 
 
 @pytest.mark.parametrize("side", SIDES)
-def test_frames_that_are_no_events_of_the_message_are_reported(side):
+def test_frames_that_the_sdk_does_not_deliver_are_reported(side):
     listener = RecordingListener()
     frames = [
-        sse("message_start"),
-        sse("ping", "{}"),
-        sse(None, "{}"),
-        sse(LEGACY_FRAME, '{"type":"content_block_delta"}'),
-        sse(LEGACY_FRAME, '{"type": "ping"}'),
-        sse(LEGACY_FRAME, "[]"),
+        frame("message_start"),
+        frame("ping", "{}"),
+        frame(None, "{}"),
+        frame(LEGACY_FRAME, '{"type":"content_block_delta"}'),
+        frame(LEGACY_FRAME, '{"type": "ping"}'),
+        frame(LEGACY_FRAME, "[]"),
     ]
-    assert through(side, "frames", frames, listener) == frames
+    assert read_through(side, "frames", frames, listener) == frames
     assert listener.calls == [("frame", "ping", "{}"), ("frame", None, "{}"), ("frame", "ping", '{"type": "ping"}')]
 
 
@@ -133,12 +133,12 @@ class Body:
 
 
 def read(side, body):
-    """All bytes of a body."""
+    """Return all chunks of a body."""
 
-    async def areading():
+    async def read_async():
         return [chunk async for chunk in body]
 
-    return list(body) if side == "sync" else asyncio.run(areading())
+    return list(body) if side == "sync" else asyncio.run(read_async())
 
 
 @pytest.mark.parametrize("side", SIDES)

@@ -1,4 +1,4 @@
-"""Programs in separate processes, for the end of a process and for forks, which cannot be tested inside one."""
+"""Programs in separate processes, for tests of forks and of the interpreter's exit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import textwrap
 
 TIMEOUT = 60
-"""Seconds after which a process hangs."""
+"""Seconds after which a process counts as hanging."""
 
 PROLOGUE = """
 import gc, json, os, sys, threading, weakref
@@ -24,7 +24,7 @@ OPEN = Script.message(deltas=8).cut_after(5, Hang(60.0))
 
 
 class Printer(SpanExporter):
-    # One line a span, written at once and by the process that exports it.
+    # Write one JSON line for each span, in the process that exports it.
     def export(self, spans):
         for span in spans:
             line = {
@@ -47,26 +47,26 @@ def instrument(**settings):
     return provider
 
 
-def answered(api):
-    # Its client is closed: a collection that finds the socket of one that was not before its pool warns of it.
-    with client(api) as own:
-        list(own.messages.create(stream=True, **REQUEST))
+def read_one(api):
+    # Close the client: a garbage collection that finds an open socket warns about it.
+    with client(api) as closing:
+        list(closing.messages.create(stream=True, **REQUEST))
 
 
 def begin(api, events=5):
     stream = client(api).messages.create(stream=True, **REQUEST)
-    for _ in range(events - 1):  # the ping is not handed out
+    for _ in range(events - 1):  # the SDK does not deliver the ping
         next(stream)
     return stream
 
 
-def say(**said):
-    os.write(1, (json.dumps(said) + "\\n").encode())
+def emit(**fields):
+    os.write(1, (json.dumps(fields) + "\\n").encode())
 """
 
 
 def run(program: str, *, code: int = 0) -> list[dict]:
-    """Run a program and return the lines that it printed and exported. It must end by itself."""
+    """Run a program after `PROLOGUE` and return its JSON lines. It must exit by itself with `code`."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", PROLOGUE + textwrap.dedent(program)],
         capture_output=True,
@@ -79,6 +79,6 @@ def run(program: str, *, code: int = 0) -> list[dict]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def told(lines: list[dict]) -> list[tuple]:
-    """Outcome and reason of each span."""
-    return sorted((line["outcome"], line.get("reason"), line["deltas"]) for line in lines if "outcome" in line)
+def outcomes(lines: list[dict]) -> list[tuple]:
+    """Return the outcome, the reason and the number of deltas of each stream span, sorted."""
+    return sorted((line["outcome"], line.get("reason"), line["count"]) for line in lines if "outcome" in line)

@@ -1,14 +1,14 @@
-"""The events that a caller received, judged by the rules of a stream and by no rule of this project."""
+"""Checks of the events that a caller received, by the rules of the streaming API alone."""
 
 from __future__ import annotations
 
 from typing import Any
 
 
-def raw(events: list[Any]) -> list[dict[str, Any]]:
-    """Return the events of the API among those of a helper, which adds others.
+def message_events(events: list[Any]) -> list[dict[str, Any]]:
+    """Return the data of the API's events, without the events that `messages.stream()` adds.
 
-    The helper has another form of `message_stop` and `content_block_stop`.
+    `messages.stream()` also adds fields to `message_stop` and `content_block_stop`.
     """
     types = {
         "message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta",
@@ -17,8 +17,8 @@ def raw(events: list[Any]) -> list[dict[str, Any]]:
     return [data for _, data in events if data.get("type") in types]
 
 
-def pieces(events: list[dict[str, Any]], kind: str, key: str) -> str:
-    """All content of a kind, joined."""
+def content_of(events: list[dict[str, Any]], kind: str, key: str) -> str:
+    """Return the joined content of all deltas of a kind."""
     return "".join(
         event["delta"][key]
         for event in events
@@ -26,13 +26,16 @@ def pieces(events: list[dict[str, Any]], kind: str, key: str) -> str:
     )
 
 
-def text(events: list[dict[str, Any]]) -> str:
-    """All text."""
-    return pieces(events, "text_delta", "text")
+def text_of(events: list[dict[str, Any]]) -> str:
+    """Return the joined text."""
+    return content_of(events, "text_delta", "text")
 
 
 def assert_one_message(events: list[dict[str, Any]]) -> None:
-    """One message: one start, blocks one after the other, each with its deltas, one end at most, nothing after it."""
+    """Assert that the events form one message.
+
+    It has one start, at most one end with nothing after it, and blocks one after the other, each with its deltas.
+    """
     types = [event["type"] for event in events]
     assert types[:1] in ([], ["message_start"])
     for once in ("message_start", "message_delta", "message_stop"):

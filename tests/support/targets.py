@@ -1,4 +1,4 @@
-"""Every function of ours that runs while a stream is read, found by walking the modules; and making one raise."""
+"""The functions of this package that run while a stream is read, and a way to make one of them raise."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from otel_claude_stream import _session as session
 from otel_claude_stream._sdk import attach, read
 
 INSTALLING = {"assembly", "hooks", "lazy_hooks"}
-"""Run at `instrument()` and until the first call, whose own tests break them; what they put in place is elsewhere."""
+"""Modules that run only at `instrument()` and at the first call. Their own tests make them fail."""
 
 
 def modules_of(*packages: types.ModuleType) -> list[str]:
-    """The modules in these packages, by their full names."""
+    """Return the full names of the modules in some packages."""
     return [
         f"{package.__name__}.{module.name}" for package in packages for module in pkgutil.iter_modules(package.__path__)
     ]
@@ -43,7 +43,7 @@ MODULES = (
 
 @dataclass(frozen=True)
 class Target:
-    """One function of ours, by the place where it is defined."""
+    """A function of this package, by the place where it is defined."""
 
     module: str
     owner: str
@@ -51,7 +51,7 @@ class Target:
 
     @property
     def id(self) -> str:
-        """As in a traceback."""
+        """The place of the function, as a short name."""
         place = self.module.removeprefix("otel_claude_stream.")
         return f"{place}:{self.owner}.{self.name}" if self.owner else f"{place}:{self.name}"
 
@@ -64,32 +64,78 @@ def _functions(holder: Any, module: str) -> Iterator[str]:
             yield name
 
 
-def found_in(modules: Iterable[str]) -> Iterator[Target]:
-    """Every function of some modules."""
+def functions_in(modules: Iterable[str]) -> Iterator[Target]:
+    """Yield every function and method that some modules define."""
     for module in modules:
         loaded = importlib.import_module(module)
         for name in _functions(loaded, module):
             yield Target(module, "", name)
         for name, value in vars(loaded).items():
             if inspect.isclass(value) and value.__module__ == module and not issubclass(value, BaseException):
-                made = {"__init__", "__repr__", "__eq__", "__hash__", "__getstate__", "__setstate__"}
-                made = made if hasattr(value, "__dataclass_fields__") else set()
-                made |= {"__setattr__", "__delattr__", "__replace__"}
+                generated = {"__init__", "__repr__", "__eq__", "__hash__", "__getstate__", "__setstate__"}
+                generated = generated if hasattr(value, "__dataclass_fields__") else set()
+                generated |= {"__setattr__", "__delattr__", "__replace__"}
                 for method in _functions(value, module):
-                    if method not in made and not getattr(value, "_is_protocol", False):
+                    if method not in generated and not getattr(value, "_is_protocol", False):
                         yield Target(module, name, method)
 
 
-TARGETS = tuple(found_in(MODULES))
+TARGETS = tuple(functions_in(MODULES))
+
+POLICY_ONLY = (
+    "_session.policy_resolver:BudgetTokens.__init__",
+    "_session.policy_resolver:BudgetTokens.first",
+    "_session.policy_resolver:BudgetTokens.take",
+    "_session.policy_resolver:BudgetTokens.left",
+    "_session.policy_resolver:PolicyResolver.left",
+    "_core.stream.delivered:Delivered.full_text",
+    "_core.stream.delivered:Delivered.open_text_index",
+    "_core.stream.delivered:Delivered.keep_text",
+    "_core.stream.frames:has_content",
+    "_core.stream.frames:has_stop_reason",
+    "_core.stream.frames:input_tokens",
+    "_session.attempts:Attempts.sent",
+    "_session.attempts:Attempts.give_up",
+    "_session.attempts:Attempts.follow",
+    "_session.attempts:Attempts.buffer_event",
+    "_session.attempts:Attempts.discard_buffer",
+    "_session.attempts:Attempts.lower_read_timeout",
+    "_core.stream.timing:Timing.attempt_failed",
+    "_session.retries:Retries._report_pending",
+    "_session.retries:Retries.attempt_failed",
+    "_session.retries:Retries.continuation_refused",
+    "_session.retries:Retries.seam_found",
+    "_session.retries:Retries.describe",
+    "_session.retries:Retries.sdk_retries_stopped",
+    "_session.call_policy:CallPolicy.take",
+    "_session.session:StreamSession.has_error_response",
+    "_session.session:StreamSession.take_sdk_retry",
+    "_session.session:StreamSession.requests",
+    "_session.session:StreamSession.policy",
+    "_session.session:StreamSession.lower_read_timeout",
+    "_session.session:StreamSession.buffer_frame",
+    "_session.session:StreamSession.buffered_usage",
+    "_session.session:StreamSession.buffer_released",
+    "_session.session:StreamSession.overdue",
+    "_telemetry.span_attributes:resume_attributes",
+    "_telemetry.span_attributes:_recovery",
+)
+"""Targets that run only if the policy acts on failures. The tests in `tests/retry` make them raise."""
+
+
+def sample(cases: list[str], limit: int) -> list[str]:
+    """Return at most `limit` of the cases, evenly spaced."""
+    step = len(cases) / limit
+    return cases if step <= 1 else [cases[int(number * step)] for number in range(limit)]
 
 
 class Broken(Exception):
-    """The exception of a function that is made to raise."""
+    """The exception that a broken function raises."""
 
 
 @contextmanager
 def broken(target: Target, error: type[BaseException] = Broken) -> Iterator[list[int]]:
-    """Make one function raise wherever it is used; gives the list that grows with each call of it."""
+    """Make one function raise wherever it is used, and yield a list that grows with each call."""
     calls: list[int] = []
 
     def raises(*_: Any, **__: Any) -> Any:
@@ -99,15 +145,15 @@ def broken(target: Target, error: type[BaseException] = Broken) -> Iterator[list
     module = sys.modules[target.module]
     holder = getattr(module, target.owner) if target.owner else module
     original = vars(holder)[target.name]
-    undo = _inside(original, raises) or _instead(holder, target, original, raises)
+    undo = _replace_guarded(original, raises) or _replace_everywhere(holder, target, original, raises)
     try:
         yield calls
     finally:
         undo()
 
 
-def _inside(original: Any, raises: Callable[..., Any]) -> Callable[[], None] | None:
-    """Put it inside the guard of a guarded function, since the guard is tested and not broken."""
+def _replace_guarded(original: Any, raises: Callable[..., Any]) -> Callable[[], None] | None:
+    """Replace the function inside its guard, if it has one, so that the guard itself stays in place."""
     function = original.__func__ if isinstance(original, staticmethod) else original
     if not isinstance(function, types.FunctionType) or not hasattr(function, "__wrapped__"):
         return None
@@ -118,14 +164,14 @@ def _inside(original: Any, raises: Callable[..., Any]) -> Callable[[], None] | N
     return functools.partial(setattr, cell, "cell_contents", inner)
 
 
-def _instead(holder: Any, target: Target, original: Any, raises: Callable[..., Any]) -> Callable[[], None]:
+def _replace_everywhere(holder: Any, target: Target, original: Any, raises: Callable[..., Any]) -> Callable[[], None]:
     if isinstance(original, property):
         new: Any = property(raises)
     elif isinstance(original, staticmethod):
         new = staticmethod(raises)
     else:
         new = raises
-    # A function is imported by name: it is a name of several modules.
+    # Several modules may have imported the function by name.
     holders = [holder] if target.owner else [
         module
         for name, module in list(sys.modules.items())
@@ -142,7 +188,7 @@ def _instead(holder: Any, target: Target, original: Any, raises: Callable[..., A
 
 
 def code_of(target: Target) -> types.CodeType:
-    """The code that runs when a target is called."""
+    """Return the code object that runs when a target is called."""
     module = sys.modules[target.module]
     function = vars(getattr(module, target.owner) if target.owner else module)[target.name]
     function = function.__func__ if isinstance(function, staticmethod) else function
@@ -151,8 +197,8 @@ def code_of(target: Target) -> types.CodeType:
 
 
 @contextmanager
-def reached() -> Iterator[set[types.CodeType]]:
-    """Which code runs meanwhile, in this thread."""
+def code_reached() -> Iterator[set[types.CodeType]]:
+    """Yield the set of code objects that run in this thread during the block."""
     found: set[types.CodeType] = set()
 
     def note(frame: types.FrameType, event: str, _: Any) -> None:

@@ -35,7 +35,7 @@ def test_the_intermediary_is_the_value_of_server_or_via(fingerprint, shown):
         Attempt(1, 0, 1, "sdk", reason=AbortReason.OVERLOADED),
     ],
 )
-def test_what_was_known_stays_as_it_was(value):
-    """Frozen: what goes between layers does not change on its way."""
+def test_descriptions_are_frozen(value):
+    """They pass between layers, which must not change them."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(value, dataclasses.fields(value)[0].name, None)

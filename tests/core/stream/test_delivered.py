@@ -1,4 +1,4 @@
-"""The ledger of what the caller was handed."""
+"""The ledger of the content that was delivered to the caller."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from otel_claude_stream._core.stream.delivered import COMPACT_AT, Delivered
 
 
 def new_ledger():
-    """A ledger that keeps the text."""
+    """Create a ledger that keeps the text."""
     return Delivered(pieces=[])
 
 
 def flags(ledger):
-    """What a decision looks at, without the text and the place where a later attempt would go on."""
+    """Return the fields that a retry decision depends on."""
     return replace(ledger, message_id=None, next_index=0, open_index=None, open_type="", pieces=None)
 
 
-def test_a_text_answer_as_it_grows():
+def test_a_text_answer_is_recorded_block_by_block():
     ledger = new_ledger()
     ledger.message_start("msg_1")
     assert flags(ledger) == Delivered(started=True)
@@ -102,7 +102,7 @@ def test_what_a_delta_delivers(delta_type, block, delivered):
     assert ledger.next_index == 4
 
 
-def test_an_empty_thinking_block_after_thinking_takes_nothing_back():
+def test_an_empty_thinking_block_does_not_reset_earlier_thinking():
     ledger = new_ledger()
     ledger.block_start(0, "thinking", thinking=True)
     ledger.block_stop(0)
@@ -110,14 +110,14 @@ def test_an_empty_thinking_block_after_thinking_takes_nothing_back():
     assert ledger.thinking
 
 
-def test_the_stop_of_another_block_leaves_the_open_one():
+def test_the_stop_of_another_block_does_not_close_the_open_one():
     ledger = new_ledger()
     ledger.block_start(1, "thinking")
     ledger.block_stop(0)
     assert (ledger.open_index, ledger.open_type, ledger.open_text_index) == (1, "thinking", None)
 
 
-def test_an_index_never_frees_again():
+def test_the_next_index_never_decreases():
     ledger = new_ledger()
     ledger.block_start(5, "text")
     ledger.block_start(2, "text")
@@ -135,18 +135,18 @@ def test_an_event_without_an_index_belongs_to_the_open_block():
 
 
 @given(st.lists(st.text(max_size=5), max_size=50), st.sets(st.integers(0, 50)))
-def test_joining_the_text_at_any_time_loses_nothing_and_keeps_the_list(pieces, joints):
+def test_the_text_can_be_read_at_any_time_and_keeps_its_list(pieces, read_after):
     ledger = new_ledger()
-    kept = ledger.pieces
+    original_list = ledger.pieces
     for number, piece in enumerate(pieces):
-        kept.append(piece)
-        if number in joints:
+        original_list.append(piece)
+        if number in read_after:
             _ = ledger.full_text
     assert ledger.full_text == "".join(pieces)
-    assert ledger.pieces is kept
+    assert ledger.pieces is original_list
 
 
-def test_many_pieces_are_joined():
+def test_many_pieces_are_joined_into_few():
     ledger = new_ledger()
     for _ in range(10 * COMPACT_AT):
         ledger.keep_text("x")

@@ -1,4 +1,4 @@
-"""The state of a message, which its events change: phase, counts and journal."""
+"""The state of a message: its phase, counts, journal, and the content delivered."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ ORDER = list(Phase)
 
 
 def new_message(**options):
-    """The state of a message of which nothing has come."""
+    """Create the state of a message before its first event."""
     return MessageState(HotPath(int, 0), **options)
 
 
 def hot(message):
-    """The fields that the shells write."""
+    """Return the fields that the shells write."""
     return message._hot
 
 
 def wait_until(message, since, at):
-    """A read that waits after the bytes of `since`, until `at`."""
+    """Record a read that blocks from `since` until `at`."""
     hot(message).last_byte_at = since
     Timing(hot(message), 0, 0).bytes_read(1, at - since, at)
 
 
 def journal(message, *names):
-    """The journal as tuples: type and time, and the named fields."""
+    """Return the journal as tuples of type, time, and the named fields."""
     return [(entry.type, entry.at, *(getattr(entry, name) for name in names)) for entry in message.journal.entries()]
 
 
@@ -69,12 +69,12 @@ def send(message, type_, at=0, gap=0):
             message.unknown_event(type_, at, gap)
 
 
-# --- Where events lead -----------------------------------------------------------------------------------------------
+# --- Phases ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("type_", [*TRANSITIONS, "ping", "error", "invented"])
-def test_the_first_event_leads_to_the_phase_of_the_table(type_):
-    """Any event that the table does not name shows that events come, and no more."""
+def test_the_first_event_leads_to_its_phase_in_the_table(type_):
+    """An event that is not in the table only shows that events arrive."""
     message = new_message()
     send(message, type_)
     assert message.phase is TRANSITIONS.get(type_, Phase.AWAITING_FIRST_TOKEN)
@@ -102,7 +102,7 @@ def test_a_whole_message_goes_through_the_phases_in_order():
 
 
 @pytest.mark.parametrize("late", [*TRANSITIONS, "ping", "error", "invented"])
-def test_an_event_out_of_order_leads_nowhere_back(late):
+def test_an_event_out_of_order_does_not_lead_to_an_earlier_phase(late):
     message = new_message()
     message.message_stop(0, 0)
     send(message, late)
@@ -155,7 +155,7 @@ def test_the_first_token_belongs_to_the_open_block_or_to_that_of_its_delta(opene
 
 
 def test_a_delta_outside_the_open_block_belongs_to_the_block_of_its_type():
-    """Blocks that overlap are no known behaviour of the API. The type of a delta is right even so."""
+    """The API is not known to overlap blocks, but the type of a delta would still be right."""
     message = new_message()
     message.block_start(0, "tool_use", 1, 0)
     message.block_delta(1, "text_delta", 3, 2, 0)
@@ -182,7 +182,7 @@ def test_a_wait_before_the_stop_reason_is_a_gap():
 
 
 def test_the_shells_count_a_burst_directly():
-    """In a burst the shells count without a call, and every total includes that."""
+    """During a burst, the shells count without a call, and all totals include their counts."""
     message = new_message()
     message.block_delta(0, "text_delta", 5, 1, 0)
     shared = hot(message)
@@ -193,7 +193,7 @@ def test_the_shells_count_a_burst_directly():
     assert (message.events, message.pings) == (3, 0)
     wait_until(message, 4, 5)
     assert shared.in_burst is False
-    wait_until(message, 9, 10)  # the burst is over already: the next wait changes nothing
+    wait_until(message, 9, 10)  # the burst is over already, so the next wait changes nothing
     message.block_delta(0, "text_delta", 5, 6, 2 * MS)
     assert shared.in_burst is True
     message.close_batches(8)
@@ -201,7 +201,7 @@ def test_the_shells_count_a_burst_directly():
     assert journal(message, "last_at", "count", "characters", "gap") == [("content_block_delta", 1, 8, 4, 30, 2 * MS)]
 
 
-def test_a_wait_keeps_the_time_of_the_last_of_a_burst():
+def test_a_wait_keeps_the_time_of_the_last_delta_of_a_burst():
     """The last delta of the batch came with the bytes before the wait."""
     message = new_message()
     message.block_delta(0, "text_delta", 5, 1, 0)
@@ -212,15 +212,15 @@ def test_a_wait_keeps_the_time_of_the_last_of_a_burst():
 
 
 def test_a_delta_without_content_is_never_counted_directly():
-    """No attribute has its size, so each one is a call."""
+    """Its size is not known, so each one needs a call."""
     message = new_message()
     for _ in range(3):
         message.block_delta(0, "citations_delta", 0, 1, 0)
         assert hot(message).in_burst is False
 
 
-def test_the_first_name_stays():
-    """A second `message_start` moves nothing back, and one without names takes nothing away."""
+def test_later_events_without_names_keep_the_known_ones():
+    """A second `message_start` does not change the identifier."""
     message = new_message()
     message.message_start("msg_1", "claude", 0, 0)
     message.message_start("msg_2", None, 1, 0)
@@ -239,7 +239,7 @@ def test_the_first_name_stays():
     ]
 
 
-def test_an_event_without_usage_takes_nothing_away():
+def test_an_event_without_usage_keeps_the_known_usage():
     message = new_message()
     message.record_usage(
         Usage(input_tokens=9, output_tokens=1, cache_read=8, cache_creation=7, reasoning=1), final=False
@@ -289,7 +289,7 @@ def test_pings_with_only_deltas_between_them_are_one_entry():
 
 
 def test_events_of_one_segment_stay_in_order():
-    """They have one time. A ping before the first delta stays before the deltas, and a stall after both."""
+    """They have the same time. A ping before the first delta stays before the deltas, and a stall after both."""
     message = new_message()
     message.block_start(0, "text", 7, 0)
     message.ping(7, 0)
@@ -301,8 +301,8 @@ def test_events_of_one_segment_stay_in_order():
     ]  # fmt: skip
 
 
-def test_the_gap_of_pings_is_the_wait_for_one_of_them():
-    """Pings every fifteen seconds have that gap, however long no content has come."""
+def test_the_gap_of_pings_is_the_longest_wait_for_one_of_them():
+    """Pings every fifteen seconds have that gap, however long no content arrives."""
     message = new_message()
     for at in (15, 30, 45):
         message.ping(at, at)
@@ -318,7 +318,7 @@ def test_a_ping_is_no_event_of_the_message():
 
 
 def test_a_long_name_is_cut():
-    """Types come from the network. A megabyte of name becomes 64 characters."""
+    """Names come from the network, and may be of any length."""
     message = new_message()
     message.unknown_event("x" * 1_000_000, 0, 0)
     assert journal(message) == [("x" * MAX_NAME, 0)]
@@ -332,7 +332,7 @@ def test_synthetic_events_are_recorded_and_not_counted():
     assert message.events == 0
 
 
-# --- Laws ------------------------------------------------------------------------------------------------------------
+# --- Properties ------------------------------------------------------------------------------------------------------
 
 INDEXES = st.one_of(st.none(), st.integers(0, 3))
 KINDS = st.sampled_from(["text_delta", "thinking_delta", "input_json_delta", "citations_delta", "signature_delta", "?"])
@@ -356,7 +356,7 @@ CALLS = st.one_of(
 
 
 def apply(message, call, at):
-    """One call as the session makes it; the number of SSE events that it stands for."""
+    """Make a call as the session does, and return the number of SSE events that it stands for."""
     match call:
         case ("block_delta", index, kind, size, gap):
             message.block_delta(index, kind, size, at, gap)
@@ -389,8 +389,8 @@ def apply(message, call, at):
 
 @settings(max_examples=200)
 @given(st.sampled_from(["coalesce", "all", "none"]), st.integers(16, 120), st.lists(CALLS, max_size=120))
-def test_any_sequence_of_calls_keeps_the_laws(deltas, budget, calls):
-    """Nothing raises, the phase goes forward only, and every event is counted once, in totals and journal."""
+def test_any_sequence_of_calls_keeps_the_invariants(deltas, budget, calls):
+    """No call raises, the phase never goes back, and every event is counted once in totals and journal."""
     message = new_message(deltas=deltas, budget=budget)
     events, rank = 0, ORDER.index(message.phase)
     for at, call in enumerate(calls):
@@ -403,8 +403,8 @@ def test_any_sequence_of_calls_keeps_the_laws(deltas, budget, calls):
     assert message.deltas + message.others == message.events == events
     assert len(entries) <= budget
     assert [entry.at for entry in entries] == sorted(entry.at for entry in entries)
-    told_events = sum(entry.count for entry in entries) + message.journal.dropped
-    assert told_events == (message.others if deltas == "none" else events)
+    journal_events = sum(entry.count for entry in entries) + message.journal.dropped
+    assert journal_events == (message.others if deltas == "none" else events)
     assert all(len(entry.type) <= MAX_NAME for entry in entries)
 
 
@@ -416,7 +416,7 @@ def test_the_totals_are_the_same_however_deltas_are_recorded(calls):
         message = new_message(deltas=deltas)
         for at, call in enumerate(calls):
             match call:
-                case ("burst", _):  # the shells count bursts only, which `all` does not have
+                case ("burst", _):  # only the shells count bursts, which `all` does not have
                     continue
                 case _:
                     apply(message, call, at)
@@ -430,7 +430,7 @@ def test_the_totals_are_the_same_however_deltas_are_recorded(calls):
     assert totals[0] == totals[1] == totals[2]
 
 
-HANDED = {
+DELIVERIES = {
     "nothing": ((), {}),
     "a start": ((("message_start", None, None, 0, 0),), {"started": True}),
     "an empty block": ((("block_start", 0, "text", 0, 0),), {}),
@@ -462,22 +462,22 @@ HANDED = {
 
 
 def delivered_flags(message):
-    """Return what was delivered, without the place where a later attempt would go on."""
+    """Return the fields that a retry decision depends on."""
     return replace(message.delivered, message_id=None, next_index=0, open_index=None, open_type="")
 
 
-@pytest.mark.parametrize("handed", HANDED)
-def test_what_the_caller_has_been_handed(handed):
-    """It decides whether a retry would repeat something."""
-    events, expected = HANDED[handed]
+@pytest.mark.parametrize("delivery", DELIVERIES)
+def test_the_ledger_has_the_kinds_of_content_that_were_delivered(delivery):
+    """A retry would repeat them."""
+    events, expected = DELIVERIES[delivery]
     message = new_message()
     for name, *arguments in events:
         getattr(message, name)(*arguments)
     assert delivered_flags(message) == Delivered(**expected)
 
 
-def test_a_block_may_begin_with_content():
-    """Then the caller holds it with the start already."""
+def test_the_start_of_a_block_may_deliver_content():
+    """The caller then has the content before the first delta."""
     message = new_message()
     message.block_start(0, "text", 0, 0, text="Hello", citations=True)
     message.block_delta(0, "text_delta", 2, 0, 0)
@@ -486,7 +486,7 @@ def test_a_block_may_begin_with_content():
     assert delivered_flags(message) == Delivered(text=7, citations=True, thinking=True)
 
 
-def test_characters_count_while_they_are_counted_up():
+def test_all_characters_include_those_of_an_open_batch():
     message = new_message()
     message.block_delta(0, "text_delta", 3, 0, 0)
     message.block_stop(0, 0, 0)
@@ -495,7 +495,7 @@ def test_characters_count_while_they_are_counted_up():
 
 
 def test_the_usage_of_an_attempt():
-    """Input with the cache; output only where it is final, as the placeholder of the start is none."""
+    """The input includes the cache. The output counts only once it is final, not as the placeholder of the start."""
     message = new_message()
     assert message.tokens(final=True) == (0, 0)
     message.record_usage(Usage(input_tokens=5, cache_read=3, cache_creation=2), final=False)

@@ -1,3 +1,5 @@
+"""The incremental parser of SSE frames."""
+
 from __future__ import annotations
 
 import itertools
@@ -37,8 +39,8 @@ def scanned(*chunks: bytes) -> list[Frame]:
         (b"event: message_stop\ndata: {}", []),
     ],
 )
-def test_each_form_of_an_event(body, frames):
-    """The format's line ends, comments, fields and blanks, whole and byte by byte."""
+def test_each_form_of_a_frame(body, frames):
+    """Line ends, comments, fields and blanks are parsed alike in one chunk and byte by byte."""
     assert scanned(body) == frames
     assert scanned(*(bytes([byte]) for byte in body)) == frames
 
@@ -65,22 +67,22 @@ BODIES = st.lists(
 
 @given(BODIES, st.lists(st.integers(0, 200), max_size=8))
 @example(b"event: a\r\ndata: x\r\n\r\n", [9, 18, 19])
-def test_any_division_into_chunks_gives_the_same_events(body, cuts):
-    """The division into chunks makes no difference."""
+def test_the_division_into_chunks_does_not_change_the_frames(body, cuts):
+    """A chunk may end at any byte, even between a carriage return and its line feed."""
     places = [0, *sorted(cuts), len(body)]
     chunks = [body[start:end] for start, end in itertools.pairwise(places)]
     assert scanned(*chunks) == scanned(body)
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_make_it_raise(body):
-    """Whatever a server sends, the caller reads on."""
+def test_no_bytes_make_the_parser_raise(body):
+    """An error would cost the telemetry of the stream."""
     assert len(scanned(body)) <= len(body)
 
 
 @pytest.mark.parametrize("step", [7, 4096])
-def test_data_that_is_too_long_is_dropped_and_its_event_reported(monkeypatch, step):
-    """An event of a megabyte is counted and not kept, in one line or in many. The next one is read again."""
+def test_data_that_is_too_long_is_dropped_and_its_frame_reported(monkeypatch, step):
+    """The data may be in one line or in many. The next frame is parsed as usual."""
     monkeypatch.setattr(sse, "MAX_DATA", 64)
     long_line = b"event: a\ndata: " + b"x" * 100 + b"\n\n"
     many_lines = b"event: b\n" + b"data: 0123456789\n" * 10 + b"\n"
@@ -89,8 +91,8 @@ def test_data_that_is_too_long_is_dropped_and_its_event_reported(monkeypatch, st
     assert frames == [Frame("a", None), Frame("b", None), Frame("c", "x" * 50), Frame("n" * 58, "")]
 
 
-def test_what_is_kept_of_an_endless_line_is_bounded():
-    """A server that never ends its line costs no more than the limit."""
+def test_an_endless_line_needs_bounded_memory():
+    """The parser keeps at most `MAX_DATA` bytes and one."""
     scanner = SseScanner()
     for _ in range(300):
         assert scanner.feed(b"x" * 8192) == []

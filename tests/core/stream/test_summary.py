@@ -1,4 +1,4 @@
-"""Usage and error type of a call at its end."""
+"""The summary of a call: usage, error type and fault."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def message(*usages):
 
 
 @pytest.mark.parametrize(
-    ("said", "total", "complete"),
+    ("usages", "total", "complete"),
     [
         ([], None, False),
         ([{"input_tokens": 25, "output_tokens": 1, "final": False}], 25, False),
@@ -57,9 +57,9 @@ def message(*usages):
         ([{"input_tokens": 25, "final": False}, {"input_tokens": 26, "output_tokens": 0, "final": True}], 26, True),
     ],
 )
-def test_input_tokens_include_the_cache_and_only_the_end_has_the_output(said, total, complete):
-    """As the conventions count them; the placeholder of `message_start` is no output."""
-    found = summary(message(*said))
+def test_input_tokens_include_the_cache_and_the_end_completes_the_usage(usages, total, complete):
+    """The semantic conventions count cached tokens as input. `message_start` has only a placeholder for the output."""
+    found = summary(message(*usages))
     assert (found.total_input_tokens, found.usage_complete) == (total, complete)
 
 
@@ -74,8 +74,8 @@ def test_input_tokens_include_the_cache_and_only_the_end_has_the_output(said, to
         (Verdict(Outcome.CLOSED, AbortReason.CALLER_CLOSED, Origin.CALLER), "overloaded_error", None),
     ],
 )
-def test_the_error_type_is_the_providers_else_the_reason(verdict, error_type, shown):
-    """Only a stream that failed has one."""
+def test_the_error_type_is_that_of_the_provider_or_the_abort_reason(verdict, error_type, shown):
+    """Only a failed stream has an error type."""
     assert summary(verdict=verdict, error_type=error_type).error_type == shown
 
 
@@ -98,12 +98,12 @@ FAULT = Fault(
         (Fault((), (), ()), ("ReadError",), False, False),
     ],
 )
-def test_a_fault_knows_the_classes_of_its_chain(fault, names, outermost, anywhere):
+def test_a_fault_matches_the_classes_of_its_exception_chain(fault, names, outermost, anywhere):
     assert (fault.outermost_is(*names), fault.has(*names)) == (outermost, anywhere)
 
 
-def test_the_callers_reasons_are_a_part_of_the_reasons():
-    """Five reasons are no failures; all others are."""
+def test_five_abort_reasons_are_those_of_the_caller():
+    """A stream that ends with another reason has failed."""
     assert sorted(reason.value for reason in CALLER_REASONS) == [
         "abandoned", "caller_closed", "caller_error", "cancelled", "interpreter_exit",
     ]  # fmt: skip

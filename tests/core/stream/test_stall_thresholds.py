@@ -20,7 +20,7 @@ def test_a_threshold_is_labelled_in_seconds(seconds, shown):
 
 
 @pytest.mark.parametrize(
-    ("waited", "told"),
+    ("waited", "labels"),
     [
         (0, []),
         (10 * S - 1, []),
@@ -30,11 +30,11 @@ def test_a_threshold_is_labelled_in_seconds(seconds, shown):
         (600 * S, ["10s", "30s", "60s"]),
     ],
 )
-def test_a_wait_exceeds_each_threshold_that_it_reached(waited, told):
-    """A threshold is passed at exactly its length."""
+def test_a_wait_exceeds_each_threshold_that_it_reaches(waited, labels):
+    """A wait of exactly the length of a threshold exceeds it."""
     stalls = StallThresholds((10.0, 30.0, 60.0))
-    assert (waited >= stalls.lowest) is bool(told)
-    assert stalls.newly_exceeded(waited) == told
+    assert (waited >= stalls.lowest) is bool(labels)
+    assert stalls.newly_exceeded(waited) == labels
 
 
 def test_a_threshold_is_reported_once_for_each_wait():
@@ -57,5 +57,5 @@ def test_without_thresholds_nothing_is_a_stall():
 def test_each_threshold_below_the_longest_wait_is_reported_exactly_once(thresholds, seconds):
     """The labels of one growing wait are those of the thresholds that it reached, in order."""
     stalls = StallThresholds(thresholds)
-    told = [name for waited in sorted(seconds) for name in stalls.newly_exceeded(waited * S)]
-    assert told == [label(limit) for limit in thresholds if seconds and max(seconds) >= limit]
+    reported = [name for waited in sorted(seconds) for name in stalls.newly_exceeded(waited * S)]
+    assert reported == [label(limit) for limit in thresholds if seconds and max(seconds) >= limit]

@@ -1,4 +1,4 @@
-"""The caller leaves: in the back-off, while a further request is made, while a later attempt is read, or after it."""
+"""The caller closes, cancels or drops a stream during the back-off, a further request, or a later attempt."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ import anthropic
 import anyio
 import pytest
 import trio
-from tests.retry.test_ways import AT, COURSES, POLICY, WHOLE, told
+from tests.support.interrupted_text import BREAK_AT, COMPLETE, CONTINUATION, RECOVERIES, RESUME_AT_ONCE
 from tests.support.modes import ASK
 from tests.support.observing import observed
 from tests.support.rig import API, HTTP, REQUEST, instrumented
-from tests.support.scenes import STORY
 
 from otel_claude_stream._core.retry.policy import Backoff, Jitter, Mode, RetryPolicy, Rule
 from otel_claude_stream._core.vocabulary import AbortReason
@@ -26,22 +25,22 @@ from otel_claude_stream._instrumentor import _streams
 from otel_claude_stream.testing import FakeAPI, Hang, Script
 
 AT_ONCE = 2.0
-"""Seconds within which a caller that leaves is gone, on a machine that is busy; what he leaves would take longer."""
-SLOW = Backoff(type=Jitter.NONE, base=20.0, cap=20.0)
-SLEEPY = RetryPolicy(mode=Mode.RESUME, rules=(Rule(frozenset(AbortReason), backoff=SLOW),))
-BROKEN = {"before the first content": WHOLE.cut_after(2), "in the text": COURSES["resumed"][0]}
+"""Seconds within which the caller has left, even on a busy machine. The back-off would take longer."""
+LONG_BACKOFF = Backoff(type=Jitter.NONE, base=20.0, cap=20.0)
+RESUME_LATE = RetryPolicy(mode=Mode.RESUME, rules=(Rule(frozenset(AbortReason), backoff=LONG_BACKOFF),))
+BROKEN = {"before the first content": COMPLETE.cut_after(2), "in the text": RECOVERIES["resumed"][0]}
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_left():
-    """No stream is open afterwards, however it was left."""
+def _no_stream_stays_open():
+    """Assert after each test that no stream is open."""
     yield
     gc.collect()
     assert len(_streams) == 0
 
 
-def assert_left(telemetry, reason, attempts=1):
-    """One ending, and the caller's."""
+def assert_closed_by_caller(telemetry, reason, attempts=1):
+    """Assert that the stream ended once, with a reason on the side of the caller."""
     telemetry.assert_recorded_once()
     assert telemetry.outcome_and_reason() == ("closed", reason)
     assert telemetry.attributes("attempt.count") == (attempts,)
@@ -55,15 +54,15 @@ def async_client(api):
     return anthropic.AsyncAnthropic(api_key="none", base_url=api.url, max_retries=0)
 
 
-def reader(stream):
-    """Read a stream in a thread of its own; gives the thread and what it raised."""
+def read_in_thread(stream):
+    """Read a stream in another thread. Return the thread, and a list for the exception that it raises."""
     raised = []
 
     def read():
         try:
             for _ in stream:
                 pass
-        except Exception as error:  # noqa: BLE001 - whatever the reader gets
+        except Exception as error:  # noqa: BLE001 - any exception of the SDK
             raised.append(error)
 
     thread = threading.Thread(target=read)
@@ -71,23 +70,23 @@ def reader(stream):
     return thread, raised
 
 
-def sleeping(session):
-    """Wait until the back-off of a session has begun: its decision is told before it."""
+def wait_for_backoff(session):
+    """Wait until the back-off of a session has begun, shortly after the end of the first attempt."""
     for _ in range(2000):
         if session.state.attempts.over:
             return time.sleep(0.02)
         time.sleep(0.001)
-    raise AssertionError("it does not sleep")
+    raise AssertionError("the back-off did not begin")
 
 
 @pytest.mark.parametrize("broken", BROKEN)
 def test_closed_by_another_thread_in_the_backoff(broken):
-    """At once, and nothing is sent any more. The reader gets the error that he would have got."""
-    with FakeAPI(BROKEN[broken]) as api, observed(retry_policy=SLEEPY) as telemetry:
+    """The stream ends at once without a further request, and the reading thread gets the original error."""
+    with FakeAPI(BROKEN[broken]) as api, observed(retry_policy=RESUME_LATE) as telemetry:
         stream = sync_client(api).messages.create(**ASK, stream=True)
         (session,) = _streams._sessions.values()
-        thread, raised = reader(stream)
-        sleeping(session)
+        thread, raised = read_in_thread(stream)
+        wait_for_backoff(session)
         before = time.monotonic()
         stream.close()
         thread.join(AT_ONCE)
@@ -95,16 +94,16 @@ def test_closed_by_another_thread_in_the_backoff(broken):
         assert not thread.is_alive()
         assert len(api.requests) == 1
     assert "incomplete chunked read" in str(raised[0])
-    assert_left(telemetry, "caller_closed")
+    assert_closed_by_caller(telemetry, "caller_closed")
 
 
 @pytest.mark.parametrize("broken", BROKEN)
-def test_closed_by_another_thread_while_a_further_request_is_made(broken):
-    """The answer comes to nobody: its response is closed, not read."""
-    slow = Script(steps=(*told(STORY[AT - 48 :]).steps[:4], Hang(20.0)), header_delay=0.4)
-    with FakeAPI([BROKEN[broken], slow]) as api, observed(retry_policy=POLICY) as telemetry:
+def test_closed_by_another_thread_during_a_further_request(broken):
+    """The response to the further request is closed without being read."""
+    slow = Script(steps=(*CONTINUATION.steps[:4], Hang(20.0)), header_delay=0.4)
+    with FakeAPI([BROKEN[broken], slow]) as api, observed(retry_policy=RESUME_AT_ONCE) as telemetry:
         stream = sync_client(api).messages.create(**ASK, stream=True)
-        thread, raised = reader(stream)
+        thread, raised = read_in_thread(stream)
         api.wait_for_requests(2)
         stream.close()
         thread.join(AT_ONCE)
@@ -116,6 +115,8 @@ def test_closed_by_another_thread_while_a_further_request_is_made(broken):
 
 @pytest.mark.parametrize("broken", BROKEN)
 def test_closed_by_another_task_in_the_backoff(broken):
+    """The reading task gets the original error at once."""
+
     async def body():
         async with async_client(api) as client:
             stream = await client.messages.create(**ASK, stream=True)
@@ -126,24 +127,24 @@ def test_closed_by_another_task_in_the_backoff(broken):
                     pass
 
             task = asyncio.create_task(read())
-            await asyncio.to_thread(sleeping, session)
+            await asyncio.to_thread(wait_for_backoff, session)
             before = time.monotonic()
             await stream.close()
             with pytest.raises(Exception, match="incomplete chunked read"):
                 await task
             assert time.monotonic() - before < AT_ONCE
 
-    with FakeAPI(BROKEN[broken]) as api, observed(retry_policy=SLEEPY) as telemetry:
+    with FakeAPI(BROKEN[broken]) as api, observed(retry_policy=RESUME_LATE) as telemetry:
         asyncio.run(body())
         assert len(api.requests) == 1
-    assert_left(telemetry, "caller_closed")
+    assert_closed_by_caller(telemetry, "caller_closed")
 
 
 @pytest.mark.parametrize("runner", [asyncio.run, trio.run], ids=["asyncio", "trio"])
 @pytest.mark.parametrize("way", ["create", "stream"])
 @pytest.mark.parametrize("broken", BROKEN)
 def test_cancelled_in_the_backoff(runner, way, broken):
-    """At once, and nothing is sent any more."""
+    """The call ends at once without a further request."""
 
     async def body():
         async with async_client(api) as client:
@@ -156,15 +157,15 @@ def test_cancelled_in_the_backoff(runner, way, broken):
                         await stream.get_final_message()
             assert scope.cancelled_caught
 
-    with FakeAPI(BROKEN[broken]) as api, observed(retry_policy=SLEEPY) as telemetry:
+    with FakeAPI(BROKEN[broken]) as api, observed(retry_policy=RESUME_LATE) as telemetry:
         before = time.monotonic()
         runner(body) if runner is trio.run else runner(body())
         assert time.monotonic() - before < 0.4 + AT_ONCE
         assert len(api.requests) == 1
-    assert_left(telemetry, "cancelled")
+    assert_closed_by_caller(telemetry, "cancelled")
 
 
-def read_whole(messages, way):
+def read_to_the_end(messages, way):
     if way == "create":
         for _ in messages.create(**ASK, stream=True):
             pass
@@ -175,14 +176,14 @@ def read_whole(messages, way):
 
 @pytest.mark.parametrize("way", ["create", "stream"])
 def test_interrupted_in_the_backoff(way):
-    """`KeyboardInterrupt`, of a real signal."""
-    with FakeAPI(BROKEN["in the text"]) as api, observed(retry_policy=SLEEPY) as telemetry:
+    """A real signal raises `KeyboardInterrupt`."""
+    with FakeAPI(BROKEN["in the text"]) as api, observed(retry_policy=RESUME_LATE) as telemetry:
         messages = sync_client(api).messages
         timer = threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGINT))
         timer.start()
         before = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
-            read_whole(messages, way)
+            read_to_the_end(messages, way)
         timer.join()
         assert time.monotonic() - before < 0.4 + AT_ONCE
         assert len(api.requests) == 1
@@ -190,63 +191,63 @@ def test_interrupted_in_the_backoff(way):
     assert telemetry.attributes("outcome", "attempt.count") == ("closed", 1)
 
 
-LEAVES = ("break", "raise", "close")
+WAYS_TO_LEAVE = ("break", "raise", "close")
 
 
-class Enough(Exception):
-    """The caller's own."""
+class CallerError(Exception):
+    """An error that the caller raises."""
 
 
 def leave(messages, how):
-    """Read on until some of the continuation has come, then leave; all that holds the stream goes with the frame."""
-    had = 0
+    """Leave after some text of the continuation. The return drops the last reference to the stream."""
+    received = 0
     stream = messages.create(**REQUEST, stream=True)
     for event in stream:
-        had += len(event.delta.text) if event.type == "content_block_delta" else 0
-        if had > AT:
+        received += len(event.delta.text) if event.type == "content_block_delta" else 0
+        if received > BREAK_AT:
             if how == "raise":
-                raise Enough
+                raise CallerError
             if how == "close":
                 stream.close()
             break
 
 
-def leave_within(messages, how):
-    """As `leave`, in a `with` block, of the helper."""
+def leave_block(messages, how):
+    """Leave the `with` block of `messages.stream()` after some text of the continuation."""
     with messages.stream(**REQUEST) as stream:
-        had = 0
+        received = 0
         for text in stream.text_stream:
-            had += len(text)
-            if had > AT:
+            received += len(text)
+            if received > BREAK_AT:
                 if how == "raise":
-                    raise Enough
+                    raise CallerError
                 if how == "close":
                     stream.close()
                 return
 
 
-async def aleave(messages, how):
-    """As `leave`."""
-    had = 0
+async def leave_async(messages, how):
+    """Leave an asynchronous stream after some text of the continuation."""
+    received = 0
     stream = await messages.create(**REQUEST, stream=True)
     async for event in stream:
-        had += len(event.delta.text) if event.type == "content_block_delta" else 0
-        if had > AT:
+        received += len(event.delta.text) if event.type == "content_block_delta" else 0
+        if received > BREAK_AT:
             if how == "raise":
-                raise Enough
+                raise CallerError
             if how == "close":
                 await stream.close()
             break
 
 
-@pytest.mark.parametrize("how", LEAVES)
-@pytest.mark.parametrize("way", [leave, leave_within, aleave], ids=lambda way: way.__name__)
-def test_left_while_a_later_attempt_is_read(monkeypatch, way, how):
-    """No further request; both responses are closed, and the stream has ended once."""
-    api = API([*COURSES["resumed"]])
-    with instrumented(monkeypatch, api.clock, retry_policy=POLICY) as capture:
-        with contextlib.suppress(Enough):
-            if way is aleave:
+@pytest.mark.parametrize("how", WAYS_TO_LEAVE)
+@pytest.mark.parametrize("way", [leave, leave_block, leave_async], ids=lambda way: way.__name__)
+def test_left_during_a_later_attempt(monkeypatch, way, how):
+    """There is no further request, both responses are closed, and the stream ends once."""
+    api = API([*RECOVERIES["resumed"]])
+    with instrumented(monkeypatch, api.clock, retry_policy=RESUME_AT_ONCE) as capture:
+        with contextlib.suppress(CallerError):
+            if way is leave_async:
                 asyncio.run(way(api.async_client().messages, how))
             else:
                 way(api.client().messages, how)
@@ -260,55 +261,55 @@ def test_left_while_a_later_attempt_is_read(monkeypatch, way, how):
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 def test_left_by_the_end_of_a_streaming_response(monkeypatch, is_async):
-    """The `with` closes what is read, though the caller still holds the stream that he got from it."""
-    api = API([*COURSES["resumed"]])
-    kept = []
+    """The end of the `with` block closes the later response, although the caller still has the stream."""
+    api = API([*RECOVERIES["resumed"]])
+    streams = []
 
     def read():
         with api.client().messages.with_streaming_response.create(**REQUEST, stream=True) as response:
-            kept.append(response.parse())
-            had = 0
-            for event in kept[0]:
-                had += len(event.delta.text) if event.type == "content_block_delta" else 0
-                if had > AT:
+            streams.append(response.parse())
+            received = 0
+            for event in streams[0]:
+                received += len(event.delta.text) if event.type == "content_block_delta" else 0
+                if received > BREAK_AT:
                     break
         return all(body.closed for body in api.bodies)
 
-    async def aread():
+    async def read_async():
         async with api.async_client().messages.with_streaming_response.create(**REQUEST, stream=True) as response:
-            kept.append(await response.parse())
-            had = 0
-            async for event in kept[0]:
-                had += len(event.delta.text) if event.type == "content_block_delta" else 0
-                if had > AT:
+            streams.append(await response.parse())
+            received = 0
+            async for event in streams[0]:
+                received += len(event.delta.text) if event.type == "content_block_delta" else 0
+                if received > BREAK_AT:
                     break
         return all(body.closed for body in api.bodies)
 
-    with instrumented(monkeypatch, api.clock, retry_policy=POLICY):
-        assert asyncio.run(aread()) if is_async else read()
-        kept.clear()
+    with instrumented(monkeypatch, api.clock, retry_policy=RESUME_AT_ONCE):
+        assert asyncio.run(read_async()) if is_async else read()
+        streams.clear()
         gc.collect()
     assert api.requests == 2
 
 
-@pytest.mark.parametrize("course", COURSES)
-def test_the_connections_are_given_back(mode, course):
-    """A pool of one connection is enough for calls that were recovered, whether read to the end or left."""
+@pytest.mark.parametrize("recovery", RECOVERIES)
+def test_the_connections_return_to_the_pool(mode, recovery):
+    """A pool of one connection is enough for retried and resumed calls, whether read to the end or left."""
 
     async def body():
         http = getattr(anthropic, "DefaultAsyncHttpxClient" if mode.is_async else "DefaultHttpxClient")
         limits = HTTP.Limits(max_connections=1)
         async with mode.entered(mode.client(api.url, http_client=http(verify=False, limits=limits))) as client:
             for call in range(4):
-                had = 0
+                received = 0
                 stream = await mode.do(client.messages.create(**ASK, stream=True))
                 async with mode.entered(stream):
                     async for event in mode.each(stream):
-                        had += len(event.delta.text) if event.type == "content_block_delta" else 0
-                        if call % 2 and had > AT:
+                        received += len(event.delta.text) if event.type == "content_block_delta" else 0
+                        if call % 2 and received > BREAK_AT:
                             break
 
-    with FakeAPI([*COURSES[course]] * 4) as api, observed(retry_policy=POLICY) as telemetry:
+    with FakeAPI([*RECOVERIES[recovery]] * 4) as api, observed(retry_policy=RESUME_AT_ONCE) as telemetry:
         mode.run(body)
-        assert len(api.requests) == 4 * len(COURSES[course])
+        assert len(api.requests) == 4 * len(RECOVERIES[recovery])
     telemetry.assert_recorded_once(streams=4)

@@ -1,4 +1,4 @@
-"""What is kept of a call that may be sent again: its messages among it, so nothing after its end."""
+"""The references to a call that may be retried, which keep its messages alive until its end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from otel_claude_stream.testing import CutMidChunk, Error
 
 STREAMS = {
     "healthy": (MESSAGE,),
-    "replayed": (MESSAGE.cut_after(1, Error()), MESSAGE),
+    "retried": (MESSAGE.cut_after(1, Error()), MESSAGE),
     "resumed": (told(STORY).cut_after(11, CutMidChunk()), goes_on(STORY[:83])),
     "given up": (MESSAGE.cut_after(6, CutMidChunk()),),
     "not resumed": (told(STORY).cut_after(11, CutMidChunk()), told("Of course!")),
@@ -23,14 +23,14 @@ STREAMS = {
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("stream", STREAMS)
-def test_nothing_of_the_call_waits_for_the_garbage_collector(monkeypatch, stream, way):
-    """No cycle through the session, the drivers' frames or a traceback: the last reference to it is the stream's."""
-    kept: list[weakref.ref[flow.RetryFlow]] = []
+def test_the_state_of_a_call_is_freed_without_garbage_collection(monkeypatch, stream, way):
+    """No reference cycle goes through the session, the frames of the drivers or a traceback."""
+    flows: list[weakref.ref[flow.RetryFlow]] = []
     original = flow.RetryFlow.__init__
 
     def init(self, *arguments):
         original(self, *arguments)
-        kept.append(weakref.ref(self))
+        flows.append(weakref.ref(self))
 
     monkeypatch.setattr(flow.RetryFlow, "__init__", init)
     api = API(STREAMS[stream])
@@ -41,4 +41,4 @@ def test_nothing_of_the_call_waits_for_the_garbage_collector(monkeypatch, stream
             read(api, way)
     finally:
         gc.enable()
-    assert [found() for found in kept] == [None]
+    assert [reference() for reference in flows] == [None]

@@ -1,4 +1,4 @@
-"""Every function of this package raises in turn. The caller sees the same as without it, and the failure is counted."""
+"""Each function of this package raises in turn; the caller sees no difference, and the failure is counted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import anthropic
 import pytest
 from tests.support.rig import API, REQUEST, WAYS, Seen, by, chain, instrumented, plain, read
 from tests.support.scenes import BUSY, MESSAGE, after
-from tests.support.targets import TARGETS, Target, broken, code_of, reached
+from tests.support.targets import POLICY_ONLY, TARGETS, Target, broken, code_of, code_reached, sample
 
 from otel_claude_stream import _guard
 from otel_claude_stream._instrumentor import _streams
@@ -23,7 +23,7 @@ from otel_claude_stream.testing import CutMidChunk, Error, Event, Pause, Script
 
 @dataclass(frozen=True)
 class Case:
-    """One way to read one kind of stream."""
+    """A way to read, and the scripts of the responses."""
 
     way: str
     scripts: tuple[Script, ...]
@@ -32,41 +32,41 @@ class Case:
         if "bytes" in self.way:
             return read_bytes(api)
         if self.way == "left":
-            return leave(api)
+            return raise_in_block(api)
         if "dropped" in self.way:
             if self.way == "dropped":
-                return drop(api)
-            seen = asyncio.run(adrop(api))
-            gc.collect(1)  # Python 3.10 keeps what a task held until then
+                return drop_sync(api)
+            seen = asyncio.run(drop_async(api))
+            gc.collect(1)  # Python 3.10 keeps a task's references until then
             return seen
         return read(api, self.way)
 
 
 def read_bytes(api):
-    """The raw body, read by the caller itself."""
+    """Read the raw body with `with_streaming_response`."""
     seen = Seen()
     try:
         with api.client().messages.with_streaming_response.create(stream=True, **REQUEST) as response:
             seen.result = b"".join(response.iter_bytes())
-    except Exception as error:  # noqa: BLE001 - whatever the caller would have got
+    except Exception as error:  # noqa: BLE001 - any exception of the SDK
         seen.error = chain(error)
     return seen
 
 
-def leave(api):
-    """The caller's own error leaves the `with` block."""
+def raise_in_block(api):
+    """Raise an error of the caller inside the `with` block."""
     seen = Seen()
     try:
         with api.client().messages.create(stream=True, **REQUEST) as stream:
             seen.events.append(plain(next(stream)))
-            int("the caller's own")
+            int("an error of the caller")
     except ValueError as error:
         seen.error = chain(error)
     return seen
 
 
-def drop(api):
-    """A stream that is dropped after two events, without a close."""
+def drop_sync(api):
+    """Drop a stream after two events, without closing it."""
     stream = api.client().messages.create(stream=True, **REQUEST)
     seen = Seen([plain(next(stream)), plain(next(stream))])
     del stream
@@ -75,8 +75,8 @@ def drop(api):
     return seen
 
 
-async def adrop(api):
-    """As `drop`."""
+async def drop_async(api):
+    """Drop an asynchronous stream after two events."""
     stream = await api.async_client().messages.create(stream=True, **REQUEST)
     seen = Seen([plain(await anext(stream)), plain(await anext(stream))])
     del stream
@@ -84,11 +84,11 @@ async def adrop(api):
     return seen
 
 
-def events(*said):
-    return [Event(data["type"], data) for data in said]
+def events(*payloads):
+    return [Event(data["type"], data) for data in payloads]
 
 
-ODD = after(
+UNKNOWN_CONTENT = after(
     MESSAGE,
     3,
     *events(
@@ -101,10 +101,10 @@ ODD = after(
     ),
     *MESSAGE.steps[-3:],
 )
-STRAY = {"type": "content_block_delta", "index": 7, "delta": {"type": "text_delta", "text": "a"}}
-SPOILT = after(MESSAGE, 3, *events(STRAY))
-"""The SDK's helper fails on it, as there is no eighth block."""
-EVERY_BLOCK = Script.message("Yes.", thinking="Let me see", tool=("get_weather", {"city": "Paris"}), gap=0.02)
+DELTA_WITHOUT_BLOCK = {"type": "content_block_delta", "index": 7, "delta": {"type": "text_delta", "text": "a"}}
+MISSING_BLOCK = after(MESSAGE, 3, *events(DELTA_WITHOUT_BLOCK))
+"""`messages.stream()` raises on it, as there is no eighth block."""
+EACH_BLOCK_TYPE = Script.message("Yes.", thinking="Let me see", tool=("get_weather", {"city": "Paris"}), gap=0.02)
 FAILING = MESSAGE.cut_after(6, Error())
 CUT = after(MESSAGE, 6, Pause(60), CutMidChunk())
 CASES = {
@@ -113,15 +113,15 @@ CASES = {
         for name, script in (("healthy", MESSAGE), ("error", FAILING), ("cut", CUT))
         for way in WAYS
     },
-    "every block": Case("create", (EVERY_BLOCK,)),
-    "odd": Case("create", (ODD,)),
-    "odd, async": Case("async create", (ODD,)),
+    "each block type": Case("create", (EACH_BLOCK_TYPE,)),
+    "unknown content": Case("create", (UNKNOWN_CONTENT,)),
+    "unknown content, async": Case("async create", (UNKNOWN_CONTENT,)),
     "retried": Case("create", (BUSY, MESSAGE)),
     "retried, async": Case("async create", (BUSY, MESSAGE)),
     "refused": Case("create", (Script.no_response(),)),
     "refused, async": Case("async create", (Script.no_response(),)),
     "left": Case("left", (MESSAGE,)),
-    "spoilt": Case("stream", (SPOILT,)),
+    "missing block": Case("stream", (MISSING_BLOCK,)),
     "compressed bytes": Case("bytes", (replace(MESSAGE, headers=(("content-encoding", "gzip"),)),)),
     "rejected": Case("create", (Script.http_error(400),)),
     "gateway": Case("create", (Script.nginx_error(504),)),
@@ -135,9 +135,9 @@ CASES = {
     "dropped, async": Case("async dropped", (MESSAGE,)),
 }
 
-CALL = "is the call of the SDK with us around it: what it does of ours is broken in turn"
-SHELL = "is what the SDK reads from, with us around it: what it does of ours is broken in turn"
-PROXY = "is an attribute of the body that is handed through"
+CALL = "wraps the SDK's own call; the functions that it calls are broken one by one"
+SHELL = "wraps an iterator of the SDK; the functions that it calls are broken one by one"
+PROXY = "forwards an attribute of the body"
 PASSED_THROUGH = {
     **dict.fromkeys(
         (
@@ -175,14 +175,14 @@ PASSED_THROUGH = {
     ),
     "_sdk.read.body:TimedBody.__class__": PROXY,
     "_sdk.read.body:TimedBody.__getattr__": PROXY,
-    "_session.registry:_Dropped.__call__": "is a boundary itself, called by the interpreter; what it calls is broken",
+    "_session.registry:_Dropped.__call__": "is guarded itself; the functions that it calls are broken one by one",
 }
-"""Functions that are not made to raise while a stream is read, and why."""
+"""Functions that no test makes raise while a stream is read, with the reason."""
 
 NOT_COUNTED = {
-    "_core.stream.events:is_well_formed": "decides whether an odd event is to be reported at all",
+    "_core.stream.events:is_well_formed": "decides whether a malformed event is reported at all",
 }
-"""Functions whose failure need not be counted, and why."""
+"""Functions whose failure need not be counted, with the reason."""
 
 
 _BARE: dict[str, Seen] = {}
@@ -197,8 +197,11 @@ def bare(monkeypatch, case):
     return _BARE[case]
 
 
-def collected(capture):
-    """Collect, and again if another thread has created a series. SDK 1.37 iterates over its instruments unlocked."""
+def collect_metrics(capture):
+    """Collect the metrics, and return True.
+
+    OpenTelemetry 1.37 iterates over its instruments without a lock. Collect again if another thread changed them.
+    """
     for _ in range(20):
         with contextlib.suppress(RuntimeError):
             return capture.metrics() is not None
@@ -206,63 +209,58 @@ def collected(capture):
 
 
 def observed(monkeypatch, case):
+    """Return what the caller sees with the instrumentation, in mode `observe`."""
     api = API(CASES[case].scripts)
     with instrumented(monkeypatch, api.clock, events="both", semconv="both", stall_thresholds="10ms") as capture:
-        if case == "every block":  # metrics are collected while the stream is open
-            api.chunks = lambda chunks: [chunk for chunk in chunks if collected(capture)]
-        # In a context of its own: a failing `leave` cannot restore it.
+        if case == "each block type":  # collect metrics while the stream is open
+            api.chunks = lambda chunks: [chunk for chunk in chunks if collect_metrics(capture)]
+        # Run in a copy of the context, which a broken function may fail to restore.
         seen = contextvars.copy_context().run(CASES[case].read, api)
-        collected(capture)
+        collect_metrics(capture)
     return seen
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _first_stream_was_before():
-    """Nothing that happens once a process happens in the test that comes first."""
+def _not_the_first_stream():
+    """Skip the initialisation that happens once in a process, which only one test would see."""
     _streams._child_looked_at = True
 
 
 @pytest.fixture(scope="module")
 def cases_of():
-    """Which cases reach a function."""
+    """Return a function that lists the cases that reach a target."""
     found: dict[str, set] = {}
     with pytest.MonkeyPatch.context() as monkeypatch:
         for case in CASES:
-            with reached() as found[case]:
+            with code_reached() as found[case]:
                 observed(monkeypatch, case)
     return lambda target: [case for case, codes in found.items() if code_of(target) in codes]
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_the_caller_sees_the_same_as_without_instrumentation(monkeypatch, case):
+    assert observed(monkeypatch, case) == bare(monkeypatch, case)
+
+
 def test_the_cases_differ_where_they_should(monkeypatch):
-    """The comparison can see a difference: whole streams raise nothing, the others do."""
-    whole = {case for case in CASES if not bare(monkeypatch, case).error}
-    assert whole == {
+    """Complete streams raise nothing, and the others raise, so that a comparison can find a difference."""
+    without_error = {case for case in CASES if not bare(monkeypatch, case).error}
+    assert without_error == {
         case
         for case in CASES
-        if case.startswith(("healthy", "every", "odd", "retried", "bytes", "opaque", "dropped", "failing bytes"))
+        if case.startswith(("healthy", "each", "unknown", "retried", "bytes", "opaque", "dropped", "failing bytes"))
     }
     assert bare(monkeypatch, "bytes").result == MESSAGE.body()
     assert len({repr(bare(monkeypatch, case)) for case in CASES}) > 15
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_unbroken_the_caller_sees_the_same(monkeypatch, case):
-    assert observed(monkeypatch, case) == bare(monkeypatch, case)
-
-
-MOST = 14
-"""Most cases for one function. Twice as many reach a function that every stream runs, in the same way."""
-
-
-def spread(cases):
-    """At most so many of some cases, from all of them."""
-    step = len(cases) / MOST
-    return cases if step <= 1 else [cases[int(number * step)] for number in range(MOST)]
+MAX_CASES = 14
+"""Limit of cases for each function. Functions that every stream runs are reached by twice as many similar ones."""
 
 
 @pytest.fixture(autouse=True)
-def _no_stream_is_left():
-    """A broken `ended` leaves streams open, which do not belong to the next test."""
+def _discard_open_streams():
+    """Discard the streams that a broken `ended` leaves open."""
     yield
     _streams._sessions.clear()
     _streams._anchors.clear()
@@ -272,16 +270,16 @@ def _no_stream_is_left():
 BROKEN = [target for target in TARGETS if target.id not in PASSED_THROUGH]
 
 
-def test_every_exception_is_one_that_exists():
+def test_each_listed_function_exists():
     assert set(PASSED_THROUGH) | set(NOT_COUNTED) <= {target.id for target in TARGETS}
 
 
 @pytest.mark.parametrize("target", BROKEN, ids=lambda target: target.id)
-def test_a_failure_of_ours_is_nobodys_but_ours(monkeypatch, cases_of, target: Target):
-    """In every case that reaches it, events, result and exception are those of the bare run, and it is counted."""
+def test_a_failing_function_changes_nothing_for_the_caller(monkeypatch, cases_of, target: Target):
+    """In each case that reaches the function, events, result and exception are the same, and the failure is counted."""
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
     failures = 0
-    for case in spread(cases_of(target)):
+    for case in sample(cases_of(target), MAX_CASES):
         monkeypatch.setattr(_guard, "_counts", {})
         with broken(target) as calls:
             assert observed(monkeypatch, case) == bare(monkeypatch, case), f"{case}: {len(calls)} failures"
@@ -293,16 +291,16 @@ def test_a_failure_of_ours_is_nobodys_but_ours(monkeypatch, cases_of, target: Ta
 
 
 LEFT_OPEN = {
-    "_session.session:StreamSession.ended": "what ends a stream",
-    "_session.registry:OpenStreams.remove": "what takes an ended stream off the list",
+    "_session.session:StreamSession.ended": "ends a stream",
+    "_session.registry:OpenStreams.remove": "removes an ended stream",
 }
-"""Functions whose failure leaves a stream on the list of the open ones until the process ends, and why."""
+"""Functions whose failure leaves a stream registered as open until the process ends, with the reason."""
 
 
-ELSEWHERE = "its own test below breaks it"
-PROCESS = "runs once a process, not while a stream is read"
-NO_REAL_TIME = "its thread goes by real time, which there is none of here"
-ACTING = "runs only where the policy does more than observe: broken in tests/retry"
+ELSEWHERE = "a separate test below breaks it"
+PROCESS = "runs once in a process, not while a stream is read"
+NO_REAL_TIME = "runs in a thread that uses the real clock, while these tests use a manual one"
+ACTING = "runs only if the policy acts; tests/retry breaks it"
 NOT_REACHED = {
     "_sdk.read.aio:AsyncShell.__anext__": "is overridden by every shell",
     "_sdk.read.aio:AsyncShell.__getattr__": PROXY,
@@ -311,8 +309,8 @@ NOT_REACHED = {
     "_session.child_exit:at_end_of_child": PROCESS,
     "_session.child_exit:flush": "see tests/activation/test_life.py",
     "_sdk.read.endings:_ending": PROCESS,
-    "_sdk.read.endings:end_without_outcome": "runs only after another failure, and is a boundary itself",
-    "_session.registry:OpenStreams.discard": "runs only after another failure, and is a boundary itself",
+    "_sdk.read.endings:end_without_outcome": "runs only after another failure, and is guarded itself",
+    "_session.registry:OpenStreams.discard": "runs only after another failure, and is guarded itself",
     "_session.registry:OpenStreams.__init__": PROCESS,
     "_session.registry:OpenStreams.__len__": PROCESS,
     "_session.registry:OpenStreams._at_exit": "see tests/lifecycle",
@@ -325,62 +323,22 @@ NOT_REACHED = {
     "_core.stream.timing:Timing.gap_at": ELSEWHERE,
     "_telemetry.stream_telemetry:Emitter.record_internal_error": ELSEWHERE,
     "_telemetry.metrics:is_live": ELSEWHERE,
-    "_core.stream.delivered:Delivered.unjoinable_content": "runs only after another failure, within a boundary",
-    "_core.stream.journal:Entry.add": "two pings in a row: tests/core",
-    **dict.fromkeys(
-        (
-            "_session.policy_resolver:BudgetTokens.__init__",
-            "_session.policy_resolver:BudgetTokens.first",
-            "_session.policy_resolver:BudgetTokens.take",
-            "_session.policy_resolver:BudgetTokens.left",
-            "_session.policy_resolver:PolicyResolver.left",
-            "_core.stream.delivered:Delivered.full_text",
-            "_core.stream.delivered:Delivered.open_text_index",
-            "_core.stream.delivered:Delivered.keep_text",
-            "_core.stream.frames:has_content",
-            "_core.stream.frames:has_stop_reason",
-            "_core.stream.frames:input_tokens",
-            "_session.attempts:Attempts.sent",
-            "_session.attempts:Attempts.give_up",
-            "_session.attempts:Attempts.follow",
-            "_session.attempts:Attempts.buffer_event",
-            "_session.attempts:Attempts.discard_buffer",
-            "_session.attempts:Attempts.lower_read_timeout",
-            "_core.stream.timing:Timing.attempt_failed",
-            "_session.retries:Retries._report_pending",
-            "_session.retries:Retries.attempt_failed",
-            "_session.retries:Retries.continuation_refused",
-            "_session.retries:Retries.seam_found",
-            "_session.retries:Retries.describe",
-            "_session.retries:Retries.sdk_retries_stopped",
-            "_session.call_policy:CallPolicy.take",
-            "_session.session:StreamSession.has_error_response",
-            "_session.session:StreamSession.take_sdk_retry",
-            "_session.session:StreamSession.requests",
-            "_session.session:StreamSession.policy",
-            "_session.session:StreamSession.lower_read_timeout",
-            "_session.session:StreamSession.buffer_frame",
-            "_session.session:StreamSession.buffered_usage",
-            "_session.session:StreamSession.buffer_released",
-            "_session.session:StreamSession.overdue",
-            "_telemetry.span_attributes:resume_attributes",
-            "_telemetry.span_attributes:_recovery",
-        ),
-        ACTING,
-    ),
+    "_core.stream.delivered:Delivered.unjoinable_content": "runs only after another failure, within a guard",
+    "_core.stream.journal:Entry.add": "needs two pings in a row; see tests/core",
+    **dict.fromkeys(POLICY_ONLY, ACTING),
 }
-"""Functions that no case reaches, and why."""
+"""Functions that no case reaches, with the reason."""
 if "open_telemetry" not in inspect.signature(anthropic.Anthropic).parameters:
-    NOT_REACHED["_sdk.attach.span_owner:_records"] = "asks for the SDK's own tracing, which this SDK does not have"
+    NOT_REACHED["_sdk.attach.span_owner:_records"] = "looks for the SDK's own tracing, which this release does not have"
 
 
-def test_every_function_is_reached(cases_of):
-    """Every function that is not broken above is named here, with the reason."""
+def test_the_cases_reach_every_function_that_is_not_listed(cases_of):
+    """`NOT_REACHED` lists exactly the functions that no case reaches."""
     assert {target.id for target in BROKEN if not cases_of(target)} == set(NOT_REACHED)
 
 
-def test_a_failing_count_of_failures_is_hidden_too(monkeypatch):
-    """The instrument that counts failures fails."""
+def test_a_failure_to_count_failures_is_hidden_too(monkeypatch):
+    """The metric of internal errors raises."""
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
     monkeypatch.setattr(_guard, "_counts", {})
     (target,) = [target for target in TARGETS if target.name == "record_internal_error"]
@@ -391,8 +349,8 @@ def test_a_failing_count_of_failures_is_hidden_too(monkeypatch):
     assert _guard.counts() == {"read_event": 1}
 
 
-def test_failures_are_counted_by_place(monkeypatch):
-    """`claude.stream.internal.errors` has the place."""
+def test_failures_are_counted_by_component(monkeypatch):
+    """`claude.stream.internal.errors` has the attribute `claude.stream.internal.component`."""
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
     (target,) = [target for target in TARGETS if target.id == "_core.stream.message_state:MessageState.block_stop"]
     api = API(MESSAGE)
@@ -404,7 +362,7 @@ def test_failures_are_counted_by_place(monkeypatch):
         assert [span["attributes"]["claude.stream.outcome"] for span in capture.spans()] == ["completed"]
 
 
-def test_a_failing_look_leaves_the_thread_that_looks_alive(monkeypatch):
+def test_a_failing_stall_check_does_not_end_the_ticker_thread(monkeypatch):
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
     monkeypatch.setattr(_guard, "_counts", {})
 
@@ -416,8 +374,8 @@ def test_a_failing_look_leaves_the_thread_that_looks_alive(monkeypatch):
     assert _guard.counts() == {"stalls": 1}
 
 
-def test_a_failing_provider_is_nobodys_but_ours(monkeypatch):
-    """A provider that fails when it is asked for its state costs the telemetry, but not the stream."""
+def test_a_failing_meter_provider_costs_telemetry_and_not_the_stream(monkeypatch):
+    """The check whether the provider is live raises."""
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
     monkeypatch.setattr(_guard, "_counts", {})
     (target,) = [target for target in TARGETS if target.name == "is_live"]
@@ -441,8 +399,8 @@ class Halt(BaseException):
         "_sdk.read.endings:stream_ended",
     ],
 )
-def test_an_interrupt_inside_of_ours_goes_on(monkeypatch, name):
-    """Ctrl-C while code of ours runs is the caller's, not a failure of ours."""
+def test_an_interrupt_inside_this_package_reaches_the_caller(monkeypatch, name):
+    """Ctrl-C while code of this package runs is not an internal failure."""
     (target,) = [target for target in TARGETS if target.id == name]
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
     monkeypatch.setattr(_guard, "_counts", {})
@@ -452,8 +410,8 @@ def test_an_interrupt_inside_of_ours_goes_on(monkeypatch, name):
     assert _guard.counts() == {}
 
 
-def test_strict_a_failure_is_raised(monkeypatch):
-    """Tests raise the failures of this package, which would otherwise switch it off unnoticed."""
+def test_strict_mode_raises_a_failure(monkeypatch):
+    """Strict mode is on in the tests, so that no internal failure goes unnoticed."""
     (target,) = [target for target in TARGETS if target.id == "_sdk.attach.request:call_of"]
     api = API(MESSAGE)
     with broken(target), instrumented(monkeypatch, api.clock):
