@@ -1,4 +1,4 @@
-"""What the doctor observes of its test stream, with the providers of the user."""
+"""The observations that the doctor makes of its test stream, with the providers of the user."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from otel_claude_stream.cli.doctor.findings import Finding, Level, Section, note
 from otel_claude_stream.cli.doctor.probe import Probe, probe
 
 NOWHERE = {**HTTP, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_SERVICE_NAME": "chat"}
-"""Variables of a user whose collector does not run: nothing of the test stream goes there."""
+"""Variables of a user without a running collector. The test stream is not sent to it."""
 
 CONFIGURED = """\
 file_format: "1.0"

@@ -123,7 +123,7 @@ def _streams(receiver: str, *urls: str) -> tuple[int, list[str]]:
         _stream(anthropic, url)
     for provider in (trace.get_tracer_provider(), metrics.get_meter_provider(), _logs.get_logger_provider()):
         if flush := getattr(provider, "force_flush", None):
-            with contextlib.suppress(Exception):  # what does not arrive is reported as missing
+            with contextlib.suppress(Exception):  # missing telemetry is reported later
                 flush(FLUSH_MILLISECONDS)
     return hooks
 

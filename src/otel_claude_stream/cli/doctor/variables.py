@@ -18,7 +18,7 @@ from otel_claude_stream.cli.doctor.findings import Finding, warning
 OURS: Final = "OTEL_CLAUDE_STREAM_"
 """Prefix of this package's variables, which the section of settings checks."""
 SIMILARITY: Final = 0.88
-"""Least ratio of `difflib` for a typo: two letters swapped in the shortest names, a word misspelt in the longest."""
+"""Least ratio of `difflib` for a typo. It allows a swap of two letters even in the shortest names."""
 
 SIGNALS: Final = ("", "TRACES_", "METRICS_", "LOGS_", "PROFILES_")
 _OTLP: Final = (
