@@ -16,6 +16,11 @@ import pytest
 from tests.support import leftovers
 from tests.support.paths import RECORDINGS
 
+try:
+    import hypothesis
+except ImportError:  # the session of the dashboards has no property tests
+    hypothesis = None
+
 # Distributions whose versions affect the results of tests.
 REPORTED = (
     "otel-claude-stream",
@@ -43,6 +48,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         config.stash[RUN] = leftovers.Run.begin()
     config.stash[LEFT] = []
+    if hypothesis is not None:  # a busy machine is no failure
+        slow = [hypothesis.HealthCheck.too_slow]
+        hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=slow)
+        hypothesis.settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

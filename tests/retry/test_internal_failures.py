@@ -214,7 +214,7 @@ PASSED_THROUGH: dict[str, str] = {
     **{
         f"_sdk.retry.driver_{half}:{name}": DRIVER
         for half in ("sync", "async")
-        for name in ("_recover", "_drive", f"frames_{half}", f"send_{half}", f"close_{half}")
+        for name in ("_drive", "_carry_out", f"frames_{half}", f"send_{half}", f"close_{half}")
     },
     "_sdk.retry.sleeping:sleep_sync": DRIVER,
     "_sdk.retry.sleeping:sleep_async": DRIVER,
@@ -223,6 +223,7 @@ PASSED_THROUGH: dict[str, str] = {
     "_sdk.retry.call_context:RequestScope.__enter__": DRIVER,
     "_sdk.retry.call_context:RequestScope.__exit__": DRIVER,
     "_sdk.retry.flow:RetryFlow.requests": DRIVER,
+    "_sdk.retry.flow:RetryFlow.recover": DRIVER,
     "_sdk.retry.flow:RetryFlow.wake_by": DRIVER,
     "_sdk.retry.gate:Gate.take": DRIVER,
     "_sdk.retry.gate:Gate.passthrough": DRIVER,

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from tests.support.listeners import RecordingListener
+from tests.support.rig import HTTP
 
 from otel_claude_stream._core.stream.call import Reply
 from otel_claude_stream._core.stream.hot_path import Arrival, ReadMode
@@ -81,9 +82,17 @@ def test_an_event_made_from_a_buffered_frame_has_its_arrival(side):
 @pytest.mark.parametrize("side", SIDES)
 def test_an_exception_is_an_end_and_goes_on_to_the_caller(side):
     listener = RecordingListener()
-    with pytest.raises(ValueError, match="broken"):
-        read_through(side, "events", [text_delta("a"), ValueError("broken")], listener)
+    with pytest.raises(HTTP.ReadError, match="broken"):
+        read_through(side, "events", [text_delta("a"), HTTP.ReadError("broken")], listener)
     assert listener.calls[-1] == ("ended", Stop.RAISED)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_an_exception_of_the_caller_inside_a_read_is_an_end_by_the_caller(side):
+    listener = RecordingListener()
+    with pytest.raises(ValueError, match="deadline"):
+        read_through(side, "events", [text_delta("a"), ValueError("deadline")], listener)
+    assert listener.calls[-1] == ("ended", Stop.CLOSED)
 
 
 @pytest.mark.parametrize("side", SIDES)

@@ -8,6 +8,7 @@ from threading import Barrier
 
 import pytest
 from tests.support.doctor_findings import HTTP, levels, problems
+from tests.support.native_tracing import SDK_SCOPE, needs_native_tracing
 
 from otel_claude_stream.cli.doctor import command, export
 from otel_claude_stream.cli.doctor import stream as stream_checks
@@ -80,10 +81,11 @@ def test_the_sampler_of_a_configuration_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@needs_native_tracing
 def test_two_chat_spans_for_each_call() -> None:
     (twice,) = found(observed(**NOWHERE, OTEL_CLAUDE_STREAM_SPAN="always"))
     assert twice.level is Level.WARNING
-    assert twice.text.startswith("each call has 2 chat spans with tokens, by com.anthropic.sdk.python and otel_claude")
+    assert twice.text.startswith(f"each call has 2 chat spans with tokens, by {SDK_SCOPE} and otel_claude_stream")
     assert "ANTHROPIC_OPEN_TELEMETRY=false" in twice.hint
 
     sections = observed(**NOWHERE, OTEL_CLAUDE_STREAM_SPAN="always", ANTHROPIC_OPEN_TELEMETRY="false")

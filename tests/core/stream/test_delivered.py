@@ -152,3 +152,9 @@ def test_many_pieces_are_joined_into_few():
         ledger.keep_text("x")
         assert len(ledger.pieces) < COMPACT_AT
     assert len(ledger.full_text) == 10 * COMPACT_AT
+
+
+def test_content_that_cannot_be_joined_is_recorded():
+    ledger = new_ledger()
+    ledger.unjoinable_content()
+    assert flags(ledger) == Delivered(other=True)

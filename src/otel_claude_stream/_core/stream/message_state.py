@@ -378,5 +378,4 @@ class MessageState:
         """Move the open batches of deltas and pings into the journal. The last bytes arrived `at`."""
         if self._batch_index is not _NO_BATCH:
             self._close_batch(at)
-        if self._pings is not None:
-            self._close_pings()
+        self._close_pings()

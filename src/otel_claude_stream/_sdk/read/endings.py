@@ -71,9 +71,10 @@ def stream_failed(listener: StreamListener, error: BaseException, annotate: Anno
     if isinstance(error, GeneratorExit):
         listener.ended(End(Stop.DROPPED))
         return
-    if annotate is not None and isinstance(error, Exception):
+    end = end_by(error)
+    if annotate is not None and end.stop is Stop.RAISED and isinstance(error, Exception):
         annotate(error)
-    listener.ended(end_by(error))
+    listener.ended(end)
 
 
 @_ending("request_failed")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from otel_claude_stream._core.diagnosis.facts import End, Fault, HttpError
 from otel_claude_stream._core.stream.call import Reply
 from otel_claude_stream._core.vocabulary import BodyClass, ErrorSource, Stop
-from otel_claude_stream._sdk.read.errors import fault_of, name_of
+from otel_claude_stream._sdk.read.errors import exception_of_caller, fault_of, name_of
 
 FINGERPRINT_HEADERS = frozenset({
     "server", "via", "x-cache", "x-squid-error", "x-varnish", "x-envoy-upstream-service-time", "x-amz-cf-id",
@@ -104,6 +104,8 @@ def status_of(error: BaseException) -> int | None:
 
 def end_by(error: BaseException, fault: Fault | None = None) -> End:
     """Return the end of a stream that an exception ended; `fault` if it is not simply that exception."""
+    if exception_of_caller(error) is not None:
+        return End(Stop.CLOSED, fault or fault_of(error), name_of(error))
     end = End(Stop.RAISED, fault or fault_of(error), name_of(error))
     status = status_of(error)
     if status is None:

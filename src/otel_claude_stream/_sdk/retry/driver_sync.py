@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from otel_claude_stream import _guard
 from otel_claude_stream._core.stream.message_state import DELTA
+from otel_claude_stream._sdk.read.errors import exception_of_caller
 from otel_claude_stream._sdk.retry.call_context import CallContext, RequestScope
 from otel_claude_stream._sdk.retry.failure import Failure, PendingFailures
 from otel_claude_stream._sdk.retry.flow import RetryFlow, Steps
 from otel_claude_stream._sdk.retry.forwarding import forward_close_to
 from otel_claude_stream._sdk.retry.sleeping import sleep_sync as sleep
-from otel_claude_stream._sdk.retry.steps import Close, Send, Sleep
+from otel_claude_stream._sdk.retry.steps import Close, Send, Sleep, Step
 
 
 def send_sync(retry: RetryFlow, request: Callable[..., Any]) -> Any:
@@ -45,9 +45,11 @@ def frames_sync(frames: Iterator[Any], response: Any, retry: RetryFlow) -> Itera
                 if gate.message_complete:
                     return
                 failure = Failure()
-            except Exception as error:  # noqa: BLE001 - whatever reading raises is a failure of the attempt
+            except Exception as error:
+                if exception_of_caller(error) is not None:
+                    raise
                 failure = Failure.of(error)
-            outcome = _recover(retry, failure, response, pending)
+            outcome = _drive(retry.recover(failure, response, pending), retry)
             if isinstance(outcome, Failure):
                 break
             source, response = outcome._iter_events(), retry.response  # noqa: SLF001 - the SDK reads the same
@@ -61,33 +63,41 @@ def frames_sync(frames: Iterator[Any], response: Any, retry: RetryFlow) -> Itera
             first.close()
 
 
-def _recover(retry: RetryFlow, failure: Failure, response: Any, pending: PendingFailures) -> Any:
-    try:
-        return _drive(retry.recover(failure, response, pending), retry)
-    except Exception as error:  # noqa: BLE001 - the boundary: the caller gets the failure as it would without the policy
-        _guard.report("recovery", error)
-        return pending.to_raise(failure) if failure.seam else failure
-
-
 def _drive(steps: Steps, retry: RetryFlow) -> Any:
-    """Carry out the steps, and return their result."""
+    """Carry out the steps, and return their result. Raises at once what the caller's code raised within a step."""
+    proceed: Callable[[Any], Step] = steps.send
     answer: Any = None
-    while True:
-        try:
-            step = steps.send(answer)
-        except StopIteration as done:
-            return done.value
-        match step:
-            case Sleep(seconds=seconds):
-                answer = sleep(retry, seconds)
-            case Close(response=response):
-                answer = response.close()
-            case Send(call=(args, kwargs)):
-                try:
-                    with RequestScope(CallContext(retry.session, retry)):
-                        answer = retry.request(*args, **kwargs)
-                except Exception as error:  # noqa: BLE001 - the flow decides what is done about it
-                    answer = error
+    interruption: BaseException | None = None
+    try:
+        while interruption is None:
+            try:
+                step = proceed(answer)
+            except StopIteration as done:
+                return done.value
+            proceed = steps.send
+            try:
+                answer = _carry_out(step, retry)
+            except Exception as error:
+                interruption = exception_of_caller(error)
+                if interruption is error or (interruption is not None and not retry.session.is_open):
+                    raise  # the first request raises what the SDK makes of it, as without this package
+                answer = error
+                if not isinstance(step, Send):  # the flow decides what is done about a failed request
+                    proceed = steps.throw
+        raise interruption
+    finally:
+        del answer, interruption, proceed, steps  # the traceback of what is raised has this frame: a cycle otherwise
+
+
+def _carry_out(step: Step, retry: RetryFlow) -> Any:
+    match step:
+        case Sleep(seconds=seconds):
+            return sleep(retry, seconds)
+        case Close(response=response):
+            return response.close()
+        case Send(call=(args, kwargs)):
+            with RequestScope(CallContext(retry.session, retry)):
+                return retry.request(*args, **kwargs)
 
 
 def close_sync(retry: RetryFlow, close: Callable[[], Any]) -> None:

@@ -73,6 +73,13 @@ class RetryFlow:
 
     def recover(self, failure: Failure, response: Any, pending: PendingFailures) -> Steps:
         """Do what the policy decides about a failure. Returns the stream to read on, or the failure to raise."""
+        try:
+            return (yield from self._recover(failure, response, pending))
+        except Exception as error:  # noqa: BLE001 - the boundary: the caller gets the failure as without the policy
+            _guard.report("recovery", error)
+            return pending.to_raise(failure) if failure.seam else failure
+
+    def _recover(self, failure: Failure, response: Any, pending: PendingFailures) -> Steps:
         gate = self.gate
         if gate.message_complete or gate.state_unknown or self.session.is_over:
             return failure

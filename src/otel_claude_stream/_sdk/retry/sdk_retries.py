@@ -7,6 +7,7 @@ from typing import Any
 
 from otel_claude_stream._core.retry.context import Blocker
 from otel_claude_stream._core.retry.policy import OnExceed
+from otel_claude_stream._sdk.read.errors import exception_of_caller
 from otel_claude_stream._session.session import StreamSession
 
 
@@ -45,6 +46,8 @@ class SdkRetryCaps:
         # After a response the exception is not one of the SDK's: the caller may be handling one of its own.
         if self._session.has_error_response or not isinstance(error, Exception):
             return None
+        if self._session.is_open and exception_of_caller(error) is not None:
+            return error  # the caller is reading: it does not know of this request
         if self._passes_deadline(delay):
             self._stopped(Blocker.DEADLINE)
         elif not self._session.take_sdk_retry():
