@@ -10,6 +10,7 @@ OK: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
 SIGNAL_BASE: Final = 128  # plus the number of the signal, as in shells; 130 is Ctrl-C
+BROKEN_PIPE: Final = SIGNAL_BASE + 13  # SIGPIPE, as a shell reports it for other programs
 
 
 class CommandError(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from otel_claude_stream.cli.commands import COMMANDS, Command
-from otel_claude_stream.cli.errors import FAILED, SIGNAL_BASE, USAGE, CommandError, UsageError
+from otel_claude_stream.cli.errors import BROKEN_PIPE, FAILED, SIGNAL_BASE, USAGE, CommandError, UsageError
 from otel_claude_stream.version import __version__
 
 PROGRAM = "otel-claude-stream"
@@ -20,7 +21,16 @@ EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (Ctrl
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. ``argv`` is without the program's name; ``sys.argv`` if None."""
-    arguments = sys.argv[1:] if argv is None else list(argv)
+    try:
+        code = _parse_and_run(sys.argv[1:] if argv is None else list(argv))
+        print(end="", flush=True)  # a closed pipe is noticed here, rather than when the interpreter exits
+    except BrokenPipeError:  # as in `otel-claude-stream doctor | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more
+        return BROKEN_PIPE
+    return code
+
+
+def _parse_and_run(arguments: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # the encoding of the terminal may lack a character

@@ -37,7 +37,7 @@ def test_an_environment_without_problems() -> None:
     """The whole chain runs in subprocesses, with a collector that answers, and the test streams arrive."""
     got = []
     with Receiver(got.append, pytest.fail) as collector:
-        env = {**clean(), **HTTP, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+        env = {**clean(), **HTTP, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_SERVICE_NAME": "chat"}
         done = subprocess.run([*COMMAND, "--json"], env=env, capture_output=True, text=True, timeout=60, check=False)
     found = json.loads(done.stdout)
     texts = {section["title"]: [one["text"] for one in section["findings"]] for section in found["sections"]}
@@ -48,10 +48,12 @@ def test_an_environment_without_problems() -> None:
     ]  # fmt: skip
     assert texts["Hooks"] == ["all 12 hooks fit this anthropic version"]
     assert texts["Export"] == [f"traces, metrics, logs: http/protobuf to {collector.url}, which answers"]
-    completed, cut, metrics = texts["Test stream"]
+    completed, cut, events, metrics, took = texts["Test stream"]
     assert completed.startswith("a complete answer arrived as completed: 9 events, first token after ")
     assert cut == "a connection cut on purpose arrived as failed: connection closed"
+    assert events == "their events arrived on the spans"
     assert metrics.startswith("their metrics arrived (")
+    assert took.startswith("the test took ")
     assert [message.document for message in got] == [{}] * 3, "the user's collector receives nothing but empty requests"
 
 
@@ -67,18 +69,23 @@ def test_an_environment_with_problems(tmp_path: Path) -> None:
     assert "did you mean OTEL_CLAUDE_STREAM_DELTAS?" in done.stdout
     assert "· failed exports are logged at most once in ten minutes" in done.stdout
     assert "✗ traces, metrics, logs: http/protobuf to http://127.0.0.1:9: Connection refused" in done.stdout
-    assert done.stdout.splitlines()[-1] == "2 errors, 0 warnings"
+    *_, last = done.stdout.partition("\n2 problems:\n")
+    assert [line[:3] for line in last.splitlines() if not line.startswith("    ")] == ["  ✗"] * 2
 
 
 def test_findings_as_text() -> None:
-    sections = [Section("One", (ok("good"), warning("unusual\nmore", "do this"))), Section("Two", (note("so"),))]
+    sections = [
+        Section("One", (ok("good"), warning("unusual\nmore", "do this"))),
+        Section("Two", (note("so"), error("bad"))),
+    ]
     assert text(sections, colours=False).splitlines()[1:] == [
-        "", "One", "  ✓ good", "  ! unusual", "    more", "    → do this", "", "Two", "  · so", "",
-        "0 errors, 1 warning",
+        "", "One", "  ✓ good", "  ! unusual", "    more", "    → do this", "", "Two", "  · so", "  ✗ bad", "",
+        "2 problems:", "  ✗ bad", "  ! unusual", "    more", "    → do this",
     ]  # fmt: skip
+    assert text(sections[:1], colours=False).splitlines()[-4] == "1 problem:"
     assert text([Section("One", (ok("x"),))], colours=False).endswith("\n\nNo problems found.")
     assert "\x1b[31m✗\x1b[0m bad" in text([Section("One", (error("bad"),))], colours=True)
-    assert worst(sections) is Level.WARNING
+    assert worst(sections) is Level.ERROR
     assert worst([]) is Level.OK
 
 
@@ -249,7 +256,7 @@ class TestStream:
     def found(self, monkeypatch: pytest.MonkeyPatch, result: Probe, **environ: str) -> dict[str, Level]:
         monkeypatch.setattr(stream_checks, "probe", lambda *_: result)
         return {
-            text: level for section in stream_checks.test_stream(environ) for text, level in levels(section).items()
+            text: level for section in stream_checks.test_stream(environ, {}) for text, level in levels(section).items()
         }
 
     def test_the_program_was_not_instrumented(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,8 +271,8 @@ class TestStream:
         missing = ("Stream.close",)
         found = self.found(monkeypatch, replace(PLAIN, active=True, hooks=len(HOOKS) - 1, missing_hooks=missing))
         assert found["11 of 12 hooks are installed; missing: Stream.close"] is Level.WARNING
-        assert found["0 of 2 streams arrived, or with another outcome"] is Level.ERROR
-        assert found["metrics are missing: claude.stream.aborts, claude.stream.duration"] is Level.ERROR
+        assert found["0 of 2 streams reached an exporter of spans, or with another outcome"] is Level.ERROR
+        assert found["metrics reached no exporter: claude.stream.aborts, claude.stream.duration"] is Level.ERROR
 
     def test_signals_that_are_switched_off_are_not_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         off = {"OTEL_CLAUDE_STREAM_SPAN": "off", "OTEL_CLAUDE_STREAM_METRICS": "false"}

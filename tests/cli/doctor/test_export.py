@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import socket
+import ssl
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -93,6 +96,32 @@ def test_an_endpoint_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
             exporters({"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}", **HTTP})
         )
     assert "timed out" in found.text
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_tls_to_a_plain_port(answering: str, protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "importable", lambda module: True)
+    environ = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": answering.replace("http://", "https://"),
+        "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+    }
+    (found,) = problems(exporters(environ))
+    assert found.level is Level.ERROR
+    assert ": it does not speak TLS (" in found.text
+    assert found.hint == "if the port is not encrypted, use http:// in OTEL_EXPORTER_OTLP_ENDPOINT"
+
+
+def test_a_certificate_that_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    failure = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    failure.verify_message = "self-signed certificate"
+
+    def refuse(*_: object, **__: object) -> None:
+        raise urllib.error.URLError(failure)
+
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    (found,) = problems(exporters({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://a:4318", **HTTP}))
+    assert found.text.endswith(": its certificate is not trusted: self-signed certificate")
+    assert found.hint.startswith("OTEL_EXPORTER_OTLP_CERTIFICATE=")
 
 
 def test_grpc(monkeypatch: pytest.MonkeyPatch) -> None:

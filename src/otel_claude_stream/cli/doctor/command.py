@@ -7,13 +7,14 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from otel_claude_stream._config import otel_file as declared
 from otel_claude_stream._telemetry.export_log import LOG_ALL
 from otel_claude_stream.cli.doctor.activation import activation
 from otel_claude_stream.cli.doctor.export import exporters
-from otel_claude_stream.cli.doctor.findings import Level, Section, as_json, count, note, worst
+from otel_claude_stream.cli.doctor.findings import Finding, Level, Section, as_json, note, problems, worst
 from otel_claude_stream.cli.doctor.packages import versions
 from otel_claude_stream.cli.doctor.policy import policy
 from otel_claude_stream.cli.doctor.probe import Probe, probe
@@ -36,8 +37,8 @@ examples:
   otel-claude-stream doctor --policy retry.yaml              a retry policy alone: its problems, its values and their
                                                              sources, and the worst-case cost of a call
 
-Each endpoint receives an empty request with your headers. The test stream does not leave the machine: its API and the
-collector to which it is exported are both on the loopback interface.
+Each endpoint receives an empty request with your headers. The test stream passes your providers, but does not leave the
+machine. Its API and the collector to which all exporters send are both on the loopback interface.
 
 exit codes: 0 no problems, 1 warnings, 2 errors (or wrong usage)"""
 
@@ -48,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     parser.add_argument("--offline", action="store_true", help="send nothing to the endpoints of exporters")
     parser.add_argument("--policy", metavar="FILE", help="check this retry policy and nothing else")
-    parser.add_argument("--no-stream", action="store_true", help="skip the test stream, which takes half of the time")
+    parser.add_argument("--no-stream", action="store_true", help="skip the test stream, which takes most of the time")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,16 +57,7 @@ def run(args: argparse.Namespace) -> int:
     if args.policy is not None:
         sections = [policy(os.environ, args.policy)]
     else:
-        plain, section = probe(os.environ), file_section(os.environ)
-        sections = [
-            versions(),
-            activation(os.environ, plain),
-            settings(os.environ, section),
-            policy(os.environ, declared=section.get(POLICY)),
-            providers(plain),
-            exporters(os.environ, offline=args.offline),
-            *([] if args.no_stream else test_stream(os.environ)),
-        ]
+        sections = check_everything(os.environ, offline=args.offline, stream=not args.no_stream)
     level = worst(sections)
     if args.json:
         found = {"version": __version__, "level": level.name.lower(), "exit_code": EXIT[level]}
@@ -73,6 +65,25 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(text(sections, colours=use_colours(sys.stdout, os.environ)))
     return EXIT[level]
+
+
+def check_everything(environ: Mapping[str, str], *, offline: bool, stream: bool) -> list[Section]:
+    """Check everything. The probes, the endpoints and the packages, which take time, are checked in parallel."""
+    section = file_section(environ)
+    with ThreadPoolExecutor(3) as pool:
+        packages = pool.submit(versions)
+        plain = pool.submit(probe, environ)
+        export = pool.submit(exporters, environ, offline=offline)
+        streams = test_stream(environ, section) if stream else []
+        return [
+            packages.result(),
+            activation(environ, plain.result()),
+            settings(environ, section),
+            policy(environ, declared=section.get(POLICY)),
+            providers(plain.result()),
+            export.result(),
+            *streams,
+        ]
 
 
 def file_section(environ: Mapping[str, str]) -> Mapping[str, object]:
@@ -94,20 +105,26 @@ def providers(plain: Probe) -> Section:
 
 
 def text(sections: Sequence[Section], *, colours: bool) -> str:
-    """Return the findings as text, with the number of problems."""
+    """Return the findings as text, and those that are problems once more at the end."""
     lines = [f"otel-claude-stream {__version__}"]
     for section in sections:
         lines += ["", f"\x1b[1m{section.title}\x1b[0m" if colours else section.title]
         for finding in section.findings:
-            sign, colour = SIGNS[finding.level]
-            first, *rest = finding.text.splitlines() or [""]
-            lines.append(f"  \x1b[{colour}m{sign}\x1b[0m {first}" if colours else f"  {sign} {first}")
-            lines += [f"    {line}" for line in rest]
-            lines += [f"    → {finding.hint}"] if finding.hint else []
-    warnings, errors = count(sections, Level.WARNING), count(sections, Level.ERROR)
-    total = (
-        ", ".join([plural(errors, "error"), plural(warnings, "warning")])
-        if errors or warnings
-        else "No problems found."
-    )
-    return "\n".join([*lines, "", total])
+            lines += _lines(finding, colours=colours)
+    found = problems(sections)
+    if not found:
+        return "\n".join([*lines, "", "No problems found."])
+    lines += ["", f"{plural(len(found), 'problem')}:"]
+    for finding in found:
+        lines += _lines(finding, colours=colours)
+    return "\n".join(lines)
+
+
+def _lines(finding: Finding, *, colours: bool) -> list[str]:
+    sign, colour = SIGNS[finding.level]
+    first, *rest = finding.text.splitlines() or [""]
+    return [
+        f"  \x1b[{colour}m{sign}\x1b[0m {first}" if colours else f"  {sign} {first}",
+        *(f"    {line}" for line in rest),
+        *([f"    → {finding.hint}"] if finding.hint else []),
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +13,17 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from otel_claude_stream.cli.doctor.findings import Finding, Section, error, note, ok, warning
-from otel_claude_stream.cli.doctor.targets import GRPC, HTTP, PORTS, PREFIX, Target, declared_exporters, target_of
+from otel_claude_stream.cli.doctor.targets import (
+    CONFIG_FILES,
+    GRPC,
+    HTTP,
+    PORTS,
+    PREFIX,
+    Target,
+    declared_exporters,
+    target_of,
+)
+from otel_claude_stream.cli.doctor.variables import misspelt
 from otel_claude_stream.cli.errors import importable
 
 SECONDS: Final = 2.0
@@ -35,15 +46,15 @@ HINTS: Final = {
 
 def exporters(environ: Mapping[str, str], *, offline: bool = False) -> Section:
     """Check what `opentelemetry-instrument` would configure; ``offline`` leaves the endpoints alone."""
-    found: list[Finding] = []
-    if path := environ.get("OTEL_CONFIG_FILE") or environ.get("OTEL_EXPERIMENTAL_CONFIG_FILE"):
+    found: list[Finding] = list(misspelt(environ))
+    if path := next((environ[name] for name in CONFIG_FILES if environ.get(name)), ""):
         targets, findings = declared_exporters(path)
         found += [note(f"the file {path} configures OpenTelemetry"), *findings]
         found += [*_installed(targets, environ), *_check_endpoints(targets, offline=offline)]
         return Section("Export", tuple(found))
     targets = []
     for signal in SIGNALS:
-        names = [name.strip() for name in (environ.get(f"OTEL_{signal}_EXPORTER") or "otlp").split(",")]
+        names = _exporter_names(signal, environ)
         other = [name for name in names if not name.startswith("otlp")]
         if other:
             level = warning if other == ["none"] == names and signal != "LOGS" else ok
@@ -82,6 +93,8 @@ def check_endpoint(target: Target) -> tuple[str, str]:
     """Return the fault of an endpoint and a remedy, empty if it accepts an empty request (gRPC: a connection)."""
     try:
         return _check_grpc(target) if target.protocol == GRPC else _check_http(target)
+    except ssl.SSLError as failure:
+        return _tls_fault(failure)
     except (OSError, ValueError, http.client.HTTPException) as failure:
         return _reason(failure), ""
 
@@ -89,6 +102,19 @@ def check_endpoint(target: Target) -> tuple[str, str]:
 def _reason(failure: Exception) -> str:
     reason = getattr(failure, "reason", failure)
     return getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+
+
+def _tls_fault(failure: ssl.SSLError) -> tuple[str, str]:
+    """Return the fault of an endpoint with which no TLS connection could be made, and a remedy."""
+    if isinstance(failure, ssl.SSLCertVerificationError):
+        return (
+            f"its certificate is not trusted: {failure.verify_message}",
+            f"{PREFIX}CERTIFICATE=FILE with the certificate of its authority",
+        )
+    return (
+        f"it does not speak TLS ({failure.reason or failure.strerror})",
+        f"if the port is not encrypted, use http:// in {PREFIX}ENDPOINT",
+    )
 
 
 def _check_http(target: Target) -> tuple[str, str]:
@@ -107,6 +133,8 @@ def _check_http(target: Target) -> tuple[str, str]:
                 failure.code, hint or "see the collector's log"
             )
     except (OSError, http.client.HTTPException) as failure:
+        if isinstance(reason := getattr(failure, "reason", None), ssl.SSLError):
+            return _tls_fault(reason)
         return _reason(failure), hint
 
 
@@ -114,9 +142,13 @@ def _check_grpc(target: Target) -> tuple[str, str]:
     parts = urlsplit(target.url if "//" in target.url else f"//{target.url}")
     if not parts.hostname:
         return "not an address", "for example http://localhost:4317"
-    with socket.create_connection((parts.hostname, parts.port or PORTS[GRPC]), SECONDS):
+    with socket.create_connection((parts.hostname, parts.port or PORTS[GRPC]), SECONDS) as connection:
         if parts.port == PORTS[HTTP]:
             return "4318 is the port of OTLP/HTTP", f"{PREFIX}PROTOCOL=http/protobuf"
+        if parts.scheme == "https":
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # whether it speaks TLS at all
+            context.wrap_socket(connection, server_hostname=parts.hostname).close()
         return "", ""
 
 
@@ -131,14 +163,29 @@ def _installed(targets: list[Target], environ: Mapping[str, str]) -> Iterator[Fi
         module, package = PACKAGES[protocol]
         if importable(module):
             continue
-        chosen = any(environ.get(f"{PREFIX}{part}PROTOCOL") for part in ("", *(f"{signal}_" for signal in SIGNALS)))
-        if protocol == GRPC and not chosen:
+        if protocol == GRPC and not _protocol_is_chosen(environ):
             yield _missing_default(environ, package)
         else:
             yield error(
                 f"the exporter for {protocol} is not installed, so opentelemetry-instrument would configure nothing",
                 f"pip install {package}",
             )
+
+
+def default_exporter_is_missing(environ: Mapping[str, str]) -> bool:
+    """Whether OpenTelemetry would use grpc without a variable that asks for it, and has no exporter for it."""
+    if any(environ.get(name) for name in CONFIG_FILES) or _protocol_is_chosen(environ):
+        return False
+    used = any(name == "otlp" for signal in SIGNALS for name in _exporter_names(signal, environ))
+    return used and not importable(PACKAGES[GRPC][0])
+
+
+def _protocol_is_chosen(environ: Mapping[str, str]) -> bool:
+    return any(environ.get(f"{PREFIX}{part}PROTOCOL") for part in ("", *(f"{signal}_" for signal in SIGNALS)))
+
+
+def _exporter_names(signal: str, environ: Mapping[str, str]) -> list[str]:
+    return [name.strip() for name in (environ.get(f"OTEL_{signal}_EXPORTER") or "otlp").split(",")]
 
 
 def _missing_default(environ: Mapping[str, str], package: str) -> Finding:

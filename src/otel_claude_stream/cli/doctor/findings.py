@@ -59,9 +59,10 @@ def worst(sections: Iterable[Section]) -> Level:
     return max((finding.level for section in sections for finding in section.findings), default=Level.OK)
 
 
-def count(sections: Iterable[Section], level: Level) -> int:
-    """Return the number of findings of a level."""
-    return sum(finding.level is level for section in sections for finding in section.findings)
+def problems(sections: Iterable[Section]) -> list[Finding]:
+    """Return the errors, then the warnings, each in the order of the sections."""
+    found = [finding for section in sections for finding in section.findings if finding.level >= Level.WARNING]
+    return sorted(found, key=lambda finding: -finding.level)
 
 
 def as_json(sections: Iterable[Section]) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """The probe of the doctor, a program that reports how it is instrumented and makes the test streams.
 
-``python -m otel_claude_stream.cli.doctor.probe RESULT [URL...]`` reads one stream from each URL. Then it writes a
-``Probe`` as JSON to the file RESULT. Standard output is left to exporters that print.
+``python -m otel_claude_stream.cli.doctor.probe RESULT [RECEIVER URL...]`` reads one stream from each URL. The process
+keeps its providers, and its exporters send to RECEIVER. Then it writes a ``Probe`` as JSON to the file RESULT.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any, Final
 
 MODULE: Final = "otel_claude_stream.cli.doctor.probe"
 SECONDS: Final = 40.0  # the import of the SDK is slow, and an exporter may wait for its timeout
+FLUSH_MILLISECONDS: Final = 10_000
 STDERR_LINES: Final = 3  # last lines of standard error that are kept
 
 
@@ -33,6 +34,8 @@ class Probe:
     tracer_provider: str = ""
     meter_provider: str = ""
     exporters: tuple[str, ...] = ()
+    service_name: str = ""
+    sampler: str = ""
     hooks: int = 0
     missing_hooks: tuple[str, ...] = ()
     stderr: str = ""
@@ -43,7 +46,11 @@ class Probe:
 def probe(
     environ: Mapping[str, str], urls: Sequence[str] = (), launcher: Sequence[str] = (), seconds: float = SECONDS
 ) -> Probe:
-    """Run the program with ``environ``, under ``launcher`` if given. Never raises."""
+    """Run the program with ``environ``, under ``launcher`` if given. Never raises.
+
+    The first of ``urls`` is the receiver of the telemetry, the others are streams to read. Without them the program
+    only reports its providers.
+    """
     with tempfile.TemporaryDirectory(prefix="otel-claude-stream-") as folder:
         result = Path(folder) / "probe.json"
         command = [*launcher, sys.executable, "-m", MODULE, str(result), *urls]
@@ -79,14 +86,12 @@ def main(result: str, urls: Sequence[str]) -> None:
     from otel_claude_stream._telemetry import export_log
 
     active = ClaudeStreamInstrumentor().is_instrumented_by_opentelemetry
-    failure, anthropic = "", None
-    try:
-        anthropic = import_module("anthropic")
-        for url in urls:
-            _stream(anthropic, url)
-    except Exception as error:  # noqa: BLE001 - any failure is a finding
-        failure = f"{type(error).__name__}: {error}"
-    installed, missing = _hooks() if anthropic is not None else (0, [])
+    failure, installed, missing = "", 0, list[str]()
+    if urls:
+        try:
+            installed, missing = _streams(*urls)
+        except Exception as error:  # noqa: BLE001 - any failure is a finding
+            failure = f"{type(error).__name__}: {error}"
     tracer_provider, meter_provider = trace.get_tracer_provider(), metrics.get_meter_provider()
     found = Probe(
         failure=failure,
@@ -94,14 +99,33 @@ def main(result: str, urls: Sequence[str]) -> None:
         tracer_provider=_name(tracer_provider),
         meter_provider=_name(meter_provider),
         exporters=tuple(_exporters(tracer_provider)),
+        service_name=_service_name(tracer_provider),
+        sampler=_sampler(tracer_provider),
         hooks=installed,
         missing_hooks=tuple(missing),
         export_failures_once=export_log.is_installed(),
     )
     Path(result).write_text(json.dumps(asdict(found)), encoding="utf-8")
-    if not urls:
-        sys.stderr.flush()
-        os._exit(0)  # without an export to the user's collector, as nothing was recorded
+    sys.stderr.flush()
+    os._exit(0)  # without the exporters' waits at exit, as all was flushed
+
+
+def _streams(receiver: str, *urls: str) -> tuple[int, list[str]]:
+    """Read the streams and flush their telemetry; return the number of installed hooks, and the names of the others."""
+    from opentelemetry import _logs, metrics, trace
+
+    from otel_claude_stream.cli.doctor.redirect import redirect_exporters
+
+    redirect_exporters(receiver)
+    anthropic = import_module("anthropic")
+    hooks = _hooks()
+    for url in urls:
+        _stream(anthropic, url)
+    for provider in (trace.get_tracer_provider(), metrics.get_meter_provider(), _logs.get_logger_provider()):
+        if flush := getattr(provider, "force_flush", None):
+            with contextlib.suppress(Exception):  # missing telemetry is reported later
+                flush(FLUSH_MILLISECONDS)
+    return hooks
 
 
 def _stream(anthropic: Any, url: str) -> None:
@@ -140,6 +164,16 @@ def _exporters(provider: Any) -> list[str]:
             endpoint = getattr(exporter, "_endpoint", "")
             found.append(f"{type(exporter).__name__}{f' to {endpoint}' if endpoint else ''}")
     return found
+
+
+def _service_name(provider: Any) -> str:
+    attributes = getattr(getattr(provider, "resource", None), "attributes", None) or {}
+    return str(attributes.get("service.name", ""))
+
+
+def _sampler(provider: Any) -> str:
+    sampler = getattr(provider, "sampler", None)
+    return str(sampler.get_description()) if sampler is not None else ""
 
 
 def _name(provider: object) -> str:

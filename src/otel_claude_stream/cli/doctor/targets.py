@@ -12,6 +12,7 @@ from otel_claude_stream.cli.doctor.findings import Finding, error, ok, warning
 GRPC, HTTP = "grpc", "http/protobuf"
 PORTS: Final = {GRPC: 4317, HTTP: 4318}
 PREFIX: Final = "OTEL_EXPORTER_OTLP_"
+CONFIG_FILES: Final = ("OTEL_CONFIG_FILE", "OTEL_EXPERIMENTAL_CONFIG_FILE")
 PROVIDERS: Final = (("TRACES", "tracer_provider"), ("METRICS", "meter_provider"), ("LOGS", "logger_provider"))
 PARTS: Final = ("processors", "readers")
 """Parts of a provider in the file that have exporters: span and log processors, metric readers."""
