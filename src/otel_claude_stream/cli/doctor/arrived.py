@@ -23,11 +23,11 @@ class Arrived:
     """
 
     def __init__(self) -> None:
-        self.streams = Telemetry()
-        self.metrics = set[str]()
-        self.span_events = set[str]()
-        self.log_events = set[str]()
-        self.chat_scopes = set[str]()
+        self.streams: Telemetry = Telemetry()
+        self.metrics: set[str] = set()
+        self.span_events: set[str] = set()
+        self.log_events: set[str] = set()
+        self.chat_scopes: set[str] = set()
 
     def add_message(self, message: Message) -> None:
         """Add the telemetry of one request."""
