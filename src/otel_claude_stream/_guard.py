@@ -102,6 +102,7 @@ class Guard:
         return True
 
 
+@functools.cache  # it has no state of its own
 def guard(where: str) -> Guard:
     """Return a context manager that reports an `Exception` of its body and ends it. `BaseException` passes."""
     return Guard(where)

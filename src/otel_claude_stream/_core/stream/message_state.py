@@ -264,7 +264,10 @@ class MessageState:
     def _record(
         self, type_: str, at: int, gap: int, *, index: int | None = None, block: str = "", reason: str = ""
     ) -> None:
-        self.close_batches(at)
+        if self._batch_index is not _NO_BATCH:
+            self._close_batch(at)
+        if self._pings is not None:
+            self._close_pings(self._pings)
         order = self.deltas + self.others  # all events: no batch is open
         self.others += 1
         before = self._reached
@@ -354,12 +357,11 @@ class MessageState:
             return
         self._pings = Entry("ping", at, gap, order=order)
         if self._all:
-            self._close_pings()
+            self._close_pings(self._pings)
 
-    def _close_pings(self) -> None:
-        if self._pings is not None:
-            self.journal.add(self._pings)
-            self._pings = None
+    def _close_pings(self, pings: Entry) -> None:
+        self.journal.add(pings)
+        self._pings = None
 
     def error(self, error_type: str | None, at: int, gap: int) -> None:
         """Record an `error` event."""
@@ -378,4 +380,5 @@ class MessageState:
         """Move the open batches of deltas and pings into the journal. The last bytes arrived `at`."""
         if self._batch_index is not _NO_BATCH:
             self._close_batch(at)
-        self._close_pings()
+        if self._pings is not None:
+            self._close_pings(self._pings)
