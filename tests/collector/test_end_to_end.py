@@ -10,7 +10,7 @@ from tests.support.collector import sending
 from tests.support.collector.application import application
 from tests.support.collector.exposition import parse_sample
 from tests.support.collector.running import GATEWAY, PROMETHEUS, QUICK, eventually
-from tests.support.scenes import RESUME, STORY, goes_on, told
+from tests.support.scenes import RESUME, STORY, paced_script, resuming_script
 
 from otel_claude_stream import StreamConfig, no_retry, retry_policy
 from otel_claude_stream.testing import CutMidChunk, Error, FakeAPI, Script
@@ -26,7 +26,7 @@ SCRIPTS = {
     "cut": ANSWER.cut_after(5, ending=CutMidChunk()),
     "retried": [Script.http_error(529, headers=[("retry-after-ms", "1")]), ANSWER],
     "stalled": ANSWER.insert_pause(5, 0.6),
-    "resumed": [told(STORY).cut_after(11, CutMidChunk()), goes_on(STORY[:83])],
+    "resumed": [paced_script(STORY).cut_after(11, CutMidChunk()), resuming_script(STORY[:83])],
 }
 CONFIG = StreamConfig(stall_thresholds=(0.5,))
 

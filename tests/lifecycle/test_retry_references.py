@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 from tests.support.rig import API, WAYS, instrumented, read
-from tests.support.scenes import MESSAGE, RESUME, STORY, goes_on, told
+from tests.support.scenes import MESSAGE, RESUME, STORY, paced_script, resuming_script
 
 from otel_claude_stream._sdk.retry import flow
 from otel_claude_stream.testing import CutMidChunk, Error
@@ -15,9 +15,9 @@ from otel_claude_stream.testing import CutMidChunk, Error
 STREAMS = {
     "healthy": (MESSAGE,),
     "retried": (MESSAGE.cut_after(1, Error()), MESSAGE),
-    "resumed": (told(STORY).cut_after(11, CutMidChunk()), goes_on(STORY[:83])),
+    "resumed": (paced_script(STORY).cut_after(11, CutMidChunk()), resuming_script(STORY[:83])),
     "given up": (MESSAGE.cut_after(6, CutMidChunk()),),
-    "not resumed": (told(STORY).cut_after(11, CutMidChunk()), told("Of course!")),
+    "not resumed": (paced_script(STORY).cut_after(11, CutMidChunk()), paced_script("Of course!")),
 }
 
 

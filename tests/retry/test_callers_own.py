@@ -17,7 +17,7 @@ import pytest
 from tests.support.modes import ASK
 from tests.support.observing import Telemetry, observed
 from tests.support.rig import API, REQUEST, WAYS, chain, instrumented
-from tests.support.scenes import STORY, told
+from tests.support.scenes import STORY, paced_script
 
 from otel_claude_stream._core.retry.policy import Backoff, Jitter, Mode, RetryPolicy, Rule, SdkRetries
 from otel_claude_stream._core.vocabulary import AbortReason
@@ -32,7 +32,7 @@ AT_ONCE = 10.0
 BLOCKED = 0.3
 """Seconds after which the stream is blocked."""
 
-WHOLE = told(STORY)
+WHOLE = paced_script(STORY)
 CUT = WHOLE.cut_after(2)
 
 

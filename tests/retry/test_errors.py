@@ -8,16 +8,16 @@ import anthropic
 import pytest
 from tests.support.received import assert_one_message, content_of, message_events, text_of
 from tests.support.rig import API, REQUEST, by, chain, instrumented, read
-from tests.support.scenes import STORY, after, told
+from tests.support.scenes import STORY, after, paced_script
 
 from otel_claude_stream._core.retry.policy import Commit, Mode, RetryLimits, RetryPolicy
 from otel_claude_stream.testing import CutMidChunk, End, Error, Event, Reset, Script
 
 RETRY = RetryPolicy(mode=Mode.RETRY)
 RESUME = RetryPolicy(mode=Mode.RESUME)
-COMPLETE = told(STORY)
+COMPLETE = paced_script(STORY)
 EVENTS = len([step for step in COMPLETE.steps if type(step).__name__ in ("Event", "Ping")])
-BROKEN = told(STORY[:83]).cut_after(13, CutMidChunk())
+BROKEN = paced_script(STORY[:83]).cut_after(13, CutMidChunk())
 WAYS = ["create", "async stream"]
 
 
@@ -62,7 +62,7 @@ NOTES = {
         [f"{CUT}, retry after 0.12 s", "overloaded (awaiting_response), given up: sdk"],
     ),
     "a continuation that does not match": (
-        [BROKEN, told("Of course!")],
+        [BROKEN, paced_script("Of course!")],
         RESUME,
         ["connection_closed (streaming), resume after 0.12 s", "the continuation did not fit: mismatch"],
     ),
@@ -190,7 +190,7 @@ def test_a_request_for_more_than_text_is_not_resumed(monkeypatch, name):
     assert (seen, api.requests) == (bare(monkeypatch, BROKEN, **REQUESTS[name]), 1)
 
 
-WITH_THINKING = told(STORY, thinking="Let me see, which words to use")
+WITH_THINKING = paced_script(STORY, thinking="Let me see, which words to use")
 
 
 @pytest.mark.parametrize("way", ["create", "stream", "async create", "async stream"])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 from tests.support.continuing_api import REFUSES_PREFILL
 from tests.support.rig import API, Seen, by, instrumented, read
-from tests.support.scenes import STORY, told
+from tests.support.scenes import STORY, paced_script
 from tests.support.targets import (
     POLICY_ONLY,
     TARGETS,
@@ -49,10 +49,10 @@ MODULES = (
 )
 FUNCTIONS = (*functions_in(MODULES), *(target for target in TARGETS if target.id in POLICY_ONLY))
 
-COMPLETE = told(STORY)
-BROKEN = told(STORY[:83]).cut_after(13, CutMidChunk())
-CONTINUATION = told(STORY[83 - 48 :])
-WITH_THINKING = told(STORY, thinking="Let me see")
+COMPLETE = paced_script(STORY)
+BROKEN = paced_script(STORY[:83]).cut_after(13, CutMidChunk())
+CONTINUATION = paced_script(STORY[83 - 48 :])
+WITH_THINKING = paced_script(STORY, thinking="Let me see")
 RETRY = RetryPolicy(mode=Mode.RETRY)
 RESUME = RetryPolicy(mode=Mode.RESUME)
 PREFILL = RetryPolicy(mode=Mode.RESUME, resume=Resume(strategy=Strategy.PREFILL))
@@ -104,11 +104,11 @@ CASES = {
     "resumed": Case(RESUME, (BROKEN, CONTINUATION)),
     "resumed, helper": Case(RESUME, (BROKEN, CONTINUATION), "stream"),
     "resumed, async": Case(RESUME, (BROKEN, CONTINUATION), "async create"),
-    "resumed, short overlap": Case(RESUME, (BROKEN, told(STORY[83 - 20 :])), "async stream"),
-    "prefilled": Case(PREFILL, (BROKEN, told(STORY[83:]))),
+    "resumed, short overlap": Case(RESUME, (BROKEN, paced_script(STORY[83 - 20 :])), "async stream"),
+    "prefilled": Case(PREFILL, (BROKEN, paced_script(STORY[83:]))),
     "prefill refused": Case(PREFILL, (BROKEN, Script.http_error(400, message=REFUSES_PREFILL[0]), CONTINUATION)),
-    "not resumed": Case(RESUME, (BROKEN, told("Of course!"))),
-    "not resumed, async": Case(RESUME, (BROKEN, told("Of course!")), "async stream"),
+    "not resumed": Case(RESUME, (BROKEN, paced_script("Of course!"))),
+    "not resumed, async": Case(RESUME, (BROKEN, paced_script("Of course!")), "async stream"),
     "retried in vain": Case(RETRY, (COMPLETE.cut_after(2), Script.http_error(529))),
     "retried by the policy": Case(REPLACE_RETRIES, (Script.http_error(529), COMPLETE)),
     "retried by the policy, async": Case(REPLACE_RETRIES, (Script.http_error(529), COMPLETE), "async create"),

@@ -13,13 +13,13 @@ from tests.support.interrupted_text import NO_BACKOFF
 from tests.support.modes import ASK
 from tests.support.observing import observed
 from tests.support.rig import API, instrumented, read
-from tests.support.scenes import STORY, told
+from tests.support.scenes import STORY, paced_script
 
 from otel_claude_stream._core.retry.policy import Budget, Mode, RetryLimits, RetryPolicy, Rule, Scope, SdkRetries
 from otel_claude_stream._core.vocabulary import AbortReason
 from otel_claude_stream.testing import FakeAPI
 
-COMPLETE = told(STORY)
+COMPLETE = paced_script(STORY)
 BROKEN = COMPLETE.cut_after(1)
 SMALL_BUDGET = RetryPolicy(
     mode=Mode.RETRY,

@@ -11,7 +11,7 @@ import pytest
 from tests.support.continuing_api import REFUSES_PREFILL
 from tests.support.received import assert_one_message, message_events, text_of
 from tests.support.rig import API, REQUEST, by, instrumented, read, shown
-from tests.support.scenes import STORY, after, told
+from tests.support.scenes import STORY, after, paced_script
 
 from otel_claude_stream._core.retry.policy import Mode, OnSeamMismatch, Resume, RetryLimits, RetryPolicy, Strategy
 from otel_claude_stream._core.retry.resume.request import PROMPT
@@ -28,7 +28,7 @@ PREFILL = Resume(strategy=Strategy.PREFILL)
 
 def message(*steps: Event | Script) -> Script:
     """Return a message with these events between its start and its end."""
-    whole = told("filler words here")
+    whole = paced_script("filler words here")
     return replace(whole, steps=(whole.steps[0], *steps, *whole.steps[-2:]))
 
 
@@ -54,7 +54,7 @@ TOOL = block(
 
 def refusal() -> Script:
     """Return a message that ends with the stop reason `refusal`."""
-    whole = told("I cannot go on with this.")
+    whole = paced_script("I cannot go on with this.")
     last = {"type": "message_delta", "delta": {"stop_reason": "refusal"}, "usage": {"output_tokens": 1}}
     return replace(whole, steps=(*whole.steps[:-2], Event("message_delta", last), whole.steps[-1]))
 
@@ -80,35 +80,35 @@ def continuation(at: int, text: str = STORY, repeats: int = ANCHOR) -> str:
 
 
 SEAMS = {
-    "exact, as the rest of the turn": Seam(told(STORY[83:]), "exact", resume=PREFILL),
-    "exact, the white space again": Seam(told(STORY[77:]), "exact", at=78, resume=PREFILL),
-    "anchor": Seam(told(continuation(83)), "anchor"),
-    "mid-word": Seam(told(continuation(82)), "anchor", at=82),
-    "more than the anchor": Seam(told(STORY[20:]), "anchor"),
-    "overlap": Seam(told(STORY[83 - 12 :]), "overlap"),
-    "overlap too short": Seam(told(STORY[83 - 6 :]), "mismatch", joined=False),
-    "all of it again": Seam(told(STORY), "anchor"),
-    "restart": Seam(told(STORY[:60] + "and then did something else altogether."), "restart", joined=False),
-    "preamble": Seam(told("Here is the rest of it: " + continuation(83)), "preamble"),
-    "white space before": Seam(told("\n\n" + continuation(83)), "anchor"),
-    "white space at the break": Seam(told(continuation(77)), "anchor", at=78),
-    "white space inside differs": Seam(told(continuation(83).replace("the old", "the\nold")), "anchor"),
-    "code fence": Seam(told("```python\n" + continuation(98, CODE)), "anchor", text=CODE, at=98),
-    "nothing of it": Seam(told("Of course! What shall we talk about? " * 20), "mismatch", joined=False),
-    "nothing of it, and little": Seam(told("Of course!"), "mismatch", joined=False),
+    "exact, as the rest of the turn": Seam(paced_script(STORY[83:]), "exact", resume=PREFILL),
+    "exact, the white space again": Seam(paced_script(STORY[77:]), "exact", at=78, resume=PREFILL),
+    "anchor": Seam(paced_script(continuation(83)), "anchor"),
+    "mid-word": Seam(paced_script(continuation(82)), "anchor", at=82),
+    "more than the anchor": Seam(paced_script(STORY[20:]), "anchor"),
+    "overlap": Seam(paced_script(STORY[83 - 12 :]), "overlap"),
+    "overlap too short": Seam(paced_script(STORY[83 - 6 :]), "mismatch", joined=False),
+    "all of it again": Seam(paced_script(STORY), "anchor"),
+    "restart": Seam(paced_script(STORY[:60] + "and then did something else altogether."), "restart", joined=False),
+    "preamble": Seam(paced_script("Here is the rest of it: " + continuation(83)), "preamble"),
+    "white space before": Seam(paced_script("\n\n" + continuation(83)), "anchor"),
+    "white space at the break": Seam(paced_script(continuation(77)), "anchor", at=78),
+    "white space inside differs": Seam(paced_script(continuation(83).replace("the old", "the\nold")), "anchor"),
+    "code fence": Seam(paced_script("```python\n" + continuation(98, CODE)), "anchor", text=CODE, at=98),
+    "nothing of it": Seam(paced_script("Of course! What shall we talk about? " * 20), "mismatch", joined=False),
+    "nothing of it, and little": Seam(paced_script("Of course!"), "mismatch", joined=False),
     "no text": Seam(message(), "empty", joined=False),
     "tool call instead of text": Seam(message(*TOOL), "empty", joined=False),
     "refusal": Seam(refusal(), "mismatch", joined=False),
-    "accents": Seam(told(continuation(70, ACCENTED)), "anchor", text=ACCENTED, at=70),
+    "accents": Seam(paced_script(continuation(70, ACCENTED)), "anchor", text=ACCENTED, at=70),
     "mismatch, a new line": Seam(
-        told("Of course!"), "mismatch", joined=False, resume=Resume(on_seam_mismatch=OnSeamMismatch.NEWLINE)
+        paced_script("Of course!"), "mismatch", joined=False, resume=Resume(on_seam_mismatch=OnSeamMismatch.NEWLINE)
     ),
 }
 
 
 def partial(text: str, at: int, how: Any = CUT) -> Script:
     """Return the text up to the break, in ten deltas."""
-    return after(told(text[:at]), 13, how)
+    return after(paced_script(text[:at]), 13, how)
 
 
 def request_bodies(api: API) -> list[dict[str, Any]]:
@@ -181,7 +181,7 @@ def test_a_model_that_refuses_prefill_is_asked_by_prompt(monkeypatch, refusal_me
     refused = Script.http_error(400, message=refusal_message)
     seen, api, spans = with_policy(
         monkeypatch,
-        [partial(STORY, 83), refused, told(continuation(83))],
+        [partial(STORY, 83), refused, paced_script(continuation(83))],
         way,
         RetryPolicy(mode=Mode.RESUME, resume=PREFILL),
     )
@@ -205,9 +205,9 @@ def test_a_refused_prefill_leads_to_at_most_one_further_request(monkeypatch, way
     broken = partial(STORY, 83)
     resume = RetryPolicy(mode=Mode.RESUME, resume=PREFILL)
     for answers, policy, sent in (
-        ([refused, refused, told(continuation(83))], resume, 3),
-        ([other, told(continuation(83))], resume, 2),
-        ([refused, told(continuation(83))], replace(resume, limits=RetryLimits(max_requests=2)), 2),
+        ([refused, refused, paced_script(continuation(83))], resume, 3),
+        ([other, paced_script(continuation(83))], resume, 2),
+        ([refused, paced_script(continuation(83))], replace(resume, limits=RetryLimits(max_requests=2)), 2),
     ):
         seen, api, _ = with_policy(monkeypatch, [broken, *answers], way, policy)
         assert (seen, api.requests) == (bare(monkeypatch, broken, way), sent)
@@ -217,13 +217,13 @@ def test_a_refused_prefill_leads_to_at_most_one_further_request(monkeypatch, way
 @pytest.mark.parametrize("how", [CUT, End(), Error()])
 def test_a_continuation_that_breaks_is_resumed_within_max_resumes(monkeypatch, way, how):
     """Beyond the limit, the caller keeps the text and gets the error of the second break."""
-    breaks_again = after(told(continuation(70)), 9, how)
+    breaks_again = after(paced_script(continuation(70)), 9, how)
     delivered = STORY[: 70 - ANCHOR] + "".join(
         step.data["delta"]["text"]
         for step in breaks_again.steps
         if isinstance(step, Event) and step.type == "content_block_delta"
     )
-    scripts = [partial(STORY, 70), breaks_again, told(continuation(len(delivered)))]
+    scripts = [partial(STORY, 70), breaks_again, paced_script(continuation(len(delivered)))]
     limits = RetryLimits(max_resumes=2)
     seen, api, spans = with_policy(monkeypatch, scripts, way, RetryPolicy(mode=Mode.RESUME, limits=limits))
     assert (text_of(message_events(seen.events)), seen.error, api.requests) == (STORY, [], 3)
@@ -248,7 +248,7 @@ def test_a_continuation_without_a_response_raises_the_original_error(monkeypatch
 def test_a_character_may_be_split_between_reads(monkeypatch):
     """On both sides of the break, reads may end inside the bytes of a character."""
     for size in (1, 3, 7):
-        api = API([partial(ACCENTED, 70), told(continuation(70, ACCENTED))])
+        api = API([partial(ACCENTED, 70), paced_script(continuation(70, ACCENTED))])
         api.chunks = lambda chunks, size=size: [
             chunk[at : at + size] for chunk in chunks for at in range(0, len(chunk), size)
         ]
@@ -277,7 +277,7 @@ def test_the_request_of_a_resume_extends_the_original_one(monkeypatch):
     for unsupported in ("temperature",):  # some releases lack the parameter, and all of them send extra fields
         request["extra_body"][unsupported] = request.pop(unsupported)
     before = deepcopy(request)
-    _, api, _ = with_policy(monkeypatch, [partial(STORY, 83), told(continuation(83))], **request)
+    _, api, _ = with_policy(monkeypatch, [partial(STORY, 83), paced_script(continuation(83))], **request)
     assert request == before
     first, second = request_bodies(api)
     anchor = STORY[83 - ANCHOR : 83].lstrip()
@@ -304,7 +304,7 @@ def test_the_request_of_a_resume_extends_the_original_one(monkeypatch):
 @pytest.mark.parametrize("way", ["raw", "streaming"])
 def test_a_stream_from_a_raw_response_is_resumed(monkeypatch, way):
     """The header with which the SDK requests a raw response is absent from the resume request."""
-    api = RecordingAPI([partial(STORY, 83), told(continuation(83))])
+    api = RecordingAPI([partial(STORY, 83), paced_script(continuation(83))])
     with instrumented(monkeypatch, api.clock, retry_policy=RetryPolicy(mode=Mode.RESUME)):
         messages = api.client().messages
         if way == "raw":

@@ -26,15 +26,17 @@ def after(script: Script, events: int, *steps: Any) -> Script:
 STORY = "The quick brown fox jumps over the lazy dog, and goes home to sleep under the old oak tree until morning."
 
 
-def told(text: str, **options: Any) -> Script:
+def paced_script(text: str, **options: Any) -> Script:
     """Return a message of ten deltas with this text."""
     return Script.message(text, deltas=10, gap=0.02, first_token_delay=0.3, **options)
 
 
-def goes_on(after: str, repeats: int = 48) -> Script:
+def resuming_script(after: str, repeats: int = 48) -> Script:
     """Return a message that resumes `STORY` after the text `after`, and repeats its last characters."""
-    return told(after[-repeats:] + STORY[len(after) :])
+    return paced_script(after[-repeats:] + STORY[len(after) :])
 
+
+BROKEN = paced_script(STORY).cut_after(11, CutMidChunk())
 
 RETRY = RetryPolicy(mode=Mode.RETRY)
 RESUME = RetryPolicy(mode=Mode.RESUME)
@@ -92,8 +94,12 @@ SCENES: dict[str, Scene] = {
     "slow to fail": Scene(
         after(MESSAGE, 2, Pause(0.1), Event("new_thing", {}), Pause(0.1), Error()), {"semconv": "latest"}
     ),
-    "replayed": Scene((told(STORY).cut_after(2, Error()), told(STORY)), {"retry_policy": RETRY}),
-    "resumed": Scene((told(STORY).cut_after(11, CutMidChunk()), goes_on(STORY[:83])), {"retry_policy": RESUME}),
-    "not resumed": Scene((told(STORY).cut_after(11, CutMidChunk()), told("Of course!")), {"retry_policy": RESUME}),
+    "replayed": Scene((paced_script(STORY).cut_after(2, Error()), paced_script(STORY)), {"retry_policy": RETRY}),
+    "resumed": Scene(
+        (paced_script(STORY).cut_after(11, CutMidChunk()), resuming_script(STORY[:83])), {"retry_policy": RESUME}
+    ),
+    "not resumed": Scene(
+        (paced_script(STORY).cut_after(11, CutMidChunk()), paced_script("Of course!")), {"retry_policy": RESUME}
+    ),
     "pinged": Scene(after(MESSAGE, 3, Pause(5), Ping(), Pause(7), Ping(), *MESSAGE.steps[4:])),
 }

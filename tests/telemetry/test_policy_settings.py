@@ -7,7 +7,7 @@ from dataclasses import replace
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.trace import NoOpTracerProvider
 from tests.support.rig import API, by, instrumented, points, read
-from tests.support.scenes import MESSAGE, RESUME, RETRY, STORY, goes_on, told
+from tests.support.scenes import MESSAGE, RESUME, RETRY, STORY, paced_script, resuming_script
 
 from otel_claude_stream import ClaudeStreamInstrumentor
 from otel_claude_stream._core.retry.policy import RetryPolicy, Watchdog
@@ -43,8 +43,8 @@ def test_a_policy_retries_without_any_telemetry(monkeypatch):
 
 def test_the_silence_before_a_break_is_recorded_for_a_resumed_stream(monkeypatch):
     """The read that waited for 60 s failed, but it counts as the longest silence."""
-    cut = told(STORY).cut_after(11, CutMidChunk()).insert_pause(11, 60.0)
-    api = API((cut, goes_on(STORY[:83])))
+    cut = paced_script(STORY).cut_after(11, CutMidChunk()).insert_pause(11, 60.0)
+    api = API((cut, resuming_script(STORY[:83])))
     with instrumented(monkeypatch, api.clock, retry_policy=RESUME) as capture:
         assert read(api).error == []
         (span,) = (span for span in capture.spans() if span["name"] != "claude.stream.attempt")

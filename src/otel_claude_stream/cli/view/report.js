@@ -24,7 +24,7 @@ const eventsOf = (track) => {
   if (!tips.has(track)) tips.set(track, JSON.parse(track.dataset.tips));
   return tips.get(track);
 };
-const told = (track, x, target) => {
+const tooltipAt = (track, x, target) => {
   const box = track.getBoundingClientRect();
   const { begin, from, length } = track.dataset;
   const perPixel = length / box.width;
@@ -45,7 +45,7 @@ for (const track of document.querySelectorAll(".track")) {
     area.removeAttribute("title");
   }
   track.addEventListener("pointermove", (event) => {
-    const text = told(track, event.clientX, event.target);
+    const text = tooltipAt(track, event.clientX, event.target);
     tip.hidden = !text;
     if (!text) return;
     tip.textContent = text;
