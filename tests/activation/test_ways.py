@@ -33,8 +33,8 @@ HELLO = "print('Hello there.')"
 ALONE = "import sys; print([name for name in sys.modules if name.startswith('otel')] or 'Hello there.')"
 """Prints the greeting only if no module of this package or of OpenTelemetry has been imported."""
 
-OFF = "from otel_claude_stream import _instrumentor; print(_instrumentor._hooks._watch or 'Hello there.')"
-ON = "from otel_claude_stream import _instrumentor; print(_instrumentor._hooks._watch and 'Hello there.')"
+OFF = "from otel_claude_stream import _instrumentor; print(_instrumentor._hooks._lazy or 'Hello there.')"
+ON = "from otel_claude_stream import _instrumentor; print(_instrumentor._hooks._lazy and 'Hello there.')"
 """These print the greeting only if no hooks are installed, or if they are. They do not import the SDK."""
 
 

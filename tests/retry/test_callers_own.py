@@ -300,9 +300,13 @@ def test_an_exception_inside_the_back_off_is_raised_in_both_drivers(monkeypatch,
     async def sleep_async(*_):
         raise error
 
-    with instrumented(monkeypatch, api.clock, retry_policy=acting(Mode.RETRY)) as capture:
-        monkeypatch.setattr(driver_sync, "sleep", sleep)
-        monkeypatch.setattr(driver_async, "sleep", sleep_async)
+    # The patches end before those of the rig, which they replace.
+    with (
+        instrumented(monkeypatch, api.clock, retry_policy=acting(Mode.RETRY)) as capture,
+        monkeypatch.context() as patch,
+    ):
+        patch.setattr(driver_sync, "sleep", sleep)
+        patch.setattr(driver_async, "sleep", sleep_async)
         with pytest.raises(kind) as caught:
             open_and_read(api, way)
         if kind in KINDS:
@@ -324,8 +328,8 @@ def test_the_exception_is_in_no_reference_cycle(monkeypatch, place):
     gc.collect()
     gc.disable()
     try:
-        with instrumented(monkeypatch, api.clock, retry_policy=acting(Mode.RETRY)):
-            monkeypatch.setattr(driver_sync, "sleep", sleep)
+        with instrumented(monkeypatch, api.clock, retry_policy=acting(Mode.RETRY)), monkeypatch.context() as patch:
+            patch.setattr(driver_sync, "sleep", sleep)
             try:
                 open_and_read(api, "create")
             except JobTimeout as error:
