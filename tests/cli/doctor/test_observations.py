@@ -99,7 +99,7 @@ def test_no_exporters_no_events_and_no_service_name() -> None:
     sections = observed(**environ, OTEL_METRICS_EXPORTER="none")
     lost, unknown = found(sections)
     assert lost.text == "events=span, but the spans arrived without events"
-    assert unknown.text.startswith("service.name is not set: telemetry is recorded as unknown_service:")
+    assert unknown.text.startswith("service.name is not set: telemetry is recorded as unknown_service")
     assert unknown.hint == "OTEL_SERVICE_NAME=your-service"
     expected = "no metric reached an exporter, since OTEL_METRICS_EXPORTER=none"
     assert levels(sections["Test stream"])[expected] is Level.NOTE
