@@ -16,8 +16,8 @@ from otel_claude_stream.testing import FakeAPI, Script
 pytestmark = pytest.mark.slow
 
 REFUSED = "otelcol_receiver_refused_spans"
-SMALL = {**QUICK, "OTELCOL_MEMORY_MIB": "80", "OTELCOL_DECISION_WAIT": "8s", "OTELCOL_DECISION_WAIT_AFTER_ROOT": "8s"}
-"""80 MiB of heap, which traces fill while they wait eight seconds for their decision."""
+SMALL = {**QUICK, "OTELCOL_MEMORY_MIB": "80", "OTELCOL_DECISION_WAIT": "15s", "OTELCOL_DECISION_WAIT_AFTER_ROOT": "15s"}
+"""80 MiB of heap, which traces fill while they wait for their decision."""
 ANSWER = Script.message("All well so far.", deltas=4, gap=0.005)
 
 
