@@ -16,7 +16,7 @@ from otel_claude_stream._session.listener import StreamListener
 
 
 class AsyncShell:
-    """An iterator around another one, with the attributes of that one."""
+    """The base of the iterators around another one, with the attributes of that one."""
 
     __slots__ = ("_hot", "_inner", "_listener", "_next")
 
@@ -26,11 +26,8 @@ class AsyncShell:
         self._listener = listener
         self._hot = listener.hot
 
-    def __aiter__(self) -> AsyncIterator[Any]:
+    def __aiter__(self) -> Any:
         return self
-
-    async def __anext__(self) -> Any:
-        raise NotImplementedError
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
