@@ -1,6 +1,7 @@
 """Stream in a separate namespace, all jobs at once.
 
-The jobs come from the input as JSON. The output is `open` when packets can be dropped, and then the spans as JSON.
+The jobs come from the input as JSON. The next line of the input starts the jobs that begin on a dead path. The output
+is the spans as JSON.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import json
 import os
 import socket
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.support.proxies import calls
@@ -23,7 +23,6 @@ KEEPALIVE = [
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2),
 ]
-OPEN_SECONDS = 0.8  # the first events of the script take 0.4 s
 
 
 def play(job):
@@ -40,8 +39,6 @@ if __name__ == "__main__":
     with Capture() as capture, ThreadPoolExecutor(len(jobs)) as pool:
         ClaudeStreamInstrumentor().instrument(**capture.providers, config=StreamConfig())
         running = {job["name"]: pool.submit(play, job) for job in jobs if not job["late"]}
-        time.sleep(OPEN_SECONDS)
-        print("open", flush=True)
         sys.stdin.readline()
         running |= {job["name"]: pool.submit(play, job) for job in late}
         codes = {name: future.result() for name, future in running.items()}

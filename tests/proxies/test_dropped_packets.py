@@ -81,18 +81,21 @@ CASES = (
     ),
 )
 
+EARLY = len(MODES) * sum(not case.late for case in CASES)
+"""The number of streams that are open when the path dies."""
+
 
 @pytest.fixture(scope="module")
 def results(require_tool):
     """Return the result of each case by its name and mode."""
     ip = require_tool("ip", "iproute2")
     try:
-        with network(ip) as net, child(net.command(net.server), "dropped_server") as server:
+        with network(ip) as net, child(net.command(net.server), "dropped_server", str(EARLY)) as server:
             port = server.stdout.readline().strip()
             with child(net.command(net.client), "dropped_client") as client:
                 client.stdin.write(json.dumps(jobs(port)) + "\n")
                 client.stdin.flush()
-                assert client.stdout.readline() == "open\n", client.stderr.read()
+                assert server.stdout.readline() == "open\n", server.stderr.read()
                 net.forward(on=False)
                 output, errors = client.communicate("dropped\n", timeout=SECONDS)
                 assert client.returncode == 0, errors
@@ -117,10 +120,10 @@ def jobs(port):
 
 
 @contextmanager
-def child(prefix, module):
+def child(prefix, module, *arguments):
     """Run a module of this folder as a process in a namespace, and kill it at the end."""
     process = subprocess.Popen(
-        [*prefix, sys.executable, "-m", f"tests.proxies.{module}"],
+        [*prefix, sys.executable, "-m", f"tests.proxies.{module}", *arguments],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

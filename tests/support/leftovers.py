@@ -41,6 +41,7 @@ class Run:
         # `tmp_path` stays in the usual place, where pytest keeps the last three runs.
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
         run = cls(Path(tempfile.mkdtemp(prefix="tests-")), before)
+        run.folder.chmod(0o755)  # some tests start programs as other users
         os.environ[MARK] = os.environ["TMPDIR"] = str(run.folder)
         tempfile.tempdir = None  # computed anew from the variable
         return run
