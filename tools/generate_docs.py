@@ -15,7 +15,8 @@ from pathlib import Path
 from otel_claude_stream._config import SETTINGS, StreamConfig
 from otel_claude_stream._config.policy.keys import KEYS, LISTS, PROCESS_KEYS, RULE_BACKOFF_DOC, RULE_KEYS, Key
 from otel_claude_stream._config.policy.presets import PRESETS
-from otel_claude_stream._config.policy.value_types import Duration, ValueType
+from otel_claude_stream._config.policy.schema import schema_text
+from otel_claude_stream._config.value_types import DURATION_FORM, ValueType
 from otel_claude_stream._core.durations import format_duration
 from otel_claude_stream._core.retry.rules import BUILTIN_RULES, BuiltinRule, Veto
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, AbortReason
@@ -112,9 +113,7 @@ def _key(key: Key) -> Sequence[str]:
 
 def _allowed(value_type: ValueType) -> str:
     """Return the allowed values. The page explains the format of a duration once."""
-    if not isinstance(value_type, Duration):
-        return value_type.allowed
-    return f"a duration up to {format_duration(value_type.most)}{', or null' if value_type.optional else ''}"
+    return value_type.allowed.replace(DURATION_FORM, "a duration ")
 
 
 def policy() -> str:
@@ -175,13 +174,6 @@ def _written(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def policy_schema() -> str:
-    """Return the JSON Schema of policy files. Imports pydantic."""
-    from otel_claude_stream._config.policy.models import schema_text
-
-    return schema_text()
-
-
 TABLES: dict[str, Callable[[], str]] = {
     "spans": spans,
     "events": events,
@@ -200,7 +192,7 @@ PAGES: dict[str, Sequence[str]] = {
 }
 """The generated tables in each page."""
 
-GENERATED_FILES: dict[str, Callable[[], str]] = {"docs/retry-policy.schema.json": policy_schema}
+GENERATED_FILES: dict[str, Callable[[], str]] = {"docs/retry-policy.schema.json": schema_text}
 """Files without handwritten parts."""
 
 

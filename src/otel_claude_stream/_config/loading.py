@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -100,7 +100,9 @@ def _invalid(assignment: _Assignment) -> Problem:
     text = _text_of(value)
     if new := renamed.value(setting.name, text):
         return Problem(source, name, text, renamed.message(new))
-    return Problem(source, name, text, f"allowed is {setting.allowed}", _nearest_word(setting, text))
+    return Problem(
+        source, name, text, f"allowed is {setting.allowed}", _nearest(text.strip().lower(), setting.type.words)
+    )
 
 
 def _policy_variables() -> Mapping[str, object]:
@@ -117,13 +119,5 @@ def _text_of(value: object) -> str:
         return f"<{type(value).__name__}>"
 
 
-def _nearest(name: str, names: Mapping[str, object]) -> str:
-    return next(iter(difflib.get_close_matches(name, names, n=1)), "")
-
-
-def _nearest_word(setting: Setting, value: str) -> str:
-    """Return the allowed word that is most similar; empty for a setting that takes other values than words."""
-    if setting.type != "word":
-        return ""
-    words = setting.allowed.replace(" or ", ", ").split(", ")
-    return next(iter(difflib.get_close_matches(value.strip().lower(), words, n=1)), "")
+def _nearest(name: str, names: Iterable[str]) -> str:
+    return next(iter(difflib.get_close_matches(name, list(names), n=1)), "")

@@ -1,7 +1,6 @@
 """The configuration of the retry policy, by a file, the environment, code, or for single calls.
 
-Importing this package reads nothing. A process without a policy imports neither the modules that load one (`loading`)
-nor pydantic.
+Importing this package reads nothing. A process without a policy does not import the modules that load one (`loading`).
 """
 
 from __future__ import annotations

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from enum import Enum
 from typing import Any
 
-from otel_claude_stream._config.policy.keys import KEYS, KILL_SWITCH, KILL_SWITCH_FILE, Key
-from otel_claude_stream._config.policy.value_types import Duration
-from otel_claude_stream._core.durations import format_duration
+from otel_claude_stream._config.policy.keys import KEYS, KILL_SWITCH, KILL_SWITCH_FILE
 from otel_claude_stream._core.retry.policy import Backoff, RetryPolicy, Rule
 
 _BACKOFF = {key.path[1]: key for key in KEYS if key.path[0] == "backoff"}
@@ -30,38 +27,16 @@ def document_of(policy: RetryPolicy) -> dict[str, Any]:
 def _differences(policy: RetryPolicy, base: RetryPolicy) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for key in KEYS:
-        value = _value_of(policy, key)
-        if value != _value_of(base, key):
+        value = key.value_in(policy)
+        if value != key.value_in(base):
             *sections, last = key.path
             part = tree
             for section in sections:
                 part = part.setdefault(section, {})
-            part[last] = _in_file(key, value)
+            part[last] = key.in_file(value)
     if policy.rules != base.rules:
         tree["rules"] = [_rule(rule) for rule in policy.rules]
     return tree
-
-
-def _value_of(policy: RetryPolicy, key: Key) -> object:
-    value: object = policy
-    for name in key.path:
-        value = getattr(value, name)
-    return value
-
-
-def _in_file(key: Key, value: object) -> object:
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(key.type, Duration) and isinstance(value, int | float) and not isinstance(value, bool):
-        return _duration(value)
-    return value
-
-
-def _duration(seconds: float) -> object:
-    try:
-        return format_duration(float(seconds))
-    except (ArithmeticError, ValueError):  # not a finite number
-        return str(seconds)
 
 
 def _rule(rule: Rule) -> dict[str, Any]:
@@ -75,4 +50,4 @@ def _rule(rule: Rule) -> dict[str, Any]:
 
 def _backoff(backoff: Backoff) -> dict[str, Any]:
     """Return all fields, since keys that a rule does not set have the value of the policy."""
-    return {name: _in_file(key, getattr(backoff, name)) for name, key in _BACKOFF.items()}
+    return {name: key.in_file(getattr(backoff, name)) for name, key in _BACKOFF.items()}

@@ -20,7 +20,7 @@ from otel_claude_stream._config.policy.sources import (
     layer_of,
     policy_variables,
 )
-from otel_claude_stream._config.policy.validate import MAX_PROBLEMS, pydantic_problem, validate
+from otel_claude_stream._config.policy.validate import MAX_PROBLEMS, validate
 from otel_claude_stream._config.problem import Problem, Severity
 from otel_claude_stream._core.retry.policy import RetryPolicy
 
@@ -67,7 +67,7 @@ class Loaded:
 
 
 def is_configured(environment: Mapping[str, str], *arguments: object) -> bool:
-    """Return whether any source configures a policy. Without one nothing is loaded, and pydantic is not needed."""
+    """Return whether any source configures a policy. Without one nothing is loaded."""
     return (
         any(argument is not None for argument in arguments)
         or bool(environment.get(FILE_VARIABLE, "").strip())
@@ -104,8 +104,6 @@ def load(
     """Return the policy in effect with its layers; see `load_policy`. Never raises."""
     if not is_configured(environment, argument, declared):
         return Loaded()
-    if reason := pydantic_problem():
-        return Loaded(problems=(Problem("retry policy", "", "", reason),))
     try:
         layers, problems = _layers(environment, argument, declared, source)
         return _combined([_validated(layer, problems) for layer in layers], layers, problems)
@@ -115,8 +113,6 @@ def load(
 
 def load_override(process: Loaded, policy: object, source: str, environment: Mapping[str, str]) -> Loaded:
     """Return a policy for some calls, which overrides that of the process. Never raises."""
-    if reason := pydantic_problem():
-        return Loaded(problems=(Problem(source, "", "", reason),))
     try:
         layer, found = layer_of(policy, source, environment)
         problems = list(found)

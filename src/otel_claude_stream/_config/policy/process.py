@@ -25,7 +25,7 @@ _NOT_POLICY = frozenset(
 
 
 class PolicySource:
-    """The sources of the policy of a process. Nothing is read, and pydantic is not imported, before `load`."""
+    """The sources of the policy of a process. Nothing is read before `load`."""
 
     def __init__(self, environment: Mapping[str, str], argument: object = None, declared: object = None) -> None:
         self.environment = environment

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Literal, NamedTuple
 
 from otel_claude_stream._config import renamed
 from otel_claude_stream._config.policy.keys import (
@@ -14,6 +14,7 @@ from otel_claude_stream._config.policy.keys import (
     MAX_MODELS,
     MAX_RULES,
     PROCESS_KEYS,
+    REASON,
     RULE_KEYS,
     SECTIONS,
     Key,
@@ -21,23 +22,13 @@ from otel_claude_stream._config.policy.keys import (
     dotted,
     variables,
 )
-from otel_claude_stream._config.policy.layer import Layer, Values, preview
-from otel_claude_stream._config.policy.value_types import Choice, choice_of
+from otel_claude_stream._config.policy.layer import Layer, preview
 from otel_claude_stream._config.problem import Problem
 from otel_claude_stream._config.settings import PREFIX
-from otel_claude_stream._core.vocabulary import AbortReason
-
-if TYPE_CHECKING:
-    from pydantic import ValidationError
-
-OLDEST_PYDANTIC: Final = (2, 7)
-"""The oldest version of pydantic that is tested."""
+from otel_claude_stream._config.value_types import ValueType
 
 MAX_PROBLEMS: Final = 20
 """Maximum number of problems that are reported for a policy."""
-_MAX_ROUNDS: Final = 4
-"""Maximum number of attempts to find the valid part of a layer. Each removes all values that are invalid."""
-_REASONS: Final = choice_of(AbortReason)
 _BY_NAME: Final = {key.name: key for key in (*HEAD, *KEYS, *PROCESS_KEYS, *RULE_KEYS)}
 _BACKOFF: Final = tuple(key.path[-1] for key in KEYS if key.path[0] == "backoff")
 _SECTIONS: Final = {name: tuple(key.path[1] for key in KEYS if key.path[0] == name) for name in SECTIONS}
@@ -46,148 +37,128 @@ _IN_FILE: Final = (*(key.name for key in HEAD), *_IN_POLICY, "models", *(key.nam
 _IN_RULE: Final = ("reasons", *(key.path[1] for key in RULE_KEYS), "backoff")
 
 
-def pydantic_problem() -> str:
-    """Return why pydantic cannot be used, and how to install it; empty if it can be used."""
-    install = "pip install 'otel-claude-stream[policy]'"
-    try:
-        import pydantic
-
-        version = str(pydantic.VERSION)
-        found = tuple(int(part) for part in version.split(".")[:2])
-    except ImportError:
-        return f"a retry policy needs pydantic, which is not installed: {install}"
-    except Exception as error:  # noqa: BLE001 - a broken installation of pydantic
-        return f"a retry policy needs pydantic, which cannot be imported ({type(error).__name__}): {install}"
-    if found < OLDEST_PYDANTIC or found[0] > OLDEST_PYDANTIC[0]:
-        oldest = ".".join(map(str, OLDEST_PYDANTIC))
-        return f"a retry policy needs pydantic {oldest} or newer, below 3; {version} is installed: {install}"
-    return ""
-
-
 def validate(layer: Layer) -> tuple[Layer, tuple[Problem, ...]]:
-    """Return a layer with its valid values, durations in seconds, and its problems in the order of the file.
-
-    Imports pydantic; see `pydantic_problem`.
-    """
-    from pydantic import ValidationError
-
-    from otel_claude_stream._config.policy.models import BARE_NUMBER, Document
-
-    try:
-        values = Document.model_validate(dict(layer.values)).model_dump(exclude_unset=True)
-        return replace(layer, values=values), ()
-    except ValidationError as error:
-        errors = _errors(error)
-        errors.sort(key=lambda one: layer.line(one[1]))
-        problems = [_problem(layer, *one, BARE_NUMBER) for one in errors[:MAX_PROBLEMS]]
-        if len(errors) > MAX_PROBLEMS:  # this many problems need no check for contradictions
-            more = [Problem(layer.name, preview(dotted(path)), "", "not valid") for _, path, _ in errors[MAX_PROBLEMS:]]
-            return replace(layer, values={}, invalid=frozenset({("preset",)})), (*problems, *more)
-        unknown = layer.invalid.union(*(_unknown_paths(kind, path, layer) for kind, path, _ in errors))
-        valid = replace(layer, values=_valid_part(layer.values, error), invalid=unknown)
-        return valid, tuple(problems)
+    """Return a layer with its valid values, durations in seconds, and its problems in the order of the file."""
+    found = _Validation()
+    values = found.mapping(layer.values, ())
+    errors = sorted(found.errors, key=lambda error: layer.line(error.path))
+    problems = [_problem(layer, error) for error in errors[:MAX_PROBLEMS]]
+    if len(errors) > MAX_PROBLEMS:  # this many problems need no check for contradictions
+        problems += [Problem(layer.name, preview(dotted(x.path)), "", "not valid") for x in errors[MAX_PROBLEMS:]]
+        return replace(layer, values={}, invalid=frozenset({("preset",)})), tuple(problems)
+    unknown = layer.invalid.union(*(_unknown_paths(error, layer) for error in errors))
+    return replace(layer, values=values, invalid=unknown), tuple(problems)
 
 
-def _unknown_paths(kind: str, path: Path, layer: Layer) -> Iterator[Path]:
+class _Error(NamedTuple):
+    kind: Literal["unknown", "missing", "invalid"]
+    path: Path
+    value: object
+
+
+class _Invalid:
+    """A value without a valid part."""
+
+
+_INVALID: Final = _Invalid()
+
+
+class _Validation:
+    """Collects the errors in values, and returns the valid part of each value."""
+
+    def __init__(self) -> None:
+        self.errors: list[_Error] = []
+
+    def mapping(self, values: object, path: Path) -> Any:
+        """Return the valid values of a mapping with known keys."""
+        if not isinstance(values, Mapping):
+            return self._error("invalid", path, values)
+        known = _keys_beside((*path, ""))
+        return self._items(
+            (name, self.value(value, (*path, name)) if name in known else self._unknown(name, value, path))
+            for name, value in values.items()
+        )
+
+    def value(self, value: object, path: Path) -> Any:
+        """Return the valid part of the value of a key."""
+        if (key := key_at(path)) is not None:
+            return self._parsed(key.type, value, path)
+        match _names_in_policy(path):
+            case ("rules",):
+                return self._rules(value, path)
+            case ("rules", "reasons"):
+                if not isinstance(value, list) or not value:
+                    return self._error("invalid", path, value)
+                reasons = [self._parsed(REASON, reason, (*path, n)) for n, reason in enumerate(value)]
+                return [reason for reason in reasons if reason is not _INVALID]
+            case ("models",) if len(path) == 1:
+                if not isinstance(value, Mapping) or len(value) > MAX_MODELS:
+                    return self._error("invalid", path, value)
+                return self._items((pattern, self._model(pattern, part)) for pattern, part in value.items())
+            case _:
+                return self.mapping(value, path)
+
+    def _rules(self, rules: object, path: Path) -> Any:
+        """Return the valid part of each rule. Rules keep their places; an invalid one has no reasons."""
+        if not isinstance(rules, list) or len(rules) > MAX_RULES:
+            return self._error("invalid", path, rules)
+        valid = []
+        for number, rule in enumerate(rules):
+            found = self.mapping(rule, (*path, number))
+            if found is not _INVALID and "reasons" not in rule and not any(map(renamed.rule_key, rule)):
+                self._error("missing", (*path, number, "reasons"), "")
+            valid.append({"reasons": [], **(found if found is not _INVALID else {})})
+        return valid
+
+    def _model(self, pattern: object, values: object) -> Any:
+        if not isinstance(pattern, str):
+            return self._error("invalid", ("models", preview(pattern)), values)
+        return self.mapping(values, ("models", pattern))
+
+    def _parsed(self, value_type: ValueType, value: object, path: Path) -> Any:
+        try:
+            return value_type.parse(value)
+        except ValueError:
+            return self._error("invalid", path, value)
+
+    def _unknown(self, name: object, value: object, path: Path) -> _Invalid:
+        if name is True and is_rule(path):  # YAML 1.1 reads the key `on` as true
+            return self._error("unknown", (*path, "on"), name)
+        return self._error("unknown", (*path, name if isinstance(name, str) else preview(name)), value)
+
+    def _error(self, kind: Literal["unknown", "missing", "invalid"], path: Path, value: object) -> _Invalid:
+        self.errors.append(_Error(kind, path, value))
+        return _INVALID
+
+    @staticmethod
+    def _items(items: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
+        return {name: value for name, value in items if value is not _INVALID}
+
+
+def _unknown_paths(error: _Error, layer: Layer) -> Iterator[Path]:
     """Yield the paths whose values an error leaves unknown. For a misspelled key these include the one it resembles."""
+    path = error.path
     yield path
-    if kind == "extra_forbidden" and path in layer.variables:
+    if error.kind == "unknown" and path in layer.variables:
         key = variables().get(nearest_variable(layer.variables[path]))
         yield from [key.path] if key is not None else []
-    elif kind == "extra_forbidden" and (near := nearest_key(path)):
+    elif error.kind == "unknown" and (near := nearest_key(path)):
         above = path[:-1] if near in _keys_beside(path) else path[:2] if path[0] == "models" else ()
         yield (*above, *near.split("."))
 
 
-def _valid_part(values: Values, error: ValidationError) -> dict[str, Any]:
-    """Return the values without those that are invalid. Rules keep their places; an invalid one has no reasons."""
-    from pydantic import ValidationError
-
-    from otel_claude_stream._config.policy.models import Document
-
-    tree = _copied(values)
-    without_reasons: set[Path] = set()
-    for _ in range(_MAX_ROUNDS):
-        for one in error.errors(include_url=False, include_context=False, include_input=False):
-            path = tuple(part for part in one["loc"] if part != "[key]")
-            rule = next((path[:n] for n in range(len(path) + 1) if is_rule(path[:n])), None)
-            if rule is None or path[len(rule) :][:1] not in ((), ("reasons",)):
-                _remove(tree, path)
-            elif not _keep_valid_reasons(tree, rule):
-                without_reasons.add(rule)
-        try:
-            valid = Document.model_validate(tree).model_dump(exclude_unset=True)
-        except ValidationError as further:
-            error = further
-            continue
-        for rule in without_reasons:
-            _at(valid, rule)["reasons"] = []
-        return valid
-    return {}
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _copied(item) for name, item in value.items()}
-    return [_copied(item) for item in value] if isinstance(value, list) else value
-
-
-def _at(tree: Any, path: Path) -> Any:
-    for part in path:
-        tree = tree[part]
-    return tree
-
-
-def _remove(tree: Any, path: Path) -> None:
-    """Remove a value from nested mappings; without one at the path, the mapping that should contain it."""
-    for length in range(len(path), 0, -1):
-        try:
-            del _at(tree, path[: length - 1])[path[length - 1]]
-        except (KeyError, IndexError, TypeError):
-            continue
-        return
-
-
-def _keep_valid_reasons(tree: Any, path: Path) -> bool:
-    """Remove the invalid reasons of a rule, and return whether any is left. If not, a valid one takes their place."""
-    rule = _at(tree, path)
-    if not isinstance(rule, dict):
-        _at(tree, path[:-1])[path[-1]] = rule = {}
-    reasons = rule.get("reasons")
-    valid = [x for x in reasons if isinstance(x, str) and x in _REASONS.words] if isinstance(reasons, list) else []
-    rule["reasons"] = valid or [_REASONS.words[0]]
-    return bool(valid)
-
-
-def _errors(error: ValidationError) -> list[tuple[str, Path, object]]:
-    """Return type, path and value of each error. A rule with a renamed key has only the error that names the key."""
-    found: list[tuple[str, Path, object]] = []
-    for one in error.errors(include_url=False, include_context=False):
-        path: Path = tuple(part for part in one["loc"] if part != "[key]")
-        if one["input"] is True and is_rule(path[:-1]):  # YAML 1.1 reads the key `on` as true
-            path = (*path[:-1], "on")
-        found.append(("renamed" if _renamed_key(path) else one["type"], path, one["input"]))
-    rules = {path[:-1] for kind, path, _ in found if kind == "renamed"}
-    return [(kind, path, value) for kind, path, value in found if kind != "missing" or path[:-1] not in rules]
-
-
-def _renamed_key(path: Path) -> str:
-    """Return the new name of the last key of a path; empty for a key that was not renamed."""
-    return renamed.rule_key(path[-1]) if path and is_rule(path[:-1]) else ""
-
-
-def _problem(layer: Layer, kind: str, path: Path, value: object, bare_number: str) -> Problem:
-    if kind == "renamed":
-        return layer.problem(path, value, renamed.message(_renamed_key(path)))
-    if (key := key_at(path)) is not None and (new := renamed.value(key.name, value)):
+def _problem(layer: Layer, error: _Error) -> Problem:
+    kind, path, value = error
+    key = key_at(path)
+    if new := renamed.rule_key(path[-1]) if is_rule(path[:-1]) else renamed.value(key.name, value) if key else "":
         return layer.problem(path, value, renamed.message(new))
-    if kind == "extra_forbidden" and path in layer.variables:
+    if kind == "unknown" and path in layer.variables:
         return layer.problem(path, value, "no such setting", nearest_variable(layer.variables[path]))
-    if kind == "extra_forbidden":
+    if kind == "unknown":
         return layer.problem(path, value, "no such key", nearest_key(path))
     if kind == "missing":
         return layer.problem(path, "", f"it is missing; {allowed(path)}")
-    if kind == bare_number:
+    if key is not None and key.type.is_duration and isinstance(value, int | float) and not isinstance(value, bool):
         nearest = "" if path in layer.references else f"{value}s"
         return layer.problem(path, value, f"a number without its unit; {allowed(path)}", nearest)
     return layer.problem(path, value, allowed(path), nearest_word(path, value))
@@ -215,7 +186,7 @@ def allowed(path: Path) -> str:
                 f"allowed is a list of at most {MAX_RULES} rules, such as [{{reasons: [overloaded], max_attempts: 2}}]"
             )
         case ("rules", "reasons") if isinstance(path[-1], int):
-            return f"allowed is {_REASONS.allowed}"
+            return f"allowed is {REASON.allowed}"
         case ("rules", "reasons"):
             return "allowed is a list of reasons, such as [overloaded, silent], not an empty one"
         case ("models",) if len(path) == 1:
@@ -252,12 +223,10 @@ def nearest_variable(name: str) -> str:
 def nearest_word(path: Path, value: object) -> str:
     """Return the allowed word that is most similar to an invalid one."""
     key = key_at(path)
-    value_type = key.type if key is not None else None
+    words = key.type.words if key is not None else ()
     if _names_in_policy(path) == ("rules", "reasons") and isinstance(path[-1], int):
-        value_type = _REASONS
-    if not isinstance(value_type, Choice) or not isinstance(value, str):
-        return ""
-    return _nearest(value.strip().lower(), value_type.words)
+        words = REASON.words
+    return _nearest(value.strip().lower(), words) if isinstance(value, str) else ""
 
 
 def _names_in_policy(path: Path) -> tuple[str, ...]:
