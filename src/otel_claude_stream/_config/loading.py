@@ -70,7 +70,7 @@ def _from_environment(environment: Mapping[str, str]) -> tuple[list[_Assignment]
         if variable in _BY_VARIABLE:
             if value.strip():  # OpenTelemetry treats an empty variable as unset
                 assignments.append(_Assignment("environment", variable, _BY_VARIABLE[variable], value))
-        elif new := renamed.setting(variable.removeprefix(PREFIX).lower()):
+        elif new := renamed.SETTINGS.get(variable.removeprefix(PREFIX).lower()):
             problems.append(Problem("environment", variable, value, renamed.message(_BY_NAME[new].variable)))
         elif "__" not in variable and variable not in _policy_variables():
             near = _nearest(variable, {**_policy_variables(), **_BY_VARIABLE})
@@ -87,7 +87,7 @@ def _from_code(arguments: Mapping[str, object], source: str) -> tuple[list[_Assi
             continue
         if name in _BY_NAME:
             assignments.append(_Assignment(source, name, _BY_NAME[name], value))
-        elif new := renamed.setting(name):
+        elif new := renamed.SETTINGS.get(name):
             problems.append(Problem(source, name, _text_of(value), renamed.message(new)))
         else:
             problems.append(Problem(source, name, _text_of(value), "no such setting", _nearest(name, _BY_NAME)))

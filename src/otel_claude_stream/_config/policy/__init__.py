@@ -6,6 +6,6 @@ Importing this package reads nothing. A process without a policy does not import
 from __future__ import annotations
 
 from otel_claude_stream._config.policy.kill_switch import KillSwitch, without_kill_switch
-from otel_claude_stream._config.policy.process import PolicySource, policy_source
+from otel_claude_stream._config.policy.override import PolicySource, policy_source
 
 __all__ = ["KillSwitch", "PolicySource", "policy_source", "without_kill_switch"]

@@ -45,9 +45,9 @@ def validate(layer: Layer) -> tuple[Layer, tuple[Problem, ...]]:
     problems = [_problem(layer, error) for error in errors[:MAX_PROBLEMS]]
     if len(errors) > MAX_PROBLEMS:  # this many problems need no check for contradictions
         problems += [Problem(layer.name, preview(dotted(x.path)), "", "not valid") for x in errors[MAX_PROBLEMS:]]
-        return replace(layer, values={}, invalid=frozenset({("preset",)})), tuple(problems)
+        return replace(layer, invalid=frozenset({("preset",)})), tuple(problems)
     unknown = layer.invalid.union(*(_unknown_paths(error, layer) for error in errors))
-    return replace(layer, values=values, invalid=unknown), tuple(problems)
+    return replace(layer, valid=values, invalid=unknown), tuple(problems)
 
 
 class _Error(NamedTuple):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from otel_claude_stream.cli.errors import SIGNAL_BASE, CommandError, UsageError, check_installed
+from otel_claude_stream.cli.errors import SIGNAL_BASE, TELEMETRY, CommandError, UsageError, check_installed
 from otel_claude_stream.cli.otlp.endpoint import base_url_of_option
 from otel_claude_stream.cli.otlp.environment import environment, forward_target, service_name
 from otel_claude_stream.cli.otlp.forward import Forwarder, headers_from
@@ -28,12 +28,6 @@ from otel_claude_stream.cli.view.terminal import Progress, View
 
 TICK: Final = 0.1
 MOST_WARNINGS: Final = 20  # different ones
-NEEDED: Final = (
-    ("opentelemetry.sdk", "otlp"),
-    ("opentelemetry.distro", "otlp"),
-    ("opentelemetry.exporter.otlp.proto.http", "otlp"),
-    ("opentelemetry.proto", "otlp"),
-)
 
 EXAMPLES: Final = """\
 examples:
@@ -84,7 +78,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the application and return its exit code. Raises ``CommandError`` if the command cannot start."""
-    check_installed(NEEDED)
+    check_installed(TELEMETRY)
     options, notice = _options(args)
     try:
         check_command(options.command)
