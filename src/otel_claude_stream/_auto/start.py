@@ -65,7 +65,8 @@ def start() -> None:
 def _start(environ: MutableMapping[str, str]) -> None:
     if _opentelemetry_started():
         return
-    if wants_exporters(environ) and not _any_provider_is_set():
+    provider_is_set = any(_current(holder, name) is not None for _, holder, name in SIGNALS)  # by a `sitecustomize`
+    if wants_exporters(environ) and not provider_is_set:
         _configure(environ)
     if not is_disabled(environ):
         ClaudeStreamInstrumentor().instrument()
@@ -151,11 +152,6 @@ def _switched_off_in_children(environ: MutableMapping[str, str]) -> Iterator[Non
 
 
 # --- Global providers -------------------------------------------------------------------------------------------------
-def _any_provider_is_set() -> bool:
-    """Whether a global provider is set already, by a `sitecustomize` for instance."""
-    return any(_current(holder, name) is not None for _, holder, name in SIGNALS)
-
-
 def _let_application_replace_providers() -> None:
     """Allow the application to replace the global providers that are set now.
 

@@ -10,6 +10,9 @@ SETTINGS: Final = {"limits": "known_limits"}
 VALUES: Final = {("span", "own"): "always", ("gaps", "own"): "claude_stream", ("sdk_retries", "own"): "replace"}
 """New values, by the setting or policy key that takes them and the old value."""
 
+RULE_KEYS: Final = {"on": "reasons"}
+"""Keys of a rule of a policy, by their old names."""
+
 
 def value(name: str, found: object) -> str:
     """Return the new name of a value of a setting or policy key; empty for a value that was not renamed."""
@@ -21,7 +24,7 @@ def rule_key(name: object) -> str:
 
     YAML 1.1 reads the key ``on`` as true, and so does OpenTelemetry's loader of configuration files.
     """
-    return "reasons" if name is True or name == "on" else ""
+    return RULE_KEYS.get("on" if name is True else str(name), "")
 
 
 def message(new: str) -> str:

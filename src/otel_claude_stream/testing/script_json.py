@@ -6,12 +6,12 @@ Unknown keys are errors: a misspelt key would silently test something else.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import MISSING, fields
-from typing import Any, Final, cast
+from collections.abc import Collection, Mapping
+from dataclasses import MISSING, asdict, fields
+from typing import Any, Final
 
 from otel_claude_stream.testing.checks import ScriptError
-from otel_claude_stream.testing.steps import KINDS, NAMES, Step, step_fields
+from otel_claude_stream.testing.steps import KINDS, NAMES, Step
 
 VERSION: Final = 1
 STEP_KEY: Final = "do"  # {"do": "pause", "seconds": 0.5}
@@ -19,9 +19,9 @@ STEP_KEY: Final = "do"  # {"do": "pause", "seconds": 0.5}
 
 def fields_to_json(values: Mapping[str, object], indent: int | None) -> str:
     """Return the fields of a script, of which `steps` holds steps, as ASCII JSON text."""
-    document: dict[str, object] = {"version": VERSION}
-    for name, value in values.items():
-        document[name] = [_step_to_json(step) for step in cast("Iterable[Step]", value)] if name == "steps" else value
+    document: dict[str, Any] = {"version": VERSION, **values}
+    if "steps" in document:
+        document["steps"] = [{STEP_KEY: NAMES[type(step)], **asdict(step)} for step in document["steps"]]
     return json.dumps(document, indent=indent)
 
 
@@ -35,19 +35,10 @@ def fields_from_json(text: str | bytes, known: Collection[str]) -> dict[str, Any
     version = values.pop("version", MISSING)
     if version != VERSION or isinstance(version, bool):
         raise ScriptError("version", None if version is MISSING else version, str(VERSION))
-    if "steps" in values:
-        values["steps"] = _steps_from_json(values["steps"])
-    return values
-
-
-def _step_to_json(step: Step) -> dict[str, object]:
-    return {STEP_KEY: NAMES[type(step)], **{name: getattr(step, name) for name in step_fields(type(step))}}
-
-
-def _steps_from_json(value: object) -> tuple[Step, ...]:
-    if not isinstance(value, list):
-        raise ScriptError("steps", value, "a list of steps")
-    return tuple(_step_from_json(f"steps[{n}]", item) for n, item in enumerate(value))
+    steps = values.get("steps", [])
+    if not isinstance(steps, list):
+        raise ScriptError("steps", steps, "a list of steps")
+    return {**values, "steps": tuple(_step_from_json(f"steps[{n}]", item) for n, item in enumerate(steps))}
 
 
 def _step_from_json(path: str, value: object) -> Step:
@@ -57,7 +48,7 @@ def _step_from_json(path: str, value: object) -> Step:
     if not isinstance(name, str) or name not in KINDS:
         raise ScriptError(f"{path}.{STEP_KEY}", name, ", ".join(KINDS))
     kind = KINDS[name]
-    values = _object(path, value, {STEP_KEY, *step_fields(kind)})
+    values = _object(path, value, {STEP_KEY, *(field.name for field in fields(kind))})
     del values[STEP_KEY]
     for field in fields(kind):
         if field.default is MISSING and field.name not in values:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from otel_claude_stream.testing.checks import LINE_END, ScriptError, check_line, check_seconds, check_text
@@ -195,11 +195,6 @@ def compact(value: Json) -> str:
 def to_bytes(text: str) -> bytes:
     """Encode text; surrogate escapes become the bytes they stand for."""
     return text.encode("utf-8", "surrogateescape")
-
-
-def step_fields(kind: type[Step]) -> tuple[str, ...]:
-    """Return the names of the fields of a kind of step, in order."""
-    return tuple(field.name for field in fields(kind))
 
 
 def assert_never(value: NoReturn) -> NoReturn:

@@ -1,11 +1,11 @@
-"""The JSON Schema of policy files, generated from the table of keys, for editors and other validators."""
+"""The structure of a policy file, built from the table of keys, and its JSON Schema."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from itertools import groupby
-from typing import Any, Final
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
 
 from otel_claude_stream._config.policy.keys import (
     HEAD,
@@ -21,34 +21,102 @@ from otel_claude_stream._config.policy.keys import (
     Key,
 )
 
-DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-DESCRIPTION: Final = (
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A mapping with known keys. A key in `required` must be set."""
+
+    doc: str
+    children: Mapping[str, Node]
+    subject: str = "allowed"
+    required: tuple[str, ...] = ()
+
+    @property
+    def allowed(self) -> str:
+        """The values that are allowed, as a clause for messages."""
+        return f"{self.subject} is a mapping with the keys {', '.join(self.children)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A list of at most `most` items."""
+
+    doc: str
+    allowed: str
+    """See `Section.allowed`."""
+    item: Node
+    least: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Patterns:
+    """A mapping from at most `most` patterns of models to sections."""
+
+    doc: str
+    allowed: str
+    """See `Section.allowed`."""
+    section: Section
+    most: int
+
+
+Node: TypeAlias = "Key | Section | Items | Patterns"
+
+_SECTIONS: Final = {
+    name: Section(doc, {key.path[1]: key for key in KEYS if key.path[0] == name}) for name, doc in SECTIONS.items()
+}
+RULE: Final = Section(
+    "An exception for some reasons.",
+    {
+        "reasons": Items(
+            LISTS["rules.reasons"],
+            "allowed is a list of reasons, such as [overloaded, silent], not an empty one",
+            Key("rules.reasons", REASON, "A reason."),
+            least=1,
+            most=len(REASON.words),
+        ),
+        **{key.path[1]: key for key in RULE_KEYS},
+        "backoff": Section(RULE_BACKOFF_DOC, _SECTIONS["backoff"].children),
+    },
+    "a rule",
+    required=("reasons",),
+)
+_POLICY: Final[Mapping[str, Node]] = {
+    **{key.path[0]: _SECTIONS.get(key.path[0], key) for key in KEYS},
+    "rules": Items(
+        LISTS["rules"],
+        f"allowed is a list of at most {MAX_RULES} rules, such as [{{reasons: [overloaded], max_attempts: 2}}]",
+        RULE,
+        least=0,
+        most=MAX_RULES,
+    ),
+}
+MODEL: Final = Section("Values for some models.", _POLICY)
+DOCUMENT: Final = Section(
     "A policy file of otel-claude-stream. OTEL_CLAUDE_STREAM_CONFIG names it. It configures what is done about streams "
-    "that break. Keys that are not set have their defaults."
+    "that break. Keys that are not set have their defaults.",
+    {
+        **{key.name: key for key in HEAD},
+        **_POLICY,
+        "models": Patterns(
+            LISTS["models"],
+            f"allowed is a mapping from at most {MAX_MODELS} patterns, such as claude-haiku-*, to the values for these "
+            "models",
+            MODEL,
+            MAX_MODELS,
+        ),
+        **{key.name: key for key in PROCESS_KEYS},
+    },
 )
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the schema of a whole file."""
-    properties = {
-        **{key.name: _value(key) for key in HEAD},
-        **_policy(defaults=True),
-        "models": {
-            "title": "Models",
-            "description": LISTS["models"],
-            "type": "object",
-            "additionalProperties": {"$ref": "#/$defs/ModelPolicy"},
-            "maxProperties": MAX_MODELS,
-        },
-        **{key.name: _value(key, default=True) for key in PROCESS_KEYS},
-    }
+    """Return the JSON Schema of policy files, for editors and other validators."""
     return {
-        "$schema": DIALECT,
-        **_mapping("Retry policy of otel-claude-stream", DESCRIPTION, properties),
-        "$defs": {
-            "Rule": _rule(),
-            "ModelPolicy": _mapping("ModelPolicy", "Values for some models.", _policy(defaults=False)),
-        },
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Retry policy of otel-claude-stream",
+        **_schema(DOCUMENT, defaults=True),
+        "$defs": {"Rule": {"title": "Rule", **_section(RULE)}, "ModelPolicy": {"title": "Model", **_section(MODEL)}},
     }
 
 
@@ -57,46 +125,32 @@ def schema_text() -> str:
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
-def _policy(*, defaults: bool) -> dict[str, Any]:
-    """Return the keys that models may override. The schema of a whole file contains the defaults of values."""
-    properties: dict[str, Any] = {}
-    for head, keys in groupby(KEYS, key=lambda key: key.path[0]):
-        if head in SECTIONS:
-            properties[head] = _section(head, SECTIONS[head], keys, defaults=defaults)
-        else:
-            properties[head] = _value(next(keys), default=defaults)
-    rules = {"type": "array", "items": {"$ref": "#/$defs/Rule"}, "maxItems": MAX_RULES}
-    return {**properties, "rules": {"title": "Rules", "description": LISTS["rules"], **rules}}
+def _schema(node: Node, *, defaults: bool = False) -> dict[str, Any]:
+    """Return the schema of a node. That of a whole file contains the defaults of values."""
+    match node:
+        case Key():
+            default = {"default": node.default_text} if defaults and node not in HEAD else {}
+            return {"description": node.doc, **node.type.schema, **default}
+        case Items():
+            items = {"$ref": "#/$defs/Rule"} if node.item is RULE else REASON.schema
+            return {
+                "description": node.doc,
+                "type": "array",
+                "items": items,
+                "minItems": node.least,
+                "maxItems": node.most,
+            }
+        case Patterns():
+            sections = {"additionalProperties": {"$ref": "#/$defs/ModelPolicy"}, "maxProperties": node.most}
+            return {"description": node.doc, "type": "object", **sections}
+        case Section():
+            return _section(node, defaults=defaults)
 
 
-def _rule() -> dict[str, Any]:
-    reasons = {"type": "array", "items": REASON.schema, "minItems": 1}
+def _section(section: Section, *, defaults: bool = False) -> dict[str, Any]:
     properties = {
-        "reasons": {"title": "Reasons", "description": LISTS["rules.reasons"], **reasons},
-        **{key.path[-1]: _value(key) for key in RULE_KEYS},
-        "backoff": _section("backoff", RULE_BACKOFF_DOC, (key for key in KEYS if key.path[0] == "backoff")),
+        name: {"title": name.replace("_", " ").title(), **_schema(child, defaults=defaults)}
+        for name, child in section.children.items()
     }
-    return {**_mapping("Rule", "An exception for some reasons.", properties), "required": ["reasons"]}
-
-
-def _section(name: str, doc: str, keys: Iterable[Key], *, defaults: bool = False) -> dict[str, Any]:
-    return _mapping(_title(name), doc, {key.path[-1]: _value(key, default=defaults) for key in keys})
-
-
-def _mapping(title: str, doc: str, properties: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "title": title,
-        "description": doc,
-        "type": "object",
-        "additionalProperties": False,
-        "properties": properties,
-    }
-
-
-def _value(key: Key, *, default: bool = False) -> dict[str, Any]:
-    schema = {"title": _title(key.path[-1]), "description": key.doc, **key.type.schema}
-    return {**schema, "default": key.default_text} if default else schema
-
-
-def _title(name: str) -> str:
-    return name.replace("_", " ").title()
+    schema = {"description": section.doc, "type": "object", "additionalProperties": False, "properties": properties}
+    return {**schema, "required": list(section.required)} if section.required else schema

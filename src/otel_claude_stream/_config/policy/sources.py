@@ -98,8 +98,8 @@ def layer_of(policy: object, source: str, environment: Mapping[str, str]) -> tup
             return Layer(source, policy), ()
         case str() if policy in PRESETS:
             return Layer(source, {"preset": policy}), ()
-        case str() | os.PathLike() if _is_path(path := os.fspath(policy)):
-            return read(path, environment)
+        case str() | os.PathLike() if PurePath(policy).suffix.lower() in _SUFFIXES or os.sep in os.fspath(policy):
+            return read(os.fspath(policy), environment)
         case str():
             near = next(iter(difflib.get_close_matches(policy, PRESETS, n=1)), "")
             allowed = f"allowed is a preset ({', '.join(PRESETS)}) or the path of a file"
@@ -112,10 +112,6 @@ def layer_of(policy: object, source: str, environment: Mapping[str, str]) -> tup
 def is_whole_policy(layer: Layer) -> bool:
     """Return whether a layer from code replaces all others: it names a preset, or is a `RetryPolicy`."""
     return "preset" in layer.values
-
-
-def _is_path(text: object) -> bool:
-    return isinstance(text, str) and (PurePath(text).suffix.lower() in _SUFFIXES or os.sep in text)
 
 
 def document_of(policy: RetryPolicy) -> dict[str, Any]:

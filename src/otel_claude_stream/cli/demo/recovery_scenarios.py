@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 from otel_claude_stream._core.retry.policy import Mode, Resume
 from otel_claude_stream._core.retry.resume.seam import anchor_of, partial_of
 from otel_claude_stream.cli.demo.scenarios import (
+    CUT_IDLE,
     HAIKU,
     INSTRUMENTATION,
     OPUS,
@@ -83,7 +83,6 @@ def text_of(script: Script) -> str:
 _OVERLOADED: Final = Script.http_error(529)
 _EARLY: Final = answer(OPUS).cut_after(1, Error()).insert_pause(1, 0.9)
 _LATE: Final = answer(SONNET).cut_after(38, Error())
-_CUT: Final = replace(answer(OPUS).cut_after(30, CutMidChunk()).insert_pause(30, 2.03), headers=(("via", "1.1 edge"),))
 _RESET: Final = answer(SONNET).cut_after(40, Reset())
 _HALF: Final = answer(SONNET).cut_after(28, End())
 _SILENT: Final = answer(SONNET).cut_after(24, Hang(30.0))
@@ -120,7 +119,7 @@ RECOVERIES: Final[tuple[Scenario, ...]] = (
     ),
     Scenario(
         "cut_idle", "Cut after 2 s of silence", "as an idle limit of a proxy does", OPUS,
-        (_CUT, continued(OPUS, _CUT)),
+        (CUT_IDLE, continued(OPUS, CUT_IDLE)),
     ),
     Scenario(
         "reset", "Connection reset", "RST in mid-answer", SONNET,

@@ -54,12 +54,11 @@ def answer(model: str, text: str = STORY, **values: Any) -> Script:
     return Script.message(text, model=model, **values)
 
 
-def _with_headers(script: Script, *headers: tuple[str, str]) -> Script:
-    return replace(script, headers=(*script.headers, *headers))
-
-
 _PAGE: Final = "<!doctype html><title>Guest network</title><h1>Welcome</h1><p>Please accept the terms of use.</p>"
 _OVERLOADED: Final = Script.http_error(529)
+CUT_IDLE: Final = replace(
+    answer(OPUS).cut_after(30, CutMidChunk()).insert_pause(30, 2.03), headers=(("via", "1.1 edge"),)
+)
 _LIMITED: Final = Script.http_error(429, headers=(("retry-after", "2"),))
 
 SCENARIOS: Final[tuple[Scenario, ...]] = (
@@ -114,7 +113,7 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     ),
     Scenario(
         "cut_idle", "Cut after 2 s of silence", "as an idle limit of a proxy does", OPUS,
-        (_with_headers(answer(OPUS).cut_after(30, CutMidChunk()).insert_pause(30, 2.03), ("via", "1.1 edge")),),
+        (CUT_IDLE,),
     ),
     Scenario(
         "reset", "Connection reset", "RST in mid-answer", SONNET,

@@ -26,6 +26,11 @@ from otel_claude_stream.cli.otlp import decode
 from otel_claude_stream.cli.otlp.decode import SpanData
 from otel_claude_stream.testing import CutMidChunk, End, Hang, ManualClock, Pause, Reset, Script, Send
 
+NEEDED: Final = (
+    ("anthropic", "instruments"),
+    ("opentelemetry.sdk", "otlp"),
+    ("opentelemetry.exporter.otlp.proto.common", "otlp"),
+)
 SCRIPTED_REQUEST_ID: Final = "req_scripted"
 """The request ID of a response whose script does not name one."""
 MODEL: Final = re.compile(rb'"model"\s*:\s*"([^"\\]{1,128})"')
@@ -61,7 +66,7 @@ def play_isolated(scripts: Sequence[Script], limits: str) -> list[SpanData]:
     """
     if not scripts:
         return []
-    check_installed()
+    check_installed(NEEDED)
     task = {"limits": limits, "scripts": [script.to_json() for script in scripts]}
     # -E keeps a `sitecustomize` on PYTHONPATH from instrumenting the process; the path itself is handed over.
     command = [sys.executable, "-E", "-c", PROGRAM, json.dumps(sys.path)]

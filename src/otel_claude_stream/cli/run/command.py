@@ -136,10 +136,11 @@ def _conclude(options: Options, telemetry: Telemetry, view: View) -> None:
     found = telemetry.snapshot()
     view.finish(found.views, found.summary)
     if telemetry.empty:
+        python = options.command[0] if Path(options.command[0]).name.startswith("python") else "python"
         view.print(
             "No telemetry arrived. The application opened no stream of the Anthropic SDK, was killed before an export, "
             "or runs in an environment without otel-claude-stream.\n"
-            f"Check its environment with: {_python(options.command)} -m otel_claude_stream doctor"
+            f"Check its environment with: {python} -m otel_claude_stream doctor"
         )
     elif not found.views:
         view.print("No stream of the Anthropic SDK was recorded.")
@@ -191,7 +192,3 @@ def _view(options: Options) -> View:
     if options.quiet:
         return QuietView(sys.stderr)
     return Panel(sys.stderr) if options.live and Panel.fits(sys.stderr) else LineView(sys.stderr)
-
-
-def _python(command: tuple[str, ...]) -> str:
-    return command[0] if Path(command[0]).name.startswith("python") else "python"
