@@ -16,11 +16,13 @@ from tests.support.faults import WHOLE
 from tests.support.modes import ASK, Mode
 from tests.support.native_tracing import SDK_SCOPE, needs_native_tracing, tracing_options
 from tests.support.observing import observed
+from tests.support.paths import ROOT
 from tests.support.ways import ALL_WAYS, Seen, by_iteration
 
 from otel_claude_stream import AbortReason
 from otel_claude_stream._core.retry.policy import Backoff, RetryPolicy, Rule
 from otel_claude_stream._core.retry.policy import Mode as PolicyMode
+from otel_claude_stream._sdk.attach import span_owner
 from otel_claude_stream.testing import Capture, CutMidChunk, End, Error, FakeAPI, Script
 
 VARYING = {"server.port", "url.full", "gen_ai.response.time_to_first_chunk"}
@@ -300,6 +302,12 @@ def test_nothing_is_recorded_in_a_block_that_suppresses_instrumentation(mode, te
         mode.run(body, api.url)
     assert telemetry.capture.spans() == []
     assert all(telemetry.value(name) in (None, 0) for name in telemetry.capture.metrics())
+
+
+def test_the_page_on_frameworks_lists_each_sign_of_another_owner():
+    signs = (*span_owner._OTHER_OWNER_KEYS, *span_owner._GENERATING, *span_owner._SILENT_OWNERS)
+    page = (ROOT / "docs" / "frameworks.md").read_text(encoding="utf-8")
+    assert [sign for sign in signs if f"`{sign}`" not in page] == []
 
 
 def test_a_policy_acts_in_a_block_that_suppresses_instrumentation(mode):
