@@ -3,6 +3,8 @@
 PYTHON ?= python3
 # Options for nox, for example: make test NOXFLAGS='-s tests -- -k retry'
 NOXFLAGS ?=
+# Options for the demo, for example: make demo DEMOFLAGS='--mode resume'
+DEMOFLAGS ?=
 # Builds and downloads that all checkouts share: the Collector, Prometheus, environments of tests.
 CACHES := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/otel-claude-stream
 
@@ -20,7 +22,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 20
 
 demo: .venv/installed ## install into .venv and run the demo: no account, no collector
-	@.venv/bin/otel-claude-stream demo
+	@.venv/bin/otel-claude-stream demo $(DEMOFLAGS)
 
 test: .venv-tools/installed ## run the checks and the tests that need Python alone
 	@$(NOX) $(NOXFLAGS)
@@ -46,7 +48,7 @@ bench: .venv-tools/installed ## measure the overhead
 bench-collector: .venv-tools/installed ## measure the Collector's gateway
 	@$(NOX) -s bench-collector
 
-docs: .venv-tools/installed ## generate the tables of the documentation and the JSON Schema
+docs: .venv-tools/installed ## build the documentation into build/docs, and generate the JSON Schema
 	@$(NOX) -s docs
 
 dashboards: .venv-tools/installed ## generate the dashboards, the rules and the alerts

@@ -304,9 +304,9 @@ def test_nothing_is_recorded_in_a_block_that_suppresses_instrumentation(mode, te
     assert all(telemetry.value(name) in (None, 0) for name in telemetry.capture.metrics())
 
 
-def test_the_page_on_frameworks_lists_each_sign_of_another_owner():
+def test_the_page_on_the_owner_lists_each_sign_of_another_one():
     signs = (*span_owner._OTHER_OWNER_KEYS, *span_owner._GENERATING, *span_owner._SILENT_OWNERS)
-    page = (ROOT / "docs" / "frameworks.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "concepts" / "span-owner.md").read_text(encoding="utf-8")
     assert [sign for sign in signs if f"`{sign}`" not in page] == []
 
 
