@@ -283,6 +283,18 @@ def coverage(session: nox.Session) -> None:
     session.run("coverage", "report")
 
 
+@nox.session(name="release-check")
+def release_check(session: nox.Session) -> None:
+    """Build a release twice, install each extra on each Python at hand, and list materials and licences."""
+    session.install("--upgrade", *group("build"), *group("release"))
+    session.run(
+        "python",
+        "tools/release_check.py",
+        *session.posargs,
+        env={"PATH": f"{session.bin}{os.pathsep}{os.environ['PATH']}"},
+    )
+
+
 @nox.session(requires=["build"])
 def bench(session: nox.Session) -> None:
     """Measure the overhead of the instrumentation per event and per stream."""

@@ -101,8 +101,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "span",
         choice("auto", "always", "off"),
-        "`auto`: a `chat` span, or a `claude.stream` span around the call if another instrumentation records the "
-        "`chat` span. `always`: always the `chat` span. `off`: metrics only.",
+        "`auto`: a `chat` span, or a `claude.stream` span if the SDK, another instrumentation or a framework records "
+        "the `chat` span. `always`: always the `chat` span. `off`: metrics only.",
     ),
     Setting(
         "semconv",
