@@ -142,8 +142,8 @@ def policy_reasons() -> str:
     """Return the table of built-in rules."""
 
     def row(reason: AbortReason, builtin: BuiltinRule) -> Sequence[str]:
-        base, cap = builtin.base, builtin.cap
-        rates = f"{format_duration(base)} to {format_duration(cap)}" if base and cap else "as `backoff`"
+        base, cap = builtin.backoff or (0.0, 0.0)
+        rates = f"{format_duration(base)} to {format_duration(cap)}" if base else "as `backoff`"
         vetoed = _VETOES.get(builtin.veto, "no")
         again = "with `retry-after`" if builtin.require_retry_after else "yes"
         return (
@@ -151,7 +151,7 @@ def policy_reasons() -> str:
             again if builtin.retry and builtin.veto is Veto.NONE else vetoed,
             "yes" if builtin.resume else "no",
             str(builtin.max_attempts or "as `limits`"),
-            "none" if builtin.cap == 0 else rates,
+            "none" if builtin.backoff == (0.0, 0.0) else rates,
             builtin.why,
         )
 
