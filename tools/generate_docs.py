@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from otel_claude_stream._config import SETTINGS, StreamConfig
-from otel_claude_stream._config.policy.keys import KEYS, LISTS, PROCESS_KEYS, RULE_BACKOFF_DOC, RULE_KEYS, Key
+from otel_claude_stream._config.policy.keys import KEYS, PROCESS_KEYS, RULE_KEYS, Key
 from otel_claude_stream._config.policy.presets import PRESETS
-from otel_claude_stream._config.policy.schema import schema_text
+from otel_claude_stream._config.policy.schema import RULE, schema_text
 from otel_claude_stream._config.value_types import DURATION_FORM, ValueType
 from otel_claude_stream._core.diagnosis.limit_table import KNOWN_LIMITS
 from otel_claude_stream._core.durations import format_duration
@@ -125,9 +125,9 @@ def policy_rules() -> str:
     """Return the table of the keys of a rule."""
     reasons = ", ".join(f"`{reason.value}`" for reason in AbortReason if reason not in CALLER_REASONS)
     rows = [
-        ("`reasons`", f"a list of {reasons}", LISTS["rules.reasons"]),
+        ("`reasons`", f"a list of {reasons}", RULE.children["reasons"].doc),
         *((f"`{key.path[-1]}`", key.type.allowed, key.doc) for key in RULE_KEYS),
-        ("`backoff`", "a mapping with keys of `backoff`", RULE_BACKOFF_DOC),
+        ("`backoff`", "a mapping with keys of `backoff`", RULE.children["backoff"].doc),
     ]
     return _table(("Key", "Allowed", "Effect"), rows)
 

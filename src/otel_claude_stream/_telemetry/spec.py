@@ -76,3 +76,15 @@ class Metric:
     attributes: tuple[Attribute, ...]
     buckets: tuple[float, ...] = ()
     latest: str = ""
+
+
+def histogram(
+    name: str, unit: str, doc: str, attributes: tuple[Attribute, ...], buckets: tuple[float, ...], *, latest: str = ""
+) -> Metric:
+    """Return a histogram."""
+    return Metric(name, "histogram", unit, doc, attributes, buckets, latest)
+
+
+def counter(name: str, unit: str, doc: str, attributes: tuple[Attribute, ...]) -> Metric:
+    """Return a counter."""
+    return Metric(name, "counter", unit, doc, attributes)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final
 
 from otel_claude_stream._config.policy.keys import Path
@@ -316,27 +315,25 @@ def prefill_is_accepted(checked: CheckedPolicy) -> Iterator[Finding]:
         yield _warning(path, "Claude 4.6 and later refuse a prefill, which wastes a request each time; use auto")
 
 
-CHECKS: Final[Mapping[Check, tuple[str, ...]]] = MappingProxyType(
-    {
-        resumes_within_attempts: ("limits.max_resumes", "limits.max_attempts"),
-        rules_within_attempts: ("limits.max_attempts",),
-        base_within_cap: (),
-        requests_for_attempts: ("limits.max_requests", "limits.max_attempts"),
-        deadline_allows: ("limits.deadline",),
-        watchdogs_spare_healthy_streams: (),
-        silence_expires_first: (),
-        first_event_is_checked: ("watchdog.silence",),
-        effects_of_the_mode: ("mode",),
-        retries_are_possible: (),
-        switched_off: (),
-        retry_after_is_honoured: (),
-        rules_can_match: (),
-        pattern_matches_models: (),
-        prompt_contains_anchor: (),
-        anchor_fits: ("resume.anchor_chars", "resume.min_partial_chars", "resume.min_overlap"),
-        prefill_is_accepted: (),
-    }
-)
+CHECKS: Final[Mapping[Check, tuple[str, ...]]] = {
+    resumes_within_attempts: ("limits.max_resumes", "limits.max_attempts"),
+    rules_within_attempts: ("limits.max_attempts",),
+    base_within_cap: (),
+    requests_for_attempts: ("limits.max_requests", "limits.max_attempts"),
+    deadline_allows: ("limits.deadline",),
+    watchdogs_spare_healthy_streams: (),
+    silence_expires_first: (),
+    first_event_is_checked: ("watchdog.silence",),
+    effects_of_the_mode: ("mode",),
+    retries_are_possible: (),
+    switched_off: (),
+    retry_after_is_honoured: (),
+    rules_can_match: (),
+    pattern_matches_models: (),
+    prompt_contains_anchor: (),
+    anchor_fits: ("resume.anchor_chars", "resume.min_partial_chars", "resume.min_overlap"),
+    prefill_is_accepted: (),
+}
 """The checks, each with the values that it needs. With their defaults it would report a wrong finding."""
 
 

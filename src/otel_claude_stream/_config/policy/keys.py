@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from operator import attrgetter
-from types import MappingProxyType
 from typing import Final
 
 from otel_claude_stream._config.policy.presets import PRESETS
@@ -294,35 +293,18 @@ RULE_KEYS: Final = (
 )
 """Keys of a rule besides `reasons` and `backoff`. A key that a rule does not set has the value for other reasons."""
 
-RULE_BACKOFF_DOC: Final = "As `backoff`; keys that it does not set have the value of `backoff`."
-
-SECTIONS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "limits": "The maximum cost of one call, over all its attempts.",
-        "backoff": "The delay before a retry.",
-        "retry_after": "How the server's `retry-after` is used.",
-        "budget": "How many retries the process may make: a share of its calls, and a minimum.",
-        "watchdog": "When a stalled stream is aborted. In `observe` a stall is only recorded.",
-        "resume": "How a text is continued, and how much of it must have arrived.",
-        "commit": "Which content counts as output. Once the caller received output, a retry would duplicate it.",
-    }
-)
-LISTS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "rules": "Exceptions for some reasons. The first rule that names the reason applies; the built-in rules come "
-        "last.",
-        "rules.reasons": "The reasons to which the rule applies.",
-        "models": "Values for some models, by a pattern such as `claude-haiku-*`. The most specific pattern applies.",
-    }
-)
+SECTIONS: Final[Mapping[str, str]] = {
+    "limits": "The maximum cost of one call, over all its attempts.",
+    "backoff": "The delay before a retry.",
+    "retry_after": "How the server's `retry-after` is used.",
+    "budget": "How many retries the process may make: a share of its calls, and a minimum.",
+    "watchdog": "When a stalled stream is aborted. In `observe` a stall is only recorded.",
+    "resume": "How a text is continued, and how much of it must have arrived.",
+    "commit": "Which content counts as output. Once the caller received output, a retry would duplicate it.",
+}
 PRESET: Final = HEAD[1]
 REASON: Final = choice_of(AbortReason)
 """The type of a reason in a rule."""
-
-MAX_RULES: Final = 20
-"""Maximum number of rules in a list, which is the number of reasons."""
-MAX_MODELS: Final = 100
-"""Maximum number of patterns of models."""
 
 
 @functools.cache

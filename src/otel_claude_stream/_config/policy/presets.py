@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Final
 
 
@@ -96,4 +95,4 @@ _ALL: Final = (
     ),
 )
 
-PRESETS: Final[Mapping[str, Preset]] = MappingProxyType({preset.name: preset for preset in _ALL})
+PRESETS: Final[Mapping[str, Preset]] = {preset.name: preset for preset in _ALL}

@@ -10,12 +10,8 @@ from typing import Any, Final, TypeAlias
 from otel_claude_stream._config.policy.keys import (
     HEAD,
     KEYS,
-    LISTS,
-    MAX_MODELS,
-    MAX_RULES,
     PROCESS_KEYS,
     REASON,
-    RULE_BACKOFF_DOC,
     RULE_KEYS,
     SECTIONS,
     Key,
@@ -60,6 +56,11 @@ class Patterns:
     most: int
 
 
+MAX_RULES: Final = 20
+"""Maximum number of rules in a list, which is the number of reasons."""
+MAX_MODELS: Final = 100
+"""Maximum number of patterns of models."""
+
 Node: TypeAlias = "Key | Section | Items | Patterns"
 
 _SECTIONS: Final = {
@@ -69,14 +70,16 @@ RULE: Final = Section(
     "An exception for some reasons.",
     {
         "reasons": Items(
-            LISTS["rules.reasons"],
+            "The reasons to which the rule applies.",
             "allowed is a list of reasons, such as [overloaded, silent], not an empty one",
             Key("rules.reasons", REASON, "A reason."),
             least=1,
             most=len(REASON.words),
         ),
         **{key.path[1]: key for key in RULE_KEYS},
-        "backoff": Section(RULE_BACKOFF_DOC, _SECTIONS["backoff"].children),
+        "backoff": Section(
+            "As `backoff`; keys that it does not set have the value of `backoff`.", _SECTIONS["backoff"].children
+        ),
     },
     "a rule",
     required=("reasons",),
@@ -84,7 +87,7 @@ RULE: Final = Section(
 _POLICY: Final[Mapping[str, Node]] = {
     **{key.path[0]: _SECTIONS.get(key.path[0], key) for key in KEYS},
     "rules": Items(
-        LISTS["rules"],
+        "Exceptions for some reasons. The first rule that names the reason applies; the built-in rules come last.",
         f"allowed is a list of at most {MAX_RULES} rules, such as [{{reasons: [overloaded], max_attempts: 2}}]",
         RULE,
         least=0,
@@ -99,7 +102,7 @@ DOCUMENT: Final = Section(
         **{key.name: key for key in HEAD},
         **_POLICY,
         "models": Patterns(
-            LISTS["models"],
+            "Values for some models, by a pattern such as `claude-haiku-*`. The most specific pattern applies.",
             f"allowed is a mapping from at most {MAX_MODELS} patterns, such as claude-haiku-*, to the values for these "
             "models",
             MODEL,
