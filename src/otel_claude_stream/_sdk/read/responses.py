@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 
 from otel_claude_stream._core.diagnosis.facts import End, Fault, HttpError
@@ -27,6 +28,11 @@ FIRST_OTHER_STATUS = 300
 """The lowest status that is no success. A redirection without a target is raised like an error."""
 
 _WORDS = {"true": True, "false": False}
+
+_BEDROCK_EXCEPTION = re.compile(
+    r"Bad response code, expected 200: \{'status_code': \d+, 'headers': \{.*?':(?:exception-type|error-code)': '(\w+)'"
+)
+"""The message for an exception frame of Bedrock before SDK 1.7. Later releases raise as for an `error` event."""
 
 
 def reply_of(response: object) -> Reply:
@@ -107,6 +113,9 @@ def end_by(error: BaseException, fault: Fault | None = None) -> End:
     end = End(Stop.RAISED, fault or fault_of(error), name_of(error))
     status = status_of(error)
     if status is None:
+        exception = _BEDROCK_EXCEPTION.match(str(error)[: bounds.WORDING]) if type(error) is ValueError else None
+        if exception is not None:
+            end.error_source, end.error_type = ErrorSource.SSE, bounds.text(exception[1])
         return end
     provider = bounds.text(getattr(error, "type", None))
     if status < FIRST_OTHER_STATUS:  # an `error` event inside a successful response
