@@ -135,7 +135,7 @@ POINTS = {
 @pytest.mark.parametrize("scene", POINTS)
 def test_a_stream_has_exactly_these_points(monkeypatch, scene):
     """Points with the value 0 are not compared."""
-    assert points(play(monkeypatch, SCENES[scene])) == POINTS[scene]
+    assert points(play(monkeypatch, SCENES[scene], gaps="both")) == POINTS[scene]
 
 
 def test_exemplars_have_the_trace_expected(monkeypatch):
@@ -167,7 +167,7 @@ def test_only_a_gap_longer_than_all_before_has_an_exemplar(monkeypatch):
 
 
 def test_buckets_are_those_of_the_schema(monkeypatch):
-    capture = play(monkeypatch, SCENES["cut after silence"], semconv="both")
+    capture = play(monkeypatch, SCENES["cut after silence"], semconv="both", gaps="both")
     by_name = {name: spec for spec in schema.METRICS for name in (spec.name, spec.latest)}
     for name, metric in capture.metrics().items():
         for point in metric["points"]:

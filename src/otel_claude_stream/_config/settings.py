@@ -38,7 +38,7 @@ class StreamConfig:
     deltas: str = "coalesce"
     event_budget: int = 96
     metrics: bool = True
-    gaps: str = "both"
+    gaps: str = "claude_stream"
     stall_thresholds: tuple[float, ...] = (10.0, 30.0, 60.0, 180.0)
     known_limits: str = ""
     max_models: int = 20
@@ -178,10 +178,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "gaps",
         "word",
-        "both, claude_stream or gen_ai",
+        "claude_stream, gen_ai, both or none",
         "Which histogram records the wait before each chunk: `claude.stream.chunk.gap` (`claude_stream`), the "
-        "conventions' `time_per_output_chunk` (`gen_ai`), or both. No other metric is recorded once for each chunk.",
-        one_of("both", "claude_stream", "gen_ai"),
+        "conventions' `time_per_output_chunk` (`gen_ai`), both, or none. The gateway of `collector/` derives the "
+        "second from the first. No other metric is recorded once for each chunk.",
+        one_of("claude_stream", "gen_ai", "both", "none"),
     ),
     Setting(
         "stall_thresholds",

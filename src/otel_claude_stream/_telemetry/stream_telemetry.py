@@ -16,7 +16,7 @@ from otel_claude_stream._core.summary import Summary
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema, zero_series
-from otel_claude_stream._telemetry.buffer import BUFFER, NO_EXEMPLAR, Labels, Measurement
+from otel_claude_stream._telemetry.buffer import BUFFER, NO_EXEMPLAR, Labels
 from otel_claude_stream._telemetry.logs import LogEvents
 from otel_claude_stream._telemetry.metrics import (
     CardinalityLimit,
@@ -92,17 +92,16 @@ class StreamTelemetry:
         instruments = self._instruments
         if instruments is None:
             return
-        measurements: list[Measurement] = []
         if instruments.chunk_gap is not None:
-            longest = seconds > self._longest_gap
-            if longest:
+            if seconds > self._longest_gap:
                 self._longest_gap = seconds
-            measurements.append((instruments.chunk_gap, seconds, self.labels, self.context if longest else NO_EXEMPLAR))
+                instruments.chunk_gap.record(seconds, self.labels, self.context)
+            else:
+                instruments.chunk_gap.record(seconds, self.labels)
         if instruments.genai_time_per_chunk is not None and self.call.owner != "other":
             if self._genai_labels is None:
                 self._genai_labels = self._emitter.genai_labels(self.call, None)
-            measurements.append((instruments.genai_time_per_chunk, seconds, self._genai_labels, NO_EXEMPLAR))
-        BUFFER.add_all(measurements)  # `Histogram.record` would take two more calls for each gap
+            instruments.genai_time_per_chunk.record(seconds, self._genai_labels)
 
     def record_stall(self, threshold: str, kind: str) -> None:
         """Count a wait for content that exceeded a threshold."""
