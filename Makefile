@@ -42,8 +42,8 @@ types: .venv-tools/installed ## check types with mypy and pyright
 collector: ## find or build the real Collector, and print its path
 	@"$(PYTHON)" collector/build.py
 
-bench: .venv-tools/installed ## measure the overhead
-	@$(NOX) -s bench
+bench: .venv-tools/installed ## measure the overhead; with PLOT=1 draw it, with PEERS=1 compare other instrumentations
+	@$(NOX) -s bench -- $(if $(PLOT),--plot) $(if $(PEERS),--peers)
 
 bench-collector: .venv-tools/installed ## measure the Collector's gateway
 	@$(NOX) -s bench-collector

@@ -1,6 +1,8 @@
-"""Run all benchmarks, which takes some minutes."""
+"""Run all benchmarks, which takes some minutes. `--peers` or `--plot` writes a part of `docs/benchmarks.md` instead."""
 
 from __future__ import annotations
+
+import sys
 
 from tests.benchmarks import (
     bench_classify,
@@ -13,9 +15,19 @@ from tests.benchmarks import (
     bench_policy,
     bench_reads,
     bench_start,
+    bench_targets,
+    peers,
 )
 
+if "--peers" in sys.argv:
+    sys.argv[1:] = ["--write", "docs/benchmarks.md"]
+    sys.exit(peers.main())
+if "--plot" in sys.argv:
+    sys.argv[1:] = ["--plot", "docs/benchmarks.svg"]
+    sys.exit(bench_targets.main())
+
 for title, bench in (
+    ("All targets", bench_targets),
     ("Per event and per stream", bench_events),
     ("Memory, first event, start", bench_footprint),
     ("The lower bound set by OpenTelemetry", bench_floor),
