@@ -16,6 +16,7 @@ from tests.benchmarks.measure import providers, spread, with_settings
 from tests.support.memory_api import REQUEST, chunks, sync_client
 
 from otel_claude_stream import ClaudeStreamInstrumentor
+from otel_claude_stream._telemetry.buffer import BUFFER
 
 OPEN = 200
 """Streams that are open at once while memory is measured."""
@@ -46,6 +47,7 @@ def _open_bytes(deltas: int) -> float:
         for _ in range(deltas):
             next(stream)
         streams.append(stream)
+    BUFFER.flush()
     gc.collect()
     found = (tracemalloc.get_traced_memory()[0] - before) / OPEN
     for stream in streams:
