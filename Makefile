@@ -15,7 +15,7 @@ NOX := $(TOOLS) -m nox
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-all test-rest lint types collector bench bench-collector docs dashboards pictures
-.PHONY: clean clean-caches
+.PHONY: release-check clean clean-caches
 SHELL := /bin/sh
 
 help: ## list the targets
@@ -41,6 +41,9 @@ types: .venv-tools/installed ## check types with mypy and pyright
 
 collector: ## find or build the real Collector, and print its path
 	@"$(PYTHON)" collector/build.py
+
+release-check: .venv-tools/installed ## build twice, install each extra on each Python, list materials and licences
+	@$(NOX) -s release-check
 
 bench: .venv-tools/installed ## measure the overhead; with PLOT=1 draw it, with PEERS=1 compare other instrumentations
 	@$(NOX) -s bench -- $(if $(PLOT),--plot) $(if $(PEERS),--peers)

@@ -25,6 +25,8 @@ COPIES = ROOT / "docs" / "_pages"
 PAGES = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
+    "RELEASING.md": "releasing.md",
+    "SECURITY.md": "security.md",
     "collector/README.md": "collector.md",
     "dashboards/README.md": "dashboards.md",
     "dashboards/RUNBOOK.md": "runbook.md",

@@ -22,13 +22,15 @@ def sessions_run_by(job):
     text = " ".join(step.get("run", "") for step in job["steps"] if "nox --session" in step.get("run", ""))
     for key, values in matrix.items():
         text = text.replace(f"${{{{ matrix.{key} }}}}", values[0] if key != "session" else " ".join(values))
-    return {re.split(r"[-(]", word)[0] for word in text.replace('"', "").split("--session")[-1].split()}
+    return {
+        re.split(r"-\d|\(", word)[0].replace("-", "_") for word in text.replace('"', "").split("--session")[-1].split()
+    }
 
 
 def test_every_session_exists():
     functions = {node.name for node in ast.parse((ROOT / "noxfile.py").read_text()).body if hasattr(node, "name")}
     found = set().union(*(sessions_run_by(job) for workflow in WORKFLOWS for job in jobs(workflow)))
-    assert found == {"core", "frameworks", "matrix", "node", "pythons", "tests"}
+    assert found == {"core", "frameworks", "matrix", "node", "pythons", "release_check", "tests"}
     assert found <= functions
 
 
@@ -38,6 +40,11 @@ def test_actions_are_pinned_and_permissions_are_minimal(workflow):
     used = re.findall(r"uses: (.*)", workflow.read_text())
     assert used
     assert [line for line in used if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v[\d.]+", line)] == []
+
+
+def test_only_the_job_that_publishes_has_a_permission():
+    permissions = [job.get("permissions") for workflow in WORKFLOWS for job in jobs(workflow)]
+    assert [found for found in permissions if found] == [{"id-token": "write"}]
 
 
 def test_ci_covers_other_systems_and_every_python():

@@ -82,7 +82,7 @@ class StreamSession:
         self._timing = Timing(hot, started, wall)
         self._message = MessageState(
             hot,
-            deltas=config.deltas if telemetry.wants_events else "none",
+            delta_mode=config.deltas if telemetry.wants_events else "none",
             budget=telemetry.event_budget,
             ledger=Delivered(pieces=[] if call_policy.keeps_text else None),
         )
@@ -124,6 +124,11 @@ class StreamSession:
     def span(self) -> Span | None:
         """The span of the call."""
         return self._telemetry.span
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether metrics of the call are recorded."""
+        return self._telemetry.is_measured
 
     @property
     def labels(self) -> dict[str, object]:
@@ -267,24 +272,12 @@ class StreamSession:
         """Whether the current attempt got a response that may lead to a retry."""
         return self.state.attempts.pending is not None
 
-    def error_response(self, reply: Reply) -> None:
-        """Record a response that may lead to a retry."""
-        self.state.attempts.answered(reply)
-
-    def take_sdk_retry(self) -> bool:
-        """Take a retry of the SDK's own loop out of the budget; False if there is none left."""
-        return self.state.call_policy.take()
-
     @property
     def retries(self) -> Retries:
         """The failed attempts of the call."""
         if self._retries is None:
             self._retries = Retries(self.state)
         return self._retries
-
-    def lower_read_timeout(self, seconds: float) -> None:
-        """Record the time-out that a watchdog has set for the reads of the body."""
-        self.state.attempts.lower_read_timeout(seconds)
 
     def buffer_frame(self, *, is_event: bool) -> Arrival:
         """Record that a frame is buffered. Return its arrival, to be passed to `event` once it is delivered."""
@@ -295,14 +288,6 @@ class StreamSession:
         arrival = Arrival(hot.last_byte_at, hot.waited, timing.gap)
         hot.wait_at_last_event = hot.waited
         return arrival
-
-    def buffered_usage(self, input_tokens: int) -> None:
-        """Record the usage of a `message_start` that may never be delivered."""
-        self.state.attempts.record_tokens(input_tokens, 0)
-
-    def buffer_released(self) -> None:
-        """Record that nothing is buffered any more."""
-        self.state.attempts.discard_buffer()
 
     # --- The end -------------------------------------------------------------------------------------------------
     def ended(self, end: End | None, at: int | None = None) -> None:

@@ -83,7 +83,7 @@ def test_errors_are_reported_before_warnings(write):
 @pytest.mark.parametrize("name", TEXTS)
 def test_a_hostile_file_is_rejected_quickly_with_a_short_message(name, write, caplog):
     caplog.set_level(logging.WARNING)
-    load_policy(write("policy.yaml", "version: 1\nmode: retry\n"))  # imports pydantic and PyYAML
+    load_policy(write("policy.yaml", "version: 1\nmode: retry\n"))  # imports PyYAML
     environment = write(name, TEXTS[name])
     needed = []
     for _ in range(3):

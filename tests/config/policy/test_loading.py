@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from tests.support.policy_samples import EXAMPLE, VALUES, policies
 
 from otel_claude_stream._config.policy import loading
-from otel_claude_stream._config.policy.files import parse_json
 from otel_claude_stream._config.policy.keys import KEYS, PROCESS_KEYS, variables
 from otel_claude_stream._config.policy.loading import Loaded, PolicyError, load, load_policy
 from otel_claude_stream._config.policy.presets import PRESETS
+from otel_claude_stream._config.policy.text import parse_json
 from otel_claude_stream._config.policy.yaml_text import parse_yaml
 from otel_claude_stream._config.problem import Severity
 from otel_claude_stream._core.retry.policy import Backoff, Mode, RetryLimits, RetryPolicy, Rule, Watchdog

@@ -391,7 +391,7 @@ def apply(message, call, at):
 @given(st.sampled_from(["coalesce", "all", "none"]), st.integers(16, 120), st.lists(CALLS, max_size=120))
 def test_any_sequence_of_calls_keeps_the_invariants(deltas, budget, calls):
     """No call raises, the phase never goes back, and every event is counted once in totals and journal."""
-    message = new_message(deltas=deltas, budget=budget)
+    message = new_message(delta_mode=deltas, budget=budget)
     events, rank = 0, ORDER.index(message.phase)
     for at, call in enumerate(calls):
         events += apply(message, call, at)
@@ -413,7 +413,7 @@ def test_the_totals_are_the_same_however_deltas_are_recorded(calls):
     """Counts, sizes, gaps and phases do not depend on the setting `deltas`."""
     totals = []
     for deltas in ("coalesce", "all", "none"):
-        message = new_message(deltas=deltas)
+        message = new_message(delta_mode=deltas)
         for at, call in enumerate(calls):
             match call:
                 case ("burst", _):  # only the shells count bursts, which `all` does not have

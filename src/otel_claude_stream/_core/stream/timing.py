@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from functools import cache
 
 from otel_claude_stream._core.stream.hot_path import HotPath
@@ -23,47 +24,33 @@ _SAMPLE_INTERVAL_NS = _NS
 _SAMPLES = 8
 
 
+@dataclass(slots=True, eq=False)
 class Timing:
-    """The clocks of one stream. All times and waits are in nanoseconds."""
+    """The clocks of a call that began at `started` of the monotonic clock. All times and waits are in nanoseconds."""
 
-    __slots__ = (
-        "_failed_at",
-        "_hot",
-        "_longest_failed_wait",
-        "_samples",
-        "_wall_offset",
-        "first_event",
-        "first_token",
-        "head_wait",
-        "longest_read",
-        "opened_at",
-        "started",
-    )
-
-    def __init__(self, hot: HotPath, started: int, wall: int) -> None:
-        """Create the clocks of a call that began at `started` of the monotonic clock, at the wall time `wall`."""
-        self._hot = hot
-        self.started = started
-        self._wall_offset = wall - started
-        self.opened_at: int | None = None
-        """When the response arrived whose body is the stream."""
-        self._failed_at = 0
-        self.head_wait: int | None = None
-        """How long the call waited for its first response."""
-        self.first_event: int | None = None
-        """Waits until the first event of any type, including the wait for the response."""
-        self.first_token: int | None = None
-        """Waits until the first content delta, including the wait for the response."""
-        self.longest_read = 0
-        """The longest wait of a read that returned bytes."""
-        self._longest_failed_wait = 0
-        """The longest wait that ended with the failure of an attempt which another one followed."""
-        self._samples: tuple[tuple[int, int], ...] = ()
-        """Pairs of a time and the number of bytes until then, over `WINDOW_NS` and a little more."""
+    _hot: HotPath
+    started: int
+    started_wall: int
+    """The wall time of the start."""
+    opened_at: int | None = None
+    """When the response arrived whose body is the stream."""
+    _failed_at: int = 0
+    head_wait: int | None = None
+    """How long the call waited for its first response."""
+    first_event: int | None = None
+    """Waits until the first event of any type, including the wait for the response."""
+    first_token: int | None = None
+    """Waits until the first content delta, including the wait for the response."""
+    longest_read: int = 0
+    """The longest wait of a read that returned bytes."""
+    _longest_failed_wait: int = 0
+    """The longest wait that ended with the failure of an attempt which another one followed."""
+    _samples: tuple[tuple[int, int], ...] = ()
+    """Pairs of a time and the number of bytes until then, over `WINDOW_NS` and a little more."""
 
     def wall(self, at: int) -> int:
         """Return the wall time at a reading of the monotonic clock."""
-        return at + self._wall_offset
+        return at - self.started + self.started_wall
 
     # --- Reading the body ----------------------------------------------------------------------------------------
     def bytes_read(self, n: int, waited: int, at: int) -> None:

@@ -18,18 +18,19 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from otel_claude_stream.cli.errors import CommandError, check_installed
-from otel_claude_stream.cli.otlp.decode import Attributes, EventData, SpanData
+from otel_claude_stream.cli.otlp import decode
+from otel_claude_stream.cli.otlp.decode import SpanData
 from otel_claude_stream.testing import CutMidChunk, End, Hang, ManualClock, Pause, Reset, Script, Send
 
-if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import ReadableSpan
-
-NEEDED: Final = (("anthropic", "instruments"), ("opentelemetry.sdk", "otlp"))
+NEEDED: Final = (
+    ("anthropic", "instruments"),
+    ("opentelemetry.sdk", "otlp"),
+    ("opentelemetry.exporter.otlp.proto.common", "otlp"),
+)
 SCRIPTED_REQUEST_ID: Final = "req_scripted"
 """The request ID of a response whose script does not name one."""
 MODEL: Final = re.compile(rb'"model"\s*:\s*"([^"\\]{1,128})"')
@@ -76,27 +77,22 @@ def play_isolated(scripts: Sequence[Script], limits: str) -> list[SpanData]:
         )
     except subprocess.TimeoutExpired as error:
         raise CommandError(f"playing the streams to the Anthropic SDK took longer than {SECONDS:.0f} s") from error
-    try:
-        return [_span_from_json(span) for span in json.loads(done.stdout)]
-    except ValueError as error:
+    if done.returncode:
         last = "\n".join(done.stderr.decode(errors="replace").strip().splitlines()[-LINES:])
         raise CommandError(
             f"the Anthropic SDK could not play the streams (exit code {done.returncode}). Its last lines:\n{last}"
-        ) from error
+        )
+    return _decoded(done.stdout)
 
 
 def main() -> None:
-    """Play the scripts of the task on standard input, and write their spans to standard output, both as JSON."""
+    """Play the scripts of the task in JSON on standard input. Write their spans to standard output, as OTLP."""
     task = json.load(sys.stdin)
-    found = play([Script.from_json(text) for text in task["scripts"]], task["limits"])
-    json.dump([asdict(span) for span in found], sys.stdout)
+    sys.stdout.buffer.write(_played([Script.from_json(text) for text in task["scripts"]], task["limits"]))
 
 
-def _span_from_json(fields: dict[str, Any]) -> SpanData:
-    events = tuple(
-        EventData(event["name"], event["time"], _attributes(event["attributes"])) for event in fields["events"]
-    )
-    return SpanData(**{**fields, "attributes": _attributes(fields["attributes"]), "events": events})
+def _decoded(request: bytes) -> list[SpanData]:
+    return list(decode.spans(decode.read("traces", request, decode.PROTOBUF)))
 
 
 # --- With the SDK -----------------------------------------------------------------------------------------------------
@@ -104,13 +100,21 @@ def _span_from_json(fields: dict[str, Any]) -> SpanData:
 
 def play(scripts: Sequence[Script], limits: str) -> list[SpanData]:
     """Play each script to the SDK in this process, which must not be instrumented, and return the streams' spans."""
+    return _decoded(_played(scripts, limits))
+
+
+def _played(scripts: Sequence[Script], limits: str) -> bytes:
+    """Return the streams' spans as a request of OTLP."""
+    from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+    from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import SpanLimits, TracerProvider
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
     from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
     exporter, clock = InMemorySpanExporter(), ManualClock()
-    provider = TracerProvider(ALWAYS_ON, span_limits=SpanLimits(max_events=SPAN_EVENTS), shutdown_on_exit=False)
+    span_limits = SpanLimits(max_events=SPAN_EVENTS)
+    provider = TracerProvider(ALWAYS_ON, Resource.get_empty(), shutdown_on_exit=False, span_limits=span_limits)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     found = []
     with _instrumented(provider, clock, limits):
@@ -120,8 +124,8 @@ def play(scripts: Sequence[Script], limits: str) -> list[SpanData]:
             spans = exporter.get_finished_spans()
             if not spans:
                 raise RuntimeError("no span was recorded: this anthropic version could not be instrumented")
-            found.append(_span_data(spans[-1]))
-    return found
+            found.append(spans[-1])
+    return bytes(encode_spans(found).SerializeToString())
 
 
 @contextmanager
@@ -254,29 +258,3 @@ class ScriptedResponse:
 
 def _ends(step: object) -> bool:
     return isinstance(step, (End, CutMidChunk, Reset, Hang))
-
-
-# --- From spans to plain data -----------------------------------------------------------------------------------------
-
-
-def _span_data(span: ReadableSpan) -> SpanData:
-    scope = span.instrumentation_scope
-    return SpanData(
-        trace_id=f"{span.context.trace_id:032x}",
-        span_id=f"{span.context.span_id:016x}",
-        parent_id="",
-        name=span.name,
-        scope=scope.name if scope else "",
-        scope_version=(scope.version if scope else None) or "",
-        service="",
-        start=span.start_time or 0,
-        end=span.end_time or 0,
-        attributes=_attributes(span.attributes or {}),
-        events=tuple(
-            EventData(event.name, event.timestamp, _attributes(event.attributes or {})) for event in span.events
-        ),
-    )
-
-
-def _attributes(found: Mapping[str, Any]) -> Attributes:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}

@@ -9,7 +9,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
@@ -50,9 +49,7 @@ class Forwarder:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._stop_at = time.monotonic() + (DRAIN_SECONDS if kind is None else 0.0)
         try:
             self._queue.put_nowait(None)
