@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from tests.benchmarks import (
+    bench_bytecodes,
     bench_classify,
     bench_events,
     bench_floor,
@@ -33,6 +34,7 @@ for title, bench in (
     ("The lower bound set by OpenTelemetry", bench_floor),
     ("Layers without any logic", bench_layers),
     ("The SDK's own tracing, for comparison", bench_native),
+    ("Bytecodes of a short stream", bench_bytecodes),
     ("Timing of reads", bench_reads),
     ("The classifier", bench_classify),
     ("The start of a process", bench_start),

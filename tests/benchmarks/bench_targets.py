@@ -86,6 +86,8 @@ def short_streams(real: Plain, rounds: int) -> Iterator[Result]:
 
 def _relative(value: Spread, base: Spread) -> Spread:
     """Return a spread relative to a median. Ratios of single differences would vary more than either of them."""
+    if base.median <= 0:  # noise; no ratio is within a target then
+        return Spread(float("nan"), float("nan"), float("nan"))
     return Spread(value.median / base.median, value.least / base.median, value.most / base.median)
 
 
