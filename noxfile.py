@@ -297,8 +297,8 @@ def release_check(session: nox.Session) -> None:
 
 @nox.session(requires=["build"])
 def bench(session: nox.Session) -> None:
-    """Measure the overhead of the instrumentation per event and per stream."""
-    install_wheel(session, "test", pins=[])
+    """Measure the overhead per event and per stream. `-- --plot` and `-- --peers` write a part of the page about it."""
+    install_wheel(session, "test", *(["dashboards"] if "--plot" in session.posargs else []), pins=[])
     session.run("python", "-m", "tests.benchmarks", *session.posargs)
 
 
