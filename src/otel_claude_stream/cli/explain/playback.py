@@ -24,14 +24,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_claude_stream.cli.errors import CommandError, check_installed
 from otel_claude_stream.cli.otlp.decode import Attributes, EventData, SpanData
+from otel_claude_stream.cli.view.explanation import SCRIPTED_REQUEST_ID
 from otel_claude_stream.testing import CutMidChunk, End, Hang, ManualClock, Pause, Reset, Script, Send
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
 NEEDED: Final = (("anthropic", "instruments"), ("opentelemetry.sdk", "otlp"))
-SCRIPTED_REQUEST_ID: Final = "req_scripted"
-"""The request ID of a response whose script does not name one."""
 MODEL: Final = re.compile(rb'"model"\s*:\s*"([^"\\]{1,128})"')
 SETTINGS: Final[Mapping[str, Any]] = {
     "metrics": False,
