@@ -61,7 +61,7 @@ function App({ streams }: { streams: Streams }) {
         if (help) setHelp(false);
         else if (state.open) change({ open: "" });
         else if (filtered(state)) change({ ...EMPTY, sort: state.sort, down: state.down, axis: state.axis });
-        (event.target as HTMLElement).blur?.();
+        if (typing) (event.target as HTMLElement).blur();
         return;
       }
       const inRow = event.target instanceof HTMLElement && event.target.dataset.at !== undefined;

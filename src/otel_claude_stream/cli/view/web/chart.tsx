@@ -1,7 +1,7 @@
 // The overview over time: streams by outcome, and failures by reason. A drag zooms to a part of it.
 import { useRef, useState } from "preact/hooks";
 import type { Streams } from "./data";
-import { clock, count, plural, readable, seconds, ticks } from "./format";
+import { axisText, clock, count, plural, readable, seconds, ticks } from "./format";
 import { useWidth } from "./hooks";
 import type { State } from "./state";
 
@@ -88,7 +88,7 @@ export function Chart({ streams, charted, reasons, state, zoom }: Props) {
   ].filter((row, n) => n === 0 || row.stacks.some((stack) => stack.some(Boolean)));
   const height = rows.length * (HEIGHT + SPACE) + AXIS;
   const lines = ticks(state.from === null && last < 120 ? from : from + streams.head.first / 1000, to - from, inner / 90);
-  const label = (tick: number) => (last < 120 ? seconds(tick) : clock(tick * 1000, lines.step));
+  const label = (tick: number) => (last < 120 ? axisText(tick, lines.step) : clock(tick * 1000, lines.step));
   const offset = last < 120 ? 0 : streams.head.first / 1000;
   if (last < 120) lines.at = ticks(from, to - from, inner / 90).at;
   const inBin = (n: number) => rows.flatMap((row) => row.names.map((name, r): [string, number] => [name, row.stacks[r][n]])).filter(([, found]) => found);

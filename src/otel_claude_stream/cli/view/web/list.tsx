@@ -42,6 +42,7 @@ export function List({ streams, shown, state, active, printing, open, activate }
   const [frame, width] = useWidth<HTMLDivElement>();
   const scale = useRef<HTMLDivElement>(null);
   const list = useRef<HTMLOListElement>(null);
+  const moving = useRef(false);
   const [track, setTrack] = useState(300);
   const [view, setView] = useState<[number, number]>([0, 900]);
   const [story, setStory] = useState(420);
@@ -85,7 +86,9 @@ export function List({ streams, shown, state, active, printing, open, activate }
     const top = list.current!.getBoundingClientRect().top + tops[active];
     if (top < head) scrollBy({ top: top - head });
     else if (top + plain > innerHeight) scrollBy({ top: top + plain - innerHeight + 8 });
+    moving.current = true; // its focus must not set the active row again, which may be another one by now
     list.current!.querySelector<HTMLElement>(`[data-at="${active}"]`)?.focus({ preventScroll: true });
+    moving.current = false;
   }, [active]);
 
   const axisOf = axes(streams, shown, state.axis);
@@ -103,7 +106,7 @@ export function List({ streams, shown, state, active, printing, open, activate }
           return (
             <li key={key} style={{ top: printing ? "0" : `${tops[row]}px` }} class={opened ? "opened" : ""} aria-setsize={shown.length} aria-posinset={row + 1}>
               <button type="button" class="row columns" data-at={row} tabIndex={row === Math.max(0, active) || (active < 0 && row === first) ? 0 : -1} aria-expanded={opened} aria-label={alternative(streams, n)}
-                onClick={() => { activate(row); open(opened ? "" : key); }} onFocus={() => activate(row)}>
+                onClick={() => { activate(row); open(opened ? "" : key); }} onFocus={() => { if (!moving.current) activate(row); }}>
                 <span class="title"><b>{streams.name(n)}</b><small>{below(streams, n)}</small></span>
                 <Track streams={streams} n={n} axis={axis} begin={begin} width={track} />
                 <span class="result"><b class={outcomeClass(outcome)}>{readable(reason || outcome)}</b><small>{times(streams, n)}</small></span>
