@@ -116,11 +116,14 @@ class OpenStreams:
                 return
             session.ended(End(Stop.DROPPED), at)
 
+    def _measured(self) -> list[StreamSession]:
+        return [session for session in list(self._sessions.values()) if session.is_measured]
+
     @_guard.guarded("active", ())
     def counts(self) -> Iterable[tuple[int, dict[str, Any]]]:
         """Return the open streams for each set of labels; zero for a set that had some before."""
         found = dict.fromkeys(list(self._seen), 0)
-        for session in list(self._sessions.values()):
+        for session in self._measured():
             labels = session.labels
             key = tuple(labels.values())
             self._seen[key] = labels
@@ -131,7 +134,7 @@ class OpenStreams:
     def ages(self) -> Iterable[tuple[float, dict[str, Any]]]:
         """Return the age of the oldest open stream for each set of labels."""
         oldest: dict[tuple[object, ...], tuple[float, dict[str, Any]]] = {}
-        for session in list(self._sessions.values()):
+        for session in self._measured():
             age, labels = session.age, session.labels
             key = tuple(labels.values())
             if age > oldest.get(key, (-1.0, labels))[0]:
