@@ -1,4 +1,4 @@
-"""The page of the report in Chromium: what it shows agrees with the streams, and it stays quiet, small and closed."""
+"""The page of the report in Chromium. It agrees with the streams, and it stays quiet, small and closed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 
 Open = Callable[..., Any]
 MOST_ELEMENTS = 3000
-SLACK = 4  # of a machine that runs other tests too
 ELEMENTS = "document.getElementsByTagName('*').length"
 FOCUSED = "document.activeElement.dataset.at"
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -59,6 +58,9 @@ def show(browser, tmp_path: Path) -> Iterator[Open]:
         page.on("console", lambda message: problems.append(message.text))
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("request", lambda request: request.url.startswith(path.as_uri()) or problems.append(request.url))
+        session = context.new_cdp_session(page)
+        session.send("Performance.enable", {"timeDomain": "threadTicks"})
+        page.cpu_time = lambda: cpu_time(session.send("Performance.getMetrics"))
         page.goto(f"{path.as_uri()}#{hash_text}")
         page.wait_for_selector("#app[data-ready]", state="attached")
         return page
@@ -75,6 +77,11 @@ def attempt(number: int, start: float, end: float, status: int, **more: Any) -> 
         name="claude.stream.attempt", start=start, seconds=end - start,
         span_id=f"{number:016x}", parent="00f067aa0ba902b7",
     )  # fmt: skip
+
+
+def cpu_time(found: dict[str, Any]) -> float:
+    """Return the seconds that the thread of the page has worked. Other tests on the machine do not change them."""
+    return next(metric["value"] for metric in found["metrics"] if metric["name"] == "TaskDuration")
 
 
 def until(page: Any, expression: str, value: object) -> None:
@@ -243,7 +250,7 @@ def test_an_opened_lane_has_the_words_of_explain(show: Open, outcome: str) -> No
 @pytest.mark.parametrize("width", [390, 700, 1100, 1440, 2200])
 @pytest.mark.parametrize("dark", [False, True])
 def test_nothing_scrolls_sideways(show: Open, width: int, dark: bool) -> None:
-    """What broke a stream is within its row: limit, request ID, and advice."""
+    """Limit, request ID, and advice of a broken stream are within its row."""
     views = FLEETS[500]
     page = show(
         page_of(*views),
@@ -356,8 +363,7 @@ def test_ten_thousand_streams(show: Open) -> None:
     assert time.process_time() - began < 10
     assert len(text) < 15_000_000
     page = show(text)
-    ready = page.evaluate("performance.now()")
-    assert ready < 2000 * SLACK, f"interactive after {ready:.0f} ms"
+    assert page.cpu_time() < 2
     assert facet(page, "outcome") == outcomes(views)
     assert shown(page) == 10_000
     for at in (0.1, 0.5, 1.0):

@@ -1,4 +1,4 @@
-"""The data of the report, and the file that holds it. What the page does with them is in test_page.py."""
+"""The data of the report, and the file that holds it. test_page.py opens the page in a browser."""
 
 from __future__ import annotations
 

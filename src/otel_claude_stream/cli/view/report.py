@@ -64,7 +64,7 @@ FIGURES: Final[dict[str, Callable[[StreamView], float | None]]] = {
 
 
 def report_data(snapshot: Snapshot, title: str) -> str:
-    """Return the data of a page: lines of JSON, of which the first has the columns, and each other one a stream.
+    """Return the data of a page as lines of JSON. The first has the columns, and each other one has a stream.
 
     The page reads the line of a stream when its lane becomes visible.
     """
