@@ -100,7 +100,7 @@ export function Chart({ streams, charted, reasons, state, zoom }: Props) {
       {state.from !== null && <button type="button" class="link out" onClick={() => zoom(null, null)}>Whole time</button>}
       <div class="plot" tabIndex={0} role="group" onKeyDown={key}
         aria-label={`Streams over time: ${plural(total, "stream")}, ${plural(failures, "failure")} within ${seconds(to - from)}. Plus and minus zoom, arrows move, Home shows the whole time.`}>
-        <div ref={ref}><svg width={width} height={height} aria-hidden="true"
+        <div ref={ref}><svg width={width} height={height} viewBox={`0 0 ${width} ${height}`} aria-hidden="true"
           onPointerDown={(event) => {
             if (event.button) return;
             begun.current = at(event);

@@ -31,7 +31,7 @@ export const axisLines = (axis: Axis, width: number) => ticks(axis.start, axis.l
 export function Scale({ axis, width }: { axis: Axis; width: number }) {
   const { at, step } = axisLines(axis, width);
   return (
-    <svg class="scale-lines" width={width} height={16} aria-hidden="true">
+    <svg class="scale-lines" width={width} height={16} viewBox={`0 0 ${width} 16`} aria-hidden="true">
       {at.map((tick, n) => <text key={n} x={place(axis, tick, width)} y={12} text-anchor={n ? "middle" : "start"}>{axisText(tick, step)}</text>)}
     </svg>
   );
@@ -192,7 +192,7 @@ export function Track({ streams, n, axis, begin, width }: Props) {
     tooltip(event, found ? found.tip : at >= 0 ? `${at.toFixed(2)} s after the start of the call` : "");
   };
   return (
-    <svg class="track" width={width} height={HEIGHT} aria-hidden="true" onPointerMove={show} onPointerLeave={() => tooltip(null, "")}>
+    <svg class="track" width={width} height={HEIGHT} viewBox={`0 0 ${width} ${HEIGHT}`} aria-hidden="true" onPointerMove={show} onPointerLeave={() => tooltip(null, "")}>
       <path class="grid" d={axisLines(axis, width).at.map((tick) => `M${place(axis, tick, width).toFixed(1)} 0V${HEIGHT}`).join("")} />
       {shapes}
       <Sign outcome={outcome} x={end - 8} y={11} />
