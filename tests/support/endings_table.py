@@ -19,7 +19,6 @@ STREAMING = Facts(
     has_request_id=True,
     message_start=True,
     events=9,
-    content_events=6,
     pings=1,
     bytes=1200,
     bytes_last_5s=300,
@@ -28,9 +27,7 @@ STREAMING = Facts(
     time_to_headers=0.4,
     silence=0.1,
 )
-NO_EVENT = replace(
-    STREAMING, phase=Phase.AWAITING_FIRST_EVENT, message_start=False, events=0, content_events=0, pings=0, bytes=0
-)
+NO_EVENT = replace(STREAMING, phase=Phase.AWAITING_FIRST_EVENT, message_start=False, events=0, pings=0, bytes=0)
 CONNECTING = Facts(Stop.RAISED, Phase.CONNECTING, elapsed=0.1, time_to_headers=0.1, silence=0.1)
 AWAITING_RESPONSE = replace(CONNECTING, phase=Phase.AWAITING_RESPONSE)
 ERROR_PAGE = replace(

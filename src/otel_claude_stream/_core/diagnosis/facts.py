@@ -85,8 +85,6 @@ class Facts:
     message_stop: bool = False
     events: int = 0
     """SSE events of every type."""
-    content_events: int = 0
-    """Events that carry content (deltas, block starts)."""
     pings: int = 0
     bytes: int = 0
     """Bytes of the response body, as they were transferred."""
@@ -98,8 +96,6 @@ class Facts:
     """How long the last read blocked before the end. Any byte ends a silence."""
     no_progress: float = 0.0
     """Time waited since the last event that carries content. Pings do not end it."""
-    longest_earlier_silence: float = 0.0
-    """The longest silence of this stream before the last one."""
     longest_ping_gap: float = 0.0
     bytes_last_5s: int = 0
     """Body bytes that arrived within the last five seconds before the end."""
