@@ -76,7 +76,8 @@ class Seam:
 
 def continuation(at: int, text: str = STORY, repeats: int = ANCHOR) -> str:
     """Return the continuation that the prompt asks for, with the anchor first."""
-    return text[at - repeats : at] + text[at:]
+    stem = text[:at].rstrip()
+    return stem[-repeats:] + text[len(stem) :]
 
 
 SEAMS = {
@@ -85,8 +86,8 @@ SEAMS = {
     "anchor": Seam(paced_script(continuation(83)), "anchor"),
     "mid-word": Seam(paced_script(continuation(82)), "anchor", at=82),
     "more than the anchor": Seam(paced_script(STORY[20:]), "anchor"),
-    "overlap": Seam(paced_script(STORY[83 - 12 :]), "overlap"),
-    "overlap too short": Seam(paced_script(STORY[83 - 6 :]), "mismatch", joined=False),
+    "overlap": Seam(paced_script(STORY[83 - 20 :]), "overlap"),
+    "overlap too short": Seam(paced_script(STORY[83 - 12 :]), "mismatch", joined=False),
     "all of it again": Seam(paced_script(STORY), "anchor"),
     "restart": Seam(paced_script(STORY[:60] + "and then did something else altogether."), "restart", joined=False),
     "preamble": Seam(paced_script("Here is the rest of it: " + continuation(83)), "preamble"),
@@ -217,7 +218,7 @@ def test_a_refused_prefill_leads_to_at_most_one_further_request(monkeypatch, way
 @pytest.mark.parametrize("how", [CUT, End(), Error()])
 def test_a_continuation_that_breaks_is_resumed_within_max_resumes(monkeypatch, way, how):
     """Beyond the limit, the caller keeps the text and gets the error of the second break."""
-    breaks_again = after(paced_script(continuation(70)), 9, how)
+    breaks_again = after(paced_script(continuation(70)), 11, how)
     delivered = STORY[: 70 - ANCHOR] + "".join(
         step.data["delta"]["text"]
         for step in breaks_again.steps

@@ -246,7 +246,8 @@ KEYS: Final = (
     Key(
         "resume.anchor_chars",
         integer(8, 400),
-        "Number of characters that the model is asked to repeat, so that the seam can be found.",
+        "Number of characters that the model is asked to repeat, so that the seam can be found. In repetitive text "
+        "they are more, up to 400, so that they fit at one place only.",
         "Long enough to be unique in prose, short enough to be repeated exactly.",
     ),
     Key(
@@ -258,7 +259,8 @@ KEYS: Final = (
     Key(
         "resume.min_overlap",
         integer(1, 400),
-        "Number of characters that must agree if the model did not repeat the whole anchor.",
+        "Number of characters that must agree if the model did not repeat the whole anchor. In repetitive text "
+        "they are more.",
         "Shorter ones agree by chance.",
     ),
     Key(

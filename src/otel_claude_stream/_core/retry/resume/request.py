@@ -45,7 +45,7 @@ def continue_body(body: Mapping[str, object], text: str, strategy: Strategy, res
     if not isinstance(messages, list | tuple):
         raise ValueError(f"cannot resume a text: `messages` must be a list, not {type(messages).__name__}")
     prefill = strategy is Strategy.PREFILL
-    turns = _with_answer(messages, partial.stem if prefill else partial.with_space)
+    turns = _with_answer(messages, partial.stem)
     anchor = anchor_of(partial.stem, resume.anchor_chars)
     if not prefill:
         prompt = PROMPT if resume.prompt is None else resume.prompt

@@ -231,7 +231,9 @@ class _ResumeSplice(Splice):
                 raise SeamMismatch(SeamResult.EMPTY if block_type == "tool_use" else SeamResult.MISMATCH)
             self._begins_with_tool = True
         frames = self._finish_text()
-        if not self._released and block_type not in ("text", "tool_use"):
+        # Another text block may begin with white space that was delivered, or with more of it.
+        unclear = block_type == "text" and self._seam.has_tail
+        if not self._released and (unclear or block_type not in ("text", "tool_use")):
             raise SeamMismatch(SeamResult.MISMATCH)
         self._released = True
         return [*frames, *super()._start(data)]
