@@ -26,6 +26,12 @@ def deflated(script: Script, wbits: int) -> Script:
     return replace(script, steps=(Send.from_bytes(body),), headers=(("content-encoding", "deflate"),), chunking=50)
 
 
+def renamed(script: Script, name: str) -> Script:
+    """Return a script whose events have another name, with the same data."""
+    steps = (replace(step, type=name) if isinstance(step, Event) else step for step in script.steps)
+    return replace(script, steps=tuple(steps))
+
+
 BODIES = {
     "identity": WHOLE,
     "one byte at a time": replace(WHOLE, chunking="bytes"),
@@ -37,6 +43,8 @@ BODIES = {
     "deflate": deflated(WHOLE, zlib.MAX_WBITS),
     "deflate without its header": deflated(WHOLE, -zlib.MAX_WBITS),
     "by its length": replace(WHOLE, framing="length"),
+    "renamed frames": renamed(WHOLE, "message"),
+    "frames without a name": renamed(WHOLE, ""),
     "until it closes": replace(WHOLE, framing="close"),
 }
 READS = {"iter_lines()": by_lines, "iter_bytes()": by_bytes, "read()": by_read}

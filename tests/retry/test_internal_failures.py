@@ -227,6 +227,7 @@ PASSED_THROUGH: dict[str, str] = {
     "_sdk.retry.flow:RetryFlow.wake_by": DRIVER,
     "_sdk.retry.gate:Gate.take": DRIVER,
     "_sdk.retry.gate:Gate.passthrough": DRIVER,
+    "_sdk.retry.gate:Gate.message_complete": DRIVER,
     "_sdk.retry.flow:RetryFlow.emit_final_failure": DRIVER,
     "_sdk.retry.gate:Gate._with_arrivals": DRIVER,
     "_sdk.retry.gate:Gate._take_buffer": DRIVER,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from types import SimpleNamespace
 
+import anthropic
 import pytest
 from tests.support.listeners import RecordingListener
 from tests.support.rig import HTTP
@@ -14,6 +15,7 @@ from otel_claude_stream._core.stream.hot_path import Arrival, ReadMode
 from otel_claude_stream._core.stream.message_state import DELTA
 from otel_claude_stream._core.stream.timing import WAIT_NS
 from otel_claude_stream._core.vocabulary import Stop
+from otel_claude_stream._sdk.read import frames as frames_module
 from otel_claude_stream._sdk.read.aio import AsyncEvents, AsyncFrames
 from otel_claude_stream._sdk.read.body import TimedBody
 from otel_claude_stream._sdk.read.frames import LEGACY_FRAME
@@ -118,11 +120,46 @@ def test_frames_that_the_sdk_does_not_deliver_are_reported(side):
         frame("ping", "{}"),
         frame(None, "{}"),
         frame(LEGACY_FRAME, '{"type":"content_block_delta"}'),
+        frame(LEGACY_FRAME, '{"type": "message_stop"}'),
         frame(LEGACY_FRAME, '{"type": "ping"}'),
         frame(LEGACY_FRAME, "[]"),
+        frame("ERROR", '{"type": "error"}'),
     ]
     assert read_through(side, "frames", frames, listener) == frames
-    assert listener.calls == [("frame", "ping", "{}"), ("frame", None, "{}"), ("frame", "ping", '{"type": "ping"}')]
+    assert listener.calls == [
+        ("frame", "ping", "{}"),
+        ("frame", None, "{}"),
+        ("frame", "ping", '{"type": "ping"}'),
+        ("frame", LEGACY_FRAME, "[]"),
+        ("frame", "error", '{"type": "error"}'),
+    ]
+
+
+def parser_of_every_name():
+    """Stand for the parser of releases from 2.0 on."""
+
+
+def parser_of_known_names(name):
+    """Stand for the parser of earlier releases."""
+    return name == "completion" or name == "message_start"  # noqa: PLR1714 - as in the SDK
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("data", ['{"type":"content_block_delta"}', '{"type": "message_start"}'])
+def test_a_renamed_frame_is_reported_unless_the_sdk_parses_it(side, data, monkeypatch):
+    """The name is that of the frame, which shows why the caller gets no event."""
+    for parser, calls in ((parser_of_every_name, []), (parser_of_known_names, [("frame", "MESSAGE", data)])):
+        monkeypatch.setattr(anthropic.Stream, "__stream__", parser)
+        frames_module._known_names.cache_clear()
+        listener = RecordingListener()
+        read_through(side, "frames", [frame("MESSAGE", data)], listener)
+        assert listener.calls == calls
+
+
+@pytest.fixture(autouse=True)
+def _known_names_of_this_release():
+    yield
+    frames_module._known_names.cache_clear()
 
 
 class Body:

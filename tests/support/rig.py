@@ -229,12 +229,11 @@ def by(clock: ManualClock, monkeypatch: Any) -> Iterator[None]:
     async def sleep(seconds: float) -> None:
         clock.advance(seconds)
 
-    def wait(recovery: Any, seconds: float) -> bool:
+    def wait(_: Any, seconds: float) -> None:
         clock.advance(seconds)
-        return not recovery.caller_left.is_set()
 
-    async def await_(recovery: Any, seconds: float) -> bool:
-        return wait(recovery, seconds)
+    async def await_(_: Any, seconds: float) -> None:
+        clock.advance(seconds)
 
     policies._budgets.reset()  # all tests of the process share them
     with monkeypatch.context() as patch:

@@ -46,7 +46,7 @@ class Retries:
         self._resumed = False
         self._seam: str | None = None
         self._stopped_by: Blocker | None = None
-        """The cap of the policy that ended the SDK's own retries."""
+        """The limit of the policy that ended the SDK's own retries, or passed during a back-off."""
 
     @property
     def outcome(self) -> RetryOutcome:
@@ -101,6 +101,11 @@ class Retries:
             self._action = decision.action
         self._reported = False
         return decision
+
+    def not_sent(self) -> None:
+        """Record that the attempt which was decided upon was not sent: the caller left, or the deadline passed."""
+        self._state.attempts.give_up()
+        self._stopped_by = Blocker.DEADLINE  # if the caller left, no decision is reported
 
     def continuation_refused(self) -> None:
         """Record that the form of a continuation was rejected; another form follows at once."""
@@ -161,7 +166,8 @@ class Retries:
             requests=attempt,
             before_response=before_response,
         )
-        if decision.blocked_by is Blocker.SDK and self._stopped_by is not None:
+        not_sent = not state.attempts.is_under_way(now)
+        if self._stopped_by is not None and (not_sent or decision.blocked_by is Blocker.SDK):
             decision = replace(decision, blocked_by=self._stopped_by)
         reason = verdict.reason or AbortReason.STREAM_ERROR
         self._last = (reason.value, facts.phase.value)

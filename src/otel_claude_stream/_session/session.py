@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
 _NS = 1_000_000_000
+_NO_CONTENT = frozenset({"ping", "error"})
+"""Types of events outside of a message that hold nothing which a retry would repeat."""
 
 
 class StreamSession:
@@ -170,13 +172,12 @@ class StreamSession:
         elif name is not None:
             message.unknown_event(name, at, gap)
 
-    def event(self, event: object, arrival: Arrival | None = None) -> None:  # noqa: PLR0912 - a call less for each event
+    def event(self, event: object, arrival: Arrival | None = None) -> None:
         """Record an event of the message. Never raises, except in the tests of this package."""
         try:
             kind = event.type  # type: ignore[attr-defined] # any other shape: see `_malformed_event`
             if kind != DELTA:
-                if kind in CORE_TYPES:  # any other event was recorded as a frame
-                    self._other_event(event, kind, arrival)
+                self._other_event(event, kind, arrival)
                 return
             hot = self.hot
             if arrival is None:
@@ -207,6 +208,10 @@ class StreamSession:
             self._malformed_event(event, error)
 
     def _other_event(self, event: object, kind: str, arrival: Arrival | None) -> None:
+        if kind not in CORE_TYPES:  # recorded as a frame
+            if kind not in _NO_CONTENT:
+                self._message.ledger.unknown_event()
+            return
         hot, timing = self.hot, self._timing
         at, waited, gap = arrival or (hot.last_byte_at, hot.waited, timing.gap)
         if arrival is None:
@@ -283,12 +288,11 @@ class StreamSession:
             self._retries = Retries(self.state)
         return self._retries
 
-    def buffer_frame(self, *, is_event: bool) -> Arrival:
+    def buffer_frame(self) -> Arrival:
         """Record that a frame is buffered. Return its arrival, to be passed to `event` once it is delivered."""
         hot, timing = self.hot, self._timing
         timing.note_event(hot.waited)
-        if is_event:  # any other one has been recorded as a frame
-            self.state.attempts.buffer_event()
+        self.state.attempts.buffer_event()
         arrival = Arrival(hot.last_byte_at, hot.waited, timing.gap)
         hot.wait_at_last_event = hot.waited
         return arrival

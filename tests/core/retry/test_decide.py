@@ -104,6 +104,7 @@ BLOCKED = {
     ),
     "too little text": (POLICY, failed(delivered=Delivered(text=63)), Blocker.TOO_SHORT),
     "thinking": (POLICY, failed(delivered=Delivered(thinking=True)), Blocker.OUTPUT),
+    "an event of an unknown type": (POLICY, failed(delivered=Delivered(unknown=True)), Blocker.OUTPUT),
     "a thread that was cut": (POLICY, failed(capabilities=RequestCapabilities(thread=True)), Blocker.REQUEST),
     "a thread that timed out": (
         POLICY, failed(R.RESPONSE_TIMEOUT, capabilities=RequestCapabilities(thread=True), before_response=True),
@@ -174,6 +175,9 @@ ALLOWED = {
     "after the response, where the SDK retries before it": (KEEP, failed(R.OVERLOADED), retry_in(1.0)),
     "text was delivered": (POLICY, failed(delivered=TEXT), resume_in(0.25)),
     "text was delivered after thinking": (POLICY, failed(delivered=Delivered(text=64, thinking=True)), resume_in(0.25)),
+    "text was delivered, and an event of an unknown type": (
+        POLICY, failed(delivered=Delivered(text=64, unknown=True)), resume_in(0.25),
+    ),
     "hidden thinking was delivered": (THINKING_HIDDEN, failed(delivered=Delivered(thinking=True)), retry_in(0.25)),
     "structured output before its first token": (
         POLICY, failed(capabilities=RequestCapabilities(structured_output=True)), retry_in(0.25),

@@ -154,6 +154,12 @@ def test_many_pieces_are_joined_into_few():
     assert len(ledger.full_text) == 10 * COMPACT_AT
 
 
+def test_an_event_of_an_unknown_type_is_recorded():
+    ledger = new_ledger()
+    ledger.unknown_event()
+    assert flags(ledger) == Delivered(unknown=True)
+
+
 def test_content_that_cannot_be_joined_is_recorded():
     ledger = new_ledger()
     ledger.unjoinable_content()

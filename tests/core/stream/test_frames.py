@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from otel_claude_stream._core.stream.frames import decode, error_type, has_content, has_stop_reason, input_tokens
+from otel_claude_stream._core.stream.frames import (
+    decode,
+    error_type,
+    has_content,
+    has_stop_reason,
+    input_tokens,
+    type_of_frame,
+)
 
 NESTED = "[" * 100_000
 
@@ -18,6 +25,21 @@ def test_the_data_of_a_frame_is_a_json_object():
 )
 def test_any_other_data_is_an_empty_object(data):
     assert decode(data) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "expected"),
+    [
+        ("message_stop", {"type": "ping"}, "ping"),
+        (None, {"type": "ping"}, "ping"),
+        ("message_stop", {"type": None}, "message_stop"),
+        ("message_stop", {"type": ["ping"]}, "message_stop"),
+        (None, {}, None),
+    ],
+    ids=["both", "no name", "no type", "malformed type", "neither"],
+)
+def test_the_type_in_the_data_wins_over_the_name_of_a_frame(name, data, expected):
+    assert type_of_frame(name, data) == expected
 
 
 @pytest.mark.parametrize(

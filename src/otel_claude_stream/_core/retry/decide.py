@@ -102,7 +102,7 @@ def _possible_action(policy: RetryPolicy, context: RetryContext) -> tuple[Action
         return Action.GIVE_UP, Blocker.OUTPUT
     if delivered.text > 0:
         return _resume_action(policy, context)
-    if delivered.thinking and policy.commit.thinking_is_output:
+    if delivered.unknown or (delivered.thinking and policy.commit.thinking_is_output):
         return Action.GIVE_UP, Blocker.OUTPUT
     if context.capabilities.thread and context.reason not in THREAD_SAFE_REASONS:
         return Action.GIVE_UP, Blocker.REQUEST

@@ -27,6 +27,8 @@ class Delivered:
     citations: bool = False
     other: bool = False
     """Content that cannot be joined to that of another attempt."""
+    unknown: bool = False
+    """An event of an unknown type, which a retry would repeat."""
     finished: bool = False
     """`message_delta` with the stop reason. Nothing of the answer is missing."""
     message_id: str | None = None
@@ -105,6 +107,10 @@ class Delivered:
     def message_delta(self) -> None:
         """Record `message_delta`. Nothing of the answer is missing any more."""
         self.finished = True
+
+    def unknown_event(self) -> None:
+        """Record an event of an unknown type."""
+        self.unknown = True
 
     def unjoinable_content(self) -> None:
         """Record that the caller may have content of any kind, so that no attempt repeats it."""

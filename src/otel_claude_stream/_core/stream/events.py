@@ -51,11 +51,15 @@ def record_event(message: MessageState, event: object, kind: str, at: int, gap: 
 
 def is_well_formed(event: object) -> bool:
     """Whether an event has the shape of its type, so that a failure to record it is a defect of this package."""
-    if getattr(event, "type", None) != DELTA:
-        return hasattr(event, "type")
+    kind = getattr(event, "type", None)
+    if kind != DELTA:
+        return isinstance(kind, str)
     delta = getattr(event, "delta", None)
-    name = CONTENT_OF.get(getattr(delta, "type", ""), "")
-    return hasattr(event, "index") and hasattr(delta, "type") and (not name or isinstance(getattr(delta, name, 0), str))
+    delta_type = getattr(delta, "type", None)
+    if not isinstance(delta_type, str) or not hasattr(event, "index"):
+        return False
+    name = CONTENT_OF.get(delta_type)
+    return name is None or isinstance(getattr(delta, name, None), str)
 
 
 def type_of(event: object) -> object:

@@ -23,6 +23,12 @@ def decode(data: object) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def type_of_frame(name: str | None, data: dict[str, Any]) -> str | None:
+    """Return the type of an event. The type in the data wins over the name of the frame, as in the SDK's parser."""
+    found = data.get("type")
+    return found if isinstance(found, str) else name
+
+
 def error_type(data: object) -> str | None:
     """Return `error.type` of an `error` frame; None if its data has another form than the API's."""
     error = decode(data).get("error")

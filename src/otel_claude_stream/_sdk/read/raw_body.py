@@ -88,19 +88,26 @@ class RawBodyReader:
             chunk = self._inflate.unconsumed_tail
 
     def _report(self, frame: Frame) -> None:
-        if frame.event in CORE_TYPES:
-            self._listener.event(_parsed(frame), None)
-        elif frame.event:
-            if frame.event == "error":
+        event = _parsed(frame)
+        kind = event.type
+        if kind in CORE_TYPES:
+            self._listener.event(event, None)
+        elif kind:
+            if kind == "error":
                 self.has_error = True
                 self.error_type = error_type(frame.data) or self.error_type
-            self._listener.frame(frame.event, frame.data)
+            self._listener.frame(kind, frame.data)
 
 
 def _parsed(frame: Frame) -> SimpleNamespace:
-    """Return the data of an event as attributes; without a JSON object (or if it was too long), its type alone."""
+    """Return the data of an event as attributes; without a JSON object (or if it was too long), its type alone.
+
+    The type in the data wins over the name of the frame.
+    """
     try:
         event = json.loads(frame.data or "", object_hook=lambda fields: SimpleNamespace(**fields))
     except (ValueError, RecursionError):
         event = None
-    return event if isinstance(event, SimpleNamespace) else SimpleNamespace(type=frame.event)
+    fields = vars(event) if isinstance(event, SimpleNamespace) else {}
+    kind = fields.get("type")
+    return SimpleNamespace(**{**fields, "type": kind if isinstance(kind, str) else frame.event})

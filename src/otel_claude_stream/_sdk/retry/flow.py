@@ -6,6 +6,7 @@ A driver reads the frames and passes each one to the gate. When an attempt fails
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
@@ -21,7 +22,7 @@ from otel_claude_stream._sdk.read.endings import record_error_response
 from otel_claude_stream._sdk.read.responses import status_of
 from otel_claude_stream._sdk.retry.failure import Failure, PendingFailures, truncation
 from otel_claude_stream._sdk.retry.gate import Gate
-from otel_claude_stream._sdk.retry.resend import Resend
+from otel_claude_stream._sdk.retry.resend import Call, Resend
 from otel_claude_stream._sdk.retry.sdk_retries import SdkRetryCaps
 from otel_claude_stream._sdk.retry.steps import Close, Send, Sleep, Step
 from otel_claude_stream._session.session import StreamSession
@@ -61,15 +62,16 @@ class RetryFlow:
         replaces_sdk = self._policy.sdk_retries is SdkRetries.REPLACE
         limit = 0 if replaces_sdk else max(0, self._policy.limits.max_requests - 1)
         call = self._resend.first(limit) or self._resend.call
-        while True:
-            result = yield Send(call)
-            if not replaces_sdk or not isinstance(result, Exception):
-                return result
+        result = yield Send(call)
+        while replaces_sdk and isinstance(result, Exception):
             decision = self._decide(Failure(error=result), before_response=True)
-            if decision.action is not Action.RETRY:
+            if decision.action is Action.RETRY:
+                yield Sleep(decision.delay)
+            if decision.action is not Action.RETRY or not self._may_send():
                 self._add_note(result)
                 return result
-            yield Sleep(decision.delay)
+            result = yield Send(call)
+        return result
 
     def recover(self, failure: Failure, response: Any, pending: PendingFailures) -> Steps:
         """Do what the policy decides about a failure. Returns the stream to read on, or the failure to raise."""
@@ -95,9 +97,8 @@ class RetryFlow:
             if response is not None:
                 yield Close(response)
                 response = None
-            if not (yield Sleep(decision.delay)):
-                break
-            result = yield from self._send(decision.action)
+            yield Sleep(decision.delay)
+            result = yield from self._attempt(decision.action)
             if result is None:
                 break
             if self.caller_left.is_set():
@@ -112,33 +113,55 @@ class RetryFlow:
             decision = self._decide(failure, before_response=True)
         return self._give_up(pending.to_raise(failure))
 
-    def _send(self, action: Action) -> Steps:
-        """Send the request of an attempt. Returns the stream, the exception it ended with, or None if it cannot be."""
+    def _attempt(self, action: Action) -> Steps:
+        """Send the request of an attempt.
+
+        Returns the stream, the exception that the request ended with, or None if it was not sent.
+        """
+        result = yield from self._send(self._retried_call if action is Action.RETRY else self._continuing_call)
+        if self._strategy is Strategy.PREFILL and isinstance(result, Exception) and _refuses_prefill(result):
+            # The table of models is outdated: once, the other way, which every model accepts.
+            other = yield from self._send(functools.partial(self._other_form, result), decided=False)
+            result = result if other is None else other
+        return result
+
+    def _send(self, make: Callable[[], Call], *, decided: bool = True) -> Steps:
+        """Send a further request, if it may be sent. Returns the same as `_attempt`."""
+        if not self._may_send(decided=decided):
+            return None
         try:
-            call = self._retried_call() if action is Action.RETRY else self._continuing_call()
+            call = make()
         except Exception as error:  # noqa: BLE001 - the boundary: the caller gets the failure without the attempt
             _guard.report("recovery", error)
             return None
-        result = yield Send(call)
-        if self._strategy is Strategy.PREFILL and isinstance(result, Exception) and self._refused(result):
-            # The table of models is outdated: once, the other way, which every model accepts.
-            record_error_response(self.session, result)
-            self.session.retries.continuation_refused()
-            result = yield Send(self._continuing_call(Strategy.USER_CONTINUE))
-        return result
+        return (yield Send(call))
 
-    def _refused(self, error: Exception) -> bool:
-        status = status_of(error)
-        return status is not None and refuses_prefill(status, str(error)) and self._requests_left() > 0
+    @_guard.guarded("recovery", False)
+    def _may_send(self, *, decided: bool = True) -> bool:
+        """Whether a request may be sent now. Every request but the first has to pass here.
 
-    def _requests_left(self) -> int:
-        return self._policy.limits.max_requests - self.session.requests
+        The caller waits for it, the deadline has not passed, and there is budget left. `decided` if a decision has
+        counted the request and taken its token.
+        """
+        session, limits = self.session, self._policy.limits
+        in_time = limits.deadline is None or session.age <= limits.deadline
+        if not self.caller_left.is_set() and not session.is_over and in_time:
+            return decided or (session.requests < limits.max_requests and session.state.call_policy.take())
+        if decided:
+            session.retries.not_sent()
+        return False
+
+    def _other_form(self, refusal: Exception) -> Call:
+        record_error_response(self.session, refusal)
+        self.session.retries.continuation_refused()
+        return self._continuing_call(Strategy.USER_CONTINUE)
 
     def _sdk_retries(self) -> int:
         """Return the retries that the SDK may make of the next request, which is counted already."""
-        return 0 if self._policy.sdk_retries is SdkRetries.REPLACE else max(0, self._requests_left())
+        left = self._policy.limits.max_requests - self.session.requests
+        return 0 if self._policy.sdk_retries is SdkRetries.REPLACE else max(0, left)
 
-    def _retried_call(self) -> Any:
+    def _retried_call(self) -> Call:
         splice, delivered = None, self.session.state.message.ledger
         if delivered.started:
             splice = Splice.for_retry(
@@ -153,7 +176,7 @@ class RetryFlow:
         self.gate.expect_answer(splice)
         return call
 
-    def _continuing_call(self, strategy: Strategy | None = None) -> Any:
+    def _continuing_call(self, strategy: Strategy | None = None) -> Call:
         delivered = self.session.state.message.ledger
         body, resume = self._resend.body, self._policy.resume
         self._strategy = strategy or strategy_for(resume, str(body.get("model")), self.session.state.call.capabilities)
@@ -221,3 +244,8 @@ class RetryFlow:
         self.caller_left.set()
         if self._wake is not None:
             self._wake()
+
+
+def _refuses_prefill(error: Exception) -> bool:
+    status = status_of(error)
+    return status is not None and refuses_prefill(status, str(error))

@@ -1,7 +1,8 @@
 """Which frames of the current attempt are delivered, and in which form.
 
 Until the first content nothing is, so that a retry repeats nothing; from then on every delta is, as soon as it comes.
-The frames of a later attempt are joined to what the caller has already.
+A frame of an unknown type is delivered at once, after those before it. The frames of a later attempt are joined to what
+the caller has already.
 """
 
 from __future__ import annotations
@@ -15,12 +16,18 @@ from otel_claude_stream import _guard
 from otel_claude_stream._core.retry.policy import Strategy
 from otel_claude_stream._core.retry.resume.seam import SeamFinder, SeamResult
 from otel_claude_stream._core.retry.resume.splice import SeamMismatch, Splice
-from otel_claude_stream._core.stream.frames import decode, has_content, has_stop_reason, input_tokens
+from otel_claude_stream._core.stream.frames import decode, has_content, has_stop_reason, input_tokens, type_of_frame
 from otel_claude_stream._core.stream.hot_path import Arrival
 from otel_claude_stream._core.stream.message_state import CORE_TYPES
-from otel_claude_stream._sdk.read.frames import LEGACY_FRAME
+from otel_claude_stream._sdk.read.frames import LEGACY_FRAME, UNPARSED_FRAMES
 from otel_claude_stream._sdk.retry.failure import ErrorEvent
 from otel_claude_stream._session.session import StreamSession
+
+MAX_BUFFERED_FRAMES = 256
+"""Frames that are buffered before the first content. An answer begins with two, and a few empty deltas."""
+
+MAX_BUFFERED_SIZE = 1 << 18
+"""Characters of their data. Beyond either limit the frames are delivered, and a retry is spliced to them."""
 
 
 class Gate:
@@ -28,13 +35,14 @@ class Gate:
 
     __slots__ = (
         "_buffered",
+        "_buffered_size",
         "_delivering",
         "_frame",
         "_native",
         "_seam",
         "_session",
         "_splice",
-        "message_complete",
+        "_stop_seen",
         "state_unknown",
     )
 
@@ -42,17 +50,26 @@ class Gate:
         self._session = session
         self._delivering = False
         """Content has been delivered, so frames are not buffered any more."""
-        self.message_complete = False
-        """The stop reason came, so nothing of the answer is missing, whatever happens to the connection."""
+        self._stop_seen = False
         self.state_unknown = False
         """After a failure of this package it is not known what a retry would repeat."""
         self._buffered: list[tuple[Any, Arrival]] = []
+        self._buffered_size = 0
+        """Characters of their data."""
         self._splice: Splice | None = None
         self._seam: tuple[SeamFinder, Strategy] | None = None
         """The seam of a continuation, until it is reported."""
         self._native: tuple[Any, Any] | None = None
         """The SDK's own tracing of the stream of a later attempt, and that stream."""
         self._frame: Any = None
+
+    @property
+    def message_complete(self) -> bool:
+        """Whether the stop reason came, so that nothing of the answer is missing, whatever happens to the connection.
+
+        A frame that passed unseen may have been the end, since the type in its data counts and not its name.
+        """
+        return self._stop_seen or self._session.state.message.stopped
 
     @property
     def passthrough(self) -> bool:
@@ -75,7 +92,7 @@ class Gate:
 
     def adopt(self, stream: Any) -> None:
         """Read on from another stream. The SDK's own tracing has a span for it, and sees none of its events."""
-        self._buffered.clear()
+        self._take_buffer()
         observer = getattr(stream, "_observer", None)
         if observer is not None:
             observer.begin()
@@ -89,12 +106,11 @@ class Gate:
             ErrorEvent: It is an `error` event.
             SeamMismatch: It belongs to a continuation that does not fit.
         """
-        name = frame.event
-        if name == "error":
+        if frame.event == "error":
             raise ErrorEvent(frame)
         try:
-            return self._take(name, frame)
-        except SeamMismatch:
+            return self._take(frame)
+        except (ErrorEvent, SeamMismatch):
             raise
         except Exception as error:  # noqa: BLE001 - the boundary
             _guard.report("recovery", error)
@@ -103,40 +119,44 @@ class Gate:
             self._delivering = self.state_unknown = True  # from here on frames pass unchanged
             return [*(other for other, _ in self._take_buffer() if other is not frame), frame]
 
-    def _take(self, name: str | None, frame: Any) -> Iterable[Any]:
-        data: dict[str, Any] | None = None
-        if name == LEGACY_FRAME:
-            data = decode(frame.data)
-            name = str(data.get("type"))
+    def _take(self, frame: Any) -> Iterable[Any]:
         self._frame = frame
-        self._report_native(name, frame)
-        if self._splice is not None:
-            return self._spliced(self._splice, name or "", decode(frame.data) if data is None else data)
-        if name in ("message_delta", "message_stop"):
-            self.message_complete = (
-                self.message_complete or name == "message_stop" or has_stop_reason(decode(frame.data))
-            )
-        elif not self._delivering and (name == "ping" or name is None):
-            return (frame,)  # the SDK drops these
-        elif not self._delivering and not has_content(name, decode(frame.data)):
-            self._buffer(name, frame)
-            return ()
-        if self._delivering:
-            return (frame,)
-        self._delivering = True
-        return chain(self.release(), (frame,))
+        data = decode(frame.data)
+        kind = type_of_frame(frame.event, data)
+        if kind == "error":
+            raise ErrorEvent(frame)
+        parsed = frame.event not in UNPARSED_FRAMES
+        if parsed:
+            self._report_native(kind, data)
+        if self._splice is not None and parsed and kind in CORE_TYPES:
+            ready: Iterable[Any] = self._spliced(self._splice, kind or "", data)
+        elif self._delivering or not parsed:
+            ready = (frame,)
+        elif kind in CORE_TYPES and not has_content(kind, data) and self._buffer(kind, data, frame):
+            ready = ()
+        else:
+            self._delivering = True
+            ready = chain(self.release(), (frame,))
+        if kind == "message_stop" or (kind == "message_delta" and has_stop_reason(data)):
+            self._stop_seen = True
+        return ready
 
-    def _buffer(self, name: str | None, frame: Any) -> None:
-        self._buffered.append((frame, self._session.buffer_frame(is_event=name in CORE_TYPES)))
-        if name == "message_start":
-            self._session.state.attempts.record_tokens(input_tokens(decode(frame.data)), 0)
+    def _buffer(self, kind: str | None, data: dict[str, Any], frame: Any) -> bool:
+        """Buffer a frame, unless the buffer is full."""
+        self._buffered_size += len(frame.data)
+        if len(self._buffered) >= MAX_BUFFERED_FRAMES or self._buffered_size > MAX_BUFFERED_SIZE:
+            return False
+        self._buffered.append((frame, self._session.buffer_frame()))
+        if kind == "message_start":
+            self._session.state.attempts.record_tokens(input_tokens(data), 0)
+        return True
 
     def release(self) -> Iterator[Any]:
         """Return the buffered frames. While one is parsed, its arrival is that of the event made from it."""
         return self._with_arrivals(self._take_buffer())
 
     def _take_buffer(self) -> list[tuple[Any, Arrival]]:
-        buffered, self._buffered = self._buffered, []
+        buffered, self._buffered, self._buffered_size = self._buffered, [], 0
         with _guard.guard("recovery"):
             self._session.state.attempts.discard_buffer()
         return buffered
@@ -150,14 +170,12 @@ class Gate:
         finally:
             hot.arrival = None
 
-    def _spliced(self, splice: Splice, name: str, data: dict[str, Any]) -> Iterable[Any]:
-        if name == "message_start":
+    def _spliced(self, splice: Splice, kind: str, data: dict[str, Any]) -> Iterable[Any]:
+        if kind == "message_start":
             self._session.state.attempts.record_tokens(input_tokens(data), 0)
-        ready = splice.take(name, data)
+        ready = splice.take(kind, data)
         self._report_seam()
-        if name == "message_stop" or (name == "message_delta" and has_stop_reason(data)):
-            self.message_complete = True
-        return [self._frame_of(kind, made) for kind, made in ready]
+        return [self._frame_of(name, made) for name, made in ready]
 
     def _report_seam(self) -> None:
         if self._seam is None:
@@ -173,11 +191,10 @@ class Gate:
         return type(self._frame)(event=LEGACY_FRAME if legacy else name, data=json.dumps(data), id=None, retry=None)
 
     @_guard.guarded("native", None)
-    def _report_native(self, name: str | None, frame: Any) -> None:
+    def _report_native(self, kind: str | None, data: dict[str, Any]) -> None:
         """Report an event to the SDK's own tracing, as the SDK's `Stream` does for the events that it delivers."""
-        if self._native is None or name not in CORE_TYPES:
+        if self._native is None or kind not in CORE_TYPES:
             return
         observer, stream = self._native
         parse = stream._client._process_response_data  # noqa: SLF001 - the SDK's `Stream` parses with it
-        data = decode(frame.data)
         observer.item(parse(data=data, cast_to=stream._cast_to, response=stream.response))  # noqa: SLF001

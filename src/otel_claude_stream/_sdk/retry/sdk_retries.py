@@ -22,7 +22,12 @@ class SdkRetryCaps:
         """Seconds that the last response asked to wait."""
 
     def stop(self, client: Any, response: Any) -> bool:
-        """Whether the SDK may not retry after this response: too long a wait, too late, or no budget left."""
+        """Whether the SDK may not retry after this response.
+
+        The caller left, the wait is too long, the deadline has passed, or no budget is left.
+        """
+        if self._session.is_over:
+            return True
         retry_after = self._session.policy.retry_after
         wait = self._requested_wait = _requested_wait(client, response)
         if wait is not None and wait > retry_after.max and retry_after.on_exceed is OnExceed.FAIL:
@@ -37,7 +42,7 @@ class SdkRetryCaps:
         return None if wait is None else self._session.policy.retry_after.max
 
     def error_instead_of_retry(self, delay: float) -> Exception | None:
-        """Return what ends the SDK's retries of a failed connection: past the deadline, or with no budget left.
+        """Return what ends the SDK's retries of a failed connection: the caller left, it is late, or no budget is left.
 
         It is what the SDK itself raises when it has no retries left. After a response it is not needed: the SDK asks
         `stop` beforehand.
@@ -48,6 +53,8 @@ class SdkRetryCaps:
             return None
         if self._session.is_open and exception_of_caller(error) is not None:
             return error  # the caller is reading: it does not know of this request
+        if self._session.is_over:
+            return _as_raised(error)
         if self._passes_deadline(delay):
             self._stopped(Blocker.DEADLINE)
         elif not self._session.state.call_policy.take():

@@ -5,12 +5,12 @@ from __future__ import annotations
 from otel_claude_stream._sdk.retry.flow import RetryFlow
 
 
-def sleep_sync(retry: RetryFlow, seconds: float) -> bool:
-    """Sleep. Return False, at once, if the caller leaves."""
-    return not retry.caller_left.wait(seconds)
+def sleep_sync(retry: RetryFlow, seconds: float) -> None:
+    """Sleep. Return at once if the caller leaves."""
+    retry.caller_left.wait(seconds)
 
 
-async def sleep_async(retry: RetryFlow, seconds: float) -> bool:
+async def sleep_async(retry: RetryFlow, seconds: float) -> None:
     """As `sleep_sync`."""
     import anyio  # the SDK's own; not before the SDK is imported
 
@@ -19,4 +19,3 @@ async def sleep_async(retry: RetryFlow, seconds: float) -> bool:
     with anyio.move_on_after(seconds):
         await left.wait()
     retry.wake_by(None)
-    return not retry.caller_left.is_set()

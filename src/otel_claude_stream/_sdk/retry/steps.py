@@ -10,7 +10,7 @@ from otel_claude_stream._sdk.retry.resend import Call
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """Sleep until the caller leaves, at most for `seconds`. The answer is whether the caller is still there."""
+    """Sleep until the caller leaves, at most for `seconds`."""
 
     seconds: float
 
