@@ -283,6 +283,14 @@ def coverage(session: nox.Session) -> None:
     session.run("coverage", "report")
 
 
+@nox.session(default=False, requires=["build"])
+def fuzz(session: nox.Session) -> None:
+    """Play 100,000 random conversations, and read 100,000 random bodies."""
+    install_wheel(session, "test", pins=[])
+    session.run("python", "-W", "ignore", "-m", "tests.fuzz", "conversations", *session.posargs)
+    session.run("python", "-W", "ignore", "-m", "tests.fuzz", "bodies", *session.posargs)
+
+
 @nox.session(name="release-check")
 def release_check(session: nox.Session) -> None:
     """Build a release twice, install each extra on each Python at hand, and list materials and licences."""
