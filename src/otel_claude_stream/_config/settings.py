@@ -36,7 +36,7 @@ class StreamConfig:
     deltas: str = "coalesce"
     event_budget: int = 96
     metrics: bool = True
-    gaps: str = "both"
+    gaps: str = "claude_stream"
     stall_thresholds: tuple[float, ...] = (10.0, 30.0, 60.0, 180.0)
     known_limits: str = ""
     max_models: int = 20
@@ -140,9 +140,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("metrics", boolean(), "False records no metrics."),
     Setting(
         "gaps",
-        choice("both", "claude_stream", "gen_ai"),
+        choice("claude_stream", "gen_ai", "both", "none"),
         "Which histogram records the wait before each chunk: `claude.stream.chunk.gap` (`claude_stream`), the "
-        "conventions' `time_per_output_chunk` (`gen_ai`), or both. No other metric is recorded once for each chunk.",
+        "conventions' `time_per_output_chunk` (`gen_ai`), both, or none. The gateway of `collector/` derives the "
+        "second from the first. No other metric is recorded once for each chunk.",
     ),
     Setting(
         "stall_thresholds",

@@ -25,6 +25,7 @@ from typing import Any, Final
 from otel_claude_stream.cli.errors import CommandError, check_installed
 from otel_claude_stream.cli.otlp import decode
 from otel_claude_stream.cli.otlp.decode import SpanData
+from otel_claude_stream.cli.view.explanation import SCRIPTED_REQUEST_ID
 from otel_claude_stream.testing import End, Ending, Hang, ManualClock, Pause, Reset, Script
 from otel_claude_stream.testing.response_plan import plan_response
 
@@ -33,8 +34,6 @@ NEEDED: Final = (
     ("opentelemetry.sdk", "otlp"),
     ("opentelemetry.exporter.otlp.proto.common", "otlp"),
 )
-SCRIPTED_REQUEST_ID: Final = "req_scripted"
-"""The request ID of a response whose script does not name one."""
 MODEL: Final = re.compile(rb'"model"\s*:\s*"([^"\\]{1,128})"')
 SETTINGS: Final[Mapping[str, Any]] = {
     "metrics": False,
