@@ -92,9 +92,7 @@ class StreamSession:
         )
         attempts = Attempts(started, call.read_timeout)
         self.state = StreamState(call, call_policy, limits, telemetry, hot, self._timing, self._message, attempts)
-        self.bytes_read = (
-            self._timing.bytes_read
-        )  # see `StreamListener`; bound here, it costs a call less for each read
+        self.bytes_read = self._timing.bytes_read  # see `StreamListener`; a method would cost a call for each read
         self._keep_text = self._message.ledger.keep_text if call_policy.keeps_text else None
         self._telemetry = telemetry
         self._stalls = StallThresholds(config.stall_thresholds)
@@ -155,7 +153,8 @@ class StreamSession:
     def read_as(self, mode: ReadMode) -> None:
         """Record how the body is read."""
         self.hot.read_mode = mode
-        if self._warmed_up is not None and self.state.call.helper not in self._warmed_up and self.requests == 1:
+        state = self.state
+        if self._warmed_up is not None and state.call.helper not in self._warmed_up and state.attempts.sent == 1:
             self._timing.began_to_read()
 
     def frame(self, name: str | None, data: object) -> None:
@@ -271,11 +270,6 @@ class StreamSession:
         return None
 
     # --- Attempts: called by the hooks of the request, and by the retries ------------------------------------------
-    @property
-    def requests(self) -> int:
-        """HTTP requests sent so far."""
-        return self.state.attempts.sent
-
     @property
     def retries(self) -> Retries:
         """The failed attempts of the call."""
