@@ -45,8 +45,8 @@ collector: ## find or build the real Collector, and print its path
 release-check: .venv-tools/installed ## build twice, install each extra on each Python, list materials and licences
 	@$(NOX) -s release-check
 
-bench: .venv-tools/installed ## measure the overhead
-	@$(NOX) -s bench
+bench: .venv-tools/installed ## measure the overhead; with PLOT=1 draw it, with PEERS=1 compare other instrumentations
+	@$(NOX) -s bench -- $(if $(PLOT),--plot) $(if $(PEERS),--peers)
 
 bench-collector: .venv-tools/installed ## measure the Collector's gateway
 	@$(NOX) -s bench-collector

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from tests.support.demo_verdicts import expected
 from tests.support.process_table import descendants, is_running, wait_until
 from tests.support.report_pages import data_of, page_of
 
@@ -24,7 +25,6 @@ from otel_claude_stream.cli.demo.recovery_scenarios import (
     LONG_STORY,
     RECOVERIES,
     continued,
-    expected,
     prefilled,
     scenarios_for,
     text_of,
@@ -78,9 +78,9 @@ def run_once(tmp_path_factory: pytest.TempPathFactory, mode: Mode) -> dict[str, 
 @pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_each_scenario_has_its_verdict(observed: dict[str, StreamView], scenario: Scenario) -> None:
-    view, expected = observed[scenario.title], scenario.expected
-    assert (view.outcome, view.requests) == (expected.outcome.value, expected.requests)
-    assert view.reason in ([reason.value for reason in expected.reasons] or [""])
+    view, wanted = observed[scenario.title], expected(scenario.name, Mode.OBSERVE)
+    assert (view.outcome, view.requests) == (wanted.outcome.value, wanted.requests)
+    assert view.reason in ([reason.value for reason in wanted.reasons] or [""])
     assert view.model == scenario.model
 
 
@@ -113,7 +113,7 @@ def test_dry_runs_are_in_the_details(observed: dict[str, StreamView]) -> None:
 @pytest.mark.parametrize("scenario", RECOVERIES, ids=lambda scenario: scenario.name)
 def test_each_recovery_has_its_verdict(recovered: tuple[Mode, dict[str, StreamView]], scenario: Scenario) -> None:
     mode, views = recovered
-    view, wanted = views[scenario.title], expected(scenario, mode)
+    view, wanted = views[scenario.title], expected(scenario.name, mode)
     assert (view.outcome, view.requests) == (wanted.outcome.value, wanted.requests)
     assert view.reason in ([reason.value for reason in wanted.reasons] or [""])
     if wanted.recovered is not None:

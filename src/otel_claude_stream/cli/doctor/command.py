@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,9 +17,11 @@ from otel_claude_stream.cli.doctor.findings import Finding, Level, Section, as_j
 from otel_claude_stream.cli.doctor.packages import versions
 from otel_claude_stream.cli.doctor.policy import policy
 from otel_claude_stream.cli.doctor.probe import Probe, probe
+from otel_claude_stream.cli.doctor.secrets import without_credentials
 from otel_claude_stream.cli.doctor.settings import POLICY, settings
 from otel_claude_stream.cli.doctor.stream import test_stream
 from otel_claude_stream.cli.view.formatting import plural
+from otel_claude_stream.cli.view.printable import json_text, printable, printable_line
 from otel_claude_stream.cli.view.terminal import use_colours
 from otel_claude_stream.version import __version__
 
@@ -58,10 +59,11 @@ def run(args: argparse.Namespace) -> int:
         sections = [policy(os.environ, args.policy)]
     else:
         sections = check_everything(os.environ, offline=args.offline, stream=not args.no_stream)
+    sections = without_credentials(sections, os.environ)
     level = worst(sections)
     if args.json:
         found = {"version": __version__, "level": level.name.lower(), "exit_code": EXIT[level]}
-        print(json.dumps({**found, "sections": as_json(sections)}, indent=2, ensure_ascii=False))
+        print(json_text({**found, "sections": as_json(sections)}))
     else:
         print(text(sections, colours=use_colours(sys.stdout, os.environ)))
     return EXIT[level]
@@ -122,9 +124,9 @@ def text(sections: Sequence[Section], *, colours: bool) -> str:
 
 def _lines(finding: Finding, *, colours: bool) -> list[str]:
     sign, colour = SIGNS[finding.level]
-    first, *rest = finding.text.splitlines() or [""]
+    first, *rest = printable(finding.text).split("\n")
     return [
         f"  \x1b[{colour}m{sign}\x1b[0m {first}" if colours else f"  {sign} {first}",
         *(f"    {line}" for line in rest),
-        *([f"    → {finding.hint}"] if finding.hint else []),
+        *([f"    → {printable_line(finding.hint)}"] if finding.hint else []),
     ]
