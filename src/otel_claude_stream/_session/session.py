@@ -277,11 +277,6 @@ class StreamSession:
         return self.state.attempts.sent
 
     @property
-    def has_error_response(self) -> bool:
-        """Whether the current attempt got a response that may lead to a retry."""
-        return self.state.attempts.pending is not None
-
-    @property
     def retries(self) -> Retries:
         """The failed attempts of the call."""
         if self._retries is None:

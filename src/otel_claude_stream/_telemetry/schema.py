@@ -76,8 +76,8 @@ GENAI_TIME_TO_FIRST_CHUNK: Final = histogram(
 GENAI_TIME_PER_OUTPUT_CHUNK: Final = histogram(
     "gen_ai.client.operation.time_per_output_chunk",
     "s",
-    "Wait before each chunk after the first token. Chunks less than 1 ms apart count as one. Not recorded if "
-    "another instrumentation records the `chat` span.",
+    "Wait before each chunk after the first token. Chunks less than 1 ms apart count as one. Recorded with `gaps` "
+    "`gen_ai` or `both`, unless another instrumentation records the `chat` span.",
     _GENAI_CHUNK,
     _GENAI_SECONDS,
     latest="gen_ai.client.inference.time_per_output_chunk",
@@ -125,7 +125,8 @@ TIME_TO_FIRST_TOKEN: Final = histogram(
 CHUNK_GAP: Final = histogram(
     "claude.stream.chunk.gap",
     "s",
-    "Wait before each chunk after the first token. Chunks less than 1 ms apart are one burst and record nothing.",
+    "Wait before each chunk after the first token. Chunks less than 1 ms apart are one burst and record nothing. Not "
+    "recorded with `gaps` `gen_ai` or `none`.",
     _CALL,
     _GAP_SECONDS,
 )
