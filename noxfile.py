@@ -221,8 +221,8 @@ def tests(session: nox.Session, combo: str) -> None:
 
 @nox.session(tags=REST, requires=["build"])
 def system(session: nox.Session) -> None:
-    """Run the tests that need nginx, HAProxy, Node or a network namespace, with the newest supported versions."""
-    install_wheel(session, "test", pins=["wrapt>=2"])
+    """Run the tests that need nginx, HAProxy, Node, Chromium or a network namespace, with the newest versions."""
+    install_wheel(session, "test", "browser", pins=["wrapt>=2"])
     pytest(session, "system", *APART, "-m", SYSTEM)
 
 
@@ -297,8 +297,8 @@ def release_check(session: nox.Session) -> None:
 
 @nox.session(requires=["build"])
 def bench(session: nox.Session) -> None:
-    """Measure the overhead of the instrumentation per event and per stream."""
-    install_wheel(session, "test", pins=[])
+    """Measure the overhead per event and per stream. `-- --plot` and `-- --peers` write a part of the page about it."""
+    install_wheel(session, "test", *(["dashboards"] if "--plot" in session.posargs else []), pins=[])
     session.run("python", "-m", "tests.benchmarks", *session.posargs)
 
 

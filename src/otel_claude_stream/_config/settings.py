@@ -36,7 +36,7 @@ class StreamConfig:
     deltas: str = "coalesce"
     event_budget: int = 96
     metrics: bool = True
-    gaps: str = "both"
+    gaps: str = "claude_stream"
     stall_thresholds: tuple[float, ...] = (10.0, 30.0, 60.0, 180.0)
     known_limits: str = ""
     max_models: int = 20
@@ -90,6 +90,16 @@ def parse_durations(value: object) -> tuple[float, ...]:
     return found
 
 
+def parse_limits(value: object) -> str:
+    """Return a description of known limits as a text, if it is valid. The module that reads it is imported for that."""
+    text = str(value).strip()
+    if text:
+        from otel_claude_stream._core.diagnosis import limits
+
+        limits.parse_limits(text)
+    return text
+
+
 def _seconds(value: object) -> float:
     if isinstance(value, float | int) and not isinstance(value, bool):
         return float(value)
@@ -130,9 +140,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("metrics", boolean(), "False records no metrics."),
     Setting(
         "gaps",
-        choice("both", "claude_stream", "gen_ai"),
+        choice("claude_stream", "gen_ai", "both", "none"),
         "Which histogram records the wait before each chunk: `claude.stream.chunk.gap` (`claude_stream`), the "
-        "conventions' `time_per_output_chunk` (`gen_ai`), or both. No other metric is recorded once for each chunk.",
+        "conventions' `time_per_output_chunk` (`gen_ai`), both, or none. The gateway of `collector/` derives the "
+        "second from the first. No other metric is recorded once for each chunk.",
     ),
     Setting(
         "stall_thresholds",
@@ -142,10 +153,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "known_limits",
-        ValueType(
-            "empty, a factor such as x0.5, or a list such as idle:2s=nginx,duration:3s=gateway",
-            lambda value: str(value).strip(),
-        ),
+        ValueType("empty, a factor such as x0.5, or a list such as idle:2s=nginx,duration:3s=gateway", parse_limits),
         "Scales or replaces the table of known middlebox limits, for tests and for middleboxes with other limits.",
     ),
     Setting(

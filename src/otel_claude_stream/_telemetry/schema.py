@@ -76,8 +76,8 @@ GENAI_TIME_TO_FIRST_CHUNK: Final = histogram(
 GENAI_TIME_PER_OUTPUT_CHUNK: Final = histogram(
     "gen_ai.client.operation.time_per_output_chunk",
     "s",
-    "Wait before each chunk after the first token. Chunks less than 1 ms apart count as one. Not recorded if "
-    "another instrumentation records the `chat` span.",
+    "Wait before each chunk after the first token. Chunks less than 1 ms apart count as one. Recorded with `gaps` "
+    "`gen_ai` or `both`, unless another instrumentation records the `chat` span.",
     _GENAI_CHUNK,
     _GENAI_SECONDS,
     latest="gen_ai.client.inference.time_per_output_chunk",
@@ -117,14 +117,16 @@ TIME_TO_FIRST_TOKEN: Final = histogram(
     "claude.stream.time_to_first_token",
     "s",
     "Time from the start of the call to the first content delta, including retries, without the caller's "
-    "time. Not recorded if no content arrived.",
+    "time. The first streams of a process include the time in which the SDK builds its models. "
+    "Not recorded if no content arrived.",
     (*_CALL, a.BLOCK_TYPE),
     _FIRST_TOKEN_SECONDS,
 )
 CHUNK_GAP: Final = histogram(
     "claude.stream.chunk.gap",
     "s",
-    "Wait before each chunk after the first token. Chunks less than 1 ms apart are one burst and record nothing.",
+    "Wait before each chunk after the first token. Chunks less than 1 ms apart are one burst and record nothing. Not "
+    "recorded with `gaps` `gen_ai` or `none`.",
     _CALL,
     _GAP_SECONDS,
 )
