@@ -14,21 +14,22 @@ from typing import Any
 _log = logging.getLogger("otel_claude_stream")
 
 _PACKAGE = __name__.partition(".")[0]
+_ATTRIBUTE = "request"
 _MAX_LAYERS = 32
 
 
 def reroute_subclasses(owner: Any, wrapper: Any) -> None:
     """Make replacements on the subclasses of a client's class call `wrapper`, which is around its `request`."""
     for kind in owner.__subclasses__():
-        _reroute(kind, _bypassing(vars(kind).get("request"), wrapper), wrapper.__get__(None, kind))
+        _reroute(kind, _bypassing(vars(kind).get(_ATTRIBUTE), wrapper), wrapper.__get__(None, kind))
         reroute_subclasses(kind, wrapper)
 
 
 def reroute_client(client: Any) -> None:
     """Make a replacement that hid a stream of this client call the wrapper from now on, and log the loss."""
-    holders = [one for one in (client, *type(client).__mro__) if "request" in vars(one)]
-    wrapper: Any = next(filter(_is_ours, (vars(one)["request"] for one in holders)), None)
-    layers = _bypassing(vars(holders[0])["request"], wrapper) if wrapper is not None else []
+    holders = [one for one in (client, *type(client).__mro__) if _ATTRIBUTE in vars(one)]
+    wrapper: Any = next(filter(_is_ours, (vars(one)[_ATTRIBUTE] for one in holders)), None)
+    layers = _bypassing(vars(holders[0])[_ATTRIBUTE], wrapper) if wrapper is not None else []
     if layers:
         instance = client if holders[0] is client else None
         rerouted = _reroute(holders[0], layers, wrapper.__get__(instance, type(client)))
@@ -66,7 +67,7 @@ def _reroute(holder: Any, layers: list[Any], instead: object) -> bool:
     Without such a layer, the SDK's own was put back on the holder, which then inherits it again.
     """
     if len(layers) == 1:
-        del holder.request
+        delattr(holder, _ATTRIBUTE)
         return True
     rerouted = False
     for cell in getattr(layers[-2], "__closure__", None) or () if layers else ():
