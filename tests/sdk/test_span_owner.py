@@ -20,7 +20,7 @@ from tests.support.paths import ROOT
 from tests.support.ways import ALL_WAYS, Seen, by_iteration
 
 from otel_claude_stream import AbortReason
-from otel_claude_stream._core.retry.policy import Backoff, RetryPolicy, Rule
+from otel_claude_stream._core.retry.policy import Backoff, Budget, RetryPolicy, Rule
 from otel_claude_stream._core.retry.policy import Mode as PolicyMode
 from otel_claude_stream._sdk.attach import span_owner
 from otel_claude_stream.testing import Capture, CutMidChunk, End, Error, FakeAPI, Script
@@ -101,7 +101,9 @@ def test_the_sdks_own_span_does_not_change(mode, way, script):
 
 
 RETRY_AT_ONCE = RetryPolicy(
-    mode=PolicyMode.RETRY, rules=(Rule(reasons=frozenset(AbortReason), backoff=Backoff(base=0.0)),)
+    mode=PolicyMode.RETRY,
+    rules=(Rule(reasons=frozenset(AbortReason), backoff=Backoff(base=0.0)),),
+    budget=Budget(min_per_window=1000),
 )
 
 

@@ -108,7 +108,6 @@ POLICY_ONLY = (
     "_session.retries:Retries.describe",
     "_session.retries:Retries.sdk_retries_stopped",
     "_session.call_policy:CallPolicy.take",
-    "_session.session:StreamSession.has_error_response",
     "_session.session:StreamSession.requests",
     "_session.session:StreamSession.policy",
     "_session.session:StreamSession.buffer_frame",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
@@ -41,6 +42,8 @@ SIGNALS: Final = (
 """For each global provider the module of its setter, the module of its variables, and the name that both contain.
 
 Valid for opentelemetry-api 1.37 to 1.45. If a name is missing, the first provider cannot be replaced."""
+
+GRPC_PORT: Final = re.compile(r":4317\b")
 
 _state = {"started": False}
 
@@ -123,13 +126,14 @@ def _configure(environ: MutableMapping[str, str]) -> None:
 
 
 def _set_exporter_defaults(environ: MutableMapping[str, str]) -> None:
-    """Set OTLP as the default exporter of every signal, with the protocol whose exporter is installed."""
+    """Set OTLP as the default exporter of every signal, by HTTP unless an endpoint has the port of gRPC."""
     if environ.get(CONFIG_FILE):
         return
     for name in EXPORTERS:
         environ.setdefault(name, "otlp")
     installed = {point.name for point in entry_points(group="opentelemetry_traces_exporter")}
-    if "otlp_proto_grpc" not in installed and "otlp_proto_http" in installed:
+    by_grpc = "otlp_proto_grpc" in installed and any(GRPC_PORT.search(environ.get(name, "")) for name in ENDPOINTS)
+    if "otlp_proto_http" in installed and not by_grpc:
         # OpenTelemetry's distribution defaults to grpc, and a missing exporter would switch off all of OpenTelemetry.
         environ.setdefault(PROTOCOL, "http/protobuf")
 

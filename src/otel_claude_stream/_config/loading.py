@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -29,7 +29,6 @@ def load(
     environment: Mapping[str, str],
     arguments: Mapping[str, object] | None = None,
     base: StreamConfig | None = None,
-    check_limits: Callable[[str], object] | None = None,
     source: str = "instrument()",
 ) -> tuple[StreamConfig, tuple[Problem, ...]]:
     """Load the settings, and collect every problem. Never raises; an invalid setting keeps its default.
@@ -38,7 +37,6 @@ def load(
         environment: The variables of the process. Variables without the prefix are ignored.
         arguments: Settings from code (``instrument(events="log")``). They override the environment. None means unset.
         base: The settings to start from. The default is `StreamConfig()`.
-        check_limits: Raises `ValueError` for an invalid value of `known_limits`.
         source: Where the arguments come from, for messages.
     """
     values: dict[str, object] = {}
@@ -48,10 +46,7 @@ def load(
     for assignment in (*assignments, *from_code):
         name = assignment.setting.name
         try:
-            parsed = assignment.setting.parse(assignment.value)
-            if name == "known_limits" and check_limits is not None:
-                check_limits(str(parsed))
-            values[name] = parsed
+            values[name] = assignment.setting.parse(assignment.value)
         except Exception:  # noqa: BLE001 - code may pass any object, and its `__str__` may raise anything
             problems.append(_invalid(assignment))
     if base is None and opted_in(environment):

@@ -90,6 +90,16 @@ def parse_durations(value: object) -> tuple[float, ...]:
     return found
 
 
+def parse_limits(value: object) -> str:
+    """Return a description of known limits as a text, if it is valid. The module that reads it is imported for that."""
+    text = str(value).strip()
+    if text:
+        from otel_claude_stream._core.diagnosis import limits
+
+        limits.parse_limits(text)
+    return text
+
+
 def _seconds(value: object) -> float:
     if isinstance(value, float | int) and not isinstance(value, bool):
         return float(value)
@@ -143,10 +153,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "known_limits",
-        ValueType(
-            "empty, a factor such as x0.5, or a list such as idle:2s=nginx,duration:3s=gateway",
-            lambda value: str(value).strip(),
-        ),
+        ValueType("empty, a factor such as x0.5, or a list such as idle:2s=nginx,duration:3s=gateway", parse_limits),
         "Scales or replaces the table of known middlebox limits, for tests and for middleboxes with other limits.",
     ),
     Setting(

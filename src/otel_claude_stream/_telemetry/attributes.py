@@ -199,7 +199,8 @@ TIME_TO_HEADERS: Final = seconds(
 TIME_TO_FIRST_TOKEN: Final = seconds(
     "claude.stream.time_to_first_token",
     "Seconds from the start of the call to the first content delta, including retries, without the caller's "
-    "time. Absent if no content arrived.",
+    "time. The first streams of a process include the time in which the SDK builds its models. "
+    "Absent if no content arrived.",
 )
 BLOCK_TYPE: Final = text(
     "claude.stream.block.type",

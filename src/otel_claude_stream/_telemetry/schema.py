@@ -117,7 +117,8 @@ TIME_TO_FIRST_TOKEN: Final = histogram(
     "claude.stream.time_to_first_token",
     "s",
     "Time from the start of the call to the first content delta, including retries, without the caller's "
-    "time. Not recorded if no content arrived.",
+    "time. The first streams of a process include the time in which the SDK builds its models. "
+    "Not recorded if no content arrived.",
     (*_CALL, a.BLOCK_TYPE),
     _FIRST_TOKEN_SECONDS,
 )

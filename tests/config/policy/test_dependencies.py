@@ -6,8 +6,7 @@ import sys
 from types import ModuleType
 
 import pytest
-
-from otel_claude_stream._config.policy.loading import load_policy
+from tests.support.policy_samples import load_policy
 
 INSTALL = "pip install 'otel-claude-stream[policy]'"
 

@@ -13,7 +13,6 @@ from otel_claude_stream._config.policy.layer import Layer, Values, for_pattern, 
 from otel_claude_stream._config.policy.presets import PRESETS
 from otel_claude_stream._config.policy.sources import (
     FILE_VARIABLE,
-    PolicyLike,
     environment_layer,
     is_whole_policy,
     layer_of,
@@ -68,33 +67,17 @@ def is_configured(environment: Mapping[str, str], *arguments: object) -> bool:
     )
 
 
-def load_policy(
-    environment: Mapping[str, str],
-    argument: PolicyLike | None = None,
-    *,
-    declared: object = None,
-    source: str = IN_CODE,
-    strict: bool = False,
-) -> tuple[RetryPolicy, tuple[Problem, ...]]:
-    """Return the policy in effect, and every problem found.
+def load(
+    environment: Mapping[str, str], argument: object = None, *, declared: object = None, source: str = IN_CODE
+) -> Loaded:
+    """Return the policy in effect with its layers, and every problem found. Never raises; an error means `observe`.
 
     Args:
         environment: The variables of the process.
         argument: The policy from code.
         declared: The policy of a declarative configuration file.
         source: The source of the argument, for messages.
-        strict: Raise `PolicyError` if there are errors. Otherwise nothing is raised, and an error means `observe`.
     """
-    loaded = load(environment, argument, declared=declared, source=source)
-    if strict and loaded.errors:
-        raise PolicyError(loaded.errors)
-    return loaded.policy, loaded.problems
-
-
-def load(
-    environment: Mapping[str, str], argument: object = None, *, declared: object = None, source: str = IN_CODE
-) -> Loaded:
-    """Return the policy in effect with its layers; see `load_policy`. Never raises."""
     if not is_configured(environment, argument, declared):
         return Loaded()
     try:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import InitVar, dataclass, field, replace
 from typing import NamedTuple
 
+from otel_claude_stream._core.stream import bounds
 from otel_claude_stream._core.stream.delivered import Delivered
 from otel_claude_stream._core.stream.hot_path import HotPath
 from otel_claude_stream._core.stream.journal import Entry, Journal
@@ -62,9 +63,6 @@ CONTENT_OF = {"text_delta": TEXT, "thinking_delta": "thinking", "input_json_delt
 
 _NO_BATCH = object()
 """Index of the batch while none is open. It equals no index of an event."""
-
-MAX_NAME = 64
-"""Longest event type that is kept. Names come from the network."""
 
 
 def block_kind(block_type: str) -> str:
@@ -332,7 +330,7 @@ class MessageState:
 
     def unknown_event(self, type_: str, at: int, gap: int) -> None:
         """Record an event of a type that this version does not know."""
-        self._record(type_[:MAX_NAME], at, gap)
+        self._record(bounds.text(type_, bounds.EVENT_TYPE) or "unknown", at, gap)
 
     def record_synthetic_event(self, type_: str, at: int, detail: object, gap: int = 0) -> None:
         """Record an event of this package in the journal (`stall`, `retry`, `abort`). It does not count as an event."""

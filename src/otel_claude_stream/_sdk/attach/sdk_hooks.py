@@ -119,6 +119,7 @@ class SdkHooks:
             wall=wall,
             on_end=self._streams.remove,
             on_drop=self._streams.dropped,
+            warmed_up=self._streams.warmed_up,
         )
         try:
             self._streams.add(session)

@@ -44,7 +44,7 @@ class SdkRetryCaps:
         """
         error = sys.exc_info()[1]
         # After a response the exception is not one of the SDK's: the caller may be handling one of its own.
-        if self._session.has_error_response or not isinstance(error, Exception):
+        if self._session.state.attempts.pending is not None or not isinstance(error, Exception):
             return None
         if self._session.is_open and exception_of_caller(error) is not None:
             return error  # the caller is reading: it does not know of this request

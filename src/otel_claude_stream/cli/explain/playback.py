@@ -18,21 +18,22 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, Final
 
 from otel_claude_stream.cli.errors import CommandError, check_installed
 from otel_claude_stream.cli.otlp import decode
 from otel_claude_stream.cli.otlp.decode import SpanData
-from otel_claude_stream.testing import CutMidChunk, End, Hang, ManualClock, Pause, Reset, Script, Send
+from otel_claude_stream.cli.view.explanation import SCRIPTED_REQUEST_ID
+from otel_claude_stream.testing import End, Ending, Hang, ManualClock, Pause, Reset, Script
+from otel_claude_stream.testing.response_plan import plan_response
 
 NEEDED: Final = (
     ("anthropic", "instruments"),
     ("opentelemetry.sdk", "otlp"),
     ("opentelemetry.exporter.otlp.proto.common", "otlp"),
 )
-SCRIPTED_REQUEST_ID: Final = "req_scripted"
-"""The request ID of a response whose script does not name one."""
 MODEL: Final = re.compile(rb'"model"\s*:\s*"([^"\\]{1,128})"')
 SETTINGS: Final[Mapping[str, Any]] = {
     "metrics": False,
@@ -190,8 +191,11 @@ class ScriptedResponse:
         self._script = script
         self._clock = clock
         self._http = http
-        self._request_id = script.resolve_request_id(SCRIPTED_REQUEST_ID)
-        self._ending = script.steps[-1] if script.steps and _ends(script.steps[-1]) else End()
+        # The library hands on a body without its chunks. A client of the API itself decodes no other format of events.
+        plain = replace(script, event_format="sse", chunking="event")
+        if script.framing == "chunked":
+            plain = replace(plain, framing="close")
+        self._plan = plan_response(plain, SCRIPTED_REQUEST_ID)
 
     def answer(self, request: Any) -> Any:
         """Return the response to ``request``, or raise what the library raises without one."""
@@ -201,35 +205,23 @@ class ScriptedResponse:
             raise self._reset(request)
         if script.close_before_headers == "fin":
             raise http.RemoteProtocolError(NO_RESPONSE, request=request)
-        return http.Response(script.status, headers=self._headers(), content=self._reads(request), request=request)
-
-    def _headers(self) -> dict[str, str]:
-        script = self._script
-        headers = {"content-type": "text/event-stream; charset=utf-8"}
-        if self._request_id is not None:
-            headers["request-id"] = self._request_id
-        if script.framing == "length":
-            headers["content-length"] = str(len(script.body()) + isinstance(self._ending, CutMidChunk))
-        return {**headers, **{name.lower(): value for name, value in script.headers}}
+        lines = self._plan.head.decode("latin-1").splitlines()[1:-1]
+        headers = dict(line.split(": ", 1) for line in lines)
+        return http.Response(script.status, headers=headers, content=self._reads(request), request=request)
 
     def _reads(self, request: Any) -> Iterator[bytes]:
         """Yield the body as the library reads it, while time passes."""
         received, waiting = 0, 0.0
-        for step in self._script.steps:
-            match step:
-                case Pause():
-                    waiting += step.seconds
-                case Hang():
-                    waiting += step.max_seconds
-                case _:
-                    partial = Send(step.partial).raw if isinstance(step, CutMidChunk) else b""
-                    raw = partial or self._script.render(step, self._request_id)
-                    if raw:
-                        self._wait(waiting, request)
-                        received, waiting = received + len(raw), 0.0
-                        yield raw
-        self._wait(waiting, request)
-        if (error := self._broken(received, request)) is not None:
+        for part in (*self._plan.parts, self._plan.last):
+            if isinstance(part, Pause):
+                waiting += part.seconds
+            elif part:
+                self._wait(waiting, request)
+                received, waiting = received + len(part), 0.0
+                yield part
+        ending = self._plan.ending
+        self._wait(waiting + (ending.max_seconds if isinstance(ending, Hang) else 0.0), request)
+        if (error := self._broken(ending, received, request)) is not None:
             raise error
 
     def _wait(self, seconds: float, request: Any) -> None:
@@ -240,11 +232,11 @@ class ScriptedResponse:
             raise self._http.ReadTimeout("timed out", request=request)
         self._clock.advance(seconds)
 
-    def _broken(self, received: int, request: Any) -> Exception | None:
+    def _broken(self, ending: Ending, received: int, request: Any) -> Exception | None:
         """Return the library's error for a body that does not end cleanly; None for a clean end."""
-        if isinstance(self._ending, Reset):
+        if isinstance(ending, Reset):
             return self._reset(request)
-        if isinstance(self._ending, End) or self._script.framing == "close":
+        if isinstance(ending, End) or self._script.framing == "close":
             return None  # a body that ends with its connection looks complete
         reason = SHORT.format(received) if self._script.framing == "length" else INCOMPLETE
         error: Exception = self._http.RemoteProtocolError(reason, request=request)
@@ -254,7 +246,3 @@ class ScriptedResponse:
         error: Exception = self._http.ReadError("[Errno 104] Connection reset by peer", request=request)
         error.__cause__ = ConnectionResetError(104, "Connection reset by peer")
         return error
-
-
-def _ends(step: object) -> bool:
-    return isinstance(step, (End, CutMidChunk, Reset, Hang))

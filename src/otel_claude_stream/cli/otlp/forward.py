@@ -10,9 +10,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote
 
-from otel_claude_stream.cli.otlp.endpoint import authorization, signal_url, without_secrets
+from otel_claude_stream.cli.otlp.endpoint import authorization, parse_headers, signal_url, without_secrets
 from otel_claude_stream.cli.otlp.receive import Message
 
 if TYPE_CHECKING:
@@ -121,5 +120,4 @@ def _reason(error: Exception) -> str:
 
 def headers_from(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the headers of an OTLP exporter from ``OTEL_EXPORTER_OTLP_HEADERS=key=value,...`` (percent-encoded)."""
-    pairs = (pair.partition("=") for pair in environ.get(HEADERS_VARIABLE, "").split(",") if "=" in pair)
-    return {key.strip(): unquote(value.strip()) for key, _, value in pairs}
+    return parse_headers(environ.get(HEADERS_VARIABLE, ""))

@@ -62,11 +62,16 @@ class Progress:
     oldest: float | None = None
 
 
+def limit_text(view: StreamView, most: int | None = None) -> str:
+    """Return the limit that the ending is consistent with, and products that have it; empty without one."""
+    if view.limit_match in ("", "none"):
+        return ""
+    return f"{view.limit_match} ({', '.join(view.suspects[:most])})" if view.suspects else view.limit_match
+
+
 def limit_or_advice(view: StreamView) -> str:
     """Return the limit that the ending is consistent with, else the advice, else suspects."""
-    if view.limit_match not in ("", "none"):
-        return f"{view.limit_match} ({', '.join(view.suspects[:2])})" if view.suspects else view.limit_match
-    return view.advice or ", ".join(view.suspects[:3])
+    return limit_text(view, 2) or view.advice or ", ".join(view.suspects[:3])
 
 
 def tokens(view: StreamView) -> str:
