@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -45,8 +44,8 @@ class StreamSession:
 
     __slots__ = (
         "__weakref__",
+        "_ended_by",
         "_keep_text",
-        "_latch",
         "_message",
         "_on_drop",
         "_on_end",
@@ -92,9 +91,7 @@ class StreamSession:
         )
         attempts = Attempts(started, call.read_timeout)
         self.state = StreamState(call, call_policy, limits, telemetry, hot, self._timing, self._message, attempts)
-        self.bytes_read = (
-            self._timing.bytes_read
-        )  # see `StreamListener`; bound here, it costs a call less for each read
+        self.bytes_read = self._timing.bytes_read  # see `StreamListener`; a method would cost a call for each read
         self._keep_text = self._message.ledger.keep_text if call_policy.keeps_text else None
         self._telemetry = telemetry
         self._stalls = StallThresholds(config.stall_thresholds)
@@ -102,7 +99,7 @@ class StreamSession:
         self._on_end = on_end
         self._on_drop = on_drop
         self._warmed_up = warmed_up
-        self._latch = threading.Lock()  # acquired once and never released: the first end wins, in any thread
+        self._ended_by: dict[str, object] = {}  # `setdefault` is atomic: the first end wins, in any thread
 
     # --- Properties ----------------------------------------------------------------------------------------------
     @property
@@ -113,7 +110,7 @@ class StreamSession:
     @property
     def is_over(self) -> bool:
         """Whether the end has been reported, or is being reported."""
-        return self._latch.locked()
+        return bool(self._ended_by)
 
     @property
     def acts(self) -> bool:
@@ -155,7 +152,8 @@ class StreamSession:
     def read_as(self, mode: ReadMode) -> None:
         """Record how the body is read."""
         self.hot.read_mode = mode
-        if self._warmed_up is not None and self.state.call.helper not in self._warmed_up and self.requests == 1:
+        state = self.state
+        if self._warmed_up is not None and state.call.helper not in self._warmed_up and state.attempts.sent == 1:
             self._timing.began_to_read()
 
     def frame(self, name: str | None, data: object) -> None:
@@ -170,7 +168,7 @@ class StreamSession:
         elif name is not None:
             message.unknown_event(name, at, gap)
 
-    def event(self, event: object, arrival: Arrival | None = None) -> None:  # noqa: PLR0912 - a call less for each event
+    def event(self, event: object, arrival: Arrival | None = None) -> None:  # noqa: C901, PLR0912 - a call less for each event
         """Record an event of the message. Never raises, except in the tests of this package."""
         try:
             kind = event.type  # type: ignore[attr-defined] # any other shape: see `_malformed_event`
@@ -195,7 +193,7 @@ class StreamSession:
             if arrival is None:
                 hot.wait_at_last_event = waited
             first = self._message.block_delta(event.index, delta_type, size, at, gap)  # type: ignore[attr-defined]
-            if gap > BURST_NS and not self._latch.locked():  # the caller may read on after it closed the stream
+            if gap > BURST_NS and not self._ended_by:  # the caller may read on after it closed the stream
                 if self._timing.first_token is not None:
                     self._telemetry.record_gap(gap / _NS)
                 if gap >= self._stalls.lowest:
@@ -203,7 +201,9 @@ class StreamSession:
                     self._stalls.reset()
             if first:
                 self._first_token(waited, at)
-        except Exception as error:  # noqa: BLE001 - the boundary of the hot path
+        except Exception as error:
+            if _guard.is_interrupt(error):
+                raise
             self._malformed_event(event, error)
 
     def _other_event(self, event: object, kind: str, arrival: Arrival | None) -> None:
@@ -272,11 +272,6 @@ class StreamSession:
 
     # --- Attempts: called by the hooks of the request, and by the retries ------------------------------------------
     @property
-    def requests(self) -> int:
-        """HTTP requests sent so far."""
-        return self.state.attempts.sent
-
-    @property
     def retries(self) -> Retries:
         """The failed attempts of the call."""
         if self._retries is None:
@@ -302,23 +297,33 @@ class StreamSession:
         if at is None and end is not None and end.stop is Stop.DROPPED and self._on_drop is not None:
             self._on_drop(self)
             return
-        if not self._latch.acquire(blocking=False):
-            return
+        this = object()
         try:
+            if self._ended_by.setdefault("end", this) is not this:
+                return
             if end is None:
                 self._telemetry.end_span()
             else:
                 self._finish(end, at if at is not None else self.hot.clock())
-        except Exception:
-            self._telemetry.end_span()  # with fewer attributes than it should have
+            if self._on_end is not None:
+                self._on_end(self)
+        except BaseException as error:  # an interrupt strikes at any instruction, also of OpenTelemetry
+            if self._ended_by.get("end") is this:
+                self._end_after(error)
             raise
+
+    def _end_after(self, error: BaseException) -> None:
+        """End what a failure or an interrupt left open, with fewer attributes than it should have."""
+        try:
+            self._telemetry.end_span(error)
         finally:
             if self._on_end is not None:
                 self._on_end(self)
 
     def detach_after_fork(self) -> None:
         """Report no end in a forked child. The parent does that."""
-        self._latch.acquire(blocking=False)
+        self._ended_by.setdefault("end", None)
+        self._telemetry.detach()
 
     def _finish(self, end: End, now: int) -> None:
         state, message, timing, attempts = self.state, self._message, self._timing, self.state.attempts

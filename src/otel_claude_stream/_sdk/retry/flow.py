@@ -132,7 +132,7 @@ class RetryFlow:
         return status is not None and refuses_prefill(status, str(error)) and self._requests_left() > 0
 
     def _requests_left(self) -> int:
-        return self._policy.limits.max_requests - self.session.requests
+        return self._policy.limits.max_requests - self.session.state.attempts.sent
 
     def _sdk_retries(self) -> int:
         """Return the retries that the SDK may make of the next request, which is counted already."""
