@@ -10,7 +10,7 @@ from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry.spec import Attribute
 from otel_claude_stream.cli.view import formatting
 from otel_claude_stream.cli.view.attribute_values import line
-from otel_claude_stream.cli.view.decisions import policy_summary
+from otel_claude_stream.cli.view.decisions import policy_summary, recovered_cuts
 from otel_claude_stream.cli.view.formatting import count, readable, seconds, size
 from otel_claude_stream.cli.view.model import StreamView
 
@@ -36,10 +36,8 @@ def tokens(view: StreamView) -> str:
 
 
 def limit_text(view: StreamView) -> str:
-    """Return the limit that the ending is consistent with, and products that have it; empty without one."""
-    if view.limit_match in ("", "none"):
-        return ""
-    return f"{view.limit_match} ({', '.join(view.suspects)})" if view.suspects else view.limit_match
+    """Return the limit that the ending is consistent with, with all products that have it, else the recovered cuts."""
+    return formatting.limit_text(view.limit_match, view.suspects, len(view.suspects)) or recovered_cuts(view)
 
 
 def _text(attribute: Attribute) -> Text:
@@ -122,6 +120,7 @@ GROUPS: Final[tuple[tuple[str, tuple[tuple[str, Text], ...]], ...]] = (
             ("Consistent with", _text(a.SUSPECTS)),
             ("Exception", _text(a.ABORT_EXCEPTION)),
             ("errno", _count(a.ABORT_ERRNO)),
+            ("Recovered", recovered_cuts),
             ("Rule", _text(a.RULE)),
             ("Stop reason", _readable(a.STOP_REASON)),
             ("Only message_stop missing", _text(a.MISSING_MESSAGE_STOP)),

@@ -144,6 +144,7 @@ def attempt_text(attempt: Attempt) -> str:
     """Describe one attempt."""
     parts = [f"request {attempt.number}: {attempt.status or 'no response'}"]
     parts += [formatting.readable(attempt.reason)] if attempt.reason else []
+    parts += [f"consistent with {attempt.limit}"] if attempt.limit else []
     parts.append(formatting.seconds(attempt.end - attempt.start))
     if attempt.retry_after is not None:
         parts.append(f"retry-after {formatting.seconds(attempt.retry_after)}")

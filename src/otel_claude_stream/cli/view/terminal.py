@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, TextIO
 
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream.cli.view import formatting
-from otel_claude_stream.cli.view.decisions import policy_summary
+from otel_claude_stream.cli.view.decisions import policy_summary, recovered_cuts
 from otel_claude_stream.cli.view.model import StreamView
 from otel_claude_stream.cli.view.printable import printable, printable_line
 from otel_claude_stream.cli.view.summary import Summary
@@ -63,10 +63,9 @@ class Progress:
 
 
 def limit_or_advice(view: StreamView) -> str:
-    """Return the limit that the ending is consistent with, else the advice, else suspects."""
-    if view.limit_match not in ("", "none"):
-        return f"{view.limit_match} ({', '.join(view.suspects[:2])})" if view.suspects else view.limit_match
-    return view.advice or ", ".join(view.suspects[:3])
+    """Return the limit that the ending is consistent with, else the recovered cuts, the advice, or suspects."""
+    limit = formatting.limit_text(view.limit_match, view.suspects) or recovered_cuts(view)
+    return limit or view.advice or ", ".join(view.suspects[:3])
 
 
 def tokens(view: StreamView) -> str:
@@ -132,6 +131,9 @@ def summary_lines(summary: Summary) -> list[str]:
     if summary.policy_results:
         results = ", ".join(f"{count} {result}" for result, count in summary.policy_results)
         lines.append(f"Retry policy: {results}.")
+    if summary.recovered_cuts:
+        cuts = ", ".join(f"{count} at {limit}" for limit, count in summary.recovered_cuts)
+        lines.append(f"Cuts that a retry or resume recovered: {cuts}.")
     return [*lines, f"Reasons: {reasons}."] if reasons else lines
 
 
