@@ -3,6 +3,8 @@
 PYTHON ?= python3
 # Options for nox, for example: make test NOXFLAGS='-s tests -- -k retry'
 NOXFLAGS ?=
+# Options for the demo, for example: make demo DEMOFLAGS='--mode resume'
+DEMOFLAGS ?=
 # Builds and downloads that all checkouts share: the Collector, Prometheus, environments of tests.
 CACHES := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/otel-claude-stream
 
@@ -13,14 +15,14 @@ NOX := $(TOOLS) -m nox
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-all test-rest lint types collector bench bench-collector docs dashboards pictures
-.PHONY: clean clean-caches
+.PHONY: release-check clean clean-caches
 SHELL := /bin/sh
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 20
 
 demo: .venv/installed ## install into .venv and run the demo: no account, no collector
-	@.venv/bin/otel-claude-stream demo
+	@.venv/bin/otel-claude-stream demo $(DEMOFLAGS)
 
 test: .venv-tools/installed ## run the checks and the tests that need Python alone
 	@$(NOX) $(NOXFLAGS)
@@ -40,13 +42,16 @@ types: .venv-tools/installed ## check types with mypy and pyright
 collector: ## find or build the real Collector, and print its path
 	@"$(PYTHON)" collector/build.py
 
+release-check: .venv-tools/installed ## build twice, install each extra on each Python, list materials and licences
+	@$(NOX) -s release-check
+
 bench: .venv-tools/installed ## measure the overhead
 	@$(NOX) -s bench
 
 bench-collector: .venv-tools/installed ## measure the Collector's gateway
 	@$(NOX) -s bench-collector
 
-docs: .venv-tools/installed ## generate the tables of the documentation and the JSON Schema
+docs: .venv-tools/installed ## build the documentation into build/docs, and generate the JSON Schema
 	@$(NOX) -s docs
 
 dashboards: .venv-tools/installed ## generate the dashboards, the rules and the alerts

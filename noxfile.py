@@ -22,11 +22,16 @@ BUILD = ROOT / "build"
 DIST = BUILD / "dist"
 JUNIT = BUILD / "junit"
 UV = Path(sys.executable).parent
+CACHES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "otel-claude-stream"
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
 
-# The first version of each generation whose streaming differs. `tests` covers the oldest and the newest.
-MATRIX = ("0.75.0", "0.97.0", "0.125.0", "1.13.0", "1.17.0")
+# Versions of the SDK. `tests` covers the oldest and the newest. Between them are the last version of each generation,
+# the first of the newest generation, and others whose streaming differs.
+GENERATIONS = ("0.125.0", "1.17.0", "2.0.0")
+MATRIX = ("0.75.0", "0.97.0", "1.13.0", *GENERATIONS)
+# CPython 3.14 and 3.15, compiled for Node.
+PYODIDE = ("314.0.7", "315.0.0-alpha.2")
 
 # Tests with separate sessions and dependencies.
 DASHBOARDS = "tests/dashboards"
@@ -34,6 +39,8 @@ COLLECTOR = "tests/collector"
 CORE = "tests/core"
 FRAMEWORKS = "tests/frameworks"
 APART = (f"--ignore={DASHBOARDS}", f"--ignore={COLLECTOR}", f"--ignore={FRAMEWORKS}")
+# Tests that depend on the version of the SDK.
+SDK = ("tests/sdk", "tests/integration", "tests/recordings", "tests/retry", "tests/telemetry")
 # The marker of tests that run programs which may have to be installed first.
 SYSTEM = "system"
 # The tests of one file share fixtures such as servers, so they run in one process.
@@ -180,11 +187,14 @@ def drift(session: nox.Session) -> None:
     session.run("python", "-m", "dashboards.generator", "--check", env={"PYTHONPATH": "src"})
 
 
-@nox.session
+@nox.session(tags=TEST)
 def docs(session: nox.Session) -> None:
-    """Generate the tables of the documentation and the JSON Schema."""
-    session.install("--upgrade", *package_requirements("instruments", "policy"), *group("docs"))
-    session.run("python", "tools/generate_docs.py", env={"PYTHONPATH": "src"})
+    """Build the documentation. A link or a reference that leads nowhere fails. Also writes the JSON Schema."""
+    session.install("--upgrade", *package_requirements("instruments", "otlp", "policy"), *group("docs"))
+    session.env["PYTHONPATH"] = "src"
+    if not os.environ.get("CI"):
+        session.run("python", "tools/generate_docs.py")
+    session.run("sphinx-build", "--fail-on-warning", "--keep-going", "--quiet", "docs", str(BUILD / "docs"))
 
 
 @nox.session(tags=TEST, requires=["build"])
@@ -233,14 +243,39 @@ def collector(session: nox.Session) -> None:
 def matrix(session: nox.Session, anthropic: str) -> None:
     """Run the whole suite with versions of the SDK between the oldest and the newest."""
     install_wheel(session, "test", pins=sdk_pin(anthropic))
-    pytest(session, f"matrix-{anthropic}", *APART)
+    pytest(session, f"matrix-{anthropic}", *APART, *PARALLEL)
+
+
+@nox.session(tags=REST, requires=["build"])
+@nox.parametrize("anthropic", GENERATIONS, ids=GENERATIONS)
+def generations(session: nox.Session, anthropic: str) -> None:
+    """Run the tests that depend on the SDK with the last version of each generation and the first of the newest."""
+    install_wheel(session, "test", pins=sdk_pin(anthropic))
+    pytest(session, f"generations-{anthropic}", *SDK, *PARALLEL)
 
 
 @nox.session(requires=["build"], python=PYTHONS)
 def pythons(session: nox.Session) -> None:
     """Run the whole suite with every supported Python that is installed."""
     install_wheel(session, "test", pins=[])
-    pytest(session, f"python-{session.python}", *APART)
+    pytest(session, f"python-{session.python}", *APART, *PARALLEL)
+
+
+@nox.session
+@nox.parametrize("version", PYODIDE, ids=PYODIDE)
+def node(session: nox.Session, version: str) -> None:
+    """Run the tests of the core with Pythons that npm has and package indexes lack. Needs Node."""
+    packages = Path(session.create_tmp()).resolve() / "packages"
+    shutil.rmtree(packages, ignore_errors=True)
+    # Later versions of hypothesis are compiled, and so are parts of other test requirements.
+    tools = ("opentelemetry-sdk", "pytest", "hypothesis < 6.136")
+    session.install("--target", str(packages), *package_requirements(), *tools)
+    folder = CACHES / "npm" / "pyodide" / version
+    folder.mkdir(parents=True, exist_ok=True)
+    npm = ("npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), f"pyodide@{version}")
+    session.run(*npm, external=True, silent=True)
+    runner = ("node", "tests/support/pyodide.mjs", str(folder), str(packages), str(ROOT))
+    session.run(*runner, "-p", "no:cacheprovider", CORE, *session.posargs, external=True)
 
 
 @nox.session(requires=["build"])
@@ -250,6 +285,18 @@ def coverage(session: nox.Session) -> None:
     session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()).resolve() / "coverage")
     pytest(session, "coverage", *APART, runner=("coverage", "run", "--source=otel_claude_stream", "-m"))
     session.run("coverage", "report")
+
+
+@nox.session(name="release-check")
+def release_check(session: nox.Session) -> None:
+    """Build a release twice, install each extra on each Python at hand, and list materials and licences."""
+    session.install("--upgrade", *group("build"), *group("release"))
+    session.run(
+        "python",
+        "tools/release_check.py",
+        *session.posargs,
+        env={"PATH": f"{session.bin}{os.pathsep}{os.environ['PATH']}"},
+    )
 
 
 @nox.session(requires=["build"])

@@ -1,13 +1,12 @@
-"""Writes the generated tables of Markdown pages, which stand between markers, and the JSON Schema of policy files.
+"""Generate the tables of the documentation, which its build inserts, and the JSON Schema of policy files.
 
-With ``--check``, writes nothing and exits with 1 if a file is out of date. Run it from the root of the repository, with
-`src` on `PYTHONPATH`.
+Run as a script, it writes the schema. With ``--check``, it writes nothing and exits with 1 if the file is out of date.
+Run it from the root of the repository, with `src` on `PYTHONPATH`.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from otel_claude_stream._config import SETTINGS, StreamConfig
 from otel_claude_stream._config.policy.keys import KEYS, LISTS, PROCESS_KEYS, RULE_BACKOFF_DOC, RULE_KEYS, Key
 from otel_claude_stream._config.policy.presets import PRESETS
 from otel_claude_stream._config.policy.value_types import Duration, ValueType
+from otel_claude_stream._core.diagnosis.limit_table import KNOWN_LIMITS
 from otel_claude_stream._core.durations import format_duration
 from otel_claude_stream._core.retry.rules import BUILTIN_RULES, BuiltinRule, Veto
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, AbortReason
@@ -23,7 +23,6 @@ from otel_claude_stream._telemetry import schema
 from otel_claude_stream._telemetry.spec import Attribute
 
 _KINDS = {"observable_updowncounter": "up-down counter", "observable_gauge": "gauge"}
-_MARKER = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -175,6 +174,15 @@ def _written(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def limits() -> str:
+    """Return the table of known limits."""
+    rows = (
+        (f"{x.kind.value}:{x.seconds:g}s", x.name, f"`{x.setting}`" if x.setting else "fixed", x.source)
+        for x in sorted(KNOWN_LIMITS, key=lambda x: (x.kind.value, x.seconds, x.name))
+    )
+    return _table(("Limit", "Product", "Setting", "Source"), rows)
+
+
 def policy_schema() -> str:
     """Return the JSON Schema of policy files. Imports pydantic."""
     from otel_claude_stream._config.policy.models import schema_text
@@ -188,58 +196,31 @@ TABLES: dict[str, Callable[[], str]] = {
     "metrics": metrics,
     "attributes": attributes,
     "settings": settings,
+    "limits": limits,
     "policy": policy,
     "policy_rules": policy_rules,
     "policy_reasons": policy_reasons,
     "policy_presets": policy_presets,
 }
+"""The tables that a page may contain, by the name in its directive."""
 
-PAGES: dict[str, Sequence[str]] = {
-    "README.md": ("spans", "events", "metrics", "attributes", "settings"),
-    "docs/retry-policy.md": ("policy", "policy_rules", "policy_reasons", "policy_presets"),
-}
-"""The generated tables in each page."""
-
-GENERATED_FILES: dict[str, Callable[[], str]] = {"docs/retry-policy.schema.json": policy_schema}
-"""Files without handwritten parts."""
-
-
-def with_new_tables(text: str) -> str:
-    """Return the text with new tables. Raises `KeyError` if a marker names an unknown table."""
-    return _MARKER.sub(lambda match: f"{match[1]}{TABLES[match[2]]()}{match[3]}", text)
+SCHEMA = Path("docs/retry-policy.schema.json")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write or check the files. Return 1 if one is out of date or cannot be read."""
+    """Write or check the JSON Schema. Return 1 if it is out of date."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="exit with 1 if a file is out of date, and write nothing")
-    parser.add_argument(
-        "files", nargs="*", type=Path, default=[*map(Path, (*PAGES, *GENERATED_FILES))], help="default: all"
-    )
+    parser.add_argument("--check", action="store_true", help="write nothing, exit with 1 if it is out of date")
     arguments = parser.parse_args(argv)
-    stale = 0
-    for path in arguments.files:
-        whole = GENERATED_FILES.get(path.as_posix())
-        try:
-            old = path.read_text(encoding="utf-8") if path.exists() or whole is None else ""
-        except OSError as error:
-            print(f"{path}: {error.strerror}", file=sys.stderr)
-            stale += 1
-            continue
-        new = with_new_tables(old) if whole is None else whole()
-        missing = [x for x in PAGES.get(path.as_posix(), ()) if f"<!-- generated: {x} -->" not in old]
-        if missing:
-            print(f"{path}: the markers of these tables are missing: {', '.join(missing)}", file=sys.stderr)
-            stale += 1
-        if new == old:
-            continue
-        if arguments.check:
-            print(f"{path} is out of date: run `make docs`", file=sys.stderr)
-            stale += 1
-        else:
-            path.write_text(new, encoding="utf-8")
-            print(f"wrote {path}")
-    return 1 if stale else 0
+    new = policy_schema()
+    if SCHEMA.exists() and SCHEMA.read_text(encoding="utf-8") == new:
+        return 0
+    if arguments.check:
+        print(f"{SCHEMA} is out of date: run `make docs`", file=sys.stderr)
+        return 1
+    SCHEMA.write_text(new, encoding="utf-8")
+    print(f"wrote {SCHEMA}")
+    return 0
 
 
 if __name__ == "__main__":

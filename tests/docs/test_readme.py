@@ -1,4 +1,4 @@
-"""The examples, links and commands in the README are correct."""
+"""The README has one page, and its examples and commands are correct."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+
+from otel_claude_stream.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -22,6 +24,20 @@ def test_the_example_prints_the_documented_output(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-2:] == ["the application sees: 200", "the span reports: overloaded"]
+
+
+def test_the_diagnosis_is_the_output_of_explain(capsys, monkeypatch) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("COLUMNS", "100")
+    match = re.search(r"<!-- explained -->\n```text\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert match is not None
+    assert main(["explain", "docs/tutorial/cut.json"]) == 0
+    # The name of the exception depends on the HTTP library of the SDK.
+    assert match[1] in capsys.readouterr().out.replace("httpx.", "httpx2.")
+
+
+def test_it_has_at_most_800_words() -> None:
+    assert len(README.read_text(encoding="utf-8").split()) <= 800
 
 
 def test_every_relative_link_has_a_target() -> None:

@@ -44,7 +44,8 @@ ENVIRONMENTS: Mapping[str, tuple[str, ...]] = {
         "llama-index-llms-anthropic==0.12.3",
         "strands-agents[anthropic]==1.62.0",
     ),
-    # CrewAI and Instructor pin the SDK, each to its own version.
+    # agento11y, CrewAI and Instructor pin the SDK, each to its own version.
+    "agento11y": ("agento11y-anthropic==0.21.0",),
     "crewai": ("crewai[anthropic]==1.15.30",),
     "instructor": ("instructor[anthropic]==1.17.0",),
 }
@@ -139,7 +140,7 @@ FRAMEWORKS: tuple[Framework, ...] = (
         both("`tool_runner(stream=True)`", "`tool_runner(stream=True)` of the async client"),
         "tool_runner",
         tool_before={"sync": "echo", "async": "echo_async"},
-        left_as={"async": "abandoned"},
+        left_as={"sync": "abandoned"},
     ),
     Framework(
         "langchain-anthropic",
@@ -200,6 +201,15 @@ FRAMEWORKS: tuple[Framework, ...] = (
         both("`LLM(stream=True).call`", "`LLM(stream=True).acall`"),
         "crewai_llm",
         environment="crewai",
+        left_as={"sync": None, "async": None},
+    ),
+    Framework(
+        "agento11y",
+        "Grafana's agento11y",
+        "agento11y-anthropic",
+        both("`messages.stream`", "`messages.stream_async`"),
+        "agento11y_messages",
+        environment="agento11y",
         left_as={"sync": None, "async": None},
     ),
     Framework(

@@ -7,24 +7,7 @@ import pytest
 from tests.frameworks import page
 from tests.frameworks.catalogue import Framework
 from tests.frameworks.environments import NotInstalled
-from tests.frameworks.known_defects import reason_of
 from tests.frameworks.runs import Runs
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is known to fail."""
-    for item in items:
-        parameters = getattr(getattr(item, "callspec", None), "params", {})
-        if "framework" not in parameters:
-            continue
-        reason = reason_of(
-            getattr(item, "originalname", item.name),
-            parameters["framework"].name,
-            parameters.get("way", ""),
-            parameters.get("fault", ""),
-        )
-        if reason:
-            item.add_marker(pytest.mark.xfail(strict=True, reason=reason))
 
 
 @pytest.fixture(scope="session")

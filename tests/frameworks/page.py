@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from tests.frameworks.catalogue import FRAMEWORKS, Framework
-from tests.frameworks.known_defects import symptoms_of
 from tests.frameworks.runs import Call, Observed, Runs, faults_of
 from tests.frameworks.verdicts import (
     REASON,
@@ -140,7 +139,7 @@ def rendered(page: str, rows: Mapping[str, Row]) -> str:
             "| " + " | ".join(COLUMNS[column] for column in columns) + " |",
             "| " + " | ".join("---" for _ in columns) + " |",
             *(
-                _line(one, rows[one.name], columns) if one.name in rows else line
+                _line(rows[one.name], columns) if one.name in rows else line
                 for one in FRAMEWORKS
                 if one.table == name
                 for line in _written(page, one)[:1] or [""]
@@ -156,11 +155,8 @@ def rendered(page: str, rows: Mapping[str, Row]) -> str:
     return page
 
 
-def _line(framework: Framework, row: Row, columns: Iterable[str]) -> str:
-    remark = " ".join(
-        [row["remark"], *(f"Known defect: {symptom}." for symptom in symptoms_of(framework.name))]
-    ).strip()
-    return "| " + " | ".join({**row, "remark": remark}[column] for column in columns) + " |"
+def _line(row: Row, columns: Iterable[str]) -> str:
+    return "| " + " | ".join(row[column] for column in columns) + " |"
 
 
 def _written(page: str, framework: Framework) -> list[str]:

@@ -130,15 +130,39 @@ async def drop_with_a_copy(mode, client, api):
     del stream, copied
 
 
-async def close_a_generator_around_it(mode, client, api):
-    async def texts():
-        async with mode.entered(client.messages.stream(**ASK)) as stream:
-            async for text in mode.each(stream.text_stream):
-                yield text
+async def texts_of(mode, client):
+    async with mode.entered(client.messages.stream(**ASK)) as stream:
+        async for text in mode.each(stream.text_stream):
+            yield text
 
-    generator = texts()
+
+async def close_a_generator_around_it(mode, client, api):
+    generator = texts_of(mode, client)
     assert await generator.__anext__()
     await generator.aclose()
+
+
+async def close_a_generator_around_a_generator(mode, client, api):
+    async def lines():
+        async for text in texts_of(mode, client):
+            yield text
+
+    async with contextlib.aclosing(lines()) as generator:
+        assert await generator.__anext__()
+
+
+async def lose_a_generator_around_it(mode, client, api):
+    """The generator is in a reference cycle, so only a garbage collection closes it."""
+
+    def texts():
+        with client.messages.stream(**ASK) as stream:
+            yield from stream.text_stream
+
+    cycle = [texts_of(mode, client) if mode.is_async else texts()]
+    cycle.append(cycle)
+    assert await anext(cycle[0]) if mode.is_async else next(cycle[0])
+    del cycle
+    gc.collect()
 
 
 async def cancel_the_task(mode, client, api):
@@ -220,7 +244,9 @@ ENDS = [
     (raise_in_loop, "abandoned", BOTH),
     (drop, "abandoned", BOTH),
     (drop_with_a_copy, "abandoned", BOTH),
-    (close_a_generator_around_it, "abandoned", BOTH),
+    (close_a_generator_around_it, "caller_closed", BOTH),
+    (close_a_generator_around_a_generator, "caller_closed", BOTH),
+    (lose_a_generator_around_it, "abandoned", BOTH),
     (cancel_the_task, "cancelled", ASYNC),
     (cancel_in_with, "cancelled", ASYNC),
     (time_out, "cancelled", ASYNC),

@@ -6,6 +6,7 @@ import email
 import importlib
 import importlib.metadata
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -105,16 +106,18 @@ def test_wheel_registers_the_instrumentor_and_the_command(archive: zipfile.ZipFi
     assert {section: dict(parser[section]) for section in parser.sections()} == {
         "console_scripts": {"otel-claude-stream": f"{PACKAGE}.cli.main:main"},
         "opentelemetry_instrumentor": {"claude_stream": f"{PACKAGE}:ClaudeStreamInstrumentor"},
+        "pytest11": {"claude_stream": f"{PACKAGE}.pytest_plugin"},
     }
 
 
 def test_entry_points_can_be_loaded():
     """Auto-instrumentation skips an entry point that cannot be loaded."""
     points = importlib.metadata.distribution("otel-claude-stream").entry_points
-    assert {point.name: callable(point.load()) for point in points} == {
-        "claude_stream": True,
-        "otel-claude-stream": True,
-    }
+    assert sorted((point.group, point.name, bool(point.load())) for point in points) == [
+        ("console_scripts", "otel-claude-stream", True),
+        ("opentelemetry_instrumentor", "claude_stream", True),
+        ("pytest11", "claude_stream", True),
+    ]
 
 
 def test_metadata_is_valid(archive: zipfile.ZipFile):
@@ -124,6 +127,14 @@ def test_metadata_is_valid(archive: zipfile.ZipFile):
     assert metadata.license_files == ["LICENSE"]
     assert str(metadata.requires_python) == ">=3.10"
     assert metadata.description_content_type == "text/markdown"
+
+
+def test_the_description_links_and_shows_nothing_that_the_index_lacks(metadata: Message):
+    """A relative link or image of the README leads nowhere on the package index."""
+    description = str(metadata.get_payload())
+    assert "# otel-claude-stream" in description
+    assert "switch it on." in description
+    assert re.findall(r"\]\((?!https?:)", description) == []
 
 
 def test_classifiers_exist(metadata: Message):

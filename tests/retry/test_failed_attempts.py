@@ -22,8 +22,9 @@ from otel_claude_stream._telemetry import schema
 from otel_claude_stream._telemetry.spec import Metric
 from otel_claude_stream.testing import Capture, CutMidChunk, Error, FakeAPI, Pause, Script
 
-SILENCE = 0.52
-LIMIT = "idle:0.5s=nginx"
+SILENCE = 1.75
+LIMIT = "idle:2s=nginx"
+"""A limit that fits silences from 1.7 s to 2.3 s, so that a busy machine has half a second."""
 CUT = (Pause(SILENCE), CutMidChunk())
 RECOVERED: dict[str, tuple[RetryPolicy, tuple[Script, ...], str, str]] = {
     "retried": (RESUME_AT_ONCE, (after(COMPLETE, 2, *CUT), COMPLETE), "connection_closed", "awaiting_first_token"),
@@ -78,7 +79,7 @@ def test_an_attempt_that_was_recovered_names_the_limit_that_cut_it(mode, case):
         a.REASON.name: reason,
         a.ORIGIN.name: "intermediary",
         a.PHASE.name: phase,
-        a.LIMIT_MATCH.name: "idle:0.5s",
+        a.LIMIT_MATCH.name: "idle:2s",
         a.SUSPECTS.name: ["nginx"],
     }
     assert verdict_in(broken["attributes"]) == verdict_in(event["attributes"]) == expected

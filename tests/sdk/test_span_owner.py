@@ -13,13 +13,16 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from tests.support.faults import WHOLE
-from tests.support.modes import ASK
+from tests.support.modes import ASK, Mode
 from tests.support.native_tracing import SDK_SCOPE, needs_native_tracing, tracing_options
 from tests.support.observing import observed
+from tests.support.paths import ROOT
 from tests.support.ways import ALL_WAYS, Seen, by_iteration
 
 from otel_claude_stream import AbortReason
-from otel_claude_stream._core.retry.policy import Backoff, Mode, RetryPolicy, Rule
+from otel_claude_stream._core.retry.policy import Backoff, RetryPolicy, Rule
+from otel_claude_stream._core.retry.policy import Mode as PolicyMode
+from otel_claude_stream._sdk.attach import span_owner
 from otel_claude_stream.testing import Capture, CutMidChunk, End, Error, FakeAPI, Script
 
 VARYING = {"server.port", "url.full", "gen_ai.response.time_to_first_chunk"}
@@ -101,7 +104,9 @@ def test_the_sdks_own_span_does_not_change(mode, way, script):
     assert "gen_ai.input.messages" in expected[-1]
 
 
-RETRY_AT_ONCE = RetryPolicy(mode=Mode.RETRY, rules=(Rule(reasons=frozenset(AbortReason), backoff=Backoff(base=0.0)),))
+RETRY_AT_ONCE = RetryPolicy(
+    mode=PolicyMode.RETRY, rules=(Rule(reasons=frozenset(AbortReason), backoff=Backoff(base=0.0)),)
+)
 
 
 @needs_native_tracing
@@ -219,6 +224,73 @@ def test_nothing_is_recorded_twice_beside_another_instrumentation(mode, key, tel
     assert telemetry.value("claude.stream.time_to_first_token") == 1
 
 
+async def read_in_span(mode, url, telemetry, scope="theirs", **attributes):
+    """Read one stream in a current span."""
+    tracer = telemetry.capture.tracer_provider.get_tracer(scope)
+    with tracer.start_as_current_span("theirs", attributes=attributes) as span:
+        await read_one(mode, url)
+    return span
+
+
+@pytest.mark.parametrize("operation", ["chat", "generate_content", "text_completion"])
+def test_a_current_span_that_stands_for_the_call_owns_it(mode, operation, telemetry):
+    """Frameworks make such spans. The stream span has no usage then, and there are no `gen_ai` metrics."""
+    with FakeAPI(WHOLE) as api:
+        mode.run(read_in_span, mode, api.url, telemetry, **{"gen_ai.operation.name": operation})
+    telemetry.assert_recorded_once()
+    assert (telemetry.stream()["name"], telemetry.stream()["kind"]) == ("claude.stream claude-test", "INTERNAL")
+    assert telemetry.attributes("span_owner", "gen_ai.usage.output_tokens", "outcome") == ("other", None, "completed")
+    assert [name for name in telemetry.capture.metrics() if name.startswith("gen_ai.")] == []
+
+
+@pytest.mark.parametrize(
+    ("scope", "operation"),
+    [
+        ("theirs", "invoke_agent"),
+        ("theirs", "execute_tool"),
+        ("theirs", None),
+        # A middleware sends the request of another call within a span of this package or of the SDK.
+        ("otel_claude_stream", "chat"),
+        (SDK_SCOPE, "chat"),
+    ],
+)
+def test_a_current_span_of_something_else_does_not_own_the_call(mode, scope, operation, telemetry):
+    attributes = {"gen_ai.operation.name": operation} if operation else {"http.route": "/"}
+    with FakeAPI(WHOLE) as api:
+        mode.run(read_in_span, mode, api.url, telemetry, scope=scope, **attributes)
+    owners = [span["attributes"].get("claude.stream.span_owner") for span in telemetry.capture.spans()]
+    assert [owner for owner in owners if owner] == ["self"]
+
+
+def test_a_span_that_has_ended_does_not_own_a_later_call(mode, telemetry):
+    """It stays current in a context that is not left."""
+    tracer = telemetry.capture.tracer_provider.get_tracer("theirs")
+
+    async def body(url):
+        span = tracer.start_span("chat", attributes={"gen_ai.operation.name": "chat"})
+        with trace.use_span(span):
+            span.end()
+            await read_one(mode, url)
+
+    with FakeAPI(WHOLE) as api:
+        mode.run(body, api.url)
+    ours = [span for span in telemetry.capture.spans() if span["scope"] == "otel_claude_stream"]
+    assert [span["attributes"]["claude.stream.span_owner"] for span in ours] == ["self"]
+
+
+@pytest.mark.parametrize("module", ["opentelemetry.instrumentation.anthropic.utils", "agento11y_anthropic"])
+def test_an_instrumentation_on_the_stack_owns_the_call(module, monkeypatch, telemetry):
+    """It has neither a context key nor a current span."""
+    namespace = {"__name__": module}
+    exec("def call(function, *args): return function(*args)", namespace)
+    monkeypatch.setitem(sys.modules, "opentelemetry.instrumentation.anthropic", object())
+    monkeypatch.setitem(sys.modules, "agento11y_anthropic", object())
+    mode = Mode("sync")
+    with FakeAPI(WHOLE) as api:
+        namespace["call"](mode.run, read_one, mode, api.url)
+        assert telemetry.attributes("span_owner") == ("other",)
+
+
 def test_nothing_is_recorded_in_a_block_that_suppresses_instrumentation(mode, telemetry):
     """`suppress_instrumentation` is a context manager of OpenTelemetry."""
 
@@ -230,6 +302,37 @@ def test_nothing_is_recorded_in_a_block_that_suppresses_instrumentation(mode, te
         mode.run(body, api.url)
     assert telemetry.capture.spans() == []
     assert all(telemetry.value(name) in (None, 0) for name in telemetry.capture.metrics())
+
+
+def test_the_page_on_the_owner_lists_each_sign_of_another_one():
+    signs = (*span_owner._OTHER_OWNER_KEYS, *span_owner._GENERATING, *span_owner._SILENT_OWNERS)
+    page = (ROOT / "docs" / "concepts" / "span-owner.md").read_text(encoding="utf-8")
+    assert [sign for sign in signs if f"`{sign}`" not in page] == []
+
+
+def test_a_policy_acts_in_a_block_that_suppresses_instrumentation(mode):
+    """The stream is retried, and nothing of it is recorded, not even while it is open."""
+
+    async def body(url):
+        with suppress_instrumentation():
+            async with mode.entered(mode.client(url)) as client:
+                stream = await mode.do(client.messages.create(**ASK, stream=True))
+                events = [event.type async for event in mode.each(stream) if recorded_nothing()]
+        assert events[-1] == "message_stop"
+
+    def recorded_nothing():
+        metrics = telemetry.capture.metrics()
+        assert {name for name in metrics if telemetry.value(name)} == set()
+        return True
+
+    with (
+        observed(retry_policy=RETRY_AT_ONCE, events="both") as telemetry,
+        FakeAPI([WHOLE.cut_after(2, CutMidChunk()), WHOLE]) as api,
+    ):
+        mode.run(body, api.url)
+        assert len(api.requests) == 2
+        assert recorded_nothing()
+        assert (telemetry.capture.spans(), telemetry.capture.logs()) == ([], [])
 
 
 def test_the_stream_span_is_not_current_while_the_caller_reads(mode, telemetry):

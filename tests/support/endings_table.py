@@ -385,7 +385,7 @@ ENDINGS: dict[str, tuple[Facts, R, Origin, set[R]]] = {
     "dropped": (replace(STREAMING, stop=Stop.DROPPED), R.ABANDONED, Origin.CALLER, set()),
     "generator around the stream closed": (
         with_fault(fault("GeneratorExit"), CLOSED),
-        R.ABANDONED,
+        R.CALLER_CLOSED,
         Origin.CALLER,
         set(),
     ),

@@ -139,8 +139,8 @@ SETTINGS: tuple[Setting, ...] = (
         "span",
         "word",
         "auto, always or off",
-        "`auto`: a `chat` span, or a `claude.stream` span around the call if another instrumentation records the "
-        "`chat` span. `always`: always the `chat` span. `off`: metrics only.",
+        "`auto`: a `chat` span, or a `claude.stream` span if the SDK, another instrumentation or a framework records "
+        "the `chat` span. `always`: always the `chat` span. `off`: metrics only.",
         one_of("auto", "always", "off"),
     ),
     Setting(

@@ -79,7 +79,7 @@ class PolicyResolver:
         return any(policy.mode is not Mode.OBSERVE for policy in policies)
 
     def call_policy(self, call: Call, labels: dict[str, Any]) -> CallPolicy:
-        """Return the policy of a call that begins now; `labels` are those of its metrics."""
+        """Return the policy of a call that begins now; `labels` are those of its metrics, empty without metrics."""
         override = self._override() if self._override is not None else None
         policy = (override or self._policy).for_model(call.model)
         if policy.mode is Mode.OBSERVE or policy.kill_switch:
@@ -87,7 +87,7 @@ class PolicyResolver:
         if self._killed is not None and self._killed():
             return CallPolicy(policy, tokens=None, random=self._chance, killed=True)
         key = key_of(policy.budget.scope, call.server_address, call.model)
-        if key not in self._labels:
+        if labels and key not in self._labels:
             # In the order of the labels, as the key has them: server, model.
             model, server = labels.items()
             self._labels[key] = dict(pair for pair, part in ((server, key[0]), (model, key[1])) if part)

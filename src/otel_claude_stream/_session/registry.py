@@ -130,7 +130,7 @@ class OpenStreams:
         self, zero: float, add: Callable[[float, StreamSession], float]
     ) -> list[tuple[float, dict[str, Any]]]:
         found = dict.fromkeys(list(self._seen), zero)
-        for session in list(self._sessions.values()):
+        for session in [one for one in list(self._sessions.values()) if one.is_measured]:
             labels = session.labels
             key = tuple(labels.values())
             self._seen[key] = labels

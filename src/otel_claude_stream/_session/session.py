@@ -126,6 +126,11 @@ class StreamSession:
         return self._telemetry.span
 
     @property
+    def is_measured(self) -> bool:
+        """Whether metrics of the call are recorded."""
+        return self._telemetry.is_measured
+
+    @property
     def labels(self) -> dict[str, object]:
         """The labels of its metrics. All streams of a model and server share one dict."""
         return self._telemetry.labels

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from opentelemetry import trace
+from opentelemetry.metrics import NoOpMeter
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
 from otel_claude_stream import _guard
@@ -73,6 +75,11 @@ class StreamTelemetry:
         if self._context is None:
             self._context = trace.set_span_in_context(self.span, NO_EXEMPLAR) if self.span is not None else NO_EXEMPLAR
         return self._context
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether metrics of this stream are recorded."""
+        return self._instruments is not None
 
     @property
     def wants_events(self) -> bool:
@@ -344,3 +351,9 @@ class Emitter:
         """Count a failure of this package."""
         if self.instruments is not None:
             self.instruments.internal_errors.record_now(1, {a.INTERNAL_COMPONENT.name: component})
+
+
+def silent_emitter(config: StreamConfig, streams: OpenStreams) -> Emitter:
+    """Return an emitter that records nothing, for streams whose telemetry the application suppresses."""
+    config = replace(config, span="off", metrics=False, events="none")
+    return Emitter(trace.NoOpTracer(), NoOpMeter(""), None, config, streams)

@@ -132,6 +132,14 @@ class TestPackages:
         assert found.level is Level.NOTE
         assert found.text.startswith("logfire 4.1 is installed (Logfire")
 
+    @pytest.mark.parametrize("name", ["litellm", "claude-agent-sdk", "letta"])
+    def test_a_package_whose_streams_are_not_recorded(self, name: str) -> None:
+        found = versions({name: "1.2"}.get, lambda _: ()).findings
+        ((level, text, hint),) = [(one.level, one.text, one.hint) for one in found if one.text.startswith(name)]
+        assert (level, text.partition(": ")[0]) == (Level.NOTE, f"{name} 1.2 is installed")
+        assert "not recorded" in text
+        assert hint
+
 
 class TestActivation:
     def test_a_plain_python(self) -> None:

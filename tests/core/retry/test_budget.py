@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import pytest
@@ -190,6 +191,7 @@ def test_a_forked_child_starts_again_even_if_the_lock_was_held():
     assert budgets.take(("a", ""), budget, 0)
 
 
+@pytest.mark.skipif(sys.platform == "emscripten", reason="a Python for Node cannot start threads")
 def test_threads_together_take_no_more_than_the_budget():
     budgets, budget, granted = RetryBudgets(threading.RLock), Budget(min_per_window=500), []
 

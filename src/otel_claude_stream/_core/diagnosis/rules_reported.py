@@ -55,23 +55,23 @@ REPORTED_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "abandoned",
-        "The last reference to the stream was dropped, or a generator around it was closed, before the end.",
-        lambda e: e.facts.stop is Stop.DROPPED or "GeneratorExit" in e.outermost_classes,
+        "The last reference to the stream was dropped before the end. Nothing closed it.",
+        lambda e: e.facts.stop is Stop.DROPPED,
         R.ABANDONED,
+        Origin.CALLER,
+    ),
+    Rule(
+        "caller_closed",
+        "The caller closed the stream, left its block, or closed a generator in which the block is, before the end.",
+        lambda e: "GeneratorExit" in e.outermost_classes or (e.facts.stop is Stop.CLOSED and e.facts.fault is None),
+        R.CALLER_CLOSED,
         Origin.CALLER,
     ),
     Rule(
         "caller_error",
         "The caller's code raised while the stream was open. Whatever its class, the exception is no network failure.",
-        lambda e: e.facts.stop is Stop.CLOSED and e.facts.fault is not None,
-        R.CALLER_ERROR,
-        Origin.CALLER,
-    ),
-    Rule(
-        "caller_closed",
-        "The caller closed the stream, or left its block, before the end.",
         lambda e: e.facts.stop is Stop.CLOSED,
-        R.CALLER_CLOSED,
+        R.CALLER_ERROR,
         Origin.CALLER,
     ),
     # An error that the API, a gateway or a proxy reported.

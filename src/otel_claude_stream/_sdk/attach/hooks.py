@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import wrapt
 
+from otel_claude_stream import _guard
+from otel_claude_stream._sdk.attach.replaced import reroute_subclasses
+
 if TYPE_CHECKING:
     from otel_claude_stream._sdk.attach.lazy_hooks import LazyHooks
     from otel_claude_stream._sdk.attach.sdk_hooks import SdkHooks
@@ -152,6 +155,9 @@ class Hooks:
         installed.wrapper = wrapt.FunctionWrapper(original, self._around(hook, installed))
         setattr(owner, hook.attribute, installed.wrapper)
         self._installed[hook] = installed
+        if hook.attribute == "request":
+            with _guard.guard("instrument"):
+                reroute_subclasses(owner, installed.wrapper)
 
     def _around(self, hook: Hook, installed: InstalledHook) -> Around:
         def around(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:

@@ -16,6 +16,7 @@ from otel_claude_stream._config import StreamConfig
 from otel_claude_stream._core.diagnosis.limits import Limit
 from otel_claude_stream._core.retry.policy import RetryPolicy
 from otel_claude_stream._core.stream.hot_path import ReadMode
+from otel_claude_stream._sdk.attach.replaced import reroute_client
 from otel_claude_stream._sdk.attach.request import call_of, is_message_stream
 from otel_claude_stream._sdk.read.aio import AsyncEvents, AsyncFrames
 from otel_claude_stream._sdk.read.body import TimedBody
@@ -32,7 +33,7 @@ from otel_claude_stream._sdk.retry.watchdog import watched
 from otel_claude_stream._session.policy_resolver import PolicyResolver
 from otel_claude_stream._session.registry import OpenStreams
 from otel_claude_stream._session.session import StreamSession
-from otel_claude_stream._telemetry.stream_telemetry import Emitter
+from otel_claude_stream._telemetry.stream_telemetry import Emitter, silent_emitter
 
 CALL_KEY = "otel_claude_stream"
 """Where the call of a response is: in its `extensions`, which every response of `httpx` and `httpx2` has."""
@@ -59,6 +60,7 @@ class SdkHooks:
         wall: Callable[[], int] = time.time_ns,
     ) -> None:
         self._emitter = emitter
+        self._silent = silent_emitter(config, streams)
         self._config = config
         self._limits = limits
         self._streams = streams
@@ -96,15 +98,15 @@ class SdkHooks:
         if not is_message_stream(options, stream=bool(kwargs.get("stream", False))):
             # A request within that of a stream, by a middleware for instance: its retries are not the stream's.
             return RequestScope(None) if current_call.get() is not None else None
-        if not is_instrumentation_enabled():
-            return None
         self._streams.end_deferred()
         cast_to = args[0] if args else kwargs.get("cast_to")
         call = call_of(client, options, cast_to, self._config.span)
         started, wall = self._monotonic(), self._wall()
-        telemetry = self._emitter.start(call, wall)
-        call_policy = self._policies.call_policy(call, telemetry.labels)
-        if call_policy.dry_run and self._emitter.is_unobserved(telemetry):
+        # An application that suppresses telemetry still wants its retries.
+        emitter = self._emitter if is_instrumentation_enabled() else self._silent
+        telemetry = emitter.start(call, wall)
+        call_policy = self._policies.call_policy(call, telemetry.labels if telemetry.is_measured else {})
+        if call_policy.dry_run and emitter.is_unobserved(telemetry):
             return None  # nothing would be reported, and nothing is done about a failure
         session = StreamSession(
             call,
@@ -177,11 +179,14 @@ class SdkHooks:
             call.session.retries.sdk_attempt_failed(delay, end)
         return delay
 
-    def process_response(self, wrapped: Wrapped, _: Any, args: Arguments, kwargs: Keywords) -> Any:
+    def process_response(self, wrapped: Wrapped, client: Any, args: Arguments, kwargs: Keywords) -> Any:
         """Around `_process_response` of both clients, when the SDK has accepted a response."""
         with _guard.guard("process_response"):
             call, response = current_call.get(), kwargs.get("response")
-            if call is not None and response is not None and response.status_code < _FIRST_ERROR_STATUS:
+            if call is None:
+                if is_message_stream(kwargs.get("options"), stream=bool(kwargs.get("stream"))):
+                    reroute_client(client)
+            elif response is not None and response.status_code < _FIRST_ERROR_STATUS:
                 self._open(call, response)
         return wrapped(*args, **kwargs)
 

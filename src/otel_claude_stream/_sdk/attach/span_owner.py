@@ -13,8 +13,14 @@ _UTIL_GENAI_KEY = "opentelemetry.genai.client.inference.context"
 _OTHER_OWNER_KEYS = (_UTIL_GENAI_KEY, "suppress_language_model_instrumentation")
 """Context keys that opentelemetry-util-genai and OpenLLMetry set while they instrument a call."""
 
-_SILENT_OWNERS = ("opentelemetry.instrumentation.anthropic",)
-"""Modules of instrumentations that create a `chat` span without such a key (OpenLLMetry)."""
+_SILENT_OWNERS = ("opentelemetry.instrumentation.anthropic", "agento11y_anthropic")
+"""Modules of instrumentations that record a call without such a key or a current span (OpenLLMetry, agento11y)."""
+
+_GENERATING = frozenset({"chat", "generate_content", "text_completion"})
+"""Values of `gen_ai.operation.name` of a span that stands for one call of a model."""
+
+_NOT_OTHERS = (__name__.partition(".")[0], "com.anthropic.sdk.python")
+"""Scopes of spans that are current while the request of another call is sent, by a middleware for instance."""
 
 _MAX_CALLERS = 40
 
@@ -24,11 +30,20 @@ def owner_of(client: object, options: object, setting: str) -> str:
     if setting == "always":
         return "self"
     current = otel_context.get_current()
-    if any(current.get(key) for key in _OTHER_OWNER_KEYS) or _called_by_another():
+    if any(current.get(key) for key in _OTHER_OWNER_KEYS) or _in_chat_span() or _called_by_another():
         return "other"
     if getattr(options, "span_name", None) and _records(getattr(client, "_tracer", None)):
         return "sdk"
     return "self"
+
+
+def _in_chat_span() -> bool:
+    """Whether the current span stands for this call, as those of Pydantic AI and Strands do."""
+    span = trace.get_current_span()
+    attributes = getattr(span, "attributes", None)  # an attribute of the SDK's spans; the API has none
+    if not attributes or attributes.get("gen_ai.operation.name") not in _GENERATING or not span.is_recording():
+        return False
+    return getattr(getattr(span, "instrumentation_scope", None), "name", "") not in _NOT_OTHERS
 
 
 def _called_by_another() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 
 from otel_claude_stream._core.diagnosis.facts import End, Fault, HttpError
@@ -29,6 +30,11 @@ _WORDS = {"true": True, "false": False}
 
 _MAX_VALUE = 128
 _MAX_WORDING = 2000
+
+_BEDROCK_EXCEPTION = re.compile(
+    r"Bad response code, expected 200: \{'status_code': \d+, 'headers': \{.*?':(?:exception-type|error-code)': '(\w+)'"
+)
+"""The message for an exception frame of Bedrock before SDK 1.7. Later releases raise as for an `error` event."""
 
 
 def reply_of(response: object) -> Reply:
@@ -109,6 +115,9 @@ def end_by(error: BaseException, fault: Fault | None = None) -> End:
     end = End(Stop.RAISED, fault or fault_of(error), name_of(error))
     status = status_of(error)
     if status is None:
+        exception = _BEDROCK_EXCEPTION.match(str(error)[:_MAX_WORDING]) if type(error) is ValueError else None
+        if exception is not None:
+            end.error_source, end.error_type = ErrorSource.SSE, exception[1][:_MAX_VALUE]
         return end
     provider = getattr(error, "type", None)
     if status < FIRST_OTHER_STATUS:  # an `error` event inside a successful response

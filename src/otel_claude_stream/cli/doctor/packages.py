@@ -37,9 +37,25 @@ OTHERS: Final = {
     "opentelemetry-instrumentation-anthropic": "OpenLLMetry",
     "opentelemetry-instrumentation-genai-anthropic": "OpenTelemetry's GenAI instrumentation",
     "openinference-instrumentation-anthropic": "OpenInference",
-    "logfire": "Logfire, once its instrument_anthropic() is called",
+    "logfire": "Logfire, once its instrument_anthropic() is called, which is best done after instrument()",
+    "agento11y-anthropic": "Grafana's agento11y",
+    "pydantic-ai-slim": "Pydantic AI, once it is instrumented",
+    "strands-agents": "Strands Agents",
 }
 """Distributions that may own the chat span. The stream's span is then a child of it, without the usage."""
+_BY_PROCESS: Final = (
+    "its streams are read by another program, so they are not recorded",
+    "switch on the telemetry of that program, for Claude Code with CLAUDE_CODE_ENABLE_TELEMETRY=1",
+)
+UNSEEN: Final = {
+    "litellm": (
+        "streams through it (also by smolagents, DSPy or OpenAI Agents) use its own HTTP client, and are not recorded",
+        "use an integration of the anthropic package, or LiteLLM's OpenTelemetry callback",
+    ),
+    "claude-agent-sdk": _BY_PROCESS,
+    "letta": _BY_PROCESS,
+}
+"""Distributions that do not stream through the Anthropic SDK: why nothing is recorded, and the remedy."""
 
 
 def version_of(name: str) -> str | None:
@@ -68,6 +84,8 @@ def versions(version: Version = version_of, requires: Requires = requires_of) ->
             found.append(ok(f"{name} {at}"))
         elif name in NEEDED:
             found.append(warning(f"{name} is not installed: {NEEDED[name]}", "pip install 'otel-claude-stream[otlp]'"))
+    unseen = ((name, version(name), *UNSEEN[name]) for name in UNSEEN)
+    found += [note(f"{name} {at} is installed: {why}", remedy) for name, at, why, remedy in unseen if at]
     return Section("Versions", (*found, *conflicts(version, requires)))
 
 

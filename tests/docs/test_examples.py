@@ -1,0 +1,110 @@
+"""The code blocks and names in the pages are correct."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from otel_claude_stream import policy
+from otel_claude_stream._config.policy.loading import load
+from otel_claude_stream._telemetry import schema
+from otel_claude_stream.cli.commands import COMMANDS
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted(
+    path
+    for folder in ("docs", "collector", "dashboards", "examples")
+    for path in (ROOT / folder).rglob("*.md")
+    if "_pages" not in path.parts
+)
+BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
+POLICY = "# yaml-language-server"
+
+
+def blocks(page, language):
+    """Return the code blocks of a page in one language, without their indentation."""
+    found = BLOCK.findall(page.read_text(encoding="utf-8"))
+    return [re.sub(f"^{indent}", "", text, flags=re.MULTILINE) for indent, name, text in found if name == language]
+
+
+def test_the_page_about_tests_leads_to_tests_that_pass(tmp_path):
+    text = (ROOT / "docs" / "how-to" / "test-your-retries.md").read_text(encoding="utf-8")
+    files = re.findall(r"<!-- file: (\S+) -->\n```python\n(.*?)```", text, re.DOTALL)
+    assert [name for name, _ in files] == ["chat.py", "test_chat.py"]
+    for name, source in files:
+        (tmp_path / name).write_text(source, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "test_chat.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout
+    assert "2 passed" in done.stdout
+
+
+@pytest.mark.anyio
+async def test_the_browser_gets_a_comment_while_the_model_is_silent():
+    (source,) = blocks(ROOT / "docs" / "how-to" / "keep-the-browser-connected.md", "python")
+    names = {}
+    exec(compile(source, "page", "exec"), names)
+    asyncio = names["asyncio"]
+
+    async def chunks():
+        yield "one\ntwo"
+        await asyncio.sleep(0.25)
+        yield "three"
+
+    received = [text async for text in names["with_comments"](chunks(), every=0.1)]
+    assert received[0] == "data: one\ndata: two\n\n"
+    assert received[-1] == "data: three\n\n"
+    assert set(received[1:-1]) == {": still working\n\n"}
+
+
+@pytest.fixture
+def anyio_backend():
+    """The example is written for asyncio."""
+    return "asyncio"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_code_blocks_can_be_parsed(page):
+    for source in blocks(page, "python"):
+        ast.parse(source)
+    for source in blocks(page, "json"):
+        json.loads(source)
+    for source in blocks(page, "yaml"):
+        list(yaml.safe_load_all(source))
+    for source in blocks(page, "sh"):
+        shell = shutil.which("sh")
+        done = subprocess.run([shell, "-n"], input=source, capture_output=True, text=True, check=False)
+        assert done.stderr == ""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_policies_are_valid(page, tmp_path):
+    for number, source in enumerate(text for text in blocks(page, "yaml") if text.startswith(POLICY)):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(source, encoding="utf-8")
+        assert load({"OTEL_CLAUDE_STREAM_CONFIG": str(path)}).problems == ()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_names_of_telemetry_and_commands_exist(page):
+    known = {x.name for group in (schema.SPANS, schema.EVENTS, schema.METRICS) for x in group} | {
+        x.name for group in (schema.SPANS, schema.EVENTS, schema.METRICS) for y in group for x in y.attributes
+    }
+    text = page.read_text(encoding="utf-8")
+    named = set(re.findall(r"`(claude\.stream\.[a-z_.]+[a-z])`", text))
+    assert sorted(named - known) == []
+    commands = set(re.findall(r"(?:^|`|\s)otel-claude-stream ([a-z]+)\b", "\n".join([*blocks(page, "sh")])))
+    assert sorted(commands - {command.name for command in COMMANDS}) == []
+
+
+def test_every_name_of_the_policy_module_is_in_the_reference():
+    assert "otel_claude_stream.policy" in (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
+    assert all(getattr(policy, name).__doc__ for name in policy.__all__)
