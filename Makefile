@@ -15,7 +15,7 @@ NOX := $(TOOLS) -m nox
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-all test-rest lint types collector bench bench-collector docs dashboards pictures
-.PHONY: release-check clean clean-caches
+.PHONY: page release-check clean clean-caches
 SHELL := /bin/sh
 
 help: ## list the targets
@@ -45,8 +45,8 @@ collector: ## find or build the real Collector, and print its path
 release-check: .venv-tools/installed ## build twice, install each extra on each Python, list materials and licences
 	@$(NOX) -s release-check
 
-bench: .venv-tools/installed ## measure the overhead
-	@$(NOX) -s bench
+bench: .venv-tools/installed ## measure the overhead; with PLOT=1 draw it, with PEERS=1 compare other instrumentations
+	@$(NOX) -s bench -- $(if $(PLOT),--plot) $(if $(PEERS),--peers)
 
 bench-collector: .venv-tools/installed ## measure the Collector's gateway
 	@$(NOX) -s bench-collector
@@ -60,8 +60,12 @@ dashboards: .venv-tools/installed ## generate the dashboards, the rules and the 
 pictures: .venv-tools/installed ## draw the pictures of the dashboards for README and runbook
 	@$(NOX) -s draw -- pictures
 
+page: ## build the page of the report from its sources; needs Node
+	@cd src/otel_claude_stream/cli/view/web && npm ci --silent --no-audit --no-fund && npm run --silent check && npm run --silent build
+
 clean: ## remove environments, caches and results from this folder
 	rm -rf .venv .venv-tools .nox build dist .coverage .coverage.* htmlcov
+	rm -rf src/otel_claude_stream/cli/view/web/node_modules
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@if [ -d "$(CACHES)" ]; then \

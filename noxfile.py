@@ -213,20 +213,16 @@ def core(session: nox.Session) -> None:
 def tests(session: nox.Session, combo: str) -> None:
     """Run the whole suite with the newest and with the oldest supported versions."""
     pins = ["wrapt>=2"] if combo == "newest" else lower_bounds()
-    # With the oldest pydantic, the SDK cannot dump events of unknown types, which the suite needs for comparisons.
-    install_wheel(session, "test", pins=[pin for pin in pins if not pin.startswith("pydantic")])
+    install_wheel(session, "test", pins=pins)
     # `core` and `system` run the other tests with the same versions.
     elsewhere = (f"--ignore={CORE}", "-m", f"not {SYSTEM}") if combo == "newest" else ()
     pytest(session, f"tests-{combo}", *APART, *elsewhere, *PARALLEL)
-    if combo == "oldest":
-        session.install(*(pin for pin in pins if pin.startswith("pydantic")))
-        pytest(session, "config-oldest", "tests/config", *PARALLEL)
 
 
 @nox.session(tags=REST, requires=["build"])
 def system(session: nox.Session) -> None:
-    """Run the tests that need nginx, HAProxy, Node or a network namespace, with the newest supported versions."""
-    install_wheel(session, "test", pins=["wrapt>=2"])
+    """Run the tests that need nginx, HAProxy, Node, Chromium or a network namespace, with the newest versions."""
+    install_wheel(session, "test", "browser", pins=["wrapt>=2"])
     pytest(session, "system", *APART, "-m", SYSTEM)
 
 
@@ -301,8 +297,8 @@ def release_check(session: nox.Session) -> None:
 
 @nox.session(requires=["build"])
 def bench(session: nox.Session) -> None:
-    """Measure the overhead of the instrumentation per event and per stream."""
-    install_wheel(session, "test", pins=[])
+    """Measure the overhead per event and per stream. `-- --plot` and `-- --peers` write a part of the page about it."""
+    install_wheel(session, "test", *(["dashboards"] if "--plot" in session.posargs else []), pins=[])
     session.run("python", "-m", "tests.benchmarks", *session.posargs)
 
 

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from otel_claude_stream._config import SETTINGS, StreamConfig
-from otel_claude_stream._config.policy.keys import KEYS, LISTS, PROCESS_KEYS, RULE_BACKOFF_DOC, RULE_KEYS, Key
+from otel_claude_stream._config.policy.keys import KEYS, PROCESS_KEYS, RULE_KEYS, Key
 from otel_claude_stream._config.policy.presets import PRESETS
-from otel_claude_stream._config.policy.value_types import Duration, ValueType
+from otel_claude_stream._config.policy.schema import RULE, schema_text
+from otel_claude_stream._config.value_types import DURATION_FORM, ValueType
 from otel_claude_stream._core.diagnosis.limit_table import KNOWN_LIMITS
 from otel_claude_stream._core.durations import format_duration
 from otel_claude_stream._core.retry.rules import BUILTIN_RULES, BuiltinRule, Veto
@@ -111,9 +112,7 @@ def _key(key: Key) -> Sequence[str]:
 
 def _allowed(value_type: ValueType) -> str:
     """Return the allowed values. The page explains the format of a duration once."""
-    if not isinstance(value_type, Duration):
-        return value_type.allowed
-    return f"a duration up to {format_duration(value_type.most)}{', or null' if value_type.optional else ''}"
+    return value_type.allowed.replace(DURATION_FORM, "a duration ")
 
 
 def policy() -> str:
@@ -126,9 +125,9 @@ def policy_rules() -> str:
     """Return the table of the keys of a rule."""
     reasons = ", ".join(f"`{reason.value}`" for reason in AbortReason if reason not in CALLER_REASONS)
     rows = [
-        ("`reasons`", f"a list of {reasons}", LISTS["rules.reasons"]),
+        ("`reasons`", f"a list of {reasons}", RULE.children["reasons"].doc),
         *((f"`{key.path[-1]}`", key.type.allowed, key.doc) for key in RULE_KEYS),
-        ("`backoff`", "a mapping with keys of `backoff`", RULE_BACKOFF_DOC),
+        ("`backoff`", "a mapping with keys of `backoff`", RULE.children["backoff"].doc),
     ]
     return _table(("Key", "Allowed", "Effect"), rows)
 
@@ -143,8 +142,8 @@ def policy_reasons() -> str:
     """Return the table of built-in rules."""
 
     def row(reason: AbortReason, builtin: BuiltinRule) -> Sequence[str]:
-        base, cap = builtin.base, builtin.cap
-        rates = f"{format_duration(base)} to {format_duration(cap)}" if base and cap else "as `backoff`"
+        base, cap = builtin.backoff or (0.0, 0.0)
+        rates = f"{format_duration(base)} to {format_duration(cap)}" if base else "as `backoff`"
         vetoed = _VETOES.get(builtin.veto, "no")
         again = "with `retry-after`" if builtin.require_retry_after else "yes"
         return (
@@ -152,7 +151,7 @@ def policy_reasons() -> str:
             again if builtin.retry and builtin.veto is Veto.NONE else vetoed,
             "yes" if builtin.resume else "no",
             str(builtin.max_attempts or "as `limits`"),
-            "none" if builtin.cap == 0 else rates,
+            "none" if builtin.backoff == (0.0, 0.0) else rates,
             builtin.why,
         )
 
@@ -183,13 +182,6 @@ def limits() -> str:
     return _table(("Limit", "Product", "Setting", "Source"), rows)
 
 
-def policy_schema() -> str:
-    """Return the JSON Schema of policy files. Imports pydantic."""
-    from otel_claude_stream._config.policy.models import schema_text
-
-    return schema_text()
-
-
 TABLES: dict[str, Callable[[], str]] = {
     "spans": spans,
     "events": events,
@@ -212,7 +204,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, exit with 1 if it is out of date")
     arguments = parser.parse_args(argv)
-    new = policy_schema()
+    new = schema_text()
     if SCHEMA.exists() and SCHEMA.read_text(encoding="utf-8") == new:
         return 0
     if arguments.check:

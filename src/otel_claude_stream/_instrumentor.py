@@ -180,13 +180,6 @@ def _limit_export_failure_logs(config: StreamConfig, *, automatic: bool) -> None
         export_log.install(create_loggers=config.export_failures == "once")
 
 
-def _check_limits(text: str) -> object:
-    """Parse the setting `known_limits`. Raises `ValueError` if it is invalid."""
-    from otel_claude_stream._core.diagnosis.limits import parse_limits
-
-    return parse_limits(text)
-
-
 def _file_section(passed: Mapping[str, object] | None) -> Mapping[str, object]:
     """Return the section of a declarative configuration file that its loader passed, else read it from the file."""
     if passed is None and (path := os.environ.get(otel_file.VARIABLE, "").strip()):
@@ -202,10 +195,10 @@ def _load_settings(
     A `config` replaces the configuration file, the environment and the defaults.
     """
     if config is not None:
-        return load({}, in_code, base=config, check_limits=_check_limits)
+        return load({}, in_code, base=config)
     section = _file_section(section)
     if not section:
-        return load(os.environ, in_code, check_limits=_check_limits)
-    base, problems = load(os.environ, section, check_limits=_check_limits, source=otel_file.VARIABLE)
-    merged, more = load({}, in_code, base=base, check_limits=_check_limits)
+        return load(os.environ, in_code)
+    base, problems = load(os.environ, section, source=otel_file.VARIABLE)
+    merged, more = load({}, in_code, base=base)
     return merged, problems + more

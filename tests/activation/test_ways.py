@@ -25,7 +25,7 @@ from tests.support.activation.harness import (
     run,
 )
 
-from otel_claude_stream._auto.start import is_disabled, wants_exporters
+from otel_claude_stream._auto.start import _set_exporter_defaults, is_disabled, wants_exporters
 
 cases = ConcurrentCases()
 CHAT = app("chat.py")
@@ -121,9 +121,20 @@ def an_unsupported_anthropic_is_one_log_line(api: str, tmp: Path) -> None:
 
 @cases
 def a_folder_on_the_path(api: str, tmp: Path) -> None:
-    """Without a protocol, OpenTelemetry's default is grpc, but the extra `otlp` installs the exporter for HTTP."""
+    """Without a protocol, OpenTelemetry's default is grpc. Where this package configures it, HTTP is."""
     span = assert_one_stream(run(python(CHAT), api, PYTHONPATH=path_folder(), OTEL_EXPORTER_OTLP_PROTOCOL=None))
     assert span.resource["service.name"] == "app"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "protocol"),
+    [("http://collector:4318", "http/protobuf"), ("https://host", "http/protobuf"), ("http://collector:4317", None)],
+)
+def test_the_default_protocol_is_http_unless_the_port_is_that_of_grpc(endpoint, protocol):
+    """Both exporters are installed here. OpenTelemetry's own default is gRPC for every port."""
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
+    _set_exporter_defaults(environ)
+    assert environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") == protocol
 
 
 @cases

@@ -1,8 +1,11 @@
-"""Run all benchmarks, which takes some minutes."""
+"""Run all benchmarks, which takes some minutes. `--peers` or `--plot` writes a part of `docs/benchmarks.md` instead."""
 
 from __future__ import annotations
 
+import sys
+
 from tests.benchmarks import (
+    bench_bytecodes,
     bench_classify,
     bench_events,
     bench_floor,
@@ -13,14 +16,25 @@ from tests.benchmarks import (
     bench_policy,
     bench_reads,
     bench_start,
+    bench_targets,
+    peers,
 )
 
+if "--peers" in sys.argv:
+    sys.argv[1:] = ["--write", "docs/benchmarks.md"]
+    sys.exit(peers.main())
+if "--plot" in sys.argv:
+    sys.argv[1:] = ["--plot", "docs/benchmarks.svg"]
+    sys.exit(bench_targets.main())
+
 for title, bench in (
+    ("All targets", bench_targets),
     ("Per event and per stream", bench_events),
     ("Memory, first event, start", bench_footprint),
     ("The lower bound set by OpenTelemetry", bench_floor),
     ("Layers without any logic", bench_layers),
     ("The SDK's own tracing, for comparison", bench_native),
+    ("Bytecodes of a short stream", bench_bytecodes),
     ("Timing of reads", bench_reads),
     ("The classifier", bench_classify),
     ("The start of a process", bench_start),

@@ -55,11 +55,40 @@ class Spread:
         return f"{self.median:+8.2f} [{self.least:+.2f} {self.most:+.2f}]"
 
 
+@dataclass(frozen=True)
+class Result:
+    """A figure with its target. Both are ratios to another figure of the same run, or microseconds."""
+
+    name: str
+    value: Spread
+    target: float
+    note: str = ""
+    unit: str = ""
+    """`us`, or empty for a ratio."""
+
+    @property
+    def met(self) -> bool:
+        """Whether the median is within the target."""
+        return self.value.median <= self.target
+
+    def __str__(self) -> str:
+        value, sign = self.value, "+" if self.unit else "x"
+        shown = f"{sign}{value.median:.2f} [{value.least:.2f} {value.most:.2f}] {self.unit}"
+        target = f"{sign}{self.target:.2f} {self.unit}"
+        return f"{self.name:44}{shown:>26}   target {target:9}{'met' if self.met else 'missed':8}{self.note}"
+
+
 def spread(values: list[float]) -> Spread:
     """Return the median and the middle half of a list. Single rounds vary much on a shared machine."""
     ordered = sorted(values)
     quarter = len(ordered) // 4
     return Spread(statistics.median(ordered), ordered[quarter], ordered[-1 - quarter])
+
+
+def percentile(values: list[float], share: float) -> float:
+    """Return the value below which this share of a list is."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
 def cpu(work: Callable[[], object], times: int) -> float:
@@ -101,6 +130,41 @@ def compare(
     return spread(base), spread(added)
 
 
+def interleaved(measurements: Mapping[str, Callable[[], float]], rounds: int) -> list[dict[str, float]]:
+    """Take each measurement once in each round, in an order that changes, and return a table for each round."""
+    names = list(measurements)
+    return [
+        {name: measurements[name]() for name in names[number % len(names) :] + names[: number % len(names)]}
+        for number in range(rounds)
+    ]
+
+
+def with_settings(measure: Callable[[], float], settings: Mapping[str, object] | None) -> Callable[[], float]:
+    """Return a measurement under `instrument()` with these arguments; None is the bare SDK."""
+
+    def measure_instrumented() -> float:
+        instrumentor = ClaudeStreamInstrumentor()
+        if settings is not None:
+            instrumentor.instrument(skip_dep_check=True, **settings)
+        try:
+            return measure()
+        finally:
+            if settings is not None:
+                instrumentor.uninstrument()
+
+    return measure_instrumented
+
+
+def warm_cpu(work: Callable[[], object], times: int, unit: float) -> Callable[[], float]:
+    """Return a measurement of the CPU microseconds of `work` for each of `unit` events, after a run to warm up."""
+
+    def measure() -> float:
+        work()
+        return cpu(work, times) / unit * 1e6
+
+    return measure
+
+
 def compare_all(
     work: Callable[[], object],
     variants: Mapping[str, Mapping[str, object] | None],
@@ -114,23 +178,9 @@ def compare_all(
     Costs are in microseconds for each event or stream; `unit` is their number in one run. A variant is the arguments
     of `instrument()`, or None for the bare SDK. The order of the variants changes with each round.
     """
-    instrumentor = ClaudeStreamInstrumentor()
-    names = list(variants)
-    found: list[dict[str, float]] = []
     work()
-    for number in range(rounds):
-        took: dict[str, float] = {}
-        for place in range(len(names)):
-            name = names[(place + number) % len(names)]
-            settings = variants[name]
-            if settings is not None:
-                instrumentor.instrument(skip_dep_check=True, **settings)
-            work()
-            took[name] = cpu(work, times) / unit * 1e6
-            if settings is not None:
-                instrumentor.uninstrument()
-        found.append(took)
-    return found
+    measure = warm_cpu(work, times, unit)
+    return interleaved({name: with_settings(measure, settings) for name, settings in variants.items()}, rounds)
 
 
 def differences(rounds: list[dict[str, float]], one: str, other: str) -> Spread:

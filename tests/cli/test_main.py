@@ -6,9 +6,8 @@ import sys
 
 import pytest
 
-from otel_claude_stream.cli.commands import COMMANDS
 from otel_claude_stream.cli.errors import CommandError, check_installed
-from otel_claude_stream.cli.main import main
+from otel_claude_stream.cli.main import COMMANDS, main
 from otel_claude_stream.version import __version__
 
 

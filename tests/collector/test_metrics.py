@@ -84,6 +84,63 @@ def test_labels_that_a_sender_invents_do_not_multiply_series(start, backend):
     assert wait_for_samples(collector, "gen_ai_client_token_usage_total") == [({"job": "sender"}, 5000.0)]
 
 
+DERIVED = "gen_ai_client_operation_time_per_output_chunk_seconds_count"
+GAPS = {"gen_ai.request.model": "claude", "server.address": "api.anthropic.com"}
+
+
+def gaps(name="claude.stream.chunk.gap", **labels):
+    """A histogram of three waits between chunks."""
+    return sending.histogram(name, sending.bucket([0.01, 0.1], [1, 2, 0], **GAPS, **labels))
+
+
+@pytest.mark.parametrize(
+    ("address", "provider"),
+    [
+        ("api.anthropic.com", "anthropic"),
+        ("bedrock-runtime.eu-west-1.amazonaws.com", "aws.bedrock"),
+        ("us-east5-aiplatform.googleapis.com", "gcp.vertex_ai"),
+    ],
+)
+def test_the_conventions_histogram_of_chunks_is_derived_from_ours(start, backend, address, provider):
+    """It has their name and their labels, as far as they are known. Ours stays."""
+    collector = start(GATEWAY, PROMETHEUS, **QUICK)
+    point = sending.bucket([0.01, 0.1], [1, 2, 0], **{**GAPS, "server.address": address})
+    sending.send(collector.url, "metrics", sending.metrics(sending.histogram("claude.stream.chunk.gap", point)))
+    labels = {"gen_ai_request_model": "claude", "server_address": address, "job": "sender"}
+    derived = {**labels, "gen_ai_operation_name": "chat", "gen_ai_provider_name": provider}
+    assert wait_for_samples(collector, DERIVED) == [(derived, 3.0)]
+    assert samples(collector, DERIVED.replace("_count", "_bucket")) == [
+        ({**derived, "le": "0.01"}, 1.0),
+        ({**derived, "le": "0.1"}, 3.0),
+        ({**derived, "le": "+Inf"}, 3.0),
+    ]
+    assert samples(collector, "claude_stream_chunk_gap_seconds_count") == [(labels, 3.0)]
+    assert "has_chunks" not in backend.text()
+
+
+@pytest.mark.parametrize("name", [schema.GENAI_TIME_PER_OUTPUT_CHUNK.name, schema.GENAI_TIME_PER_OUTPUT_CHUNK.latest])
+def test_a_sender_that_records_the_conventions_histogram_itself_gets_no_second_one(start, backend, name):
+    """Its own name may be that of the latest conventions. Another sender in the same request gets one."""
+    collector = start(GATEWAY, PROMETHEUS, **QUICK)
+    both = sending.metrics(gaps(), gaps(name, mark="own"), resource={"service.name": "both"})
+    ours = sending.metrics(gaps(), resource={"service.name": "ours"})
+    both["resourceMetrics"] += ours["resourceMetrics"]
+    sending.send(collector.url, "metrics", both)
+    assert [labels["job"] for labels, _ in wait_for_samples(collector, DERIVED)].count("ours") == 1
+    recorded = samples(collector, "gen_ai_client_operation_time_per_output_chunk_seconds_count")
+    recorded += samples(collector, "gen_ai_client_inference_time_per_output_chunk_seconds_count")
+    assert [value for labels, value in recorded if labels["job"] == "both"] == [3.0]
+
+
+@pytest.mark.parametrize("name", ["none", "gen_ai.client.inference.time_per_output_chunk"])
+def test_the_name_of_the_derived_histogram_is_a_variable(start, backend, name):
+    collector = start(GATEWAY, PROMETHEUS, **QUICK, OTELCOL_TIME_PER_CHUNK=name)
+    sending.send(collector.url, "metrics", sending.metrics(gaps()))
+    assert wait_for_samples(collector, "claude_stream_chunk_gap_seconds_count")
+    found = {line.partition("{")[0] for line in collector.scraped() if "per_output_chunk_seconds_count" in line}
+    assert found == (set() if name == "none" else {"gen_ai_client_inference_time_per_output_chunk_seconds_count"})
+
+
 def test_counts_from_spans_have_the_names_and_labels_of_the_package(start, backend):
     """They are counted before sampling, and are cumulative."""
     collector = start(GATEWAY, PROMETHEUS, FROM_SPANS, **{**QUICK, "OTELCOL_HEALTHY_PERCENT": "0"})

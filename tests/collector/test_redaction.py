@@ -130,6 +130,18 @@ def test_every_attribute_of_the_schema_passes_unchanged(start, backend):
     assert [event.get("attributes", []) for event in arrived["events"]] == [event["attributes"] for event in events]
 
 
+def test_content_is_deleted_by_the_same_patterns_from_events_spans_and_logs():
+    """OTTL statements name their context in each path, so each pattern is written three times."""
+    content = yaml.safe_load(GATEWAY.read_text())["processors"]["transform/content"]
+    statements = [*content["trace_statements"], *content["log_statements"]]
+    patterns = {
+        name: [text.split('"')[1] for text in statements if text.startswith(f"delete_matching_keys({name}.attributes,")]
+        for name in ("spanevent", "span", "log")
+    }
+    assert len(patterns["span"]) == 4
+    assert patterns["spanevent"] == patterns["span"] == patterns["log"]
+
+
 def test_both_processors_mask_by_the_same_pattern():
     """YAML cannot share a text between a list and an OTTL statement, so it is written several times."""
     processors = yaml.safe_load(GATEWAY.read_text())["processors"]

@@ -48,7 +48,7 @@ def test_an_invalid_setting_is_one_error_and_keeps_its_default(monkeypatch, erro
             "environment: OTEL_CLAUDE_STREAM_EVENTS='spn' is not valid: allowed is span, log, both or none; "
             "did you mean span?"
         ),
-        "instrument(): max_models='0' is not valid: allowed is 1 to 1000",
+        "instrument(): max_models='0' is not valid: allowed is a whole number from 1 to 1000",
         (
             "instrument(): known_limits='soon' is not valid: allowed is empty, a factor such as x0.5, or a list such "
             "as idle:2s=nginx,duration:3s=gateway"

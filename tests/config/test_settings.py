@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from otel_claude_stream import StreamConfig
 from otel_claude_stream._config import SETTINGS, load
-from otel_claude_stream._core.diagnosis.limits import parse_limits
 
 DEFAULT = StreamConfig()
 PREFIX = "OTEL_CLAUDE_STREAM_"
@@ -24,7 +23,7 @@ VALUES = {
     "deltas": ("all", "all", "all"),
     "event_budget": ("32", 32, 32),
     "metrics": ("no", False, False),
-    "gaps": ("claude_stream", "claude_stream", "claude_stream"),
+    "gaps": ("both", "both", "both"),
     "stall_thresholds": ("500ms,10s,2m,1h", [0.5, 10, 120.0, "1h"], (0.5, 10.0, 120.0, 3600.0)),
     "known_limits": ("x0.5", "x0.5", "x0.5"),
     "max_models": ("5", 5, 5),
@@ -39,7 +38,7 @@ INVALID = {
     "deltas": ["some", "coalesced"],
     "event_budget": ["15", "10001", "-1", "many", "1e3", "3.5"],
     "metrics": ["maybe"],
-    "gaps": ["none", "chunks"],
+    "gaps": ["all", "chunks", ""],
     "stall_thresholds": ["10", "10x", "30s,10s", "10s,10s", "0s", "-5s", "10 s x", "1s;2s"],
     "known_limits": ["x0", "fast", "idle:", "x-1"],
     "max_models": ["0", "1001", "few"],
@@ -66,7 +65,7 @@ def test_without_a_source_the_defaults_are_in_effect():
 def test_each_setting_is_read_from_the_environment(name):
     text, _, value = VALUES[name]
     assert value != getattr(DEFAULT, name)
-    config, problems = load({PREFIX + name.upper(): f"  {text} "}, check_limits=parse_limits)
+    config, problems = load({PREFIX + name.upper(): f"  {text} "})
     assert (config, problems) == (dataclasses.replace(DEFAULT, **{name: value}), ())
 
 
@@ -75,7 +74,7 @@ def test_each_setting_is_read_from_the_environment(name):
 def test_each_setting_is_read_from_an_argument(name, form):
     """The argument may be text or have the type of the setting."""
     value = VALUES[name][2]
-    config, problems = load({}, {name: VALUES[name][form]}, check_limits=parse_limits)
+    config, problems = load({}, {name: VALUES[name][form]})
     assert (config, problems) == (dataclasses.replace(DEFAULT, **{name: value}), ())
 
 
@@ -106,7 +105,7 @@ def test_words_may_be_in_upper_or_lower_case(word):
 def test_an_invalid_variable_is_one_problem_with_all_details(name, value):
     """It has the source, the value and what is allowed; the default stays in effect."""
     variable = PREFIX + name.upper()
-    config, problems = load({variable: value}, check_limits=parse_limits)
+    config, problems = load({variable: value})
     (problem,) = problems
     (setting,) = [setting for setting in SETTINGS if setting.name == name]
     assert config == DEFAULT
@@ -117,7 +116,7 @@ def test_an_invalid_variable_is_one_problem_with_all_details(name, value):
 
 @pytest.mark.parametrize(("name", "value"), CASES)
 def test_an_invalid_argument_is_one_problem(name, value):
-    config, (problem,) = load({}, {name: value}, check_limits=parse_limits)
+    config, (problem,) = load({}, {name: value})
     assert config == DEFAULT
     assert (problem.source, problem.setting) == ("instrument()", name)
 
@@ -133,7 +132,7 @@ def test_an_invalid_argument_is_one_problem(name, value):
 )  # fmt: skip
 def test_an_argument_of_the_wrong_type_is_a_problem(name, value):
     """Code may pass any object to `instrument()`."""
-    config, problems = load({}, {name: value}, check_limits=parse_limits)
+    config, problems = load({}, {name: value})
     assert config == DEFAULT
     assert [problem.setting for problem in problems] == [name]
 
@@ -203,7 +202,7 @@ NAMES = st.one_of(
 @example({f"{PREFIX}EVENT_BUDGET": "\u0663\u0662"})
 def test_no_environment_makes_loading_fail(environment):
     """Each variable causes at most one problem."""
-    config, problems = load(environment, check_limits=parse_limits)
+    config, problems = load(environment)
     assert isinstance(config, StreamConfig)
     assert len({problem.setting for problem in problems}) == len(problems)
     assert all(str(problem) for problem in problems)
@@ -219,7 +218,7 @@ ANYTHING = st.recursive(
 @settings(max_examples=300)
 @given(st.dictionaries(st.sampled_from(list(VALUES)) | st.text(max_size=8), ANYTHING, max_size=4))
 def test_no_arguments_make_loading_fail(arguments):
-    config, _ = load({}, arguments, check_limits=parse_limits)
+    config, _ = load({}, arguments)
     assert isinstance(config, StreamConfig)
 
 
@@ -232,7 +231,7 @@ class Unprintable:
 
 @pytest.mark.parametrize("name", [*VALUES, "nothing"])
 def test_an_argument_that_raises_is_a_problem(name):
-    config, problems = load({}, {name: Unprintable()}, check_limits=parse_limits)
+    config, problems = load({}, {name: Unprintable()})
     assert config == DEFAULT
     assert [problem.setting for problem in problems] == [name]
 

@@ -42,7 +42,9 @@ STREAMS = (
 def exposed(monkeypatch):
     """The text of the real Prometheus reader after a few streams, and the collected metrics at the same time."""
     reader = PrometheusMetricReader(disable_target_info=True)
-    with simulated_process(SettableClock(), monkeypatch, readers=(reader,), retry_policy=POLICY, semconv="both") as app:
+    with simulated_process(
+        SettableClock(), monkeypatch, readers=(reader,), retry_policy=POLICY, semconv="both", gaps="both"
+    ) as app:
         for number, scripts in enumerate(STREAMS):
             app.play(Call(60.0 * number, scripts))
         app.play(Call(600.0, (ANSWER,), left_open=True))
@@ -109,7 +111,9 @@ def test_prometheus_3_stores_otlp_under_the_same_names(prometheus3, monkeypatch)
     """Exports to the OTLP receiver of a real Prometheus, and compares names, labels and `le`."""
     resource = Resource({"service.namespace": "shop", "service.name": "chat", "service.instance.id": "app-1"})
     exporter = OTLPMetricExporter(endpoint=f"{prometheus3.url}/api/v1/otlp/v1/metrics")
-    with simulated_process(SettableClock(), monkeypatch, resource=resource, retry_policy=POLICY, semconv="both") as app:
+    with simulated_process(
+        SettableClock(), monkeypatch, resource=resource, retry_policy=POLICY, semconv="both", gaps="both"
+    ) as app:
         for number, scripts in enumerate(STREAMS):
             app.play(Call(60.0 * number, scripts))
         data = app.memory.get_metrics_data()

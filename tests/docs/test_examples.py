@@ -16,7 +16,7 @@ import yaml
 from otel_claude_stream import policy
 from otel_claude_stream._config.policy.loading import load
 from otel_claude_stream._telemetry import schema
-from otel_claude_stream.cli.commands import COMMANDS
+from otel_claude_stream.cli.main import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(

@@ -42,7 +42,7 @@ def test_the_full_example_lists_every_key_with_its_default(loaded):
     _, example = EXAMPLE.findall(REFERENCE.read_text(encoding="utf-8"))
     found = loaded(example)
     assert found.policy == RetryPolicy()
-    documented = [".".join(map(str, path)) for path in leaves(found.checked[0].values)]
+    documented = [".".join(map(str, path)) for path in leaves(found.layers[1].values)]
     assert sorted(documented) == sorted(["version", "rules", *(key.name for key in (*KEYS, *PROCESS_KEYS))])
 
 

@@ -305,6 +305,8 @@ NOT_REACHED = {
     "_sdk.read.aio:AsyncShell.__getattr__": PROXY,
     "_sdk.read.body:AsyncGeneratorReads.asend": PROXY,
     "_sdk.read.body:AsyncGeneratorReads.athrow": PROXY,
+    "_sdk.attach.replaced:reroute_client": "see tests/sdk/test_replaced_request.py",
+    "_sdk.attach.replaced:_is_ours": "see tests/sdk/test_replaced_request.py",
     "_session.child_exit:at_end_of_child": PROCESS,
     "_session.child_exit:flush": "see tests/activation/test_life.py",
     "_sdk.read.endings:_ending": PROCESS,

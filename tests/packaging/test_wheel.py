@@ -88,6 +88,11 @@ def test_wheel_contains_every_module_of_the_sources(archive: zipfile.ZipFile):
     assert sources <= set(archive.namelist())
 
 
+def test_wheel_contains_the_built_page_without_its_sources(archive: zipfile.ZipFile):
+    assert f"{PACKAGE}/cli/view/report.html" in archive.namelist()
+    assert not [path for path in archive.namelist() if "/web/" in path or path.endswith((".ts", ".tsx", ".mjs"))]
+
+
 def test_wheel_contains_the_marker_for_types(archive: zipfile.ZipFile):
     """Without `py.typed` (PEP 561), type checkers ignore the annotations."""
     assert f"{PACKAGE}/py.typed" in archive.namelist()

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from otel_claude_stream._config.policy.process import PolicySource
+from otel_claude_stream._config.policy.override import PolicySource
 from otel_claude_stream._sdk.attach.lazy_hooks import LazyHooks
 
 

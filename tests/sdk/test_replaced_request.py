@@ -14,12 +14,14 @@ from tests.support.modes import ASK
 from tests.support.observing import observed
 from tests.support.ways import Seen, by_iteration
 
-from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
+from otel_claude_stream import _guard
+from otel_claude_stream._core.retry.policy import Budget, Mode, RetryPolicy
+from otel_claude_stream._sdk.attach import hooks, sdk_hooks
 from otel_claude_stream._sdk.attach import replaced as replaced_module
 from otel_claude_stream.testing import Error, FakeAPI
 
 CLASSES = (anthropic.Anthropic, anthropic.AsyncAnthropic)
-RETRY = RetryPolicy(mode=Mode.RETRY)
+RETRY = RetryPolicy(mode=Mode.RETRY, budget=Budget(min_per_window=1000))
 LOGGER = "otel_claude_stream"
 
 
@@ -158,6 +160,28 @@ def test_a_client_whose_streams_cannot_be_recorded_is_named_in_one_warning(mode,
     (record,) = caplog.records
     assert "another library replaced `request`" in record.getMessage()
     assert "; its streams are not recorded" in record.getMessage()
+
+
+@pytest.mark.parametrize("broken", ["reroute_subclasses", "reroute_client"])
+def test_a_failure_here_does_not_reach_the_caller(mode, broken, monkeypatch):
+    """It is counted, and the stream is not recorded."""
+
+    def fail(*_):
+        raise RuntimeError("broken")
+
+    async def body(url):
+        async with mode.entered(mode.client(url)) as client:
+            with replaced(client), observed() as telemetry:
+                await read_one(mode, client)
+                assert telemetry.streams() == []
+
+    monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
+    monkeypatch.setattr(_guard, "_counts", {})
+    for module in (hooks, sdk_hooks):
+        monkeypatch.setattr(module, broken, fail, raising=False)
+    with FakeAPI(WHOLE) as api:
+        mode.run(body, api.url)
+    assert list(_guard.counts()) == [{"reroute_subclasses": "instrument", "reroute_client": "process_response"}[broken]]
 
 
 @pytest.mark.parametrize("order", ["before the instrumentation", "after it"])

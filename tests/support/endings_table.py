@@ -88,7 +88,12 @@ ENDINGS: dict[str, tuple[Facts, R, Origin, set[R]]] = {
     "429": (api_error(429, "rate_limit_error"), R.RATE_LIMITED, Origin.ANTHROPIC, set()),
     "429 untyped": (api_error(429), R.RATE_LIMITED, Origin.ANTHROPIC, set()),
     "504 of the API": (api_error(504, "timeout_error"), R.TIMEOUT_ERROR, Origin.ANTHROPIC, set()),
-    "504 untyped, with request-id": (api_error(504, body=BodyClass.HTML), R.TIMEOUT_ERROR, Origin.ANTHROPIC, set()),
+    "504 without body, with request-id": (
+        api_error(504, body=BodyClass.EMPTY),
+        R.TIMEOUT_ERROR,
+        Origin.ANTHROPIC,
+        set(),
+    ),
     "500": (api_error(500, "api_error"), R.API_ERROR, Origin.ANTHROPIC, set()),
     "503 untyped, with request-id": (api_error(503), R.API_ERROR, Origin.ANTHROPIC, set()),
     "400": (api_error(400, "invalid_request_error"), R.REQUEST_REJECTED, Origin.ANTHROPIC, set()),
@@ -116,6 +121,21 @@ ENDINGS: dict[str, tuple[Facts, R, Origin, set[R]]] = {
     ),
     "gateway 504 empty": (
         error_page(504, body=BodyClass.EMPTY),
+        R.GATEWAY_ERROR,
+        Origin.INTERMEDIARY,
+        {R.OVERLOADED, R.API_ERROR},
+    ),
+    **{
+        f"gateway 504 {body.value} with request-id": (
+            error_page(504, body=body, has_request_id=True, headers={"server": "nginx"}),
+            R.GATEWAY_ERROR,
+            Origin.INTERMEDIARY,
+            {R.OVERLOADED, R.API_ERROR},
+        )
+        for body in (BodyClass.HTML, BodyClass.TEXT, BodyClass.JSON)
+    },
+    "gateway 504 with request-id, page not read": (
+        error_page(504, body=BodyClass.NONE, has_request_id=True),
         R.GATEWAY_ERROR,
         Origin.INTERMEDIARY,
         {R.OVERLOADED, R.API_ERROR},

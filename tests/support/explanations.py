@@ -6,10 +6,10 @@ import io
 
 from tests.support import cli_samples as samples
 
-from otel_claude_stream.cli.explain.explanation import Explanation, explain
 from otel_claude_stream.cli.explain.inputs import Input, read
 from otel_claude_stream.cli.explain.playback import play
 from otel_claude_stream.cli.explain.text import show
+from otel_claude_stream.cli.view.explanation import Explanation, explanation
 from otel_claude_stream.cli.view.model import streams
 from otel_claude_stream.testing import Script
 
@@ -46,13 +46,17 @@ def explained_raw(raw: bytes, limits: str = "") -> Explanation:
     found = read("x", raw)
     assert found.script is not None
     (span,) = play([found.script], limits)
-    (explanation,) = explain(found.played(span))
-    return explanation
+    return explained_input(found.played(span))[0]
 
 
 def explained_spans(*spans: object) -> tuple[Explanation, ...]:
     """Explain exported spans."""
-    return explain(Input("x", "spans", streams(samples.decoded(*spans))))
+    return explained_input(Input("x", "spans", streams(samples.decoded(*spans))))
+
+
+def explained_input(found: Input) -> tuple[Explanation, ...]:
+    """Explain each stream of an input."""
+    return tuple(explanation(view, found.source, found.kind) for view in found.views)
 
 
 def as_text(found: Explanation) -> str:

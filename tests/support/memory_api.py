@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import anthropic
@@ -52,10 +52,14 @@ def chunks(deltas: int) -> list[bytes]:
     ]
 
 
-class Body(HTTP.SyncByteStream, HTTP.AsyncByteStream):  # type: ignore[misc] # the library is known at run time only
-    """A response body from a list of chunks. `before` is called before each chunk, to advance a clock."""
+Before = Callable[[], Awaitable[None] | None]
+"""Called before each chunk, to advance a clock or to wait. The result of an asynchronous one is awaited."""
 
-    def __init__(self, parts: list[bytes], before: Callable[[], None] | None = None) -> None:
+
+class Body(HTTP.SyncByteStream, HTTP.AsyncByteStream):  # type: ignore[misc] # the library is known at run time only
+    """A response body from a list of chunks."""
+
+    def __init__(self, parts: list[bytes], before: Before | None = None) -> None:
         self._parts = parts
         self._before = before
 
@@ -70,11 +74,13 @@ class Body(HTTP.SyncByteStream, HTTP.AsyncByteStream):  # type: ignore[misc] # t
         before = self._before
         for part in self._parts:
             if before is not None:
-                before()
+                waiting = before()
+                if waiting is not None:
+                    await waiting
             yield part
 
 
-def _transport(parts: list[bytes], before: Callable[[], None] | None) -> Any:
+def _transport(parts: list[bytes], before: Before | None = None) -> Any:
     headers = {"content-type": "text/event-stream; charset=utf-8", "request-id": "req_bench"}
 
     def answer(request: Any) -> Any:
@@ -83,19 +89,19 @@ def _transport(parts: list[bytes], before: Callable[[], None] | None) -> Any:
     return HTTP.MockTransport(answer)
 
 
-def sync_client(parts: list[bytes], before: Callable[[], None] | None = None) -> anthropic.Anthropic:
-    """Create a client that gets these chunks as the response to every request."""
-    http = HTTP.Client(transport=_transport(parts, before))
+def sync_client(parts: list[bytes], before: Before | None = None, transport: Any = None) -> anthropic.Anthropic:
+    """Create a client that gets these chunks, or what `transport` answers, as the response to every request."""
+    http = HTTP.Client(transport=transport or _transport(parts, before))
     return anthropic.Anthropic(api_key="bench", base_url="http://127.0.0.1:9", http_client=http, max_retries=0)
 
 
-def async_client(parts: list[bytes], before: Callable[[], None] | None = None) -> anthropic.AsyncAnthropic:
+def async_client(parts: list[bytes], before: Before | None = None, transport: Any = None) -> anthropic.AsyncAnthropic:
     """Create an async client; see `sync_client`."""
-    http = HTTP.AsyncClient(transport=_transport(parts, before))
+    http = HTTP.AsyncClient(transport=transport or _transport(parts, before))
     return anthropic.AsyncAnthropic(api_key="bench", base_url="http://127.0.0.1:9", http_client=http, max_retries=0)
 
 
-def reader(way: str, parts: list[bytes], before: Callable[[], None] | None = None) -> Callable[[], int]:
+def reader(way: str, parts: list[bytes], before: Before | None = None) -> Callable[[], int]:
     """Return a function that makes one call, reads the stream, and returns the number of events.
 
     `way` is one of `WAYS`.

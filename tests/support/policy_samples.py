@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from otel_claude_stream._config.policy.loading import load
 from otel_claude_stream._core.retry.policy import Mode
 from otel_claude_stream._core.vocabulary import AbortReason
+
+
+def load_policy(environment, argument=None, *, declared=None):
+    """Return the policy in effect, and every problem found."""
+    found = load(environment, argument, declared=declared)
+    return found.policy, found.problems
+
 
 DURATION = "a duration with its unit, such as 500ms, 30s or 5m, from 1ms to 24h"
 

@@ -27,6 +27,7 @@ from otel_claude_stream._sdk.retry import driver_async as async_driver
 from otel_claude_stream._sdk.retry import driver_sync as sync_driver
 from otel_claude_stream._session import policy_resolver as policies
 from otel_claude_stream._session.stall_ticker import StallTicker
+from otel_claude_stream._telemetry.attributes import HELPER
 from otel_claude_stream.testing import Capture, CutMidChunk, Hang, ManualClock, Pause, Reset, Script
 from otel_claude_stream.testing.clock import START_NS
 
@@ -238,6 +239,8 @@ def by(clock: ManualClock, monkeypatch: Any) -> Iterator[None]:
     policies._budgets.reset()  # all tests of the process share them
     with monkeypatch.context() as patch:
         patch.setattr(_instrumentor, "CLOCK", clock.monotonic_ns)
+        # The clock stands still while the SDK builds its models, so no test depends on which stream is the first.
+        patch.setattr(_instrumentor._streams, "warmed_up", set(HELPER.values))
         patch.setattr(_assembly, "SdkHooks", functools.partial(SdkHooks, wall=clock.time_ns))
         # Only in the SDK's module, because threads of other libraries sleep too.
         patch.setattr(_base_client, "time", SimpleNamespace(**{**vars(time), "sleep": clock.advance}))

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
+from tests.support.process_table import wait_until
 from tests.support.rig import API, instrumented, play, read
 from tests.support.scenes import MESSAGE, SCENES
 
 from otel_claude_stream import ClaudeStreamInstrumentor
+from otel_claude_stream._session.stall_ticker import StallTicker
 from otel_claude_stream._telemetry import buffer as buffer_module
-from otel_claude_stream._telemetry.buffer import CAPACITY, NO_EXEMPLAR, Buffer
+from otel_claude_stream._telemetry import metrics as metrics_module
+from otel_claude_stream._telemetry.buffer import BUFFER, CAPACITY, NO_EXEMPLAR, SLICE, Buffer
+from otel_claude_stream.testing import Script
+
+
+def _has_recorded(instrument, count):
+    return len(instrument.recorded) == count
 
 
 class FakeInstrument:
     """An instrument that keeps what it records."""
 
-    def __init__(self, *, additive=False):
-        self.additive = additive
+    def __init__(self):
         self.recorded = []
 
     def record_now(self, value, labels, context):
@@ -43,30 +54,79 @@ def test_measurements_are_recorded_by_flush():
     assert len(instrument.recorded) == 2
 
 
-def test_a_full_buffer_is_flushed():
-    """The buffer stays small, even if metrics are never collected."""
+def test_the_buffer_is_bounded_if_nothing_flushes_it():
+    """Each further measurement that does not fit records a slice of the oldest ones, so no reader waits for all."""
     instrument, buffer = FakeInstrument(), Buffer()
-    for number in range(CAPACITY * 3 + 1):
+    for number in range(CAPACITY + 1):
+        assert instrument.recorded == []
         buffer.add(instrument, number, A, NO_EXEMPLAR)
-    assert [value for value, _, _ in instrument.recorded] == list(range(CAPACITY * 3))
+    assert [value for value, _, _ in instrument.recorded] == list(range(SLICE))
+    for number in range(CAPACITY + 1, CAPACITY + 1 + 4 * SLICE):
+        buffer.add(instrument, number, A, NO_EXEMPLAR)
+    assert [value for value, _, _ in instrument.recorded] == list(range(5 * SLICE))
 
 
-def test_counts_with_the_same_labels_are_recorded_as_their_sum():
-    """A count with a span is recorded alone, because an exemplar belongs to one measurement."""
-    instrument, buffer = FakeInstrument(additive=True), Buffer()
-    for labels in (A, B, dict(A)):
-        buffer.add(instrument, 1, labels, NO_EXEMPLAR)
-    buffer.add(instrument, 1, A, CONTEXT)
-    buffer.flush()
-    assert instrument.recorded == [(1, A, CONTEXT), (2, A, NO_EXEMPLAR), (1, B, NO_EXEMPLAR)]
+def test_the_reader_of_a_stream_records_no_gap(monkeypatch):
+    """The thread that looks for stalls does, or a collection. Recording takes longer than the event itself."""
+    api, seen = API(Script.message(deltas=500, gap=0.02)), []
+    original = metrics_module.Histogram.record_now
+    monkeypatch.setattr(
+        metrics_module.Histogram, "record_now", lambda *given: (seen.append(threading.get_ident()), original(*given))
+    )
+    with instrumented(monkeypatch, api.clock) as capture:
+        read(api)
+        assert threading.get_ident() not in seen
+        assert capture.metrics()["claude.stream.chunk.gap"]["points"][0]["count"] == 499
+
+
+def test_the_thread_that_looks_for_stalls_flushes_the_buffer(monkeypatch):
+    """It does so while a stream is open, and once more after the last one."""
+    instrument = FakeInstrument()
+    open_streams = [SimpleNamespace(check_stall=lambda: None)]
+    ticker = StallTicker((0.04,), lambda: list(open_streams))
+    ticker.wake()
+    try:
+        for number in range(2):
+            BUFFER.add(instrument, number, A, NO_EXEMPLAR)
+            wait_until(partial(_has_recorded, instrument, number + 1))
+    finally:
+        open_streams.clear()
+        ticker.stop()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+def test_a_fork_waits_until_no_measurement_is_being_recorded():
+    """The child would inherit the locks of OpenTelemetry's SDK, held by a thread that it does not have."""
+    locked, lock = threading.Event(), threading.Lock()
+
+    class Locks(FakeInstrument):
+        def record_now(self, value, labels, context):
+            with lock:
+                locked.set()
+                time.sleep(0.1)
+
+    BUFFER.flush()
+    BUFFER.add(Locks(), 1.0, A, NO_EXEMPLAR)
+    flushing = threading.Thread(target=BUFFER.flush)
+    flushing.start()
+    assert locked.wait(5)
+    child = os.fork()
+    if child == 0:
+        os._exit(int(lock.locked()))
+    flushing.join()
+    assert os.waitpid(child, 0)[1] == 0
+    assert not lock.locked()
+    added = FakeInstrument()
+    BUFFER.add(added, 1.0, A, NO_EXEMPLAR)
+    BUFFER.flush()
+    assert len(added.recorded) == 1
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
-@pytest.mark.parametrize("additive", [True, False])
-def test_an_error_in_an_instrument_loses_only_the_measurement_that_it_recorded(monkeypatch, error, additive):
-    """After a Ctrl-C, for example, sums and measurements that were not recorded yet stay in the buffer."""
+def test_an_error_in_an_instrument_loses_only_the_measurement_that_it_recorded(monkeypatch, error):
+    """After a Ctrl-C, for example, measurements that were not recorded yet stay in the buffer."""
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "1")
-    buffer, instrument = Buffer(), FakeInstrument(additive=True)
+    buffer, instrument = Buffer(), FakeInstrument()
 
     class RaisesOnce(FakeInstrument):
         def record_now(self, value, labels, context):
@@ -75,7 +135,7 @@ def test_an_error_in_an_instrument_loses_only_the_measurement_that_it_recorded(m
                 raise error
             super().record_now(value, labels, context)
 
-    raising = RaisesOnce(additive=additive)
+    raising = RaisesOnce()
     for number in range(3):
         buffer.add(instrument, 1, A, NO_EXEMPLAR)
         buffer.add(raising, 10 + number, A, NO_EXEMPLAR)
@@ -85,7 +145,7 @@ def test_an_error_in_an_instrument_loses_only_the_measurement_that_it_recorded(m
     buffer.flush()
     assert sum(value for value, labels, _ in instrument.recorded if labels == A) == 3
     assert sum(value for value, labels, _ in instrument.recorded if labels == B) == 3
-    assert [value for value, _, _ in raising.recorded] == ([33] if additive else [10, 11, 12])
+    assert [value for value, _, _ in raising.recorded] == [10, 11, 12]
 
 
 def test_a_measurement_added_during_a_flush_is_recorded():
@@ -181,7 +241,7 @@ def test_buffered_measurements_are_recorded_after_uninstrument(monkeypatch):
 
 def test_a_measurement_without_a_span_has_no_exemplar_of_the_callers_span(monkeypatch):
     """OpenTelemetry's SDK would replace an empty context by the current one."""
-    monkeypatch.setattr(buffer_module, "CAPACITY", 1)  # so that it is recorded inside of the caller's span
+    monkeypatch.setattr(buffer_module, "CAPACITY", 0)  # so that it is recorded inside of the caller's span
     api = API(MESSAGE)
     with instrumented(monkeypatch, api.clock) as capture:
         with trace.use_span(capture.tracer_provider.get_tracer("app").start_span("request")):

@@ -62,7 +62,7 @@ def test_the_duration_and_the_times_of_events_include_the_caller(monkeypatch):
 @pytest.mark.parametrize(("gap", "recorded"), [(0.0004, None), (0.001, None), (0.0011, (9, 0.0099)), (0.02, (9, 0.18))])
 def test_events_less_than_a_millisecond_apart_are_one_burst(monkeypatch, gap, recorded):
     """Recording a gap costs 6 to 10 us, and events of one TCP segment have no gaps."""
-    _, _, metrics, _ = observe(monkeypatch, Script.message(deltas=10, gap=gap))
+    _, _, metrics, _ = observe(monkeypatch, Script.message(deltas=10, gap=gap), gaps="both")
     assert metrics.get(".chunk.gap", [(None, None)])[0][1] == recorded
     assert metrics.get("gen_ai.client.operation.time_per_output_chunk", [(None, None)])[0][1] == recorded
 

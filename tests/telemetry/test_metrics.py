@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from opentelemetry.metrics import NoOpMeter
+from opentelemetry.trace import NoOpTracer
 from tests.support.rig import API, REQUEST, instrumented, play, points, read
 from tests.support.scenes import MESSAGE, SCENES, Scene
 
-from otel_claude_stream._telemetry import schema, zero_series
+from otel_claude_stream import StreamConfig
+from otel_claude_stream._session.registry import OpenStreams
+from otel_claude_stream._telemetry import schema, stream_telemetry, zero_series
 from otel_claude_stream.testing import Capture, Script
 
 CALL = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "anthropic", "server.port": 443}
@@ -141,7 +145,7 @@ POINTS = {
 @pytest.mark.parametrize("scene", POINTS)
 def test_a_stream_has_exactly_these_points(monkeypatch, scene):
     """Points with the value 0 are not compared."""
-    assert points(play(monkeypatch, SCENES[scene])) == POINTS[scene]
+    assert points(play(monkeypatch, SCENES[scene], gaps="both")) == POINTS[scene]
 
 
 def test_exemplars_have_the_trace_expected(monkeypatch):
@@ -173,7 +177,7 @@ def test_only_a_gap_longer_than_all_before_has_an_exemplar(monkeypatch):
 
 
 def test_buckets_are_those_of_the_schema(monkeypatch):
-    capture = play(monkeypatch, SCENES["cut after silence"], semconv="both")
+    capture = play(monkeypatch, SCENES["cut after silence"], semconv="both", gaps="both")
     by_name = {name: spec for spec in schema.METRICS for name in (spec.name, spec.latest)}
     for name, metric in capture.metrics().items():
         for point in metric["points"]:
@@ -300,3 +304,14 @@ def test_without_metrics_there_are_still_spans(monkeypatch):
     capture = play(monkeypatch, SCENES["retried"], metrics=False)
     assert capture.metrics() == {}
     assert [span["name"] for span in capture.spans()] == [*["claude.stream.attempt"] * 3, "chat claude-test"]
+
+
+def test_streams_share_their_sets_of_labels_up_to_a_bound(monkeypatch):
+    """A server may answer with any status, so the sets are not kept for ever."""
+    monkeypatch.setattr(stream_telemetry, "MAX_SHARED", 2)
+    emitter = stream_telemetry.Emitter(NoOpTracer(), NoOpMeter("test"), None, StreamConfig(), OpenStreams())
+    common = {"model": "claude"}
+    kept = [emitter.extended(common, (("status", status),)) for status in (200, 529, 503)]
+    again = [emitter.extended(common, (("status", status),)) for status in (200, 529, 503)]
+    assert again == kept == [{"model": "claude", "status": status} for status in (200, 529, 503)]
+    assert [one is other for one, other in zip(kept, again, strict=True)] == [True, True, False]

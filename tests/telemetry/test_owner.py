@@ -28,7 +28,6 @@ def genai_metrics(capture):
 
 GENAI_METRICS = [
     "gen_ai.client.operation.duration",
-    "gen_ai.client.operation.time_per_output_chunk",
     "gen_ai.client.operation.time_to_first_chunk",
     "gen_ai.client.token.usage",
 ]

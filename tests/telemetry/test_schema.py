@@ -71,7 +71,7 @@ def emitted():
     for name, scene in SCENES.items():
         for way in WAYS if name == "text" else [scene.way]:
             found.add_capture(play(monkeypatch, scene, way, events="both"))
-    found.add_capture(play(monkeypatch, SCENES["text"], semconv="both", events="log"))
+    found.add_capture(play(monkeypatch, SCENES["text"], semconv="both", gaps="both", events="log"))
     add_reasoning_tokens(monkeypatch, found)
     add_other_owner(monkeypatch, found)
     add_open_streams_and_internal_errors(monkeypatch, found)

@@ -21,7 +21,6 @@ def genai_metrics(capture):
 
 RELEASED_NAMES = {
     "gen_ai.client.operation.duration",
-    "gen_ai.client.operation.time_per_output_chunk",
     "gen_ai.client.operation.time_to_first_chunk",
     "gen_ai.client.token.usage",
 }
@@ -29,7 +28,6 @@ LATEST_NAMES = {
     "gen_ai.client.inference.duration",
     "gen_ai.client.inference.operation.input_tokens",
     "gen_ai.client.inference.operation.output_tokens",
-    "gen_ai.client.inference.time_per_output_chunk",
     "gen_ai.client.inference.time_to_first_chunk",
 }
 CACHE_WRITES = {"gen_ai.usage.cache_write.input_tokens": 7}
@@ -50,8 +48,8 @@ def test_semconv_selects_the_names_of_the_conventions(monkeypatch, semconv, name
 
 
 def test_metrics_have_the_same_values_under_their_latest_names(monkeypatch):
-    released = points(play(monkeypatch, SCENES["text"]))
-    latest = points(play(monkeypatch, SCENES["text"], semconv="latest"))
+    released = points(play(monkeypatch, SCENES["text"], gaps="both"))
+    latest = points(play(monkeypatch, SCENES["text"], gaps="both", semconv="latest"))
     for new, old in LATEST.items():
         assert latest[new] == released[old]
     call = dict(released["gen_ai.client.operation.duration"][0][0])
@@ -65,14 +63,21 @@ CHUNK_GAP, TIME_PER_CHUNK = "claude.stream.chunk.gap", "gen_ai.client.operation.
 
 
 @pytest.mark.parametrize(
-    ("gaps", "without"), [("both", None), ("claude_stream", TIME_PER_CHUNK), ("gen_ai", CHUNK_GAP)]
+    ("settings", "recorded"),
+    [
+        ({}, {CHUNK_GAP}),
+        ({"gaps": "claude_stream"}, {CHUNK_GAP}),
+        ({"gaps": "gen_ai"}, {TIME_PER_CHUNK}),
+        ({"gaps": "none"}, set()),
+    ],
 )
-def test_gaps_selects_the_histograms_of_waits_between_chunks(monkeypatch, gaps, without):
+def test_gaps_selects_the_histograms_of_waits_between_chunks(monkeypatch, settings, recorded):
     """All other metrics are the same."""
-    everything = play(monkeypatch, SCENES["text"]).metrics()
+    everything = play(monkeypatch, SCENES["text"], gaps="both").metrics()
     assert {CHUNK_GAP, TIME_PER_CHUNK} < set(everything)
-    found = play(monkeypatch, SCENES["text"], gaps=gaps).metrics()
-    assert found == {name: metric for name, metric in everything.items() if name != without}
+    found = play(monkeypatch, SCENES["text"], **settings).metrics()
+    unwanted = {CHUNK_GAP, TIME_PER_CHUNK} - recorded
+    assert found == {name: metric for name, metric in everything.items() if name not in unwanted}
 
 
 def log_events(capture):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
+import re
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -14,7 +16,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from otel_claude_stream import _guard
-from otel_claude_stream._auto.providers import any_provider_is_set, let_application_replace_providers
 from otel_claude_stream._instrumentor import ClaudeStreamInstrumentor, limit_export_failure_logs
 
 _log = logging.getLogger("otel_claude_stream")
@@ -33,6 +34,16 @@ ENDPOINTS: Final = (
     "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
     "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
 )
+SIGNALS: Final = (
+    ("opentelemetry.trace", "opentelemetry.trace", "tracer_provider"),
+    ("opentelemetry.metrics", "opentelemetry.metrics._internal", "meter_provider"),
+    ("opentelemetry._logs", "opentelemetry._logs._internal", "logger_provider"),
+)
+"""For each global provider the module of its setter, the module of its variables, and the name that both contain.
+
+Valid for opentelemetry-api 1.37 to 1.45. If a name is missing, the first provider cannot be replaced."""
+
+GRPC_PORT: Final = re.compile(r":4317\b")
 
 _state = {"started": False}
 
@@ -57,7 +68,8 @@ def start() -> None:
 def _start(environ: MutableMapping[str, str]) -> None:
     if _opentelemetry_started():
         return
-    if wants_exporters(environ) and not any_provider_is_set():
+    provider_is_set = any(_current(holder, name) is not None for _, holder, name in SIGNALS)  # by a `sitecustomize`
+    if wants_exporters(environ) and not provider_is_set:
         _configure(environ)
     if not is_disabled(environ):
         ClaudeStreamInstrumentor().instrument()
@@ -110,17 +122,18 @@ def _configure(environ: MutableMapping[str, str]) -> None:
         sdk._OTelSDKConfigurator().configure()  # noqa: SLF001 - the base class of configurators
     initialize()
     limit_export_failure_logs()
-    let_application_replace_providers()
+    _let_application_replace_providers()
 
 
 def _set_exporter_defaults(environ: MutableMapping[str, str]) -> None:
-    """Set OTLP as the default exporter of every signal, with the protocol whose exporter is installed."""
+    """Set OTLP as the default exporter of every signal, by HTTP unless an endpoint has the port of gRPC."""
     if environ.get(CONFIG_FILE):
         return
     for name in EXPORTERS:
         environ.setdefault(name, "otlp")
     installed = {point.name for point in entry_points(group="opentelemetry_traces_exporter")}
-    if "otlp_proto_grpc" not in installed and "otlp_proto_http" in installed:
+    by_grpc = "otlp_proto_grpc" in installed and any(GRPC_PORT.search(environ.get(name, "")) for name in ENDPOINTS)
+    if "otlp_proto_http" in installed and not by_grpc:
         # OpenTelemetry's distribution defaults to grpc, and a missing exporter would switch off all of OpenTelemetry.
         environ.setdefault(PROTOCOL, "http/protobuf")
 
@@ -140,3 +153,40 @@ def _switched_off_in_children(environ: MutableMapping[str, str]) -> Iterator[Non
             environ.pop(SWITCH, None)
         else:
             environ[SWITCH] = before
+
+
+# --- Global providers -------------------------------------------------------------------------------------------------
+def _let_application_replace_providers() -> None:
+    """Allow the application to replace the global providers that are set now.
+
+    The API accepts the first provider only, and logs a warning for any other. The providers set now were created
+    before the application's first line, from variables that it may use for its own set-up.
+    """
+    for api, holder, name in SIGNALS:
+        provider = _current(holder, name)
+        if provider is not None:
+            _make_replaceable(import_module(api), import_module(holder), name, provider)
+
+
+def _current(holder: str, name: str) -> Any:
+    return getattr(import_module(holder), f"_{name.upper()}", None)
+
+
+def _make_replaceable(api: Any, holder: Any, name: str, ours: object) -> None:
+    from opentelemetry.util._once import Once
+
+    setter, variable, once = f"set_{name}", f"_{name.upper()}", f"_{name.upper()}_SET_ONCE"
+    original: Callable[..., None] = getattr(api, setter)
+    if not isinstance(getattr(holder, once, None), Once):
+        return
+
+    @functools.wraps(original)
+    def set_provider(provider: Any, *args: Any, **kwargs: Any) -> None:
+        if getattr(holder, variable, None) is ours and provider is not ours:
+            setattr(holder, variable, None)
+            setattr(holder, once, Once())
+        original(provider, *args, **kwargs)
+
+    for module in {holder, api}:
+        if getattr(module, setter, None) is original:
+            setattr(module, setter, set_provider)

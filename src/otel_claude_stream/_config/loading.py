@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -29,7 +29,6 @@ def load(
     environment: Mapping[str, str],
     arguments: Mapping[str, object] | None = None,
     base: StreamConfig | None = None,
-    check_limits: Callable[[str], object] | None = None,
     source: str = "instrument()",
 ) -> tuple[StreamConfig, tuple[Problem, ...]]:
     """Load the settings, and collect every problem. Never raises; an invalid setting keeps its default.
@@ -38,7 +37,6 @@ def load(
         environment: The variables of the process. Variables without the prefix are ignored.
         arguments: Settings from code (``instrument(events="log")``). They override the environment. None means unset.
         base: The settings to start from. The default is `StreamConfig()`.
-        check_limits: Raises `ValueError` for an invalid value of `known_limits`.
         source: Where the arguments come from, for messages.
     """
     values: dict[str, object] = {}
@@ -48,10 +46,7 @@ def load(
     for assignment in (*assignments, *from_code):
         name = assignment.setting.name
         try:
-            parsed = assignment.setting.parse(assignment.value)
-            if name == "known_limits" and check_limits is not None:
-                check_limits(str(parsed))
-            values[name] = parsed
+            values[name] = assignment.setting.parse(assignment.value)
         except Exception:  # noqa: BLE001 - code may pass any object, and its `__str__` may raise anything
             problems.append(_invalid(assignment))
     if base is None and opted_in(environment):
@@ -70,7 +65,7 @@ def _from_environment(environment: Mapping[str, str]) -> tuple[list[_Assignment]
         if variable in _BY_VARIABLE:
             if value.strip():  # OpenTelemetry treats an empty variable as unset
                 assignments.append(_Assignment("environment", variable, _BY_VARIABLE[variable], value))
-        elif new := renamed.setting(variable.removeprefix(PREFIX).lower()):
+        elif new := renamed.SETTINGS.get(variable.removeprefix(PREFIX).lower()):
             problems.append(Problem("environment", variable, value, renamed.message(_BY_NAME[new].variable)))
         elif "__" not in variable and variable not in _policy_variables():
             near = _nearest(variable, {**_policy_variables(), **_BY_VARIABLE})
@@ -87,7 +82,7 @@ def _from_code(arguments: Mapping[str, object], source: str) -> tuple[list[_Assi
             continue
         if name in _BY_NAME:
             assignments.append(_Assignment(source, name, _BY_NAME[name], value))
-        elif new := renamed.setting(name):
+        elif new := renamed.SETTINGS.get(name):
             problems.append(Problem(source, name, _text_of(value), renamed.message(new)))
         else:
             problems.append(Problem(source, name, _text_of(value), "no such setting", _nearest(name, _BY_NAME)))
@@ -100,7 +95,9 @@ def _invalid(assignment: _Assignment) -> Problem:
     text = _text_of(value)
     if new := renamed.value(setting.name, text):
         return Problem(source, name, text, renamed.message(new))
-    return Problem(source, name, text, f"allowed is {setting.allowed}", _nearest_word(setting, text))
+    return Problem(
+        source, name, text, f"allowed is {setting.allowed}", _nearest(text.strip().lower(), setting.type.words)
+    )
 
 
 def _policy_variables() -> Mapping[str, object]:
@@ -117,13 +114,5 @@ def _text_of(value: object) -> str:
         return f"<{type(value).__name__}>"
 
 
-def _nearest(name: str, names: Mapping[str, object]) -> str:
-    return next(iter(difflib.get_close_matches(name, names, n=1)), "")
-
-
-def _nearest_word(setting: Setting, value: str) -> str:
-    """Return the allowed word that is most similar; empty for a setting that takes other values than words."""
-    if setting.type != "word":
-        return ""
-    words = setting.allowed.replace(" or ", ", ").split(", ")
-    return next(iter(difflib.get_close_matches(value.strip().lower(), words, n=1)), "")
+def _nearest(name: str, names: Iterable[str]) -> str:
+    return next(iter(difflib.get_close_matches(name, list(names), n=1)), "")

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
-SETTINGS: Final[Mapping[str, str]] = MappingProxyType({"limits": "known_limits"})
+SETTINGS: Final = {"limits": "known_limits"}
 """Settings by their old names, as arguments of `instrument()`. Their environment variables were renamed with them."""
 
-VALUES: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
-    {
-        ("span", "own"): "always",
-        ("gaps", "own"): "claude_stream",
-        ("sdk_retries", "own"): "replace",
-    }
-)
+VALUES: Final = {("span", "own"): "always", ("gaps", "own"): "claude_stream", ("sdk_retries", "own"): "replace"}
 """New values, by the setting or policy key that takes them and the old value."""
 
-RULE_KEYS: Final[Mapping[str, str]] = MappingProxyType({"on": "reasons"})
+RULE_KEYS: Final = {"on": "reasons"}
 """Keys of a rule of a policy, by their old names."""
-
-
-def setting(name: str) -> str:
-    """Return the new name of a setting; empty for a setting that was not renamed."""
-    return SETTINGS.get(name, "")
 
 
 def value(name: str, found: object) -> str:

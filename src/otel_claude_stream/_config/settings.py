@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from otel_claude_stream._config.value_types import ValueType, boolean, choice, integer
 from otel_claude_stream._core.durations import parse_duration
 
 PREFIX = "OTEL_CLAUDE_STREAM_"
@@ -18,9 +19,6 @@ _LATEST = "gen_ai_latest_experimental"
 
 OTHER_VARIABLES = frozenset({"STRICT", "AUTO", "CONFIG"})
 """Variables with the prefix that are valid but not in this table."""
-
-_TRUE = frozenset({"true", "1", "yes", "on"})
-_FALSE = frozenset({"false", "0", "no", "off"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ class StreamConfig:
     deltas: str = "coalesce"
     event_budget: int = 96
     metrics: bool = True
-    gaps: str = "both"
+    gaps: str = "claude_stream"
     stall_thresholds: tuple[float, ...] = (10.0, 30.0, 60.0, 180.0)
     known_limits: str = ""
     max_models: int = 20
@@ -50,57 +48,27 @@ class Setting:
     """One setting."""
 
     name: str
-    type: str
-    allowed: str
+    type: ValueType
     doc: str
-    parse: Callable[[object], object]
-    """Returns the value of the setting for a text or an object. Raises `ValueError` for an invalid one."""
 
     @property
     def variable(self) -> str:
         """The environment variable of this setting."""
         return PREFIX + self.name.upper()
 
+    @property
+    def allowed(self) -> str:
+        """The values that are allowed, in words."""
+        return self.type.allowed
+
+    def parse(self, value: object) -> object:
+        """Return the value of the setting for a text or an object. Raises `ValueError` for an invalid one."""
+        return self.type.parse(self.type.read(str(value)) if isinstance(value, str | int) else value)
+
 
 def opted_in(environment: Mapping[str, str]) -> bool:
     """Return whether `OTEL_SEMCONV_STABILITY_OPT_IN` asks for the latest GenAI conventions."""
     return _LATEST in {entry.strip() for entry in environment.get(SEMCONV_OPT_IN, "").split(",")}
-
-
-def parse_boolean(value: object) -> bool:
-    """Return a truth value unchanged, or that of one of the usual words."""
-    if isinstance(value, bool):
-        return value
-    word = str(value).strip().lower()
-    if word in _TRUE:
-        return True
-    if word in _FALSE:
-        return False
-    raise ValueError(value)
-
-
-def one_of(*words: str) -> Callable[[object], str]:
-    """Return a parser of one of a closed set of words, in upper or lower case."""
-
-    def parse(value: object) -> str:
-        word = str(value).strip().lower()
-        if word not in words:
-            raise ValueError(value)
-        return word
-
-    return parse
-
-
-def integer(least: int, most: int) -> Callable[[object], int]:
-    """Return a parser of an integer within bounds."""
-
-    def parse(value: object) -> int:
-        number = int(str(value).strip()) if not isinstance(value, bool) else -1
-        if not least <= number <= most:
-            raise ValueError(value)
-        return number
-
-    return parse
 
 
 def parse_durations(value: object) -> tuple[float, ...]:
@@ -122,98 +90,84 @@ def parse_durations(value: object) -> tuple[float, ...]:
     return found
 
 
+def parse_limits(value: object) -> str:
+    """Return a description of known limits as a text, if it is valid. The module that reads it is imported for that."""
+    text = str(value).strip()
+    if text:
+        from otel_claude_stream._core.diagnosis import limits
+
+        limits.parse_limits(text)
+    return text
+
+
 def _seconds(value: object) -> float:
     if isinstance(value, float | int) and not isinstance(value, bool):
         return float(value)
     return parse_duration(str(value))
 
 
-def text(value: object) -> str:
-    """Return any value as text without surrounding white space."""
-    return str(value).strip()
-
-
 SETTINGS: tuple[Setting, ...] = (
-    Setting("enabled", "boolean", "true or false", "False leaves the SDK untouched.", parse_boolean),
+    Setting("enabled", boolean(), "False leaves the SDK untouched."),
     Setting(
         "span",
-        "word",
-        "auto, always or off",
+        choice("auto", "always", "off"),
         "`auto`: a `chat` span, or a `claude.stream` span if the SDK, another instrumentation or a framework records "
         "the `chat` span. `always`: always the `chat` span. `off`: metrics only.",
-        one_of("auto", "always", "off"),
     ),
     Setting(
         "semconv",
-        "word",
-        "released, latest or both",
+        choice("released", "latest", "both"),
         "Which names of the GenAI conventions are recorded: those of the last release, those of the next one, or both. "
         "If unset, the entry `gen_ai_latest_experimental` of `OTEL_SEMCONV_STABILITY_OPT_IN` selects `latest`.",
-        one_of("released", "latest", "both"),
     ),
     Setting(
         "events",
-        "word",
-        "span, log, both or none",
+        choice("span", "log", "both", "none"),
         "How the events of a stream are recorded: as span events, as log records, as both, or not at all.",
-        one_of("span", "log", "both", "none"),
     ),
     Setting(
         "deltas",
-        "word",
-        "coalesce, all or none",
+        choice("coalesce", "all", "none"),
         "`coalesce`: one event for the deltas of a content block. `all`: one event for each delta. `none`: no events "
         "for deltas.",
-        one_of("coalesce", "all", "none"),
     ),
     Setting(
         "event_budget",
-        "whole number",
-        "16 to 10000",
+        integer(16, 10000),
         "Maximum number of events recorded for one stream. Stay below the limit of the span "
         "(`OTEL_SPAN_EVENT_COUNT_LIMIT`, 128 by default): beyond it the OpenTelemetry SDK drops the oldest events.",
-        integer(16, 10000),
     ),
-    Setting("metrics", "boolean", "true or false", "False records no metrics.", parse_boolean),
+    Setting("metrics", boolean(), "False records no metrics."),
     Setting(
         "gaps",
-        "word",
-        "both, claude_stream or gen_ai",
+        choice("claude_stream", "gen_ai", "both", "none"),
         "Which histogram records the wait before each chunk: `claude.stream.chunk.gap` (`claude_stream`), the "
-        "conventions' `time_per_output_chunk` (`gen_ai`), or both. No other metric is recorded once for each chunk.",
-        one_of("both", "claude_stream", "gen_ai"),
+        "conventions' `time_per_output_chunk` (`gen_ai`), both, or none. The gateway of `collector/` derives the "
+        "second from the first. No other metric is recorded once for each chunk.",
     ),
     Setting(
         "stall_thresholds",
-        "durations",
-        "rising durations with their units, such as 10s,30s,60s,180s, or none",
+        ValueType("rising durations with their units, such as 10s,30s,60s,180s, or none", parse_durations),
         "Waits for content that are recorded as a `stall`, once for each threshold, while the stream still waits. "
         "`none`: no stalls are recorded, and no thread watches for them.",
-        parse_durations,
     ),
     Setting(
         "known_limits",
-        "text",
-        "empty, a factor such as x0.5, or a list such as idle:2s=nginx,duration:3s=gateway",
+        ValueType("empty, a factor such as x0.5, or a list such as idle:2s=nginx,duration:3s=gateway", parse_limits),
         "Scales or replaces the table of known middlebox limits, for tests and for middleboxes with other limits.",
-        text,
     ),
     Setting(
         "max_models",
-        "whole number",
-        "1 to 1000",
+        integer(1, 1000),
         "Maximum number of different model names, and of server addresses, on metrics. Further ones are recorded as "
         "`other`.",
-        integer(1, 1000),
     ),
     Setting(
         "export_failures",
-        "word",
-        "auto, once or all",
+        choice("auto", "once", "all"),
         "How much OpenTelemetry's OTLP exporters log when exports fail. `once`: one line in ten minutes, with the "
         "number of suppressed lines, and none for an attempt that the exporter repeats. `all`: every line. `auto`: "
         "`once` under auto-instrumentation, `all` if the application instruments in code. A logger at DEBUG is not "
         "changed.",
-        one_of("auto", "once", "all"),
     ),
 )

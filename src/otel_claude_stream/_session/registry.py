@@ -36,6 +36,8 @@ class OpenStreams:
         """Weak references to the responses, whose callbacks end the sessions."""
         self._deferred: deque[tuple[StreamSession, int]] = deque()
         """Ends that were noticed where telemetry cannot be recorded, with their times."""
+        self.warmed_up: set[str] = set()
+        """Helpers of the SDK that have delivered a token in this process, so that the SDK has built its models."""
         self._seen: dict[tuple[object, ...], dict[str, Any]] = {}
         self._ticker: StallTicker | None = None
         self._thresholds: tuple[float, ...] = ()

@@ -93,7 +93,7 @@ def summary_of(state: StreamState, end: End, diagnosis: Diagnosis, retries: Retr
         exception=end.exception,
         time_to_headers=_seconds(timing.head_wait),
         time_to_first_event=_seconds(timing.first_event),
-        time_to_first_token=_seconds(timing.first_token),
+        time_to_first_token=_seconds(timing.time_to_first_token),
         writing_time=_seconds(timing.writing_time()),
         retries=retries,
     )

@@ -54,6 +54,7 @@ class StreamSession:
         "_stalls",
         "_telemetry",
         "_timing",
+        "_warmed_up",
         "bytes_read",
         "hot",
         "state",
@@ -72,8 +73,11 @@ class StreamSession:
         wall: int,
         on_end: Callable[[StreamSession], None] | None = None,
         on_drop: Callable[[StreamSession], None] | None = None,
+        warmed_up: set[str] | None = None,
     ) -> None:
         """Create the session of a call that began at `started` of the monotonic `clock`, at the wall time `wall`.
+
+        `warmed_up` has the helpers of the SDK that have delivered a token in this process, and gets that of this call.
 
         `on_end` is called once, in whatever thread ends the call. `on_drop` is called when the stream was dropped,
         maybe by the garbage collector; it has to call `ended`, at a time when that is safe.
@@ -82,7 +86,7 @@ class StreamSession:
         self._timing = Timing(hot, started, wall)
         self._message = MessageState(
             hot,
-            deltas=config.deltas if telemetry.wants_events else "none",
+            delta_mode=config.deltas if telemetry.wants_events else "none",
             budget=telemetry.event_budget,
             ledger=Delivered(pieces=[] if call_policy.keeps_text else None),
         )
@@ -97,6 +101,7 @@ class StreamSession:
         self._retries: Retries | None = None
         self._on_end = on_end
         self._on_drop = on_drop
+        self._warmed_up = warmed_up
         self._latch = threading.Lock()  # acquired once and never released: the first end wins, in any thread
 
     # --- Properties ----------------------------------------------------------------------------------------------
@@ -150,6 +155,8 @@ class StreamSession:
     def read_as(self, mode: ReadMode) -> None:
         """Record how the body is read."""
         self.hot.read_mode = mode
+        if self._warmed_up is not None and self.state.call.helper not in self._warmed_up and self.requests == 1:
+            self._timing.began_to_read()
 
     def frame(self, name: str | None, data: object) -> None:
         """Record a frame that is no event of a message."""
@@ -195,7 +202,7 @@ class StreamSession:
                     self._report_stall(gap, at)
                     self._stalls.reset()
             if first:
-                self._first_token(waited)
+                self._first_token(waited, at)
         except Exception as error:  # noqa: BLE001 - the boundary of the hot path
             self._malformed_event(event, error)
 
@@ -214,8 +221,10 @@ class StreamSession:
         if record_event(self._message, event, kind, at, gap) is not None:
             self.state.attempts.record_tokens(*self._message.tokens(final=kind == "message_delta"))
 
-    def _first_token(self, waited: int) -> None:
-        seconds = self._timing.note_first_token(waited) / _NS
+    def _first_token(self, waited: int, at: int) -> None:
+        seconds = self._timing.note_first_token(waited, at) / _NS
+        if self._warmed_up is not None:
+            self._warmed_up.add(self.state.call.helper)
         self._telemetry.record_first_token(seconds, self._message.first_block or "other")
 
     def _malformed_event(self, event: object, error: Exception) -> None:
@@ -229,7 +238,7 @@ class StreamSession:
             gap = self._timing.gap
             hot.wait_at_last_event = hot.waited
             if type_of(event) == DELTA and self._message.block_delta(None, "", 0, hot.last_byte_at, gap):
-                self._first_token(hot.waited)
+                self._first_token(hot.waited, hot.last_byte_at)
 
     # --- Stalls --------------------------------------------------------------------------------------------------
     def check_stall(self) -> None:
@@ -268,28 +277,11 @@ class StreamSession:
         return self.state.attempts.sent
 
     @property
-    def has_error_response(self) -> bool:
-        """Whether the current attempt got a response that may lead to a retry."""
-        return self.state.attempts.pending is not None
-
-    def error_response(self, reply: Reply) -> None:
-        """Record a response that may lead to a retry."""
-        self.state.attempts.answered(reply)
-
-    def take_sdk_retry(self) -> bool:
-        """Take a retry of the SDK's own loop out of the budget; False if there is none left."""
-        return self.state.call_policy.take()
-
-    @property
     def retries(self) -> Retries:
         """The failed attempts of the call."""
         if self._retries is None:
             self._retries = Retries(self.state)
         return self._retries
-
-    def lower_read_timeout(self, seconds: float) -> None:
-        """Record the time-out that a watchdog has set for the reads of the body."""
-        self.state.attempts.lower_read_timeout(seconds)
 
     def buffer_frame(self, *, is_event: bool) -> Arrival:
         """Record that a frame is buffered. Return its arrival, to be passed to `event` once it is delivered."""
@@ -300,14 +292,6 @@ class StreamSession:
         arrival = Arrival(hot.last_byte_at, hot.waited, timing.gap)
         hot.wait_at_last_event = hot.waited
         return arrival
-
-    def buffered_usage(self, input_tokens: int) -> None:
-        """Record the usage of a `message_start` that may never be delivered."""
-        self.state.attempts.record_tokens(input_tokens, 0)
-
-    def buffer_released(self) -> None:
-        """Record that nothing is buffered any more."""
-        self.state.attempts.discard_buffer()
 
     # --- The end -------------------------------------------------------------------------------------------------
     def ended(self, end: End | None, at: int | None = None) -> None:

@@ -1,6 +1,7 @@
 """Checks the open streams periodically, so that a stall is reported while its reader is still blocked.
 
-One daemon thread a process, asleep while no stream is open; none at all if no stall thresholds are set.
+One daemon thread a process, asleep while no stream is open; none at all if no stall thresholds are set. It also records
+the buffered measurements, which the readers of streams then need not do.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from otel_claude_stream import _guard
+from otel_claude_stream._telemetry.buffer import BUFFER
 
 if TYPE_CHECKING:
     from otel_claude_stream._session.session import StreamSession
@@ -50,6 +52,7 @@ class StallTicker:
         while not self._stopped:
             self._wanted.wait()
             time.sleep(self._period)
+            BUFFER.flush()
             if not self.look():
                 self._wanted.clear()
                 if self.look():  # a stream was opened between the check and the clearing

@@ -2,12 +2,15 @@
 
 `Histogram.record` of OpenTelemetry's SDK costs 5 to 8 us if it ran just before. Between two events of a stream it costs
 twice as much, because its code and data have left the processor's caches. Measurements are not visible before metrics
-are collected, so they are recorded then, or when the buffer holds `CAPACITY` of them.
+are collected, so they are recorded then, and each second by the thread that looks for stalls. Without that thread, the
+readers of streams record the oldest measurements as soon as the buffer is full.
 """
 
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections import deque
 from typing import Any, Final, Protocol
 
@@ -20,16 +23,16 @@ Labels = dict[str, Any]
 NO_EXEMPLAR: Final = Context({"otel_claude_stream": "no exemplar"})
 """A context without a span. OpenTelemetry's SDK would replace an empty context by the current one."""
 
-CAPACITY: Final = 64
-"""The number of measurements that triggers a flush, which takes less than half a millisecond."""
+CAPACITY: Final = 16384
+"""The most measurements in the buffer, about 2 MB. A process reads fewer events in the second between two flushes."""
+
+SLICE: Final = 16
+"""Measurements that are recorded without a pause. They delay other threads, and the reader at a full buffer, by less
+than 0.2 ms."""
 
 
 class Instrument(Protocol):
     """The instruments that the buffer records on."""
-
-    @property
-    def additive(self) -> bool:
-        """Whether measurements with equal labels may be recorded as their sum."""
 
     def record_now(self, value: float, labels: Labels, context: Context) -> None:
         """Record a measurement, bypassing the buffer."""
@@ -42,52 +45,55 @@ Measurement = tuple[Instrument, float, Labels, Context]
 class Buffer:
     """Measurements that are not recorded yet. Safe for threads and finalizers."""
 
-    __slots__ = ("_measurements",)
+    __slots__ = ("_forking", "_measurements", "_recording")
 
     def __init__(self) -> None:
         # `append` and `popleft` are atomic. A lock could deadlock if a finalizer ran while it is held.
         self._measurements: deque[Measurement] = deque()
+        self._recording = threading.Lock()  # a hint for `before_fork`; nothing else waits for it
+        self._forking = False
 
-    def add(self, instrument: Instrument, value: float, labels: Labels, context: Context) -> None:
+    def add(self, instrument: Instrument, value: float, labels: Labels, context: Context = NO_EXEMPLAR) -> None:
         """Add a measurement. `labels` must not be modified afterwards."""
         measurements = self._measurements
         measurements.append((instrument, value, labels, context))
-        if len(measurements) >= CAPACITY:
-            self.flush()
+        if len(measurements) > CAPACITY:
+            self._record_slice()
 
-    def add_all(self, measurements: list[Measurement]) -> None:
-        """Add several measurements with fewer calls."""
-        buffered = self._measurements
-        buffered.extend(measurements)
-        if len(buffered) >= CAPACITY:
-            self.flush()
-
-    @_guard.guarded("flush", None)
     def flush(self) -> None:
-        """Record all measurements. Called before metrics are collected."""
-        measurements = self._measurements
-        sums: dict[tuple[object, ...], tuple[Instrument, float, Labels]] = {}
-        try:
-            while measurements:
-                try:
-                    instrument, value, labels, context = measurements.popleft()
-                except IndexError:  # another thread took the last one
-                    break
-                if instrument.additive and context is NO_EXEMPLAR:
-                    key = (instrument, *labels.items())
-                    before = sums.get(key)
-                    sums[key] = (instrument, value if before is None else before[1] + value, labels)
-                else:
-                    instrument.record_now(value, labels, context)
-            for key in list(sums):
-                instrument, value, labels = sums.pop(key)
-                instrument.record_now(value, labels, NO_EXEMPLAR)
-        finally:  # after a Ctrl-C or an error in an instrument, the sums go back into the buffer
-            measurements.extend((instrument, value, labels, NO_EXEMPLAR) for instrument, value, labels in sums.values())
+        """Record all measurements. Other threads may run after each slice."""
+        while self._record_slice():
+            time.sleep(0)
 
-    def clear(self) -> None:
-        """Discard all measurements: in a forked child, because the parent records them."""
+    @_guard.guarded("flush", False)
+    def _record_slice(self) -> bool:
+        """Record the oldest measurements. Return False if none is left."""
+        marked = self._recording.acquire(blocking=False)
+        try:
+            for _ in range(SLICE):
+                try:
+                    instrument, value, labels, context = self._measurements.popleft()
+                except IndexError:
+                    return False
+                instrument.record_now(value, labels, context)
+            return True
+        finally:
+            if marked:
+                self._recording.release()
+
+    def before_fork(self) -> None:
+        """Wait for the end of a slice. A child would inherit the locks of OpenTelemetry's SDK that it holds."""
+        self._forking = self._recording.acquire(timeout=1.0)
+
+    def after_fork(self) -> None:
+        """Let slices be recorded again."""
+        if self._forking:
+            self._recording.release()
+
+    def after_fork_in_child(self) -> None:
+        """Discard all measurements, because the parent records them."""
         self._measurements.clear()
+        self.after_fork()
 
 
 BUFFER: Final = Buffer()
@@ -97,4 +103,6 @@ A second instrumentation gets the same meter, which keeps the first callbacks of
 second ones. They flush the buffer, so both instrumentations have to use the same one."""
 
 if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=BUFFER.clear)
+    os.register_at_fork(
+        before=BUFFER.before_fork, after_in_parent=BUFFER.after_fork, after_in_child=BUFFER.after_fork_in_child
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
@@ -43,21 +44,17 @@ class CardinalityLimit:
 class Histogram:
     """A histogram of the schema, recorded under one or two names."""
 
-    __slots__ = ("_instruments",)
-
-    additive: Final = False
+    __slots__ = ("_instruments", "record")
 
     def __init__(self, meter: Meter, spec: Metric, names: Iterable[str]) -> None:
+        self.record: Final = partial(BUFFER.add, self)
+        """Adds a value to the buffer. With a span in the context it becomes an exemplar."""
         self._instruments = [
             meter.create_histogram(
                 name, unit=spec.unit, description=spec.doc, explicit_bucket_boundaries_advisory=list(spec.buckets)
             )
             for name in names
         ]
-
-    def record(self, value: float, labels: Labels, context: Context = NO_EXEMPLAR) -> None:
-        """Add a value to the buffer. With a span in `context` it becomes an exemplar."""
-        BUFFER.add(self, value, labels, context)
 
     def record_now(self, value: float, labels: Labels, context: Context) -> None:
         """Record a value, bypassing the buffer."""
@@ -68,16 +65,12 @@ class Histogram:
 class Counter:
     """A counter of the schema."""
 
-    __slots__ = ("_instrument",)
-
-    additive: Final = True
+    __slots__ = ("_instrument", "add")
 
     def __init__(self, meter: Meter, spec: Metric) -> None:
+        self.add: Final = partial(BUFFER.add, self)
+        """Adds to the series with these labels, by way of the buffer."""
         self._instrument = meter.create_counter(spec.name, unit=spec.unit, description=spec.doc)
-
-    def add(self, amount: int, labels: Labels, context: Context = NO_EXEMPLAR) -> None:
-        """Add to the series with these labels, by way of the buffer."""
-        BUFFER.add(self, amount, labels, context)
 
     def record_now(self, value: float, labels: Labels, context: Context = NO_EXEMPLAR) -> None:
         """Add to the series with these labels, bypassing the buffer. The value 0 creates the series."""
@@ -113,7 +106,7 @@ def names(spec: Metric, semconv: str) -> tuple[str, ...]:
 class Instruments:
     """The synchronous instruments of the schema. An instrument that the settings exclude is None."""
 
-    def __init__(self, meter: Meter, semconv: str, gaps: str = "both") -> None:
+    def __init__(self, meter: Meter, semconv: str, gaps: str) -> None:
         def histogram(spec: Metric) -> Histogram:
             return Histogram(meter, spec, names(spec, semconv))
 
@@ -122,13 +115,15 @@ class Instruments:
 
         self.genai_duration = histogram(schema.GENAI_DURATION)
         self.genai_time_to_first_chunk = histogram(schema.GENAI_TIME_TO_FIRST_CHUNK)
-        self.genai_time_per_chunk = histogram(schema.GENAI_TIME_PER_OUTPUT_CHUNK) if gaps != "claude_stream" else None
+        self.genai_time_per_chunk = (
+            histogram(schema.GENAI_TIME_PER_OUTPUT_CHUNK) if gaps in ("gen_ai", "both") else None
+        )
         self.genai_token_usage = histogram(schema.GENAI_TOKEN_USAGE) if semconv != "latest" else None
         self.genai_input_tokens = histogram(schema.GENAI_INPUT_TOKENS) if semconv != "released" else None
         self.genai_output_tokens = histogram(schema.GENAI_OUTPUT_TOKENS) if semconv != "released" else None
         self.duration = histogram(schema.DURATION)
         self.time_to_first_token = histogram(schema.TIME_TO_FIRST_TOKEN)
-        self.chunk_gap = histogram(schema.CHUNK_GAP) if gaps != "gen_ai" else None
+        self.chunk_gap = histogram(schema.CHUNK_GAP) if gaps in ("claude_stream", "both") else None
         self.longest_silence = histogram(schema.LONGEST_SILENCE)
         self.abort_idle = histogram(schema.ABORT_IDLE)
         self.abort_elapsed = histogram(schema.ABORT_ELAPSED)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from otel_claude_stream._telemetry import attributes as a
-from otel_claude_stream._telemetry.spec import Metric, Span, SpanEvent
+from otel_claude_stream._telemetry.spec import Metric, Span, SpanEvent, counter, histogram
 
 # The GenAI conventions prescribe these (released with semantic-conventions 1.41).
 _GENAI_SECONDS: Final = (
@@ -55,9 +55,8 @@ _GENAI_CHUNK: Final = tuple(attribute for attribute in _GENAI_CALL if attribute 
 """Without the response model. A stream's labels are created with its first chunk, possibly before it is known."""
 
 # --- Metrics -----------------------------------------------------------------------------------------------------
-GENAI_DURATION: Final = Metric(
+GENAI_DURATION: Final = histogram(
     "gen_ai.client.operation.duration",
-    "histogram",
     "s",
     "Time from the start of the call to the end of the stream. Not recorded if another instrumentation "
     "records the `chat` span.",
@@ -65,9 +64,8 @@ GENAI_DURATION: Final = Metric(
     _GENAI_SECONDS,
     latest="gen_ai.client.inference.duration",
 )
-GENAI_TIME_TO_FIRST_CHUNK: Final = Metric(
+GENAI_TIME_TO_FIRST_CHUNK: Final = histogram(
     "gen_ai.client.operation.time_to_first_chunk",
-    "histogram",
     "s",
     "Time from the start of the call to its first SSE event, without the caller's time. Not recorded if no "
     "event arrived, or if another instrumentation records the `chat` span.",
@@ -75,113 +73,102 @@ GENAI_TIME_TO_FIRST_CHUNK: Final = Metric(
     _GENAI_SECONDS,
     latest="gen_ai.client.inference.time_to_first_chunk",
 )
-GENAI_TIME_PER_OUTPUT_CHUNK: Final = Metric(
+GENAI_TIME_PER_OUTPUT_CHUNK: Final = histogram(
     "gen_ai.client.operation.time_per_output_chunk",
-    "histogram",
     "s",
-    "Wait before each chunk after the first token. Chunks less than 1 ms apart count as one. Not recorded if "
-    "another instrumentation records the `chat` span.",
+    "Wait before each chunk after the first token. Chunks less than 1 ms apart count as one. Recorded with `gaps` "
+    "`gen_ai` or `both`, unless another instrumentation records the `chat` span.",
     _GENAI_CHUNK,
     _GENAI_SECONDS,
     latest="gen_ai.client.inference.time_per_output_chunk",
 )
-GENAI_TOKEN_USAGE: Final = Metric(
+GENAI_TOKEN_USAGE: Final = histogram(
     "gen_ai.client.token.usage",
-    "histogram",
     "{token}",
     "Tokens of the call, by type. Not recorded if the usage is incomplete, with `semconv` `latest`, or if "
     "another instrumentation records the `chat` span.",
     (*_GENAI_CALL, a.TOKEN_TYPE),
     _GENAI_TOKENS,
 )
-GENAI_INPUT_TOKENS: Final = Metric(
+GENAI_INPUT_TOKENS: Final = histogram(
     "gen_ai.client.inference.operation.input_tokens",
-    "histogram",
     "{token}",
     "Input tokens of the call, including cache reads and writes. Recorded with `semconv` `latest` or `both`, "
     "if the usage is complete.",
     (*_GENAI_CALL, a.TOKEN_MODALITY),
     _GENAI_TOKENS,
 )
-GENAI_OUTPUT_TOKENS: Final = Metric(
+GENAI_OUTPUT_TOKENS: Final = histogram(
     "gen_ai.client.inference.operation.output_tokens",
-    "histogram",
     "{token}",
     "Output tokens of the call. Recorded with `semconv` `latest` or `both`, if the usage is complete.",
     (*_GENAI_CALL, a.TOKEN_MODALITY),
     _GENAI_TOKENS,
 )
 
-DURATION: Final = Metric(
+DURATION: Final = histogram(
     "claude.stream.duration",
-    "histogram",
     "s",
     "Time from the start of the call to the end of the stream.",
     (*_CALL, a.OUTCOME),
     _STREAM_SECONDS,
 )
-TIME_TO_FIRST_TOKEN: Final = Metric(
+TIME_TO_FIRST_TOKEN: Final = histogram(
     "claude.stream.time_to_first_token",
-    "histogram",
     "s",
     "Time from the start of the call to the first content delta, including retries, without the caller's "
-    "time. Not recorded if no content arrived.",
+    "time. The first streams of a process include the time in which the SDK builds its models. "
+    "Not recorded if no content arrived.",
     (*_CALL, a.BLOCK_TYPE),
     _FIRST_TOKEN_SECONDS,
 )
-CHUNK_GAP: Final = Metric(
+CHUNK_GAP: Final = histogram(
     "claude.stream.chunk.gap",
-    "histogram",
     "s",
-    "Wait before each chunk after the first token. Chunks less than 1 ms apart are one burst and record nothing.",
+    "Wait before each chunk after the first token. Chunks less than 1 ms apart are one burst and record nothing. Not "
+    "recorded with `gaps` `gen_ai` or `none`.",
     _CALL,
     _GAP_SECONDS,
 )
-LONGEST_SILENCE: Final = Metric(
+LONGEST_SILENCE: Final = histogram(
     "claude.stream.longest_silence",
-    "histogram",
     "s",
     "Longest time that a read blocked without a byte, once for each stream. It shows how close healthy "
     "streams come to an idle limit. Not recorded if nothing was read.",
     (*_CALL, a.OUTCOME),
     _LIMIT_SECONDS,
 )
-ABORTS: Final = Metric(
+ABORTS: Final = counter(
     "claude.stream.aborts",
-    "counter",
     "{stream}",
     "Streams that ended without completing, by reason. Streams that the caller ended have the origin `caller`.",
     (*_CALL, a.REASON, a.PHASE, a.ORIGIN, a.LIMIT_MATCH),
 )
-ATTEMPT_ABORTS: Final = Metric(
+ATTEMPT_ABORTS: Final = counter(
     "claude.stream.attempt.aborts",
-    "counter",
     "{attempt}",
     "HTTP requests that failed, by reason, whether a retry or resume followed or not. The last request of a failed "
     "stream counts here and in `claude.stream.aborts`. Requests that the caller ended do not count.",
     (*_CALL, a.REASON, a.PHASE, a.ORIGIN, a.LIMIT_MATCH),
 )
-ABORT_IDLE: Final = Metric(
+ABORT_IDLE: Final = histogram(
     "claude.stream.abort.idle",
-    "histogram",
     "s",
     "Time that the last read of a failed HTTP request had blocked without a byte, once for each request in "
     "`claude.stream.attempt.aborts`. A spike suggests an idle limit.",
     (*_CALL, a.ORIGIN),
     _LIMIT_SECONDS,
 )
-ABORT_ELAPSED: Final = Metric(
+ABORT_ELAPSED: Final = histogram(
     "claude.stream.abort.elapsed",
-    "histogram",
     "s",
     "Age of a failed HTTP request at its end, once for each request in `claude.stream.attempt.aborts`. A spike "
     "suggests a limit on the total duration.",
     (*_CALL, a.ORIGIN),
     _LIMIT_SECONDS,
 )
-STALLS: Final = Metric(
+STALLS: Final = counter(
     "claude.stream.stalls",
-    "counter",
     "{stall}",
     "Stall thresholds exceeded by waits for content, each counted once for each wait.",
     (*_CALL, a.STALL_THRESHOLD, a.STALL_KIND),
@@ -194,31 +181,27 @@ OLDEST_AGE: Final = Metric(
     "Age of the oldest open stream. 0 if none is open.",
     _CALL,
 )
-REQUESTS: Final = Metric(
+REQUESTS: Final = counter(
     "claude.stream.requests",
-    "counter",
     "{request}",
     "HTTP requests sent for streams. Divided by the number of streams, this is the amplification by retries.",
     (*_CALL, a.RETRY_LAYER, a.STATUS_CODE),
 )
-RETRIES: Final = Metric(
+RETRIES: Final = counter(
     "claude.stream.retries",
-    "counter",
     "{retry}",
     "Retries, by the reason why the previous attempt failed.",
     (*_CALL, a.RETRY_REASON, a.RETRY_DECISION, a.RETRY_LAYER),
 )
-RETRY_DECISIONS: Final = Metric(
+RETRY_DECISIONS: Final = counter(
     "claude.stream.retry.decisions",
-    "counter",
     "{decision}",
     "Decisions of the retry policy about failed attempts. With `dry_run`, decisions that mode `resume` would "
     "have taken.",
     (*_CALL, a.RETRY_REASON, a.RETRY_DECISION, a.RETRY_BLOCKED_BY, a.RETRY_DRY_RUN),
 )
-RECOVERIES: Final = Metric(
+RECOVERIES: Final = counter(
     "claude.stream.recoveries",
-    "counter",
     "{stream}",
     "Streams that the retry policy retried or resumed, by action and outcome.",
     (*_CALL, a.RECOVERY_ACTION, a.RECOVERY_OUTCOME),
@@ -231,42 +214,37 @@ RETRY_BUDGET: Final = Metric(
     "while no policy is active.",
     _CALL,
 )
-RETRY_DELAY: Final = Metric(
+RETRY_DELAY: Final = histogram(
     "claude.stream.retry.delay",
-    "histogram",
     "s",
     "Back-off before a retry.",
     (*_CALL, a.RETRY_REASON),
     _DELAY_SECONDS,
 )
-OUTPUT_TOKENS_WASTED: Final = Metric(
+OUTPUT_TOKENS_WASTED: Final = counter(
     "claude.stream.output_tokens.wasted",
-    "counter",
     "{token}",
     "Output tokens of failed streams, estimated at four characters per token because no usage was reported.",
     (*_CALL, a.REASON),
 )
-OUTPUT_TOKENS_RATE: Final = Metric(
+OUTPUT_TOKENS_RATE: Final = histogram(
     "claude.stream.output_tokens.rate",
-    "histogram",
     "{token}/s",
     "Output tokens per second of a completed stream, from its first token to its last event, without the "
     "caller's time.",
     _CALL,
     _RATE,
 )
-CALLER_TIME: Final = Metric(
+CALLER_TIME: Final = histogram(
     "claude.stream.caller.time",
-    "histogram",
     "s",
     "Time that the caller and the SDK spent between reads, once for each stream. It distinguishes a slow "
     "caller from a slow API. Not recorded if nothing was read.",
     _CALL,
     _STREAM_SECONDS,
 )
-INTERNAL_ERRORS: Final = Metric(
+INTERNAL_ERRORS: Final = counter(
     "claude.stream.internal.errors",
-    "counter",
     "{error}",
     "Failures inside this package. They do not affect the application. Please report them.",
     (a.INTERNAL_COMPONENT,),

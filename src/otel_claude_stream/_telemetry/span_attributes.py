@@ -6,6 +6,7 @@ from typing import Any
 
 from otel_claude_stream._core.diagnosis.classify import Diagnosis
 from otel_claude_stream._core.retry.context import Action, Decision
+from otel_claude_stream._core.stream import bounds
 from otel_claude_stream._core.stream.call import Call, Reply
 from otel_claude_stream._core.stream.journal import Entry
 from otel_claude_stream._core.summary import Attempt, Summary
@@ -38,8 +39,8 @@ def event_attributes(entry: Entry) -> AttributeValues:
         found[a.GAP.name] = entry.gap / _NS
     if entry.characters:
         found[a.EVENT_CHARACTERS.name] = entry.characters
-    if entry.index is not None:
-        found[a.BLOCK_INDEX.name] = entry.index
+    if (index := bounds.count(entry.index)) is not None:
+        found[a.BLOCK_INDEX.name] = index
     if entry.block:
         found[a.BLOCK_TYPE.name] = entry.block
     if entry.reason and (attribute := _REASON_ATTRIBUTES.get(entry.type)) is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from opentelemetry import trace
 from opentelemetry.metrics import NoOpMeter
@@ -19,7 +19,7 @@ from otel_claude_stream._core.summary import Summary
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema, zero_series
-from otel_claude_stream._telemetry.buffer import BUFFER, NO_EXEMPLAR, Labels, Measurement
+from otel_claude_stream._telemetry.buffer import BUFFER, NO_EXEMPLAR, Labels
 from otel_claude_stream._telemetry.logs import LogEvents
 from otel_claude_stream._telemetry.metrics import (
     CardinalityLimit,
@@ -42,11 +42,17 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import Meter
 
 
+Pairs = tuple[tuple[str, str | int], ...]
+"""Names and values of labels."""
+
+MAX_SHARED: Final = 2048
+"""The most sets of labels that streams share. A server may answer with any status."""
+
+
 class StreamTelemetry:
     """The span of one stream, and the metrics that are recorded while it is open."""
 
     __slots__ = (
-        "_context",
         "_emitter",
         "_genai_labels",
         "_instruments",
@@ -63,7 +69,6 @@ class StreamTelemetry:
         self.span = span
         self.started = started
         """Wall time in nanoseconds at the start of the call."""
-        self._context: Context | None = None
         self._instruments = emitter.instruments
         self.labels = emitter.labels(call)
         self._genai_labels: Labels | None = None
@@ -72,9 +77,8 @@ class StreamTelemetry:
     @property
     def context(self) -> Context:
         """A context with the span of the stream, for exemplars and child spans."""
-        if self._context is None:
-            self._context = trace.set_span_in_context(self.span, NO_EXEMPLAR) if self.span is not None else NO_EXEMPLAR
-        return self._context
+        # Not kept: it takes 300 bytes, and few measurements of a stream need it.
+        return trace.set_span_in_context(self.span, NO_EXEMPLAR) if self.span is not None else NO_EXEMPLAR
 
     @property
     def is_measured(self) -> bool:
@@ -97,26 +101,24 @@ class StreamTelemetry:
     def record_first_token(self, seconds: float, block: str) -> None:
         """Record the time to the first content delta, which is in a block of the type `block`."""
         if self._instruments is not None:
-            self._instruments.time_to_first_token.record(
-                seconds, {**self.labels, a.BLOCK_TYPE.name: block}, self.context
-            )
+            labels = self._emitter.extended(self.labels, ((a.BLOCK_TYPE.name, block),))
+            self._instruments.time_to_first_token.record(seconds, labels, self.context)
 
     def record_gap(self, seconds: float) -> None:
         """Record the wait before a chunk. It becomes an exemplar if it is the longest so far."""
         instruments = self._instruments
         if instruments is None:
             return
-        measurements: list[Measurement] = []
         if instruments.chunk_gap is not None:
-            longest = seconds > self._longest_gap
-            if longest:
+            if seconds > self._longest_gap:
                 self._longest_gap = seconds
-            measurements.append((instruments.chunk_gap, seconds, self.labels, self.context if longest else NO_EXEMPLAR))
+                instruments.chunk_gap.record(seconds, self.labels, self.context)
+            else:
+                instruments.chunk_gap.record(seconds, self.labels)
         if instruments.genai_time_per_chunk is not None and self.call.owner != "other":
             if self._genai_labels is None:
                 self._genai_labels = self._emitter.genai_labels(self.call, None)
-            measurements.append((instruments.genai_time_per_chunk, seconds, self._genai_labels, NO_EXEMPLAR))
-        BUFFER.add_all(measurements)  # `Histogram.record` would take two more calls for each gap
+            instruments.genai_time_per_chunk.record(seconds, self._genai_labels)
 
     def record_stall(self, threshold: str, kind: str) -> None:
         """Count a wait for content that exceeded a threshold."""
@@ -128,9 +130,9 @@ class StreamTelemetry:
     def record_request(self, status: int | None, layer: str) -> None:
         """Count an HTTP request. `status` is None if there was no response."""
         if self._instruments is not None:
-            labels = {**self.labels, a.RETRY_LAYER.name: layer}
-            if status is not None and 100 <= status < 600:  # a server may send any number
-                labels[a.STATUS_CODE.name] = status
+            known = status is not None and 100 <= status < 600  # a server may send any number
+            code = ((a.STATUS_CODE.name, status),) if known else ()
+            labels = self._emitter.extended(self.labels, ((a.RETRY_LAYER.name, layer), *code))
             self._instruments.requests.add(1, labels)
 
     def record_attempt_abort(self, failure: Diagnosis) -> None:
@@ -225,7 +227,7 @@ class Emitter:
         self._response_models = CardinalityLimit(config.max_models)  # separate, because they come from the network
         self._servers = CardinalityLimit(config.max_models)
         self._labels: dict[tuple[str, str], Labels] = {}
-        self._outcomes: dict[tuple[int, Outcome], Labels] = {}  # by the id() of a dict in `_labels`
+        self._extended: dict[tuple[int, Pairs], Labels] = {}  # by the id() of a dict in `_labels`
         self._on_span = config.events in {"span", "both"}
         if config.metrics:
             observe(meter, schema.ACTIVE, _flush_before(streams.counts))
@@ -259,12 +261,14 @@ class Emitter:
             for further_labels in series:
                 counter.record_now(0, {**labels, **further_labels})
 
-    def outcome_labels(self, labels: Labels, outcome: Outcome) -> Labels:
-        """Return the labels with an outcome. Streams with equal labels share a dict."""
-        key = (id(labels), outcome)
-        found = self._outcomes.get(key)
+    def extended(self, labels: Labels, further: Pairs) -> Labels:
+        """Return the common labels of a call with further ones. Streams with equal labels share a dict."""
+        key = (id(labels), further)
+        found = self._extended.get(key)
         if found is None:
-            found = self._outcomes[key] = {**labels, a.OUTCOME.name: outcome.value}
+            found = {**labels, **dict(further)}
+            if len(self._extended) < MAX_SHARED:
+                self._extended[key] = found
         return found
 
     def genai_labels(self, call: Call, response_model: str | None) -> Labels:
@@ -282,7 +286,7 @@ class Emitter:
         records_genai = telemetry.call.owner != "other"
         return EndLabels(
             common=telemetry.labels,
-            outcome=self.outcome_labels(telemetry.labels, summary.diagnosis.verdict.outcome),
+            outcome=self.extended(telemetry.labels, ((a.OUTCOME.name, summary.diagnosis.verdict.outcome.value),)),
             genai=self.genai_labels(telemetry.call, summary.message.model) if records_genai else None,
         )
 

@@ -21,13 +21,14 @@ class UsageError(CommandError):
     """An argument is invalid."""
 
 
-NEEDED: Final = (
-    ("anthropic", "instruments"),
+TELEMETRY: Final = (
     ("opentelemetry.sdk", "otlp"),
     ("opentelemetry.distro", "otlp"),
     ("opentelemetry.exporter.otlp.proto.http", "otlp"),
     ("opentelemetry.proto", "otlp"),
 )
+"""Modules that the export of an instrumented child process needs, each with its extra."""
+NEEDED: Final = (("anthropic", "instruments"), *TELEMETRY)
 """Modules that a stream in an instrumented child process needs, each with its extra."""
 
 

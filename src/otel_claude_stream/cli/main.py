@@ -9,13 +9,69 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, Final, NamedTuple
 
-from otel_claude_stream.cli.commands import COMMANDS, Command
 from otel_claude_stream.cli.errors import BROKEN_PIPE, FAILED, SIGNAL_BASE, USAGE, CommandError, UsageError
 from otel_claude_stream.version import __version__
 
 PROGRAM = "otel-claude-stream"
+
+
+class Command(NamedTuple):
+    """One command: its name, its module with ``configure(parser)`` and ``run(args) -> exit code``, and a summary.
+
+    The module is imported only for its own command. ``doctor`` must start without most packages, and ``path`` runs in
+    start scripts, where each import counts.
+    """
+
+    name: str
+    module: str
+    summary: str
+
+
+COMMANDS: Final = (
+    Command(
+        "demo",
+        "otel_claude_stream.cli.demo.command",
+        "run an example application with some twenty streams, good and broken ones, and write a report of them",
+    ),
+    Command(
+        "run",
+        "otel_claude_stream.cli.run.command",
+        "run an application and show its streams, without a collector or an account",
+    ),
+    Command(
+        "report",
+        "otel_claude_stream.cli.report.command",
+        "write a report from recorded telemetry",
+    ),
+    Command(
+        "doctor",
+        "otel_claude_stream.cli.doctor.command",
+        "check this environment: versions, activation, settings, retry policy, exporters, and a test stream",
+    ),
+    Command(
+        "schema",
+        "otel_claude_stream.cli.schema",
+        "print the JSON Schema of retry policy files, for editors",
+    ),
+    Command(
+        "explain",
+        "otel_claude_stream.cli.explain.command",
+        "explain why a recorded, scripted or exported stream ended, and what to change",
+    ),
+    Command(
+        "path",
+        "otel_claude_stream.cli.activate.path",
+        "print the folder that, on PYTHONPATH, instruments every Python process",
+    ),
+    Command(
+        "autoload",
+        "otel_claude_stream.cli.activate.autoload",
+        "install one guarded line in this environment, so that OTEL_CLAUDE_STREAM_AUTO=true instruments it",
+    ),
+)
+
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (Ctrl-C)"
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
-from otel_claude_stream._config.policy.validate import pydantic_problem
-from otel_claude_stream.cli.errors import OK, CommandError
+from otel_claude_stream._config.policy.schema import schema_text
+from otel_claude_stream.cli.errors import OK
 
 ABOUT: Final = """\
 example:
@@ -27,10 +27,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(_: argparse.Namespace) -> int:
-    """Print the schema. Raises ``CommandError`` with the pip command if pydantic is missing."""
-    if why := pydantic_problem():
-        raise CommandError(why)
-    from otel_claude_stream._config.policy.models import schema_text
-
+    """Print the schema."""
     print(schema_text(), end="")
     return OK

@@ -1,6 +1,6 @@
-"""In-memory OpenTelemetry providers and the conversion of their records to plain data.
+"""The parts of ``Capture`` that convert the records of ``opentelemetry-sdk`` to plain data.
 
-This module needs ``opentelemetry-sdk``. ``Capture`` imports it on first use, so that the kit can be imported without.
+``Capture`` imports this module on first use, so that the kit can be imported without ``opentelemetry-sdk``.
 """
 
 from __future__ import annotations
@@ -8,10 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.sdk import metrics as metrics_sdk
-from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs import export as logs_export
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
@@ -24,12 +23,11 @@ from opentelemetry.sdk.metrics.export import (
     NumberDataPoint,
     Sum,
 )
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import Event, ReadableSpan
 
 Plain = dict[str, Any]
 
@@ -61,73 +59,34 @@ class CountingIds(IdGenerator):
         return next(self._traces)
 
 
-class InMemoryTelemetry:
-    """Three in-memory providers and access to what they recorded."""
+class Metrics:
+    """A meter provider, and what its instruments measured since the last ``clear``."""
 
-    def __init__(self, resource: Mapping[str, str] | None) -> None:
-        self._show_resource = resource is not None
-        shared = Resource(dict(resource or {}))
-        self._spans = InMemorySpanExporter()
-        self.tracer_provider = TracerProvider(
-            sampler=ALWAYS_ON, resource=shared, id_generator=CountingIds(), shutdown_on_exit=False
-        )
-        self.tracer_provider.add_span_processor(SimpleSpanProcessor(self._spans))
+    def __init__(self, resource: Resource) -> None:
         self._reader = InMemoryMetricReader(preferred_temporality=TEMPORALITY)
-        self.meter_provider = MeterProvider([self._reader], resource=shared, shutdown_on_exit=False)
+        self.provider = MeterProvider([self._reader], resource=resource, shutdown_on_exit=False)
         self._metrics: dict[str, Plain] = {}
-        self._logs = _log_exporter()
-        self.logger_provider = LoggerProvider(resource=shared, shutdown_on_exit=False)
-        self.logger_provider.add_log_record_processor(logs_export.SimpleLogRecordProcessor(self._logs))
         self._closed = False
 
-    def spans(self) -> list[Plain]:
-        """Implement ``Capture.spans``."""
-        return [self._span(span) for span in self._spans.get_finished_spans()]
-
-    def metrics(self) -> dict[str, Plain]:
-        """Implement ``Capture.metrics``."""
+    def as_plain(self) -> dict[str, Plain]:
+        """Return all metrics, sorted by name, and their points, sorted by attributes."""
         self._collect()
         result: dict[str, Plain] = json.loads(json.dumps(self._metrics))  # a deep copy
         for metric in result.values():
             metric["points"].sort(key=lambda point: json.dumps(point["attributes"], sort_keys=True))
         return dict(sorted(result.items()))
 
-    def logs(self) -> list[Plain]:
-        """Implement ``Capture.logs``."""
-        return [_log(item) for item in self._logs.get_finished_logs()]
-
     def clear(self) -> None:
-        """Implement ``Capture.clear``."""
+        """Discard all measurements."""
         self._collect()
         self._metrics.clear()
-        self._spans.clear()
-        self._logs.clear()
 
     def close(self) -> None:
-        """Shut the providers down; their records stay readable. Closing twice has no effect."""
+        """Shut the provider down. Closing twice has no effect."""
+        self._collect()
         if not self._closed:
-            self._collect()
             self._closed = True
-            self.tracer_provider.shutdown()
-            self.meter_provider.shutdown()
-            self.logger_provider.shutdown()
-
-    def _span(self, span: ReadableSpan) -> Plain:
-        scope, resource = span.instrumentation_scope, span.resource
-        plain = {
-            "name": span.name,
-            "kind": span.kind.name,
-            "scope": None if scope is None else scope.name,
-            **_ids(span.context),
-            "parent_id": None if span.parent is None else _ids(span.parent)["span_id"],
-            "start_ns": span.start_time,
-            "end_ns": span.end_time,
-            "status": {"code": span.status.status_code.name, "description": span.status.description},
-            "attributes": _attributes(span.attributes),
-            "events": [_event(event) for event in span.events],
-            "links": [{**_ids(link.context), "attributes": _attributes(link.attributes)} for link in span.links],
-        }
-        return {**plain, "resource": _attributes(resource.attributes)} if self._show_resource else plain
+            self.provider.shutdown()
 
     def _collect(self) -> None:
         """Add the measurements made since the last collection."""
@@ -146,7 +105,26 @@ class InMemoryTelemetry:
             _merge(known["points"], point, adds_up)
 
 
-def _log_exporter() -> Any:
+def plain_span(span: ReadableSpan, *, with_resource: bool) -> Plain:
+    """Return a span as plain data."""
+    scope, resource = span.instrumentation_scope, span.resource
+    plain = {
+        "name": span.name,
+        "kind": span.kind.name,
+        "scope": None if scope is None else scope.name,
+        **_ids(span.context),
+        "parent_id": None if span.parent is None else _ids(span.parent)["span_id"],
+        "start_ns": span.start_time,
+        "end_ns": span.end_time,
+        "status": {"code": span.status.status_code.name, "description": span.status.description},
+        "attributes": _attributes(span.attributes),
+        "events": [_event(event) for event in span.events],
+        "links": [{**_ids(link.context), "attributes": _attributes(link.attributes)} for link in span.links],
+    }
+    return {**plain, "resource": _attributes(resource.attributes)} if with_resource else plain
+
+
+def log_exporter() -> Any:
     """Create the in-memory log exporter, whose class has two names among the releases of opentelemetry-sdk."""
     for name in ("InMemoryLogRecordExporter", "InMemoryLogExporter"):
         if exporter := getattr(logs_export, name, None):
@@ -214,7 +192,7 @@ COMBINE: Final[dict[str, Any]] = {
 }
 
 
-def _log(item: Any) -> Plain:
+def plain_log(item: Any) -> Plain:
     """Convert a log item. Its class has several names, but each release has the record in ``log_record``."""
     record = item.log_record
     scope = item.instrumentation_scope

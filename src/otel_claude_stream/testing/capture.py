@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,8 +24,23 @@ class Capture:
     Raises ``ImportError`` if ``opentelemetry-sdk`` is not installed.
     """
 
+    tracer_provider: TracerProvider
+    """A tracer provider that records every span."""
+    meter_provider: MeterProvider
+    """A meter provider that records every measurement."""
+    logger_provider: LoggerProvider
+    """A logger provider that records every log record and event."""
+
     def __init__(self, resource: Mapping[str, str] | None = None) -> None:
         try:
+            from opentelemetry.sdk._logs import LoggerProvider
+            from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
+            from opentelemetry.sdk.resources import Resource
+            from opentelemetry.sdk.trace import TracerProvider
+            from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+            from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+            from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+
             from otel_claude_stream.testing import _in_memory
         except ModuleNotFoundError as error:
             if not (error.name or "").startswith("opentelemetry"):
@@ -34,30 +48,27 @@ class Capture:
             raise ImportError(
                 "Capture needs opentelemetry-sdk: pip install 'otel-claude-stream[otlp]'", name=error.name
             ) from error
-        self._telemetry = _in_memory.InMemoryTelemetry(resource)
+        self._plain = _in_memory
+        self._with_resource = resource is not None
+        shared = Resource(dict(resource or {}))
+        self._spans = InMemorySpanExporter()
+        self.tracer_provider = TracerProvider(
+            ALWAYS_ON, shared, shutdown_on_exit=False, id_generator=_in_memory.CountingIds()
+        )
+        self.tracer_provider.add_span_processor(SimpleSpanProcessor(self._spans))
+        self._metrics = _in_memory.Metrics(shared)
+        self.meter_provider = self._metrics.provider
+        self._logs = _in_memory.log_exporter()
+        self.logger_provider = LoggerProvider(resource=shared, shutdown_on_exit=False)
+        self.logger_provider.add_log_record_processor(SimpleLogRecordProcessor(self._logs))
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._telemetry.close()
-
-    @property
-    def tracer_provider(self) -> TracerProvider:
-        """A tracer provider that records every span."""
-        return self._telemetry.tracer_provider
-
-    @property
-    def meter_provider(self) -> MeterProvider:
-        """A meter provider that records every measurement."""
-        return self._telemetry.meter_provider
-
-    @property
-    def logger_provider(self) -> LoggerProvider:
-        """A logger provider that records every log record and event."""
-        return self._telemetry.logger_provider
+    def __exit__(self, *_: object) -> None:
+        self.tracer_provider.shutdown()
+        self._metrics.close()
+        self.logger_provider.shutdown()
 
     @property
     def providers(self) -> dict[str, Any]:
@@ -81,7 +92,7 @@ class Capture:
         - ``events``, each with ``name``, ``time_ns`` and ``attributes``;
         - ``links``, each with ``trace_id``, ``span_id`` and ``attributes``.
         """
-        return self._telemetry.spans()
+        return [self._plain.plain_span(x, with_resource=self._with_resource) for x in self._spans.get_finished_spans()]
 
     def metrics(self) -> dict[str, Plain]:
         """Return the metrics measured since the start or the last ``clear()``, by name and sorted by name.
@@ -96,7 +107,7 @@ class Capture:
 
         Raises ``TypeError`` for an exponential histogram.
         """
-        return self._telemetry.metrics()
+        return self._metrics.as_plain()
 
     def logs(self) -> list[Plain]:
         """Return the log records, in the order in which they were emitted.
@@ -108,8 +119,10 @@ class Capture:
         - ``trace_id`` and ``span_id``, which are ``None`` outside a span;
         - ``attributes``, ``body`` and ``scope``, the name of the instrumentation scope.
         """
-        return self._telemetry.logs()
+        return [self._plain.plain_log(item) for item in self._logs.get_finished_logs()]
 
     def clear(self) -> None:
         """Discard everything recorded so far, except the current values of up-down counters and gauges."""
-        self._telemetry.clear()
+        self._metrics.clear()
+        self._spans.clear()
+        self._logs.clear()

@@ -59,14 +59,16 @@ def plan_response(script: Script, request_id: str) -> ResponsePlan:
     """ResponsePlan the response for a script; ``request_id`` is the generated request id."""
     steps, ending = _split_ending(script)
     body = tuple(_cut(script, _compressed(script, _body_parts(script, steps, script.resolve_request_id(request_id)))))
-    partial = _partial(ending)
+    partial = Send(ending.partial).raw if isinstance(ending, CutMidChunk) else b""
     length = sum(len(part) for part in body if isinstance(part, bytes)) + len(partial)
     if not isinstance(ending, End):
         length += MISSING_BYTES
     chunked = script.framing == "chunked"
+    if chunked:
+        body = tuple(b"%x\r\n%b\r\n" % (len(part), part) if isinstance(part, bytes) else part for part in body)
     return ResponsePlan(
         head=_head(script, request_id, length),
-        parts=tuple(_chunk(part) if chunked and isinstance(part, bytes) else part for part in body),
+        parts=body,
         ending=ending,
         last=_last_chunk(ending, partial) if chunked else partial,
         keep_alive=script.framing != "close" and isinstance(ending, End),
@@ -107,7 +109,7 @@ def _split_ending(script: Script) -> tuple[tuple[Step, ...], Ending]:
 
 def _body_parts(script: Script, steps: Iterable[Step], request_id: str | None) -> Iterator[BodyPart]:
     """Yield the pauses, and the bytes between two pauses in one piece or in one piece for each step."""
-    pending = b""
+    pending, as_aws = b"", script.event_format == "aws" and script.is_stream
     for step in steps:
         if isinstance(step, Pause):
             if pending:
@@ -115,17 +117,13 @@ def _body_parts(script: Script, steps: Iterable[Step], request_id: str | None) -
             pending = b""
             yield step
             continue
-        raw = _with_newlines(script, _step_bytes(script, step, request_id))
+        raw = aws_bytes(step) if as_aws else _with_newlines(script, script.render(step, request_id))
         if script.chunking != "event":
             pending += raw
         elif raw:
             yield raw
     if pending:
         yield pending
-
-
-def _step_bytes(script: Script, step: Step, request_id: str | None) -> bytes:
-    return aws_bytes(step) if script.event_format == "aws" and script.is_stream else script.render(step, request_id)
 
 
 def _with_newlines(script: Script, raw: bytes) -> bytes:
@@ -153,14 +151,6 @@ def _cut(script: Script, parts: Iterable[BodyPart]) -> Iterator[BodyPart]:
             yield part
         else:
             yield from (part[at : at + size] for at in range(0, len(part), size))
-
-
-def _chunk(raw: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(raw), raw)
-
-
-def _partial(ending: Ending) -> bytes:
-    return Send(ending.partial).raw if isinstance(ending, CutMidChunk) else b""
 
 
 def _last_chunk(ending: Ending, partial: bytes) -> bytes:

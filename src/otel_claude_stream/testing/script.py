@@ -19,8 +19,6 @@ from otel_claude_stream.testing.checks import (
     check_text,
     checked_headers,
 )
-from otel_claude_stream.testing.error_responses import api_error, nginx_page
-from otel_claude_stream.testing.script_json import fields_from_json, fields_to_json
 from otel_claude_stream.testing.steps import (
     ENDINGS,
     EVENTS,
@@ -35,6 +33,8 @@ from otel_claude_stream.testing.steps import (
     checked_steps,
     compact,
     error_body,
+    fields_from_json,
+    fields_to_json,
     scaled_step,
     sse_bytes,
     to_bytes,
@@ -187,7 +187,7 @@ class Script:
 
         By default ``type`` and ``message`` are those that the API documents for the status.
         """
-        default_type, default_message = api_error(status)
+        default_type, default_message = bodies.api_error(status)
         step = Error(default_type if type is None else type, default_message if message is None else message)
         json_type = ("content-type", "application/json")
         return cls(name=name, status=status, headers=(json_type, *headers), steps=(step,), framing="length")
@@ -215,7 +215,7 @@ class Script:
     @classmethod
     def nginx_error(cls, status: int = 504) -> Script:
         """Create nginx's built-in error page for ``status``. Raises ``ValueError`` for an unknown status."""
-        return cls.plain_response(status, nginx_page(status), (("server", "nginx"),))
+        return cls.plain_response(status, bodies.nginx_page(status), (("server", "nginx"),))
 
     @classmethod
     def no_response(cls, how: Literal["fin", "rst"] = "fin", *, delay: float = 0.0, name: str = "") -> Script:

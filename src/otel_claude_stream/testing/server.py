@@ -11,12 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import TracebackType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
 
 from otel_claude_stream.testing.connection import BadRequest, ClientLeft, Connection, RawRequest, Stopped, wait_for
-from otel_claude_stream.testing.response_plan import ResponsePlan, plan_response
+from otel_claude_stream.testing.response_plan import plan_response
 from otel_claude_stream.testing.script import Script
 from otel_claude_stream.testing.steps import Json, assert_never
 
@@ -117,9 +116,7 @@ class FakeAPI:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self) -> None:
@@ -272,24 +269,25 @@ class FakeAPI:
                 connection.reset()
                 return False
             case "no":
-                return self._send(connection, plan_response(script, request_id))
+                plan = plan_response(script, request_id)
+                connection.send(plan.head)
+                connection.send_body(plan)
+                connection.perform_ending(plan)
+                return plan.keep_alive
             case _:
                 assert_never(script.close_before_headers)
-
-    @staticmethod
-    def _send(connection: Connection, plan: ResponsePlan) -> bool:
-        connection.send(plan.head)
-        connection.send_body(plan)
-        connection.perform_ending(plan)
-        return plan.keep_alive
 
     def _record(self, raw: RawRequest, number: int) -> tuple[int, Script, Request]:
         """Choose the script and record the request. Return its index in ``requests``, the script and the request."""
         with self._changed:
             name = _route_name(raw)
             route = self._routes.get(name)
-            script = self._unknown_route(name) if route is None else route.next_script()
-            attempt = 0 if route is None else route.attempts
+            if route is not None:
+                script, attempt = route.next_script(), route.attempts
+            else:
+                known = ", ".join(sorted(self._routes))
+                script = Script.http_error(404, message=f"the fake API has no route {name!r}; known: {known}")
+                attempt = 0
             request = Request(
                 received_at=time.monotonic(),
                 route="" if route is None else name,
@@ -312,10 +310,6 @@ class FakeAPI:
                 self._requests[index], completed=completed, client_disconnected=client_disconnected
             )
             self._changed.notify_all()
-
-    def _unknown_route(self, name: str) -> Script:
-        known = ", ".join(sorted(self._routes))
-        return Script.http_error(404, message=f"the fake API has no route {name!r}; known: {known}")
 
 
 def _route(name: str, scripts: Scripts) -> Route:

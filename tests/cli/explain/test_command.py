@@ -47,7 +47,8 @@ Timeline
        0.00 s  ping
        0.00 s  content_block_delta [0] text x3, 13 characters, over 200 ms, longest gap 100 ms
        0.20 s  no content for 60.0 s: no bytes at all
-      60.20 s  a retry policy would give up (too short)
+      60.20 s  request 1: connection closed (streaming); a retry policy would give up (the text is
+                 too short)
       60.20 s  end: connection closed, the SDK raised httpx2.RemoteProtocolError
 
 Ending
@@ -82,7 +83,7 @@ Timeline (a recorded body has neither times nor response headers)
   content_block_start [0]
   ping
   content_block_delta [0] text x3, 13 characters
-  a retry policy would give up (too short)
+  request 1: truncated (streaming); a retry policy would give up (the text is too short)
   end: truncated, no exception was raised
 
 Ending
@@ -197,7 +198,7 @@ def test_spans_as_the_exporter_writes_them(monkeypatch, capsys: pytest.CaptureFi
         "content_block_start [0]",
         "ping",
         "content_block_delta [0] text x3",
-        "a retry policy would give up (too short)",
+        "request 1: connection reset (streaming); a retry policy would give up (the text is too short)",
         "end: connection reset",
     ]
 

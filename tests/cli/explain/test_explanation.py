@@ -9,8 +9,8 @@ import pytest
 from tests.support import cli_samples as samples
 from tests.support.explanations import ANSWER, as_text, explained, explained_spans
 
-from otel_claude_stream.cli.explain.explanation import consistent_with
 from otel_claude_stream.cli.explain.text import show
+from otel_claude_stream.cli.view.explanation import consistent_with
 from otel_claude_stream.testing import Script
 
 

@@ -8,7 +8,7 @@ from tests.support import cli_samples as samples
 
 from otel_claude_stream.cli.errors import CommandError
 from otel_claude_stream.cli.otlp import record
-from otel_claude_stream.cli.otlp.decode import JSON, BadTelemetry
+from otel_claude_stream.cli.otlp.decode import JSON, BadTelemetry, spans
 from otel_claude_stream.cli.otlp.decode import read as read_request
 from otel_claude_stream.cli.otlp.receive import Message
 from otel_claude_stream.cli.otlp.record import Recorder, UnreadableLine, read
@@ -34,7 +34,7 @@ def test_a_recording_can_be_read_back() -> None:
         assert Path("a.jsonl").read_bytes().count(b"\n") == 2, "each line is written at once"
         assert Path("a.jsonl").stat().st_mode & 0o777 == 0o600
     first, second = read(Path("a.jsonl"))
-    assert first == ("traces", document)
+    assert first == ("traces", list(spans(document)))
     assert not isinstance(second, UnreadableLine)
     assert warnings == []
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.support import cli_samples as samples
 from tests.support.cli_samples import CUT, delta, healthy, span
+from tests.support.report_pages import data_of
 
 from otel_claude_stream.cli.main import main
 
@@ -36,7 +38,7 @@ def test_a_report_and_a_table_from_several_recordings(capsys: pytest.CaptureFixt
     text = Path("out.html").read_text(encoding="utf-8")
     assert "Claude streams of chat-worker" in text
     assert Path("out.html").stat().st_mode & 0o777 == 0o600
-    assert text.count('<th scope="row"') == 2
+    assert len(data_of(text)[1]) == 2
 
 
 def test_a_document_over_many_lines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,6 +97,15 @@ def test_wrong_usage(arguments: list[str], code: int, message: str, capsys: pyte
     assert json.loads(Path("a.jsonl").read_text()) == GOOD
 
 
+def texts_of(value: object) -> Iterator[str]:
+    """Yield every text in JSON, keys included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list, tuple)):
+        for item in [*value, *value.values()] if isinstance(value, dict) else value:
+            yield from texts_of(item)
+
+
 def test_hostile_names_are_shown_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     hostile = "a\x1b[31m\x9b\u202e\r.jsonl"
     evil = {
@@ -107,11 +118,10 @@ def test_hostile_names_are_shown_escaped(capsys: pytest.CaptureFixture[str]) -> 
     assert main(["report", "a", "--no\x1b[31m"]) == 2
     shown, errors = capsys.readouterr()
     page = Path("out\x1b.html").read_text(encoding="utf-8")
-    for text in (shown, errors, page):
+    for text in (shown, errors, "\n".join(map(str, texts_of(data_of(page))))):
         assert not set(text) & {"\x1b", "\x9b", "\u202e", "\x07", "\r", "\x00"}
         assert "\\x1b" in text
     assert not any(line.startswith("INJECTED") for line in shown.splitlines())
-    assert "\\u001b" not in page, "the tooltips are escaped twice"
 
 
 def test_the_file_is_private_even_if_it_exists() -> None:

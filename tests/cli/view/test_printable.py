@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from otel_claude_stream.cli.view.printable import escape, json_text, printable, printable_line
+from otel_claude_stream.cli.view.printable import json_text, printable, printable_line
 
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
@@ -35,14 +35,10 @@ def joined(text: str) -> str:
 @given(st.text(st.characters(codec=None)))
 @example("\ud83d\ude42")
 def test_no_control_character_is_left(text: str) -> None:
-    for shown in (printable(text), escape(text), json_text(text)):
+    for shown in (printable(text), json_text(text)):
         assert not [char for char in shown if unicodedata.category(char) in ("Cc", "Cs") and char not in "\t\n"]
         assert not set(shown) & set(BIDI + "\u2028\u2029\x85")
     assert "\n" not in printable_line(text)
     assert json.loads(json_text(text)) == joined(text)
     if "\\" not in text:
         assert len(printable(printable(text))) == len(printable(text))
-
-
-def test_html_is_escaped() -> None:
-    assert escape("<a href=\"x\" title='\x1b'>&") == "&lt;a href=&quot;x&quot; title=&#x27;\\x1b&#x27;&gt;&amp;"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from tests.support import cli_samples as samples
-from tests.support.cli_samples import CUT, HEALTHY, delta, healthy, span
+from tests.support.cli_samples import CUT, HEALTHY, delta, span
 
 from otel_claude_stream.cli.view import stream_store
 from otel_claude_stream.cli.view.model import Tokens
-from otel_claude_stream.cli.view.report import Totals, page
 from otel_claude_stream.cli.view.stream_store import PENDING, StreamStore
 from otel_claude_stream.cli.view.summary import summarise
 from otel_claude_stream.cli.view.telemetry import STALE, Telemetry
@@ -71,22 +70,6 @@ def test_related_spans_are_bounded(monkeypatch) -> None:
     streams.add(samples.decoded(*(span({"db": "x"}, span_id=f"{n:016x}") for n in range(500, 900)), scope="theirs"))
     assert (len(streams._related), sum(map(len, streams._children.values()))) == (50, 50)
     assert streams.views() == ()
-
-
-def test_the_report_names_what_is_missing() -> None:
-    views = samples.views(healthy())
-    text = page(views, title="Long", totals=Totals(summarise(views * 5), dropped=4, without_marks=1))
-    assert "4 of 5 streams are left out below" in text
-    assert "1 older streams were kept without their events" in text
-    assert '<p class="figure">5</p>' in text
-
-
-def test_streams_that_lie_far_apart_begin_at_zero() -> None:
-    near, far = samples.views(healthy()), samples.views(healthy(), healthy(start=3600.0, span_id="1" * 16))
-    assert "on the time axis that all streams share" in page(near, title="Near")
-    text = page(far, title="Far")
-    assert "since these streams lie far apart" in text
-    assert text.count('data-begin="0.000000"') == 4
 
 
 def test_open_streams_of_many_processes() -> None:

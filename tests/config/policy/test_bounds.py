@@ -6,8 +6,9 @@ import logging
 import time
 
 import pytest
+from tests.support.policy_samples import load_policy
 
-from otel_claude_stream._config.policy.loading import PolicyError, load, load_policy
+from otel_claude_stream._config.policy.loading import PolicyError, load
 from otel_claude_stream._config.policy.text import MAX_BYTES
 from otel_claude_stream._config.problem import Severity
 
@@ -68,9 +69,7 @@ def test_more_than_20_problems_are_counted(write):
     _, problems = load_policy(environment)
     assert len(problems) == 21
     assert str(problems[-1]) == "retry policy: and 10 more problems"
-    with pytest.raises(PolicyError) as caught:
-        load_policy(environment, strict=True)
-    assert len(str(caught.value).splitlines()) == 21
+    assert len(str(PolicyError(problems)).splitlines()) == 21
 
 
 def test_errors_are_reported_before_warnings(write):
@@ -83,7 +82,7 @@ def test_errors_are_reported_before_warnings(write):
 @pytest.mark.parametrize("name", TEXTS)
 def test_a_hostile_file_is_rejected_quickly_with_a_short_message(name, write, caplog):
     caplog.set_level(logging.WARNING)
-    load_policy(write("policy.yaml", "version: 1\nmode: retry\n"))  # imports pydantic and PyYAML
+    load_policy(write("policy.yaml", "version: 1\nmode: retry\n"))  # imports PyYAML
     environment = write(name, TEXTS[name])
     needed = []
     for _ in range(3):

@@ -6,10 +6,10 @@ import logging
 from dataclasses import replace
 
 import pytest
+from tests.support.policy_samples import load_policy
 
 from otel_claude_stream._config.policy import KillSwitch, kill_switch, without_kill_switch
 from otel_claude_stream._config.policy.kill_switch import kill_switched
-from otel_claude_stream._config.policy.loading import load_policy
 from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
 
 VARIABLE = "OTEL_CLAUDE_STREAM_KILL_SWITCH"

@@ -9,13 +9,13 @@ from enum import Enum
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.support.policy_samples import EXAMPLE, VALUES, policies
+from tests.support.policy_samples import EXAMPLE, VALUES, load_policy, policies
 
 from otel_claude_stream._config.policy import loading
-from otel_claude_stream._config.policy.files import parse_json
 from otel_claude_stream._config.policy.keys import KEYS, PROCESS_KEYS, variables
-from otel_claude_stream._config.policy.loading import Loaded, PolicyError, load, load_policy
+from otel_claude_stream._config.policy.loading import Loaded, PolicyError, load
 from otel_claude_stream._config.policy.presets import PRESETS
+from otel_claude_stream._config.policy.text import parse_json
 from otel_claude_stream._config.policy.yaml_text import parse_yaml
 from otel_claude_stream._config.problem import Severity
 from otel_claude_stream._core.retry.policy import Backoff, Mode, RetryLimits, RetryPolicy, Rule, Watchdog
@@ -218,20 +218,20 @@ def test_the_example_sets_the_defaults(tmp_path):
     assert policy.for_model("claude-haiku-4-5").limits.deadline == 120.0
 
 
-def test_strict_raises_one_exception_with_all_errors():
-    with pytest.raises(PolicyError) as caught:
-        load_policy({"OTEL_CLAUDE_STREAM_LIMITS__MAX_ATTEMPTS": "9"}, {"mode": "retr"}, strict=True)
-    assert isinstance(caught.value, ValueError)
-    assert str(caught.value).splitlines() == [
+def test_one_exception_has_all_errors():
+    found = load({"OTEL_CLAUDE_STREAM_LIMITS__MAX_ATTEMPTS": "9"}, {"mode": "retr"})
+    error = PolicyError(found.errors)
+    assert isinstance(error, ValueError)
+    assert str(error).splitlines() == [
         "environment: OTEL_CLAUDE_STREAM_LIMITS__MAX_ATTEMPTS='9' is not valid: allowed is a whole number from 1 to 5",
         "instrument(): mode='retr' is not valid: allowed is observe, retry or resume; did you mean retry?",
     ]
-    assert len(caught.value.problems) == 2
+    assert len(error.problems) == 2
 
 
-def test_strict_does_not_raise_for_a_warning():
-    policy, problems = load_policy({}, {"mode": "retry", "watchdog": {"silence": "20s"}}, strict=True)
-    assert (policy.watchdog, len(problems)) == (Watchdog(silence=20.0), 1)
+def test_a_warning_is_no_error():
+    found = load({}, {"mode": "retry", "watchdog": {"silence": "20s"}})
+    assert (found.policy.watchdog, len(found.problems), found.errors) == (Watchdog(silence=20.0), 1, ())
 
 
 def test_any_error_means_observe():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.policy_samples import load_policy
 
-from otel_claude_stream._config.policy.loading import load_policy
 from otel_claude_stream._core.retry.policy import RetryPolicy
 
 FILE = "OTEL_CLAUDE_STREAM_CONFIG"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 
 import pytest
-
-from otel_claude_stream._config.policy.loading import load_policy
+from tests.support.policy_samples import load_policy
 
 NAMES = [
     "claude-haiku-4-5",

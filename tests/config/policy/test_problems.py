@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.policy_samples import INVALID, VALID, WARNED
+from tests.support.policy_samples import INVALID, VALID, WARNED, load_policy
 
-from otel_claude_stream._config.policy.loading import load_policy
 from otel_claude_stream._config.problem import Severity
 from otel_claude_stream._core.retry.policy import RetryPolicy
 

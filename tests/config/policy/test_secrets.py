@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from tests.support.policy_samples import load_policy
 
 from otel_claude_stream import retry_policy
-from otel_claude_stream._config.policy.loading import PolicyError, load_policy
+from otel_claude_stream._config.policy.loading import PolicyError
 from otel_claude_stream.cli.doctor.policy import policy as doctor
 
 SECRET = "sk-CANARY-1"

@@ -91,6 +91,20 @@ def test_times_match_limits_by_kind_and_tolerance(silence, elapsed, bytes_until_
     assert bool(found.limits) == (label != "none")
 
 
+@pytest.mark.parametrize(
+    ("silence", "elapsed", "label", "suspects"),
+    [
+        (0.1, 29.0, "duration:29s", ("AWS API Gateway",)),
+        (0.1, 30.0, "duration:30s", ("Google Cloud load balancer", "Azure Front Door")),
+        (235.5, 500.0, "idle:240s", ("Azure Load Balancer", "Azure NAT Gateway")),
+    ],
+)
+def test_suspects_have_the_limit_that_the_label_names(silence, elapsed, label, suspects):
+    """Other limits fit within the tolerance too, but less closely."""
+    found = matched(silence, elapsed, bytes_until_end=True)
+    assert (found.label, suspects_of(found, ())) == (label, suspects)
+
+
 def test_without_limits_nothing_matches():
     assert matched(60.0, 60.0, limits=()) == LimitMatch()
 

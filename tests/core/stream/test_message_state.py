@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from otel_claude_stream._core.stream import bounds
 from otel_claude_stream._core.stream.delivered import Delivered
 from otel_claude_stream._core.stream.hot_path import HotPath
 from otel_claude_stream._core.stream.message_state import (
     CORE_TYPES,
-    MAX_NAME,
     TRANSITIONS,
     MessageState,
     Usage,
@@ -321,8 +321,8 @@ def test_a_long_name_is_cut():
     """Names come from the network, and may be of any length."""
     message = new_message()
     message.unknown_event("x" * 1_000_000, 0, 0)
-    assert journal(message) == [("x" * MAX_NAME, 0)]
-    assert MAX_NAME == 64
+    assert journal(message) == [("x" * bounds.EVENT_TYPE, 0)]
+    assert bounds.EVENT_TYPE == 64
 
 
 def test_synthetic_events_are_recorded_and_not_counted():
@@ -391,7 +391,7 @@ def apply(message, call, at):
 @given(st.sampled_from(["coalesce", "all", "none"]), st.integers(16, 120), st.lists(CALLS, max_size=120))
 def test_any_sequence_of_calls_keeps_the_invariants(deltas, budget, calls):
     """No call raises, the phase never goes back, and every event is counted once in totals and journal."""
-    message = new_message(deltas=deltas, budget=budget)
+    message = new_message(delta_mode=deltas, budget=budget)
     events, rank = 0, ORDER.index(message.phase)
     for at, call in enumerate(calls):
         events += apply(message, call, at)
@@ -405,7 +405,7 @@ def test_any_sequence_of_calls_keeps_the_invariants(deltas, budget, calls):
     assert [entry.at for entry in entries] == sorted(entry.at for entry in entries)
     journal_events = sum(entry.count for entry in entries) + message.journal.dropped
     assert journal_events == (message.others if deltas == "none" else events)
-    assert all(len(entry.type) <= MAX_NAME for entry in entries)
+    assert all(len(entry.type) <= bounds.EVENT_TYPE for entry in entries)
 
 
 @given(st.lists(CALLS, max_size=120))
@@ -413,7 +413,7 @@ def test_the_totals_are_the_same_however_deltas_are_recorded(calls):
     """Counts, sizes, gaps and phases do not depend on the setting `deltas`."""
     totals = []
     for deltas in ("coalesce", "all", "none"):
-        message = new_message(deltas=deltas)
+        message = new_message(delta_mode=deltas)
         for at, call in enumerate(calls):
             match call:
                 case ("burst", _):  # only the shells count bursts, which `all` does not have

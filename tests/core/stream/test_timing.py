@@ -46,7 +46,7 @@ def test_a_stream_is_timed_from_the_call_to_its_last_event():
     hot.wait_at_last_event = hot.waited
     read(timing, hot, 1_600, 1_900)
     assert timing.gap == 300
-    assert timing.note_first_token(hot.waited) == 800
+    assert timing.note_first_token(hot.waited, hot.last_byte_at) == 800
     hot.wait_at_last_event = hot.waited
     read(timing, hot, 2_000, 2_100)
     hot.wait_at_last_event = hot.waited
@@ -74,15 +74,39 @@ def test_only_the_first_event_sets_the_time_to_it():
     timing.note_event(100)
     timing.note_event(200)
     assert timing.first_event == 400
-    assert timing.note_first_token(250) == 550
+    assert timing.note_first_token(250, 9_000) == 550
     assert timing.first_event == 400
 
 
 def test_the_first_token_is_the_first_event_if_none_came_before():
     timing, _, clock = clocks()
     open_at(timing, clock, 1_300)
-    timing.note_first_token(100)
+    timing.note_first_token(100, 9_000)
     assert timing.first_event == timing.first_token == 400
+
+
+def test_one_time_work_of_the_sdk_counts_as_the_time_to_the_first_token():
+    """The read of the second event found its bytes there, because the SDK had worked for 700 ns after the first one."""
+    timing, hot, clock = clocks()
+    open_at(timing, clock, 1_300)
+    assert timing.time_to_first_token is None
+    timing.reading_since = 1_400
+    read(timing, hot, 1_450, 1_500)
+    timing.note_event(hot.waited)
+    assert timing.first_event == 300 + 100
+    hot.reads += 1
+    hot.last_byte_at = 2_200
+    assert timing.note_first_token(hot.waited, hot.last_byte_at) == timing.time_to_first_token == 300 + 800
+    assert timing.caller_time(2_600) == (1_400 - 1_300) + (2_600 - 2_200)
+
+
+def test_the_work_of_an_attempt_that_failed_is_no_one_time_work():
+    timing, hot, clock = clocks()
+    open_at(timing, clock, 1_300)
+    timing.reading_since = 1_400
+    timing.attempt_failed(1_500)
+    open_at(timing, clock, 1_900)
+    assert timing.note_first_token(hot.waited, 2_500) == 300 + 400
 
 
 def test_a_read_that_blocks_counts_as_gap_and_silence_while_it_lasts():

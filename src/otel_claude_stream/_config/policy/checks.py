@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final
 
 from otel_claude_stream._config.policy.keys import Path
-from otel_claude_stream._config.policy.patterns import may_match, suggestion
 from otel_claude_stream._config.problem import Severity
 from otel_claude_stream._core.durations import format_duration
 from otel_claude_stream._core.retry.policy import Backoff, Mode, RetryLimits, RetryPolicy, SdkRetries, Strategy
@@ -22,6 +21,12 @@ LONGEST_SILENCE: Final = 330.0
 """Seconds. Tool input that the server buffered came after 329.5 s without a byte (github/copilot-cli#4286)."""
 SDK_TIMEOUT: Final = 600.0
 """Seconds that a client of the SDK waits for a byte by default (`anthropic.DEFAULT_TIMEOUT`)."""
+
+_REGIONS: Final = ("us", "us-gov", "eu", "apac", "ap", "au", "ca", "jp", "global")
+_ARN: Final = "arn:aws"
+"""Names on Bedrock may be ARNs of inference profiles, which do not contain the name of the model."""
+_STARTS: Final = ("claude-", "anthropic.claude-", *(f"{region}.anthropic.claude-" for region in _REGIONS), _ARN)
+"""How names start on Anthropic's API, Vertex AI and Bedrock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +71,12 @@ def _path(name: str) -> Path:
     return tuple(name.split("."))
 
 
-def _error(path: Path, text: str) -> Finding:
-    return Finding(path, text, Severity.ERROR)
+def _error(path: str | Path, text: str) -> Finding:
+    return Finding(_path(path) if isinstance(path, str) else path, text, Severity.ERROR)
+
+
+def _warning(name: str, text: str) -> Finding:
+    return Finding(_path(name), text)
 
 
 # --- Limits that contradict each other -------------------------------------------------------------------------------
@@ -113,81 +122,62 @@ def base_within_cap(checked: CheckedPolicy) -> Iterator[Finding]:
             )
 
 
-def silence_below_no_progress(checked: CheckedPolicy) -> Iterator[Finding]:
-    """Without bytes there is no progress, so a longer `silence` never expires."""
-    silence, no_progress = checked.policy.watchdog.silence, checked.policy.watchdog.no_progress
-    if silence is not None and no_progress is not None and silence >= no_progress:
-        path = "watchdog.silence" if checked.sets("watchdog.silence") else "watchdog.no_progress"
-        yield _error(
-            _path(path),
-            f"silence ({format_duration(silence)}) must be shorter than no_progress ({format_duration(no_progress)}), "
-            "which otherwise always expires first",
-        )
-
-
 def requests_for_attempts(checked: CheckedPolicy) -> Iterator[Finding]:
     """Each attempt needs a request."""
     limits = checked.policy.limits
     if checked.sets("limits.max_requests", "limits.max_attempts") and limits.max_requests < limits.max_attempts:
-        path = "limits.max_requests" if checked.sets("limits.max_requests") else "limits.max_attempts"
-        yield Finding(
-            _path(path),
+        yield _warning(
+            "limits.max_requests" if checked.sets("limits.max_requests") else "limits.max_attempts",
             f"max_requests ({limits.max_requests}) ends the call before max_attempts ({limits.max_attempts}) is "
             "reached",
         )
 
 
-def wait_within_deadline(checked: CheckedPolicy) -> Iterator[Finding]:
-    """The deadline limits each wait."""
+def deadline_allows(checked: CheckedPolicy) -> Iterator[Finding]:
+    """The deadline limits each wait, and a stream that the watchdog aborts after it is not retried."""
     deadline, longest = checked.policy.limits.deadline, checked.policy.retry_after.max
+    first = checked.policy.watchdog.first_event
     if checked.sets("retry_after.max") and deadline is not None and longest > deadline:
-        yield Finding(
-            _path("retry_after.max"), f"limits.deadline ({format_duration(deadline)}) never allows so long a wait"
-        )
-
-
-def deadline_after_first_event(checked: CheckedPolicy) -> Iterator[Finding]:
-    """A stream that the watchdog aborts after the deadline is not retried."""
-    deadline, first = checked.policy.limits.deadline, checked.policy.watchdog.first_event
+        yield _warning("retry_after.max", f"limits.deadline ({format_duration(deadline)}) never allows so long a wait")
     if deadline is not None and first is not None and deadline < first:
-        yield Finding(
-            _path("watchdog.first_event"),
+        yield _warning(
+            "watchdog.first_event",
             f"when it expires, limits.deadline ({format_duration(deadline)}) allows no further attempt",
         )
 
 
 # --- Watchdogs that abort healthy streams ---------------------------------------------------------------------------
-def watchdogs_above_pings(checked: CheckedPolicy) -> Iterator[Finding]:
-    """Pings come every 15 to 30 s, and healthy streams may be silent between them."""
+def watchdogs_spare_healthy_streams(checked: CheckedPolicy) -> Iterator[Finding]:
+    """Pings come every 15 to 30 s, healthy streams may be silent between them, and the server buffers tool input."""
     watchdog = checked.policy.watchdog
-    for name, value in (
-        ("first_event", watchdog.first_event),
-        ("silence", watchdog.silence),
-        ("no_progress", watchdog.no_progress),
-    ):
+    for name in ("first_event", "silence", "no_progress"):
+        value = getattr(watchdog, name)
         if value is not None and value < PING_INTERVAL:
-            yield Finding(
-                ("watchdog", name), "shorter than the interval of pings (15 to 30 s), so it aborts healthy streams"
+            yield _warning(
+                f"watchdog.{name}", "shorter than the interval of pings (15 to 30 s), so it aborts healthy streams"
             )
-
-
-def progress_above_buffering(checked: CheckedPolicy) -> Iterator[Finding]:
-    """The server buffers the input of tools."""
-    value = checked.policy.watchdog.no_progress
-    if value is not None and PING_INTERVAL <= value < LONGEST_SILENCE:
-        yield Finding(
-            _path("watchdog.no_progress"),
+    if watchdog.no_progress is not None and PING_INTERVAL <= watchdog.no_progress < LONGEST_SILENCE:
+        yield _warning(
+            "watchdog.no_progress",
             f"it may abort healthy streams with tools, which made no progress for {format_duration(LONGEST_SILENCE)} "
             "while the server buffered the input of a tool (eager_input_streaming avoids that)",
         )
 
 
-def silence_within_timeout(checked: CheckedPolicy) -> Iterator[Finding]:
-    """The read timeout of the client applies if it is shorter."""
-    silence = checked.policy.watchdog.silence
-    if silence is not None and silence > SDK_TIMEOUT:
-        yield Finding(
-            _path("watchdog.silence"),
+def silence_expires_first(checked: CheckedPolicy) -> Iterator[Finding]:
+    """Without bytes there is no progress, and the read timeout of the client applies if it is shorter."""
+    silence, no_progress = checked.policy.watchdog.silence, checked.policy.watchdog.no_progress
+    if silence is None:
+        return
+    if no_progress is not None and silence >= no_progress:
+        yield _error(
+            "watchdog.silence" if checked.sets("watchdog.silence") else "watchdog.no_progress",
+            f"silence ({format_duration(silence)}) must be shorter than no_progress ({format_duration(no_progress)}), "
+            "which otherwise always expires first",
+        )
+    if silence > SDK_TIMEOUT:
+        yield _warning(
+            "watchdog.silence",
             f"the read timeout of the client expires first ({format_duration(SDK_TIMEOUT)} by default)",
         )
 
@@ -197,50 +187,34 @@ def first_event_is_checked(checked: CheckedPolicy) -> Iterator[Finding]:
     first, silence = checked.policy.watchdog.first_event, checked.policy.watchdog.silence
     if first is not None and (silence is None or silence > first):
         state = "which is not set" if silence is None else f"which is longer ({format_duration(silence)})"
-        yield Finding(
-            _path("watchdog.first_event"),
+        yield _warning(
+            "watchdog.first_event",
             f"it is checked only when something arrives or when silence expires, {state}; set silence to at most this",
         )
 
 
 # --- Values without effect ------------------------------------------------------------------------------------------
-def resumes_need_the_mode(checked: CheckedPolicy) -> Iterator[Finding]:
-    """Only `resume` resumes. A file that sets the default has no warning."""
-    mode = checked.policy.mode
-    resumes = checked.policy.limits.max_resumes
+def effects_of_the_mode(checked: CheckedPolicy) -> Iterator[Finding]:
+    """Each mode leaves some values without effect. A file that sets the default has no warning."""
+    policy, mode = checked.policy, checked.policy.mode
+    resumes = policy.limits.max_resumes
     if mode is not Mode.RESUME and checked.sets("limits.max_resumes") and resumes > RetryLimits().max_resumes:
-        yield Finding(
-            _path("limits.max_resumes"), f"it has no effect while mode is {mode.value}; only mode: resume resumes"
-        )
-
-
-def replaced_retries_need_the_mode(checked: CheckedPolicy) -> Iterator[Finding]:
-    """In `observe` the SDK's retries stay as they are."""
-    policy = checked.policy
-    if policy.mode is Mode.OBSERVE and policy.sdk_retries is SdkRetries.REPLACE and checked.sets("sdk_retries"):
-        yield Finding(_path("sdk_retries"), "it has no effect in mode observe, which leaves the SDK's retries alone")
-
-
-def truncation_needs_the_mode(checked: CheckedPolicy) -> Iterator[Finding]:
-    """In `observe` nothing is raised that the SDK does not raise."""
-    policy = checked.policy
-    if policy.mode is Mode.OBSERVE and policy.raise_on_truncation and checked.sets("raise_on_truncation"):
-        yield Finding(
-            _path("raise_on_truncation"), "it has no effect in mode observe, which raises only what the SDK raises"
-        )
+        yield _warning("limits.max_resumes", f"it has no effect while mode is {mode.value}; only mode: resume resumes")
+    if mode is not Mode.OBSERVE:
+        return
+    if policy.sdk_retries is SdkRetries.REPLACE and checked.sets("sdk_retries"):
+        yield _warning("sdk_retries", "it has no effect in mode observe, which leaves the SDK's retries alone")
+    if policy.raise_on_truncation and checked.sets("raise_on_truncation"):
+        yield _warning("raise_on_truncation", "it has no effect in mode observe, which raises only what the SDK raises")
 
 
 def retries_are_possible(checked: CheckedPolicy) -> Iterator[Finding]:
     """Some limits leave no room for a retry."""
     limits, budget, mode = checked.policy.limits, checked.policy.budget, checked.policy.mode
-    if mode is Mode.OBSERVE:
-        return
-    if limits.max_attempts == 1:
-        yield Finding(
-            _path("limits.max_attempts"), f"it allows only the first attempt, so mode {mode.value} retries nothing"
-        )
-    if not budget.ratio and not budget.min_per_window:
-        yield Finding(_path("budget.ratio"), "with min_per_window 0 the budget never allows a retry")
+    if mode is not Mode.OBSERVE and limits.max_attempts == 1:
+        yield _warning("limits.max_attempts", f"it allows only the first attempt, so mode {mode.value} retries nothing")
+    if mode is not Mode.OBSERVE and not budget.ratio and not budget.min_per_window:
+        yield _warning("budget.ratio", "with min_per_window 0 the budget never allows a retry")
 
 
 def switched_off(checked: CheckedPolicy) -> Iterator[Finding]:
@@ -282,6 +256,19 @@ def rules_can_match(checked: CheckedPolicy) -> Iterator[Finding]:
 
 
 # --- Patterns of models ---------------------------------------------------------------------------------------------
+def may_match(pattern: str) -> bool:
+    """Return whether a pattern may match the name of a Claude model, on any platform or behind a gateway."""
+    literal = re.split(r"[*?[]", pattern, maxsplit=1)[0]
+    if literal == pattern:  # without a wildcard it must be a full name, which contains a version or a date
+        return pattern.startswith(_ARN) or ("claude" in pattern and any(map(str.isdigit, pattern)))
+    return "claude" in pattern or any(start.startswith(literal) or literal.startswith(start) for start in _STARTS)
+
+
+def suggestion(pattern: str) -> str:
+    """Return the pattern that was probably meant, for one that matches no name."""
+    return f"{pattern}*" if pattern.startswith("claude") else f"*{pattern.strip('*').lower()}*"
+
+
 def pattern_matches_models(checked: CheckedPolicy) -> Iterator[Finding]:
     """A pattern must match the whole name of a model, which `haiku` and `haiku-*` do not."""
     if checked.models and not may_match(checked.models):
@@ -297,23 +284,21 @@ def prompt_contains_anchor(checked: CheckedPolicy) -> Iterator[Finding]:
     """Without the anchor the model does not know where to continue."""
     prompt = checked.policy.resume.prompt
     if prompt is not None and "{anchor}" not in prompt:
-        yield _error(_path("resume.prompt"), "it must contain {anchor}, which stands for the end of the partial answer")
+        yield _error("resume.prompt", "it must contain {anchor}, which stands for the end of the partial answer")
 
 
 def anchor_fits(checked: CheckedPolicy) -> Iterator[Finding]:
     """The anchor is part of the text, and the overlap is part of the anchor."""
     resume = checked.policy.resume
     if resume.anchor_chars > resume.min_partial_chars:
-        path = "resume.anchor_chars" if checked.sets("resume.anchor_chars") else "resume.min_partial_chars"
-        yield Finding(
-            _path(path),
+        yield _warning(
+            "resume.anchor_chars" if checked.sets("resume.anchor_chars") else "resume.min_partial_chars",
             f"anchor_chars ({resume.anchor_chars}) is longer than the shortest text that is resumed "
             f"(min_partial_chars, {resume.min_partial_chars})",
         )
     if resume.min_overlap > resume.anchor_chars:
-        path = "resume.min_overlap" if checked.sets("resume.min_overlap") else "resume.anchor_chars"
-        yield Finding(
-            _path(path),
+        yield _warning(
+            "resume.min_overlap" if checked.sets("resume.min_overlap") else "resume.anchor_chars",
             f"min_overlap ({resume.min_overlap}) is longer than the anchor ({resume.anchor_chars}), so only the whole "
             "anchor is accepted",
         )
@@ -323,39 +308,32 @@ def prefill_is_accepted(checked: CheckedPolicy) -> Iterator[Finding]:
     """Claude 4.6 and later answer a prefill with 400."""
     if checked.policy.resume.strategy is not Strategy.PREFILL:
         return
-    path = _path("resume.strategy")
+    path = "resume.strategy"
     if checked.models and known_to_refuse(checked.models):
-        yield Finding(path, f"{checked.models} refuses a prefill, which wastes a request each time; use auto")
+        yield _warning(path, f"{checked.models} refuses a prefill, which wastes a request each time; use auto")
     elif not checked.models:
-        yield Finding(path, "Claude 4.6 and later refuse a prefill, which wastes a request each time; use auto")
+        yield _warning(path, "Claude 4.6 and later refuse a prefill, which wastes a request each time; use auto")
 
 
-CHECKS: Final[Mapping[Check, tuple[str, ...]]] = MappingProxyType(
-    {
-        resumes_within_attempts: ("limits.max_resumes", "limits.max_attempts"),
-        rules_within_attempts: ("limits.max_attempts",),
-        base_within_cap: (),
-        silence_below_no_progress: (),
-        requests_for_attempts: ("limits.max_requests", "limits.max_attempts"),
-        wait_within_deadline: ("limits.deadline",),
-        deadline_after_first_event: ("limits.deadline",),
-        watchdogs_above_pings: (),
-        progress_above_buffering: (),
-        silence_within_timeout: (),
-        first_event_is_checked: ("watchdog.silence",),
-        resumes_need_the_mode: ("mode",),
-        replaced_retries_need_the_mode: ("mode",),
-        truncation_needs_the_mode: ("mode",),
-        retries_are_possible: (),
-        switched_off: (),
-        retry_after_is_honoured: (),
-        rules_can_match: (),
-        pattern_matches_models: (),
-        prompt_contains_anchor: (),
-        anchor_fits: ("resume.anchor_chars", "resume.min_partial_chars", "resume.min_overlap"),
-        prefill_is_accepted: (),
-    }
-)
+CHECKS: Final[Mapping[Check, tuple[str, ...]]] = {
+    resumes_within_attempts: ("limits.max_resumes", "limits.max_attempts"),
+    rules_within_attempts: ("limits.max_attempts",),
+    base_within_cap: (),
+    requests_for_attempts: ("limits.max_requests", "limits.max_attempts"),
+    deadline_allows: ("limits.deadline",),
+    watchdogs_spare_healthy_streams: (),
+    silence_expires_first: (),
+    first_event_is_checked: ("watchdog.silence",),
+    effects_of_the_mode: ("mode",),
+    retries_are_possible: (),
+    switched_off: (),
+    retry_after_is_honoured: (),
+    rules_can_match: (),
+    pattern_matches_models: (),
+    prompt_contains_anchor: (),
+    anchor_fits: ("resume.anchor_chars", "resume.min_partial_chars", "resume.min_overlap"),
+    prefill_is_accepted: (),
+}
 """The checks, each with the values that it needs. With their defaults it would report a wrong finding."""
 
 

@@ -11,21 +11,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from operator import attrgetter
-from types import MappingProxyType
 from typing import Final
 
 from otel_claude_stream._config.policy.presets import PRESETS
-from otel_claude_stream._config.policy.value_types import (
-    Boolean,
-    Choice,
-    Duration,
-    Integer,
-    Number,
-    Text,
-    ValueType,
-    choice_of,
-)
 from otel_claude_stream._config.settings import PREFIX
+from otel_claude_stream._config.value_types import (
+    ValueType,
+    boolean,
+    choice,
+    choice_of,
+    duration,
+    integer,
+    number,
+    text,
+)
 from otel_claude_stream._core.durations import format_duration
 from otel_claude_stream._core.retry.policy import (
     Jitter,
@@ -37,6 +36,7 @@ from otel_claude_stream._core.retry.policy import (
     SdkRetries,
     Strategy,
 )
+from otel_claude_stream._core.vocabulary import AbortReason
 
 Path = tuple[str | int, ...]
 """The keys and list indices that lead to a value in a file."""
@@ -69,24 +69,34 @@ class Key:
     @property
     def default(self) -> object:
         """Its value in `RetryPolicy()`; None for a key that is not part of it."""
-        return attrgetter(self.name)(RetryPolicy()) if self in (*KEYS, *PROCESS_KEYS) else None
+        return self.value_in(RetryPolicy()) if self in (*KEYS, *PROCESS_KEYS) else None
 
     @property
     def default_text(self) -> object:
         """Its default as a file would set it."""
-        value = self.default
-        if isinstance(self.type, Duration) and isinstance(value, float):
-            return format_duration(value)
+        return self.in_file(self.default)
+
+    def value_in(self, policy: RetryPolicy) -> object:
+        """Return its value in a policy."""
+        return attrgetter(self.name)(policy)
+
+    def in_file(self, value: object) -> object:
+        """Return one of its values as a file would set it. A value of the wrong type stays."""
+        if self.type.is_duration and isinstance(value, int | float) and not isinstance(value, bool):
+            try:
+                return format_duration(float(value))
+            except (ArithmeticError, ValueError):  # not a finite number
+                return str(value)
         return value.value if isinstance(value, Enum) else value
 
 
 _POSITIVE: Final = 0.001
 
 HEAD: Final = (
-    Key("version", Integer(1, 1), "The version of this schema."),
+    Key("version", integer(1, 1), "The version of this schema."),
     Key(
         "preset",
-        Choice(tuple(PRESETS)),
+        choice(*PRESETS),
         "A set of values to start from. Any other value overrides those of the preset, wherever it is set.",
     ),
 )
@@ -94,12 +104,12 @@ HEAD: Final = (
 
 KILL_SWITCH: Final = Key(
     "kill_switch",
-    Boolean(),
+    boolean(),
     "`true`: only observe, whatever `mode` is. The environment variable overrides it.",
 )
 KILL_SWITCH_FILE: Final = Key(
     "kill_switch_file",
-    Text(1000),
+    text(1000),
     "Path of a file. While it exists, streams that begin are only observed, also in a running process. Created or "
     "removed, it takes effect within 100 ms. Use an absolute path.",
 )
@@ -124,25 +134,25 @@ KEYS: Final = (
     ),
     Key(
         "limits.max_attempts",
-        Integer(1, 5),
+        integer(1, 5),
         "Maximum number of attempts of the policy for one call, including the first.",
         "gRPC (A6) counts like this and allows 5; the SDK's default is 3.",
     ),
     Key(
         "limits.max_resumes",
-        Integer(0, 3),
+        integer(0, 3),
         "Maximum number of attempts that resume a text. Must be less than `max_attempts`.",
         "Each is one more seam in the text.",
     ),
     Key(
         "limits.max_requests",
-        Integer(1, 50),
+        integer(1, 50),
         "Maximum number of HTTP requests for one call, including the SDK's retries.",
         "Twice the attempts: attempts of the SDK and of the policy add up, and do not multiply.",
     ),
     Key(
         "limits.deadline",
-        Duration(_POSITIVE, DAY, optional=True),
+        duration(_POSITIVE, DAY, optional=True),
         "Time from the start of the call after which no attempt begins. The delay before an attempt counts. `null`: "
         "no deadline.",
         "The read timeout of the SDK.",
@@ -155,18 +165,18 @@ KEYS: Final = (
         "`none`: the bound itself.",
         "AWS: the least work for the server, and clients that failed together do not return together.",
     ),
-    Key("backoff.base", Duration(0.0, DAY), "The bound of the first delay.", "The SDK's."),
-    Key("backoff.cap", Duration(0.0, DAY), "The maximum of the bound.", "The SDK's."),
-    Key("backoff.multiplier", Number(1.0, 10.0), "The factor by which the bound grows with each retry.", "The SDK's."),
+    Key("backoff.base", duration(0.0, DAY), "The bound of the first delay.", "The SDK's."),
+    Key("backoff.cap", duration(0.0, DAY), "The maximum of the bound.", "The SDK's."),
+    Key("backoff.multiplier", number(1.0, 10.0), "The factor by which the bound grows with each retry.", "The SDK's."),
     Key(
         "retry_after.honour",
-        Boolean(),
+        boolean(),
         "Whether the server's `retry-after` replaces the back-off. A 429 without one is never retried.",
         "The server knows; a 429 without one is a spend limit.",
     ),
     Key(
         "retry_after.max",
-        Duration(0.0, DAY),
+        duration(0.0, DAY),
         "The longest `retry-after` that is accepted. Except in `observe`, it also limits the SDK's retries.",
         "That of the SDK up to 1.5; from 1.6 on the SDK waits as long as the server asks, even a day.",
     ),
@@ -185,38 +195,38 @@ KEYS: Final = (
     ),
     Key(
         "budget.ratio",
-        Number(0.0, 1.0),
+        number(0.0, 1.0),
         "Retries allowed for each first attempt of the window. An empty budget suppresses retries, never first "
         "attempts.",
         "Finagle and Linkerd: at most a fifth more load in an incident.",
     ),
     Key(
         "budget.min_per_window",
-        Integer(0, 10_000),
+        integer(0, 10_000),
         "Retries allowed in the window in any case, so that an application with few calls may retry too.",
         "Three calls may use all their attempts.",
     ),
     Key(
         "budget.window",
-        Duration(_POSITIVE, DAY),
+        duration(_POSITIVE, DAY),
         "The window of the budget.",
         "Longer than the usual back-off, shorter than an incident.",
     ),
     Key(
         "watchdog.first_event",
-        Duration(_POSITIVE, DAY, optional=True),
+        duration(_POSITIVE, DAY, optional=True),
         "Time from the response headers to the first event. Checked when something arrives, or when `silence` expires.",
         "Off: no stream is aborted that would have continued.",
     ),
     Key(
         "watchdog.silence",
-        Duration(_POSITIVE, DAY, optional=True),
+        duration(_POSITIVE, DAY, optional=True),
         "Time without a byte; pings and comments are bytes. Lowers the transport's read timeout for the body.",
         "Off: healthy streams were silent for 330 s (tool input that the server buffers).",
     ),
     Key(
         "watchdog.no_progress",
-        Duration(_POSITIVE, DAY, optional=True),
+        duration(_POSITIVE, DAY, optional=True),
         "Time without an event of the message, even if pings arrive. Checked when something arrives.",
         "Off: no stream is aborted that would have continued.",
     ),
@@ -230,24 +240,24 @@ KEYS: Final = (
     ),
     Key(
         "resume.prompt",
-        Text(2000),
+        text(2000),
         "The text of the user's turn; `{anchor}` stands for the end of the partial answer. `null`: the built-in text.",
     ),
     Key(
         "resume.anchor_chars",
-        Integer(8, 400),
+        integer(8, 400),
         "Number of characters that the model is asked to repeat, so that the seam can be found.",
         "Long enough to be unique in prose, short enough to be repeated exactly.",
     ),
     Key(
         "resume.min_partial_chars",
-        Integer(1, 100_000),
+        integer(1, 100_000),
         "Minimum length of a text that is resumed.",
         "Longer than the anchor.",
     ),
     Key(
         "resume.min_overlap",
-        Integer(1, 400),
+        integer(1, 400),
         "Number of characters that must agree if the model did not repeat the whole anchor.",
         "Shorter ones agree by chance.",
     ),
@@ -260,14 +270,14 @@ KEYS: Final = (
     ),
     Key(
         "commit.thinking_is_output",
-        Boolean(),
+        boolean(),
         "Whether a retry would duplicate thinking that the caller received. `false`: for a caller that does not show "
         "thinking.",
         "An instrumentation cannot know what the caller shows.",
     ),
     Key(
         "raise_on_truncation",
-        Boolean(),
+        boolean(),
         "Whether to raise an error for a body that ends without `message_stop`; the SDK raises none. No effect in "
         "`observe`.",
         "The caller gets what it got before.",
@@ -276,40 +286,25 @@ KEYS: Final = (
 """Keys of the policy. Models may override each of them."""
 
 RULE_KEYS: Final = (
-    Key("rules.retry", Boolean(), "Whether these reasons are retried from the start."),
-    Key("rules.resume", Boolean(), "Whether a text that broke for these reasons is continued."),
-    Key("rules.max_attempts", Integer(1, 5), "As `limits.max_attempts`, and at most that."),
-    Key("rules.require_retry_after", Boolean(), "Whether to retry only if the server sent `retry-after`."),
+    Key("rules.retry", boolean(), "Whether these reasons are retried from the start."),
+    Key("rules.resume", boolean(), "Whether a text that broke for these reasons is continued."),
+    Key("rules.max_attempts", integer(1, 5), "As `limits.max_attempts`, and at most that."),
+    Key("rules.require_retry_after", boolean(), "Whether to retry only if the server sent `retry-after`."),
 )
 """Keys of a rule besides `reasons` and `backoff`. A key that a rule does not set has the value for other reasons."""
 
-RULE_BACKOFF_DOC: Final = "As `backoff`; keys that it does not set have the value of `backoff`."
-
-SECTIONS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "limits": "The maximum cost of one call, over all its attempts.",
-        "backoff": "The delay before a retry.",
-        "retry_after": "How the server's `retry-after` is used.",
-        "budget": "How many retries the process may make: a share of its calls, and a minimum.",
-        "watchdog": "When a stalled stream is aborted. In `observe` a stall is only recorded.",
-        "resume": "How a text is continued, and how much of it must have arrived.",
-        "commit": "Which content counts as output. Once the caller received output, a retry would duplicate it.",
-    }
-)
-LISTS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "rules": "Exceptions for some reasons. The first rule that names the reason applies; the built-in rules come "
-        "last.",
-        "rules.reasons": "The reasons to which the rule applies.",
-        "models": "Values for some models, by a pattern such as `claude-haiku-*`. The most specific pattern applies.",
-    }
-)
+SECTIONS: Final[Mapping[str, str]] = {
+    "limits": "The maximum cost of one call, over all its attempts.",
+    "backoff": "The delay before a retry.",
+    "retry_after": "How the server's `retry-after` is used.",
+    "budget": "How many retries the process may make: a share of its calls, and a minimum.",
+    "watchdog": "When a stalled stream is aborted. In `observe` a stall is only recorded.",
+    "resume": "How a text is continued, and how much of it must have arrived.",
+    "commit": "Which content counts as output. Once the caller received output, a retry would duplicate it.",
+}
 PRESET: Final = HEAD[1]
-
-MAX_RULES: Final = 20
-"""Maximum number of rules in a list, which is the number of reasons."""
-MAX_MODELS: Final = 100
-"""Maximum number of patterns of models."""
+REASON: Final = choice_of(AbortReason)
+"""The type of a reason in a rule."""
 
 
 @functools.cache
@@ -320,7 +315,7 @@ def variables() -> Mapping[str, Key]:
 
 def dotted(path: Path) -> str:
     """Return a path as text, such as ``rules[0].backoff.base``."""
-    text = ""
+    joined = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
+        joined += f"[{part}]" if isinstance(part, int) else f".{part}" if joined else part
+    return joined

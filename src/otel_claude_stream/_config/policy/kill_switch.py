@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import Final
 
 from otel_claude_stream._config.problem import Problem
-from otel_claude_stream._config.settings import PREFIX, parse_boolean
+from otel_claude_stream._config.settings import PREFIX
+from otel_claude_stream._config.value_types import parse_boolean
 from otel_claude_stream._core.retry.policy import RetryPolicy
 
 VARIABLE: Final = f"{PREFIX}KILL_SWITCH"

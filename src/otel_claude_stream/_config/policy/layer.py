@@ -35,6 +35,8 @@ class Layer:
     """The texts of values that contain references to variables. Messages show them, since values may be secret."""
     invalid: frozenset[Path] = frozenset()
     """Paths of values that are unknown because of an error. Checks between values ignore them."""
+    valid: Values = field(default_factory=dict)
+    """The valid ones of its values, durations in seconds. Empty before the validation."""
 
     def location(self, path: Path) -> str:
         """Return where a value is set: the file and line, or the variable, or the name of the layer."""

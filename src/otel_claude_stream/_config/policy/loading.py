@@ -8,19 +8,18 @@ from typing import Any, Final
 
 from otel_claude_stream import _guard
 from otel_claude_stream._config.policy.checks import CheckedPolicy, check
-from otel_claude_stream._config.policy.files import read
 from otel_claude_stream._config.policy.keys import PRESET, Path
 from otel_claude_stream._config.policy.layer import Layer, Values, for_pattern, leaves, policy_of, top_level_value
 from otel_claude_stream._config.policy.presets import PRESETS
 from otel_claude_stream._config.policy.sources import (
     FILE_VARIABLE,
-    PolicyLike,
     environment_layer,
     is_whole_policy,
     layer_of,
     policy_variables,
+    read,
 )
-from otel_claude_stream._config.policy.validate import MAX_PROBLEMS, pydantic_problem, validate
+from otel_claude_stream._config.policy.validate import MAX_PROBLEMS, validate
 from otel_claude_stream._config.problem import Problem, Severity
 from otel_claude_stream._core.retry.policy import RetryPolicy
 
@@ -47,14 +46,7 @@ class Loaded:
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     problems: tuple[Problem, ...] = ()
     layers: tuple[Layer, ...] = ()
-    """The preset and the layers over it with validated values, later ones override. Empty if there are errors."""
-    raw: tuple[Layer, ...] = ()
-    """The layers over the preset, before validation."""
-
-    @property
-    def checked(self) -> tuple[Layer, ...]:
-        """The layers over the preset, with validated values."""
-        return self.layers[1:]
+    """The preset and the layers over it, later ones override. Empty if there are errors."""
 
     def origin(self, path: Path) -> Layer:
         """Return the layer that set a value."""
@@ -67,7 +59,7 @@ class Loaded:
 
 
 def is_configured(environment: Mapping[str, str], *arguments: object) -> bool:
-    """Return whether any source configures a policy. Without one nothing is loaded, and pydantic is not needed."""
+    """Return whether any source configures a policy. Without one nothing is loaded."""
     return (
         any(argument is not None for argument in arguments)
         or bool(environment.get(FILE_VARIABLE, "").strip())
@@ -75,55 +67,35 @@ def is_configured(environment: Mapping[str, str], *arguments: object) -> bool:
     )
 
 
-def load_policy(
-    environment: Mapping[str, str],
-    argument: PolicyLike | None = None,
-    *,
-    declared: object = None,
-    source: str = IN_CODE,
-    strict: bool = False,
-) -> tuple[RetryPolicy, tuple[Problem, ...]]:
-    """Return the policy in effect, and every problem found.
+def load(
+    environment: Mapping[str, str], argument: object = None, *, declared: object = None, source: str = IN_CODE
+) -> Loaded:
+    """Return the policy in effect with its layers, and every problem found. Never raises; an error means `observe`.
 
     Args:
         environment: The variables of the process.
         argument: The policy from code.
         declared: The policy of a declarative configuration file.
         source: The source of the argument, for messages.
-        strict: Raise `PolicyError` if there are errors. Otherwise nothing is raised, and an error means `observe`.
     """
-    loaded = load(environment, argument, declared=declared, source=source)
-    if strict and loaded.errors:
-        raise PolicyError(loaded.errors)
-    return loaded.policy, loaded.problems
-
-
-def load(
-    environment: Mapping[str, str], argument: object = None, *, declared: object = None, source: str = IN_CODE
-) -> Loaded:
-    """Return the policy in effect with its layers; see `load_policy`. Never raises."""
     if not is_configured(environment, argument, declared):
         return Loaded()
-    if reason := pydantic_problem():
-        return Loaded(problems=(Problem("retry policy", "", "", reason),))
     try:
         layers, problems = _layers(environment, argument, declared, source)
-        return _combined([_validated(layer, problems) for layer in layers], layers, problems)
+        return _combined([_validated(layer, problems) for layer in layers], problems)
     except Exception as error:  # noqa: BLE001 - no error in the configuration may reach the application
         return _failed("retry policy", error)
 
 
 def load_override(process: Loaded, policy: object, source: str, environment: Mapping[str, str]) -> Loaded:
     """Return a policy for some calls, which overrides that of the process. Never raises."""
-    if reason := pydantic_problem():
-        return Loaded(problems=(Problem(source, "", "", reason),))
     try:
         layer, found = layer_of(policy, source, environment)
         problems = list(found)
         if layer is None:
             return Loaded(problems=_bounded(problems))
-        below = Loaded() if is_whole_policy(layer) else process
-        return _combined([*below.checked, _validated(layer, problems)], [*below.raw, layer], problems)
+        below = () if is_whole_policy(layer) else process.layers[1:]
+        return _combined([*below, _validated(layer, problems)], problems)
     except Exception as error:  # noqa: BLE001 - as above
         return _failed(source, error)
 
@@ -170,21 +142,20 @@ def _validated(layer: Layer, problems: list[Problem]) -> Layer:
     return valid
 
 
-def _combined(validated: Sequence[Layer], raw: Sequence[Layer], problems: list[Problem]) -> Loaded:
+def _combined(validated: Sequence[Layer], problems: list[Problem]) -> Loaded:
     """Return the policy of layers, or the default policy if they are invalid or contradict each other.
 
     Contradictions are found among the valid values of invalid layers too, but not without the values of a whole file.
     """
     if any(problem.severity is Severity.ERROR and not problem.setting for problem in problems):
         return Loaded(problems=_bounded(problems))
-    name = top_level_value([layer.values for layer in validated], PRESET.name, default="observe")
-    preset = Layer(f"preset {name}", PRESETS[name].values)
-    layers = (_validated(preset, problems), *validated)
-    policy = policy_of([layer.values for layer in layers])
-    problems += _contradictions(policy, layers, (preset, *raw))
-    if _has_errors(problems):
+    name = top_level_value([layer.valid for layer in validated], PRESET.name, default="observe")
+    layers = (_validated(Layer(f"preset {name}", PRESETS[name].values), problems), *validated)
+    policy = policy_of([layer.valid for layer in layers])
+    problems += _contradictions(policy, layers)
+    if any(problem.severity is Severity.ERROR for problem in problems):
         return Loaded(problems=_bounded(problems))
-    return Loaded(policy, _bounded(problems), layers, tuple(raw))
+    return Loaded(policy, _bounded(problems), layers)
 
 
 def _bounded(problems: Sequence[Problem]) -> tuple[Problem, ...]:
@@ -199,15 +170,10 @@ def _bounded(problems: Sequence[Problem]) -> tuple[Problem, ...]:
     )
 
 
-def _has_errors(problems: Sequence[Problem]) -> bool:
-    return any(problem.severity is Severity.ERROR for problem in problems)
-
-
-def _contradictions(policy: RetryPolicy, validated: Sequence[Layer], raw: Sequence[Layer]) -> Iterator[Problem]:
+def _contradictions(policy: RetryPolicy, layers: Sequence[Layer]) -> Iterator[Problem]:
     """Yield the problems between values, for all models and then for each pattern with further ones."""
-    set_by_user = [layer.values for layer in validated[1:]]
-    raw_layers = dict(zip((id(layer) for layer in validated), raw, strict=True))
-    unknown = {path for layer in validated for path in layer.invalid}
+    set_by_user = [layer.valid for layer in layers[1:]]
+    unknown = {path for layer in layers for path in layer.invalid}
     base = list(check(CheckedPolicy(policy, _setters(set_by_user), unknown=unknown)))
     findings = [(finding, "") for finding in base]
     for pattern, other in policy.models:
@@ -216,9 +182,8 @@ def _contradictions(policy: RetryPolicy, validated: Sequence[Layer], raw: Sequen
         checked = CheckedPolicy(other, setters, pattern, unknown | for_models)
         findings += [(finding, pattern) for finding in check(checked) if finding not in base]
     for finding, pattern in findings:
-        layer, path = _origin(validated, finding.path, pattern)
-        raw_layer = raw_layers.get(id(layer), layer)
-        yield raw_layer.problem(path, _value_at(raw_layer.values, path), finding.text, severity=finding.severity)
+        layer, path = _origin(layers, finding.path, pattern)
+        yield layer.problem(path, _value_at(layer.values, path), finding.text, severity=finding.severity)
 
 
 def _setters(layers: Sequence[Values]) -> dict[Path, int]:
@@ -235,10 +200,10 @@ def _setters(layers: Sequence[Values]) -> dict[Path, int]:
 def _origin(layers: Sequence[Layer], path: Path, pattern: str) -> tuple[Layer, Path]:
     """Return the last layer that sets a value, or the list that holds it, and the path of the value in that layer."""
     for layer in reversed(layers):
-        parts = layer.values.get("models", {})
+        parts = layer.valid.get("models", {})
         if pattern in parts and _contains(parts[pattern], path):
             return layer, ("models", pattern, *path)
-        if path and _contains(layer.values, path):
+        if path and _contains(layer.valid, path):
             return layer, path
     return _DEFAULTS, path
 

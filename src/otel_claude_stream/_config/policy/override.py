@@ -1,4 +1,4 @@
-"""Policies for the calls that begin within a block: ``with retry_policy(...)``, ``with no_retry()``, and decorators."""
+"""The policy of the process, which is loaded on first use, and policies for the calls that begin within a block."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import functools
 import inspect
 import logging
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from otel_claude_stream._config.policy.process import PolicySource
+from otel_claude_stream._config.policy.kill_switch import VARIABLE as KILL_SWITCH
+from otel_claude_stream._config.problem import Problem
+from otel_claude_stream._config.settings import OTHER_VARIABLES, PREFIX, SETTINGS
 from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
+    from otel_claude_stream._config.policy.loading import Loaded
     from otel_claude_stream._config.policy.sources import PolicyLike
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -25,6 +27,59 @@ _SOURCE = "retry_policy()"
 _log = logging.getLogger("otel_claude_stream")
 _logged: set[str] = set()
 """Problems that were logged, since many calls may enter the same block."""
+
+_NOT_POLICY = frozenset(
+    {
+        KILL_SWITCH,
+        *(setting.variable for setting in SETTINGS),
+        *(PREFIX + name for name in OTHER_VARIABLES - {"CONFIG"}),
+    }
+)
+"""Variables that do not require loading a policy. The kill switch is read for each stream instead."""
+
+
+# --- The process ------------------------------------------------------------------------------------------------------
+class PolicySource:
+    """The sources of the policy of a process. Nothing is read before `load`."""
+
+    def __init__(self, environment: Mapping[str, str], argument: object = None, declared: object = None) -> None:
+        self.environment = environment
+        self.argument = argument
+        self.declared = declared
+        # Re-entrant, since a garbage collection may run code of the application while the lock is held.
+        self._lock = threading.RLock()
+        self._loaded: Loaded | None = None
+
+    def loaded(self) -> Loaded:
+        """Load the policy on the first call, and return it with its layers."""
+        from otel_claude_stream._config.policy.loading import load
+
+        with self._lock:
+            if self._loaded is None:
+                self._loaded = load(self.environment, self.argument, declared=self.declared)
+            return self._loaded
+
+    def load(self) -> tuple[RetryPolicy, tuple[Problem, ...]]:
+        """Return the policy and all problems. Never raises."""
+        if self.argument is None and self.declared is None and not self.environment:
+            return RetryPolicy(), ()
+        found = self.loaded()
+        return found.policy, found.problems
+
+
+def policy_source(environment: Mapping[str, str], argument: object = None, *, declared: object = None) -> PolicySource:
+    """Return the source of the policy of a process.
+
+    Args:
+        environment: The variables of the process. They are copied, so that later changes have no effect.
+        argument: The policy that code passed to `instrument()`.
+        declared: The policy of a declarative configuration file.
+    """
+    configured = any(name.startswith(PREFIX) and name not in _NOT_POLICY for name in environment)
+    if configured or argument is not None or declared is not None:
+        return PolicySource(dict(environment), argument, declared)
+    return PolicySource({})
+
 
 _process = PolicySource({})
 """The policy of the process, which partial policies override."""
@@ -36,6 +91,7 @@ def set_process_policy(source: PolicySource | None) -> None:
     _process = source or PolicySource({})
 
 
+# --- Single calls -----------------------------------------------------------------------------------------------------
 class Override:
     """A policy for some calls. Enter it with ``with`` (in async code too), or use it as a decorator.
 
@@ -60,9 +116,7 @@ class Override:
     def __enter__(self) -> None:
         _current.set((self, _current.get()))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         # Not by a token, which raises in another context than the one that was entered. An async generator may be
         # closed in another context. An override that is not the current one there stays untouched.
         current = _current.get()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Final
 
 
@@ -28,14 +27,18 @@ class Preset:
     @property
     def values(self) -> dict[str, Any]:
         """The values as a file would nest them."""
-        tree: dict[str, Any] = {}
-        for entry in self.entries:
-            *sections, last = entry.key.split(".")
-            part = tree
-            for section in sections:
-                part = part.setdefault(section, {})
-            part[last] = entry.value
-        return tree
+        return nested((entry.key.split("."), entry.value) for entry in self.entries)
+
+
+def nested(values: Iterable[tuple[Sequence[str], object]]) -> dict[str, Any]:
+    """Return values by their paths as the nested mappings of a file."""
+    tree: dict[str, Any] = {}
+    for (*sections, last), value in values:
+        part = tree
+        for section in sections:
+            part = part.setdefault(section, {})
+        part[last] = value
+    return tree
 
 
 _LONG_SILENCE: Final = "Longer than the longest healthy silence known (330 s), shorter than the SDK's 600 s."
@@ -92,4 +95,4 @@ _ALL: Final = (
     ),
 )
 
-PRESETS: Final[Mapping[str, Preset]] = MappingProxyType({preset.name: preset for preset in _ALL})
+PRESETS: Final[Mapping[str, Preset]] = {preset.name: preset for preset in _ALL}

@@ -7,10 +7,12 @@ not searched again.
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from otel_claude_stream._config.policy.keys import Path
 
@@ -105,3 +107,35 @@ def plain_scalar(text: str) -> object:
     if _INTEGER.fullmatch(text):
         return int(text)
     return float(text) if _FLOAT.fullmatch(text) else text
+
+
+def parse_json(text: str, environment: Mapping[str, str]) -> ParsedText:
+    """Parse a JSON text. A string with references is then read as an unquoted scalar of YAML."""
+    parsed = ParsedText()
+
+    def mapping(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        values = dict(items)
+        if len(values) < len(items):
+            counts = Counter(name for name, _ in items)
+            for name in sorted(name for name, count in counts.items() if count > 1):
+                parsed.add_mistake(DUPLICATE_KEY, (name,))
+        return values
+
+    def substituted(value: object, path: Path) -> object:
+        parsed.count_value()
+        if isinstance(value, dict):
+            return {name: substituted(item, (*path, name)) for name, item in value.items()}
+        if isinstance(value, list):
+            return [substituted(item, (*path, number)) for number, item in enumerate(value)]
+        if isinstance(value, str):
+            replaced = parsed.substitute(value, path, environment)
+            return value if replaced == value else plain_scalar(replaced)
+        return value
+
+    try:
+        parsed.data = substituted(json.loads(text, object_pairs_hook=mapping), ())
+    except json.JSONDecodeError as error:
+        raise Unreadable(Mistake(f"not JSON: {error.msg}, column {error.colno}", line=error.lineno)) from None
+    except ValueError:  # Python limits the digits of a number
+        raise Unreadable(Mistake("a number has too many digits")) from None
+    return parsed

@@ -110,7 +110,7 @@ def classify(facts: Facts, limits: Sequence[Limit] = KNOWN_LIMITS) -> Verdict:
             fault_after_stop=facts.message_stop and has_fault,
             missing_message_stop=not facts.message_stop,
         )
-    match, products = _check_limits(rule.limit_check, facts, limits)
+    match, products = _check_limits(rule.limit_check, evidence, limits)
     return Verdict(
         outcome=Outcome.CLOSED if reason in CALLER_REASONS else Outcome.FAILED,
         reason=reason,
@@ -123,10 +123,11 @@ def classify(facts: Facts, limits: Sequence[Limit] = KNOWN_LIMITS) -> Verdict:
     )
 
 
-def _check_limits(check: LimitCheck, facts: Facts, limits: Sequence[Limit]) -> tuple[LimitMatch, tuple[str, ...]]:
+def _check_limits(check: LimitCheck, evidence: Evidence, limits: Sequence[Limit]) -> tuple[LimitMatch, tuple[str, ...]]:
     """Return the limits that could have caused the ending, and the products that the response names."""
     if check is LimitCheck.NONE:
         return LimitMatch(), ()
+    facts = evidence.facts
     silence, elapsed = facts.silence, facts.age_of_attempt
     bytes_until_end = facts.bytes_last_5s > 0 or facts.bytes <= 0
     in_body = check not in (LimitCheck.HEADERS, LimitCheck.CLIENT_HEADERS)
@@ -141,7 +142,7 @@ def _check_limits(check: LimitCheck, facts: Facts, limits: Sequence[Limit]) -> t
         of_client = None
     products: tuple[str, ...] = ()
     if not of_client:
-        products = products_in_response(facts.headers, facts.wording, limits, from_api=facts.has_request_id)
+        products = products_in_response(facts.headers, facts.wording, limits, from_api=evidence.from_api)
     match = match_limit(
         limits,
         silence=silence,

@@ -42,6 +42,10 @@ TRANSPORT_ERRORS = frozenset(
 )
 STREAM_CONTENT_TYPES = frozenset({"text/event-stream", "application/vnd.amazon.eventstream"})
 """Content types of a stream of the API and of Bedrock."""
+HTML_CONTENT_TYPES = frozenset({"text/html", "application/xhtml+xml"})
+"""Content types that the API never sends. A response whose body was not read has no other sign of its sender."""
+_OTHER_BODIES = frozenset({BodyClass.HTML, BodyClass.TEXT, BodyClass.JSON})
+"""Error bodies that do not have the API's structure."""
 
 PROVIDER_REASONS: Mapping[str, R] = {
     # Anthropic: docs.anthropic.com, errors.
@@ -157,13 +161,17 @@ class Evidence:
 
     @property
     def from_api(self) -> bool:
-        """Whether the API itself sent an HTTP error.
+        """Whether the API itself sent the response.
 
-        The evidence is the structure of the body, the ``request-id``, or an error type that only a provider uses. The
-        header ``cf-ray`` is no evidence, since other services are behind Cloudflare too.
+        The evidence is the structure of an error body, or an error type that only a provider uses. The header
+        ``request-id`` counts only without a body of another structure, since gateways copy it to their own error pages.
+        The header ``cf-ray`` is no evidence, since other services are behind Cloudflare too.
         """
         facts = self.facts
-        return facts.body is BodyClass.API or facts.has_request_id or self.provider_reason is not None
+        if facts.body is BodyClass.API or self.provider_reason is not None:
+            return True
+        is_unlike_api = facts.body in _OTHER_BODIES or facts.content_type in HTML_CONTENT_TYPES
+        return facts.has_request_id and not is_unlike_api
 
     @property
     def provider_reason(self) -> R | None:

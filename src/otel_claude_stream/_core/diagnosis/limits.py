@@ -100,7 +100,8 @@ def match_limit(
         return LimitMatch(AMBIGUOUS, (*named, *(limit for limit in matches if limit not in named)))
     of_kind = [limit for limit in matches if limit.kind in kinds]
     ordered = (*named, *(limit for limit in of_kind if limit not in named))
-    return LimitMatch(label_of(ordered[0]), ordered)
+    label = label_of(ordered[0])
+    return LimitMatch(label, tuple(limit for limit in ordered if label_of(limit) == label))
 
 
 def _distance(fit: tuple[float, Limit]) -> float:
@@ -117,8 +118,8 @@ def products_in_response(
 ) -> tuple[str, ...]:
     """Return the products that the headers or the body of a response identify, in the order of the tables.
 
-    `from_api` means that the response carries the API's ``request-id``. Products that serve the API itself are then
-    left out (api.anthropic.com is behind Cloudflare).
+    `from_api` means that the API sent the response. Products that serve the API itself are then left out
+    (api.anthropic.com is behind Cloudflare).
     """
     if not headers and not wording:
         return ()

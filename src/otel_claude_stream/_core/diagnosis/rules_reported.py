@@ -84,14 +84,15 @@ REPORTED_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "http_error",
-        "An HTTP error has the API's structure or request-id. Its type is the reason, else its status.",
+        "An HTTP error has the API's structure, or a request-id and no body of another structure. "
+        "Its type is the reason, else its status.",
         lambda e: e.status is not None and e.status >= 300 and e.from_api,
         lambda e: e.http_reason,
         Origin.ANTHROPIC,
     ),
     Rule(
         "gateway_5xx",
-        "A server error has neither the API's structure nor a request-id, so an intermediary made it. "
+        "A server error has neither the API's structure nor a request-id without a body, so an intermediary made it. "
         "It may replace an error page of the API.",
         lambda e: e.status is not None and e.status >= 500,
         R.GATEWAY_ERROR,
@@ -101,7 +102,8 @@ REPORTED_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "gateway_4xx",
-        "Any other rejection or redirect has neither the API's structure nor a request-id: an intermediary made it.",
+        "Any other rejection or redirect has neither the API's structure nor a request-id without a body. "
+        "An intermediary made it.",
         lambda e: e.status is not None and e.status >= 300,
         R.GATEWAY_ERROR,
         Origin.INTERMEDIARY,

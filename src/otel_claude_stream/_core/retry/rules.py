@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from otel_claude_stream._core.retry.context import Action
 from otel_claude_stream._core.retry.policy import Backoff, RetryPolicy
 from otel_claude_stream._core.vocabulary import CALLER_REASONS
 from otel_claude_stream._core.vocabulary import AbortReason as R
@@ -27,15 +28,24 @@ class Veto(str, Enum):
 class BuiltinRule:
     """One row of the built-in table. None takes the value that the policy sets for all reasons."""
 
-    retry: bool
-    resume: bool
+    action: Action
+    """The most that is done: a resume, where it is possible, a retry, or nothing."""
     why: str
     max_attempts: int | None = None
-    base: float | None = None
-    """Seconds. Type and multiplier of the backoff are always those of the policy."""
-    cap: float | None = None
+    backoff: tuple[float, float] | None = None
+    """Base and cap in seconds. Type and multiplier of the backoff are always those of the policy."""
     require_retry_after: bool = False
     veto: Veto = Veto.NONE
+
+    @property
+    def retry(self) -> bool:
+        """Whether the reason is retried."""
+        return self.action is not Action.GIVE_UP
+
+    @property
+    def resume(self) -> bool:
+        """Whether a text that broke for the reason is continued."""
+        return self.action is Action.RESUME
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,130 +61,85 @@ class EffectiveRule:
     veto: Veto = Veto.NONE
 
 
+_SHORT = (0.25, 4.0)
+_NO_WAIT = (0.0, 0.0)
+
 BUILTIN_RULES: dict[R, BuiltinRule] = {
     # From Anthropic.
     R.OVERLOADED: BuiltinRule(
-        retry=True,
-        resume=True,
-        base=1.0,
-        cap=30.0,
-        why="An overload lasts for seconds, not milliseconds. In a stream it comes without retry-after.",
+        Action.RESUME,
+        "An overload lasts for seconds, not milliseconds. In a stream it comes without retry-after.",
+        backoff=(1.0, 30.0),
     ),
     R.RATE_LIMITED: BuiltinRule(
-        retry=True,
-        resume=False,
+        Action.RETRY,
+        "Without retry-after it is a spend limit (rate-limit documentation), and no retry can succeed.",
         require_retry_after=True,
-        why="Without retry-after it is a spend limit (rate-limit documentation), and no retry can succeed.",
     ),
     R.API_ERROR: BuiltinRule(
-        retry=True,
-        resume=True,
-        why="An internal error of the API is usually transient, and the SDK retries it as well.",
+        Action.RESUME, "An internal error of the API is usually transient, and the SDK retries it as well."
     ),
     R.TIMEOUT_ERROR: BuiltinRule(
-        retry=True,
-        resume=False,
+        Action.RETRY,
+        "The API gave up on this request after a long time. The same request takes as long again.",
         max_attempts=2,
-        why="The API gave up on this request after a long time. The same request takes as long again.",
     ),
     R.REQUEST_REJECTED: BuiltinRule(
-        retry=True,
-        resume=False,
+        Action.RETRY,
+        "The same request is rejected again (validation, permission, size), unless the server requests a retry.",
         max_attempts=2,
         veto=Veto.UNLESS_SERVER,
-        why="The same request is rejected again (validation, permission, size), unless the server requests a retry.",
     ),
     R.STREAM_ERROR: BuiltinRule(
-        retry=True,
-        resume=False,
+        Action.RETRY,
+        "The type of the error is unknown. It may be permanent, so it is retried once and never resumed.",
         max_attempts=2,
-        why="The type of the error is unknown. It may be permanent, so it is retried once and never resumed.",
     ),
     # From an intermediary.
     R.GATEWAY_ERROR: BuiltinRule(
-        retry=True,
-        resume=False,
-        why="The upstream of a hop did not answer. A hop that rejects the request rejects a longer one as well.",
+        Action.RETRY,
+        "The upstream of a hop did not answer. A hop that rejects the request rejects a longer one as well.",
     ),
     R.BAD_RESPONSE: BuiltinRule(
-        retry=False,
-        resume=False,
-        veto=Veto.UNLESS_RULE,
-        why="A proxy that answers in place of the API answers the retry as well.",
+        Action.GIVE_UP, "A proxy that answers in place of the API answers the retry as well.", veto=Veto.UNLESS_RULE
     ),
     # From the network.
     R.CONNECT_FAILED: BuiltinRule(
-        retry=True,
-        resume=True,
-        base=0.25,
-        cap=4.0,
-        why="Nothing was sent. The waits are short, since another address or a moment later helps.",
+        Action.RESUME,
+        "Nothing was sent. The waits are short, since another address or a moment later helps.",
+        backoff=_SHORT,
     ),
     R.CONNECTION_CLOSED: BuiltinRule(
-        retry=True,
-        resume=True,
-        base=0.25,
-        cap=4.0,
-        why="A server or hop went away (deployment, crash, idle limit). The next connection reaches another one.",
+        Action.RESUME,
+        "A server or hop went away (deployment, crash, idle limit). The next connection reaches another one.",
+        backoff=_SHORT,
     ),
     R.CONNECTION_RESET: BuiltinRule(
-        retry=True,
-        resume=True,
-        base=0.25,
-        cap=4.0,
-        why="As a closed connection. A device that lost the connection (NAT) resets it too.",
+        Action.RESUME, "As a closed connection. A device that lost the connection (NAT) resets it too.", backoff=_SHORT
     ),
     R.TRUNCATED: BuiltinRule(
-        retry=True,
-        resume=True,
-        base=0.25,
-        cap=4.0,
-        why="The upstream crashed behind a proxy that ended the body cleanly, as in a third of such crashes.",
+        Action.RESUME,
+        "The upstream crashed behind a proxy that ended the body cleanly, as in a third of such crashes.",
+        backoff=_SHORT,
     ),
     R.DECODE_ERROR: BuiltinRule(
-        retry=False,
-        resume=False,
-        veto=Veto.UNLESS_RULE,
-        why="A hop rewrites the stream, or the SDK cannot read it. It happens again.",
+        Action.GIVE_UP, "A hop rewrites the stream, or the SDK cannot read it. It happens again.", veto=Veto.UNLESS_RULE
     ),
     # From time-outs. The wait was a backoff. One more attempt only, since a path that is stuck twice stays stuck.
     R.RESPONSE_TIMEOUT: BuiltinRule(
-        retry=True,
-        resume=False,
-        max_attempts=2,
-        base=0.0,
-        cap=0.0,
-        why="The whole time-out has already passed.",
+        Action.RETRY, "The whole time-out has already passed.", max_attempts=2, backoff=_NO_WAIT
     ),
     R.FIRST_EVENT_TIMEOUT: BuiltinRule(
-        retry=True,
-        resume=False,
-        max_attempts=2,
-        base=0.0,
-        cap=0.0,
-        why="The response stays empty. Claude Code retries once, too.",
+        Action.RETRY, "The response stays empty. Claude Code retries once, too.", max_attempts=2, backoff=_NO_WAIT
     ),
     R.SILENT: BuiltinRule(
-        retry=True,
-        resume=True,
-        max_attempts=2,
-        base=0.0,
-        cap=0.0,
-        why="The path is dead. A new connection takes another one.",
+        Action.RESUME, "The path is dead. A new connection takes another one.", max_attempts=2, backoff=_NO_WAIT
     ),
     R.NO_PROGRESS: BuiltinRule(
-        retry=True,
-        resume=True,
-        max_attempts=2,
-        base=0.0,
-        cap=0.0,
-        why="The server is stuck while its pings go on.",
+        Action.RESUME, "The server is stuck while its pings go on.", max_attempts=2, backoff=_NO_WAIT
     ),
     # From the caller.
-    **{
-        reason: BuiltinRule(retry=False, resume=False, veto=Veto.ALWAYS, why="The caller left.")
-        for reason in CALLER_REASONS
-    },
+    **{reason: BuiltinRule(Action.GIVE_UP, "The caller left.", veto=Veto.ALWAYS) for reason in CALLER_REASONS},
 }
 """A row for every reason.
 
@@ -203,8 +168,8 @@ def effective_rule(policy: RetryPolicy, reason: R) -> EffectiveRule:
     retry, resume, veto, max_attempts = row.retry, row.resume, row.veto, row.max_attempts
     require_retry_after = row.require_retry_after
     backoff = policy.backoff
-    if row.base is not None and row.cap is not None:
-        backoff = replace(backoff, base=row.base, cap=row.cap)
+    if row.backoff is not None:
+        backoff = replace(backoff, base=row.backoff[0], cap=row.backoff[1])
     if rule is not None:
         if veto is Veto.UNLESS_RULE and (rule.retry or rule.resume):
             veto = Veto.NONE

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from otel_claude_stream._core.stream import bounds
+
 
 @dataclass(frozen=True, slots=True)
 class RequestCapabilities:
@@ -53,5 +55,5 @@ class Reply:
 
     @property
     def intermediary(self) -> str:
-        """`server` or `via`, at most 64 characters; empty if the response has neither."""
-        return (self.fingerprint.get("server") or self.fingerprint.get("via") or "")[:64]
+        """`server` or `via`; empty if the response has neither."""
+        return (self.fingerprint.get("server") or self.fingerprint.get("via") or "")[: bounds.PRODUCT]

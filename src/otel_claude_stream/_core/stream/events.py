@@ -6,9 +6,8 @@ major version of pydantic, or a namespace made from JSON. Fields may be missing,
 
 from __future__ import annotations
 
+from otel_claude_stream._core.stream import bounds
 from otel_claude_stream._core.stream.message_state import CONTENT_OF, DELTA, MessageState, Usage
-
-_MAX_NAME = 128
 
 
 def content_size(delta: object, kind: str) -> int:
@@ -80,8 +79,7 @@ def _usage(message: MessageState, usage: object, *, final: bool) -> Usage | None
 
 def _tokens(usage: object, name: str) -> int | None:
     # Older models of the SDK hold newer fields as a plain dict.
-    value = usage.get(name) if isinstance(usage, dict) else getattr(usage, name, None)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return bounds.count(usage.get(name) if isinstance(usage, dict) else getattr(usage, name, None))
 
 
 def _index(event: object) -> int | None:
@@ -90,5 +88,4 @@ def _index(event: object) -> int | None:
 
 
 def _name(holder: object, name: str) -> str | None:
-    value = getattr(holder, name, None)
-    return value[:_MAX_NAME] if isinstance(value, str) else None
+    return bounds.text(getattr(holder, name, None))

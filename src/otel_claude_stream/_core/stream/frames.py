@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-MAX_NAME = 128
-"""Longest name of the provider that is kept: an error type, a model, an id."""
+from otel_claude_stream._core.stream import bounds
 
 _EMPTY_STARTS = frozenset({"text", "thinking", "tool_use"})
 """Blocks that begin empty, and whose content comes in deltas. Blocks of servers and results begin whole."""
@@ -27,8 +26,7 @@ def decode(data: object) -> dict[str, Any]:
 def error_type(data: object) -> str | None:
     """Return `error.type` of an `error` frame; None if its data has another form than the API's."""
     error = decode(data).get("error")
-    found = error.get("type") if isinstance(error, dict) else None
-    return found[:MAX_NAME] if isinstance(found, str) else None
+    return bounds.text(error.get("type")) if isinstance(error, dict) else None
 
 
 def has_stop_reason(data: dict[str, Any]) -> bool:
@@ -41,7 +39,7 @@ def input_tokens(data: dict[str, Any]) -> int:
     """Return the input tokens, including the cache, of the data of a `message_start`."""
     usage = (data.get("message") or {}).get("usage") or {}
     names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-    return sum(value for name in names if isinstance(value := usage.get(name), int))
+    return sum(bounds.count(usage.get(name)) or 0 for name in names)
 
 
 def has_content(name: str | None, data: dict[str, Any]) -> bool:

@@ -7,6 +7,7 @@ object whose attributes are assigned from outside its class. The comments name t
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
@@ -32,63 +33,45 @@ class Arrival(NamedTuple):
     """How long reads had blocked since the event of the message before it."""
 
 
+@dataclass(slots=True, eq=False)
 class HotPath:
     """The fields of one stream that are written for each read and each delta. Times are nanoseconds of `clock`."""
 
-    __slots__ = (
-        "arrival",
-        "bytes",
-        "characters",
-        "clock",
-        "content",
-        "deltas",
-        "in_burst",
-        "last_byte_at",
-        "last_delta_at",
-        "last_wait",
-        "on_text",
-        "read_mode",
-        "read_started_at",
-        "reads",
-        "wait_at_last_event",
-        "waited",
-    )
-
-    def __init__(self, clock: Callable[[], int], started: int) -> None:
-        self.clock = clock
-        """The monotonic clock."""
-        # Written by the shell around the body, and for a read that waited by `Timing`.
-        self.read_started_at = 0
-        """When the read that blocks now began; 0 after the last one."""
-        self.last_byte_at = started
-        self.reads = 0
-        """Reads that returned."""
-        self.bytes = 0
-        self.read_mode = ReadMode.NOT_READ
-        # Written by `Timing`.
-        self.waited = 0
-        """How long reads blocked, in all."""
-        self.last_wait = 0
-        """How long the read blocked that ended the body or raised."""
-        # Written by the session.
-        self.wait_at_last_event = 0
-        """`waited` at the last event of the message."""
-        # Written by the retry gate.
-        self.arrival: Arrival | None = None
-        """Arrival of the frame that is being parsed, if it was buffered; None if it came with the last bytes."""
-        # Written by `MessageState`; in a burst `deltas` and `characters` by the shell around the events.
-        self.in_burst = False
-        """The next delta, if it comes without a wait, is counted below and nowhere else."""
-        self.content = ""
-        """Name of the attribute that holds the content of a delta of this batch."""
-        self.on_text: Callable[[str], None] | None = None
-        """Takes the text of each delta of this batch, if a later attempt may have to continue it."""
-        self.deltas = 0
-        """Deltas of the open batch."""
-        self.characters = 0
-        """Characters of the open batch."""
-        self.last_delta_at = 0
-        """When the last delta of the open batch arrived, unless a burst is going on."""
+    clock: Callable[[], int]
+    """The monotonic clock."""
+    last_byte_at: int
+    """When the last bytes arrived; the start of the call before the first ones. Written like the fields below."""
+    # Written by the shell around the body, and for a read that waited by `Timing`.
+    read_started_at: int = 0
+    """When the read that blocks now began; 0 after the last one."""
+    reads: int = 0
+    """Reads that returned."""
+    bytes: int = 0
+    read_mode: ReadMode = ReadMode.NOT_READ
+    # Written by `Timing`.
+    waited: int = 0
+    """How long reads blocked, in all."""
+    last_wait: int = 0
+    """How long the read blocked that ended the body or raised."""
+    # Written by the session.
+    wait_at_last_event: int = 0
+    """`waited` at the last event of the message."""
+    # Written by the retry gate.
+    arrival: Arrival | None = None
+    """Arrival of the frame that is being parsed, if it was buffered; None if it came with the last bytes."""
+    # Written by `MessageState`; in a burst `deltas` and `characters` by the shell around the events.
+    in_burst: bool = False
+    """The next delta, if it comes without a wait, is counted below and nowhere else."""
+    content: str = ""
+    """Name of the attribute that holds the content of a delta of this batch."""
+    on_text: Callable[[str], None] | None = None
+    """Takes the text of each delta of this batch, if a later attempt may have to continue it."""
+    deltas: int = 0
+    """Deltas of the open batch."""
+    characters: int = 0
+    """Characters of the open batch."""
+    last_delta_at: int = 0
+    """When the last delta of the open batch arrived, unless a burst is going on."""
 
     def read_ended(self) -> None:
         """Record that the current read brought no bytes: the body ended, or the read raised."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from operator import attrgetter
 
 _MAX_TYPES = 24
 """Event types whose first event has a place, in budgets of 96 or more. The API has a dozen types."""
@@ -56,6 +57,9 @@ class Entry:
         self.gap = max(self.gap, gap)
 
 
+_PLACE = attrgetter("at", "order")
+
+
 class Journal:
     """At most `budget` entries: the first of each type, the oldest and the newest. Counts the events it drops."""
 
@@ -90,4 +94,4 @@ class Journal:
 
     def entries(self) -> list[Entry]:
         """Return the entries by time, and by arrival where that is the same."""
-        return sorted([*self._head, *(self._tail or ())], key=lambda entry: (entry.at, entry.order))
+        return sorted([*self._head, *(self._tail or ())], key=_PLACE)

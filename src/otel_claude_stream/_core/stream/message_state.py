@@ -1,17 +1,7 @@
 """The state of one message, updated event by event: phase, counts, usage, what was delivered, and the journal.
 
-Theory of operation
--------------------
-A message is read through shells of this package, which sit between the layers of the SDK and change nothing:
-
-    the caller
-      events     after the SDK's parser                      StreamListener.event, .ended
-      retries    only where a policy acts: the frames of this attempt and of those that follow it
-      frames     before the SDK's parser                     StreamListener.frame
-      body       around the HTTP library's body              StreamListener.bytes_read
-
-The listener of all shells is the session of the call. It passes each event with its time and its gap to the methods
-below. Nothing here knows a clock, the SDK or OpenTelemetry.
+The session of the call passes each event here with its time and its gap. Nothing here knows a clock, the SDK or
+OpenTelemetry.
 
 Most events are deltas of one block that arrive in bursts. They are counted as one *batch*, which becomes one entry of
 the journal when it ends. The first delta of a burst opens it for the shell (`HotPath.in_burst`), which then counts
@@ -24,9 +14,10 @@ Times (`at`) are nanoseconds of a monotonic clock; gaps are nanoseconds that rea
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import InitVar, dataclass, field, replace
 from typing import NamedTuple
 
+from otel_claude_stream._core.stream import bounds
 from otel_claude_stream._core.stream.delivered import Delivered
 from otel_claude_stream._core.stream.hot_path import HotPath
 from otel_claude_stream._core.stream.journal import Entry, Journal
@@ -73,9 +64,6 @@ CONTENT_OF = {"text_delta": TEXT, "thinking_delta": "thinking", "input_json_delt
 _NO_BATCH = object()
 """Index of the batch while none is open. It equals no index of an event."""
 
-MAX_NAME = 64
-"""Longest event type that is kept. Names come from the network."""
-
 
 def block_kind(block_type: str) -> str:
     """Return the kind of a block, which is `text`, `thinking`, `tool_use` (of any kind of tool) or `other`."""
@@ -94,82 +82,54 @@ class Usage(NamedTuple):
     reasoning: int | None = None
 
 
+@dataclass(slots=True, eq=False)
 class MessageState:
     """The state of one message. Deltas are recorded as batches, one by one (`all`), or not at all (`none`)."""
 
-    __slots__ = (
-        "_all",
-        "_batch_at",
-        "_batch_block",
-        "_batch_gap",
-        "_batch_index",
-        "_batch_order",
-        "_hot",
-        "_none",
-        "_open_index",
-        "_pings",
-        "_reached",
-        "blocks",
-        "cache_creation",
-        "cache_read",
-        "characters",
-        "deltas",
-        "error_type",
-        "first_block",
-        "input_tokens",
-        "journal",
-        "last_ping_at",
-        "ledger",
-        "longest_gap",
-        "longest_ping_gap",
-        "model",
-        "open_block",
-        "others",
-        "output_tokens",
-        "pings",
-        "reasoning_tokens",
-        "stop_reason",
-        "stopped",
-    )
+    _hot: HotPath
+    delta_mode: InitVar[str] = "coalesce"
+    budget: InitVar[int] = 96
+    ledger: Delivered = field(default_factory=Delivered)
+    """The ledger of what the caller was handed, without the open batch."""
+    journal: Journal = field(init=False)
+    _all: bool = field(init=False)
+    _none: bool = field(init=False)
+    # The open batch; `HotPath` has its counts.
+    _batch_index: object = _NO_BATCH
+    _batch_block: str = ""
+    _batch_at: int = 0
+    _batch_gap: int = 0
+    _batch_order: int = 0
+    _pings: Entry | None = None
+    _open_index: int | None = None
+    _reached: int = _NO_EVENT
+    deltas: int = 0
+    """Deltas of the batches that ended."""
+    others: int = 0
+    pings: int = 0
+    blocks: int = 0
+    characters: int = 0
+    """Characters of the batches that ended."""
+    first_block: str = ""
+    open_block: str = ""
+    longest_gap: int = 0
+    longest_ping_gap: int = 0
+    last_ping_at: int | None = None
+    stopped: bool = False
+    """`message_stop` came."""
+    model: str | None = None
+    stop_reason: str | None = None
+    error_type: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read: int | None = None
+    cache_creation: int | None = None
+    reasoning_tokens: int | None = None
 
-    def __init__(
-        self, hot: HotPath, *, deltas: str = "coalesce", budget: int = 96, ledger: Delivered | None = None
-    ) -> None:
-        self._hot = hot
+    def __post_init__(self, delta_mode: str, budget: int) -> None:
         self.journal = Journal(budget)
-        self.ledger = ledger or Delivered()
-        """The ledger of what the caller was handed, without the open batch."""
-        self._all = deltas == "all"
-        self._none = deltas == "none"
-        # The open batch; `HotPath` has its counts.
-        self._batch_index: object = _NO_BATCH
-        self._batch_block = ""
-        self._batch_at = self._batch_gap = self._batch_order = 0
-        self._pings: Entry | None = None
-        self._open_index: int | None = None
-        self._reached = _NO_EVENT
-        self.deltas = 0
-        """Deltas of the batches that ended."""
-        self.others = 0
-        self.pings = 0
-        self.blocks = 0
-        self.characters = 0
-        """Characters of the batches that ended."""
-        self.first_block = ""
-        self.open_block = ""
-        self.longest_gap = 0
-        self.longest_ping_gap = 0
-        self.last_ping_at: int | None = None
-        self.stopped = False
-        """`message_stop` came."""
-        self.model: str | None = None
-        self.stop_reason: str | None = None
-        self.error_type: str | None = None
-        self.input_tokens: int | None = None
-        self.output_tokens: int | None = None
-        self.cache_read: int | None = None
-        self.cache_creation: int | None = None
-        self.reasoning_tokens: int | None = None
+        self._all = delta_mode == "all"
+        self._none = delta_mode == "none"
 
     @property
     def phase(self) -> Phase:
@@ -370,7 +330,7 @@ class MessageState:
 
     def unknown_event(self, type_: str, at: int, gap: int) -> None:
         """Record an event of a type that this version does not know."""
-        self._record(type_[:MAX_NAME], at, gap)
+        self._record(bounds.text(type_, bounds.EVENT_TYPE) or "unknown", at, gap)
 
     def record_synthetic_event(self, type_: str, at: int, detail: object, gap: int = 0) -> None:
         """Record an event of this package in the journal (`stall`, `retry`, `abort`). It does not count as an event."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from functools import cache
 
 from otel_claude_stream._core.stream.hot_path import HotPath
@@ -23,47 +24,37 @@ _SAMPLE_INTERVAL_NS = _NS
 _SAMPLES = 8
 
 
+@dataclass(slots=True, eq=False)
 class Timing:
-    """The clocks of one stream. All times and waits are in nanoseconds."""
+    """The clocks of a call that began at `started` of the monotonic clock. All times and waits are in nanoseconds."""
 
-    __slots__ = (
-        "_failed_at",
-        "_hot",
-        "_longest_failed_wait",
-        "_samples",
-        "_wall_offset",
-        "first_event",
-        "first_token",
-        "head_wait",
-        "longest_read",
-        "opened_at",
-        "started",
-    )
-
-    def __init__(self, hot: HotPath, started: int, wall: int) -> None:
-        """Create the clocks of a call that began at `started` of the monotonic clock, at the wall time `wall`."""
-        self._hot = hot
-        self.started = started
-        self._wall_offset = wall - started
-        self.opened_at: int | None = None
-        """When the response arrived whose body is the stream."""
-        self._failed_at = 0
-        self.head_wait: int | None = None
-        """How long the call waited for its first response."""
-        self.first_event: int | None = None
-        """Waits until the first event of any type, including the wait for the response."""
-        self.first_token: int | None = None
-        """Waits until the first content delta, including the wait for the response."""
-        self.longest_read = 0
-        """The longest wait of a read that returned bytes."""
-        self._longest_failed_wait = 0
-        """The longest wait that ended with the failure of an attempt which another one followed."""
-        self._samples: tuple[tuple[int, int], ...] = ()
-        """Pairs of a time and the number of bytes until then, over `WINDOW_NS` and a little more."""
+    _hot: HotPath
+    started: int
+    started_wall: int
+    """The wall time of the start."""
+    opened_at: int | None = None
+    """When the response arrived whose body is the stream."""
+    _failed_at: int = 0
+    head_wait: int | None = None
+    """How long the call waited for its first response."""
+    first_event: int | None = None
+    """Waits until the first event of any type, including the wait for the response."""
+    first_token: int | None = None
+    """Waits until the first content delta, including the wait for the response."""
+    reading_since: int | None = None
+    """When the SDK began to read the body, if its work until the first token is one-time work."""
+    one_time_work: int = 0
+    """Time before the first token in which the SDK built its models, which no wait and no caller accounts for."""
+    longest_read: int = 0
+    """The longest wait of a read that returned bytes."""
+    _longest_failed_wait: int = 0
+    """The longest wait that ended with the failure of an attempt which another one followed."""
+    _samples: tuple[tuple[int, int], ...] = ()
+    """Pairs of a time and the number of bytes until then, over `WINDOW_NS` and a little more."""
 
     def wall(self, at: int) -> int:
         """Return the wall time at a reading of the monotonic clock."""
-        return at + self._wall_offset
+        return at - self.started + self.started_wall
 
     # --- Reading the body ----------------------------------------------------------------------------------------
     def bytes_read(self, n: int, waited: int, at: int) -> None:
@@ -94,23 +85,36 @@ class Timing:
             self._longest_failed_wait = max(self._longest_failed_wait, hot.last_wait)
             hot.last_wait = hot.read_started_at = 0
 
+    def began_to_read(self) -> None:
+        """Record that the SDK begins to read the body, for a stream in which it has one-time work to do."""
+        self.reading_since = self._hot.clock()
+
     def attempt_failed(self, now: int) -> None:
         """Record the failure of an attempt that another one follows."""
-        self._failed_at = now
+        self._failed_at, self.reading_since = now, None
 
     # --- Events --------------------------------------------------------------------------------------------------
     def note_event(self, waited: int) -> None:
         """Record an event that came after `waited` ns of reads, if it is the first one."""
         if self.first_event is None:
-            self.first_event = (self.head_wait or 0) + waited
+            self.first_event = (self.head_wait or 0) + waited + self._one_time_work(waited, self._hot.last_byte_at)
 
-    def note_first_token(self, waited: int) -> int:
-        """Record the first content delta, and return the time to it."""
+    def note_first_token(self, waited: int, at: int) -> int:
+        """Record the first content delta, which came `at` after `waited` ns of reads. Return the time to it."""
         self.note_event(waited)
         self.first_token = (self.head_wait or 0) + waited
-        return self.first_token
+        self.one_time_work = self._one_time_work(waited, at)
+        return self.first_token + self.one_time_work
+
+    def _one_time_work(self, waited: int, at: int) -> int:
+        return max(0, at - self.reading_since - waited) if self.reading_since is not None else 0
 
     # --- Derived figures -----------------------------------------------------------------------------------------
+    @property
+    def time_to_first_token(self) -> int | None:
+        """`first_token` with the one-time work of the SDK, during which more bytes may have arrived unnoticed."""
+        return None if self.first_token is None else self.first_token + self.one_time_work
+
     @property
     def age(self) -> int:
         """Time since the start of the call."""
@@ -153,11 +157,11 @@ class Timing:
         return hot.bytes - before
 
     def caller_time(self, now: int) -> int:
-        """Return the time that the SDK and the caller spent while the stream was open."""
+        """Return the time that the SDK and the caller spent while the stream was open, without one-time work."""
         hot = self._hot
         if self.head_wait is None or not hot.reads:
             return 0
-        return max(0, now - self.started - self.head_wait - hot.waited)
+        return max(0, now - self.started - self.head_wait - hot.waited - self.one_time_work)
 
     def writing_time(self) -> int | None:
         """Return the waits from the first token to the last event of the message; None without a token."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from otel_claude_stream._core.retry.resume.capabilities import CAPABILITY_KEYS, capabilities_of
+from otel_claude_stream._core.stream import bounds
 from otel_claude_stream._core.stream.call import Call
 from otel_claude_stream._sdk.attach.span_owner import owner_of
 from otel_claude_stream._sdk.retry.resend import body_of, is_given
@@ -24,9 +25,6 @@ _PROVIDER_BY_CLIENT = {
 _STAINLESS = "x-stainless-"
 """Prefix of the SDK's headers about itself."""
 
-MAX_NAME = 128
-"""Longest model name or host that is kept."""
-
 
 def is_message_stream(options: object, *, stream: bool) -> bool:
     """Whether a request streams a message, and not a session feed (GET) or the JSON lines of a batch."""
@@ -44,17 +42,17 @@ def call_of(client: object, options: object, cast_to: object, setting: str) -> C
     request = body_of(options, _KEYS)
     host, port = _server(client)
     return Call(
-        model=_text(request.get("model")) or "unknown",
+        model=bounds.text(request.get("model")) or "unknown",
         provider=_provider(client),
         api=_api(options, cast_to),
         helper=_helper(options),
         server_address=host,
         server_port=port,
         owner=owner_of(client, options, setting),
-        max_tokens=_whole(request.get("max_tokens")),
-        temperature=_number(request.get("temperature")),
-        top_p=_number(request.get("top_p")),
-        top_k=_whole(request.get("top_k")),
+        max_tokens=bounds.count(request.get("max_tokens")),
+        temperature=bounds.number(request.get("temperature")),
+        top_p=bounds.number(request.get("top_p")),
+        top_k=bounds.count(request.get("top_k")),
         read_timeout=_read_timeout(client, options),
         capabilities=capabilities_of(request),
     )
@@ -68,21 +66,9 @@ def _api(options: object, cast_to: object) -> str:
     return "beta.messages" if beta else "messages"
 
 
-def _text(value: object) -> str | None:
-    return value[:MAX_NAME] if isinstance(value, str) and value else None
-
-
-def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
 def _server(client: object) -> tuple[str, int | None]:
     url = getattr(client, "base_url", None)
-    host = _text(getattr(url, "host", None)) or "unknown"
+    host = bounds.text(getattr(url, "host", None)) or "unknown"
     port = getattr(url, "port", None)
     if isinstance(port, int):
         return host, port
@@ -90,8 +76,8 @@ def _server(client: object) -> tuple[str, int | None]:
 
 
 def _provider(client: object) -> str:
-    name = _text(getattr(client, "_gen_ai_provider_name", None))
-    if name is not None:
+    name = bounds.text(getattr(client, "_gen_ai_provider_name", None))
+    if name:
         return name
     for kind in type(client).__mro__:
         found = _PROVIDER_BY_CLIENT.get(kind.__name__.removeprefix("Async"))
@@ -120,5 +106,5 @@ def _read_timeout(client: object, options: object) -> float | None:
     timeout = getattr(options, "timeout", None)
     if timeout is None or not is_given(timeout):
         timeout = getattr(client, "timeout", None)
-    seconds = _number(timeout)
-    return seconds if seconds is not None else _number(getattr(timeout, "read", None))
+    seconds = bounds.number(timeout)
+    return seconds if seconds is not None else bounds.number(getattr(timeout, "read", None))

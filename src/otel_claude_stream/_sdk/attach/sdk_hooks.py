@@ -119,6 +119,7 @@ class SdkHooks:
             wall=wall,
             on_end=self._streams.remove,
             on_drop=self._streams.dropped,
+            warmed_up=self._streams.warmed_up,
         )
         try:
             self._streams.add(session)
@@ -148,7 +149,7 @@ class SdkHooks:
         call = current_call.get()
         with _guard.guard("should_retry"):
             if call is not None and response is not None:
-                call.session.error_response(reply_of(response))
+                call.session.state.attempts.answered(reply_of(response))
         wanted = wrapped(*args, **kwargs)
         with _guard.guard("stopped"):
             if wanted and call is not None and call.retry is not None:

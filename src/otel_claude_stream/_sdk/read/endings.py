@@ -89,7 +89,7 @@ def record_error_response(session: StreamSession, error: BaseException) -> None:
     """Record the response in an error of the SDK, which does not ask whether to retry the last one."""
     response = getattr(error, "response", None)
     if response is not None:
-        session.error_response(reply_of(response))
+        session.state.attempts.answered(reply_of(response))
 
 
 @_ending("stream_closed")

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 
 from otel_claude_stream._core.diagnosis.facts import End, Fault, HttpError
+from otel_claude_stream._core.stream import bounds
 from otel_claude_stream._core.stream.call import Reply
 from otel_claude_stream._core.vocabulary import BodyClass, ErrorSource, Stop
 from otel_claude_stream._sdk.read.errors import exception_of_caller, fault_of, name_of
@@ -28,9 +29,6 @@ FIRST_OTHER_STATUS = 300
 
 _WORDS = {"true": True, "false": False}
 
-_MAX_VALUE = 128
-_MAX_WORDING = 2000
-
 _BEDROCK_EXCEPTION = re.compile(
     r"Bad response code, expected 200: \{'status_code': \d+, 'headers': \{.*?':(?:exception-type|error-code)': '(\w+)'"
 )
@@ -46,24 +44,24 @@ def reply_of(response: object) -> Reply:
         request_id=headers.get("request-id"),
         retry_after=_retry_after(headers),
         should_retry=_WORDS.get(headers.get("x-should-retry", "").strip().lower()),
-        fingerprint={name: value[:_MAX_VALUE] for name, value in headers.items() if name in FINGERPRINT_HEADERS},
+        fingerprint={name: value for name, value in headers.items() if name in FINGERPRINT_HEADERS},
     )
 
 
 def _read(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers that are read, with lower-case names. The values of a repeated one are joined.
+    """Return the headers that are read, within their bound, with lower-case names. Those of one name are joined.
 
     One pass over the bytes, if the HTTP library has them. A look-up walks all headers, and `items()` decodes them all.
     """
     raw = getattr(headers, "raw", None)
     if not isinstance(raw, list):
-        return {name: value for name, value in headers.items() if name in _READ}
+        return {name: bounds.text(value) or "" for name, value in headers.items() if name in _READ}
     found: dict[str, str] = {}
     for key, value in raw:
         name = _READ_BYTES.get(key.lower())
         if name is not None:
-            text = value.decode("utf-8", "replace")
-            found[name] = f"{found[name]}, {text}" if name in found else text
+            text = value[: bounds.NAME].decode("utf-8", "replace")
+            found[name] = f"{found[name]}, {text}"[: bounds.NAME] if name in found else text
     return found
 
 
@@ -71,7 +69,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds that the server asks to wait. A date is left to the SDK."""
     for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
-            return float(headers[name]) * scale
+            return bounds.number(float(headers[name]) * scale)
         except (KeyError, ValueError, TypeError):
             continue
     return None
@@ -81,8 +79,8 @@ def _provider_type(body: object) -> str | None:
     """Return `error.type` of a body in the API's form."""
     if isinstance(body, Mapping):
         inner = body.get("error")
-        if isinstance(inner, Mapping) and isinstance(inner.get("type"), str):
-            return str(inner["type"])[:_MAX_VALUE]
+        if isinstance(inner, Mapping):
+            return bounds.text(inner.get("type"))
     return None
 
 
@@ -92,14 +90,14 @@ def _http_error(error: BaseException) -> HttpError:
     if provider is not None and isinstance(body, Mapping) and body.get("type") == "error":
         return HttpError(provider, BodyClass.API)
     if isinstance(body, str):
-        head = body.lstrip()[:_MAX_WORDING]
+        head = body.lstrip()[: bounds.WORDING]
         html = head[:200].lower()
         if html.startswith(("<!doctype", "<html", "<head", "<?xml")) or "<html" in html:
             return HttpError(None, BodyClass.HTML, head)
         return HttpError(None, BodyClass.TEXT if head else BodyClass.EMPTY, head)
     if body is None:
         return HttpError(None, BodyClass.EMPTY)
-    return HttpError(None, BodyClass.JSON, json.dumps(body, default=str)[:_MAX_WORDING])
+    return HttpError(None, BodyClass.JSON, json.dumps(body, default=str)[: bounds.WORDING])
 
 
 def status_of(error: BaseException) -> int | None:
@@ -115,16 +113,14 @@ def end_by(error: BaseException, fault: Fault | None = None) -> End:
     end = End(Stop.RAISED, fault or fault_of(error), name_of(error))
     status = status_of(error)
     if status is None:
-        exception = _BEDROCK_EXCEPTION.match(str(error)[:_MAX_WORDING]) if type(error) is ValueError else None
+        exception = _BEDROCK_EXCEPTION.match(str(error)[: bounds.WORDING]) if type(error) is ValueError else None
         if exception is not None:
-            end.error_source, end.error_type = ErrorSource.SSE, exception[1][:_MAX_VALUE]
+            end.error_source, end.error_type = ErrorSource.SSE, bounds.text(exception[1])
         return end
-    provider = getattr(error, "type", None)
+    provider = bounds.text(getattr(error, "type", None))
     if status < FIRST_OTHER_STATUS:  # an `error` event inside a successful response
         end.error_source = ErrorSource.SSE
-        end.error_type = _provider_type(getattr(error, "body", None))
-        if isinstance(provider, str):
-            end.error_type = provider[:_MAX_VALUE]
+        end.error_type = provider or _provider_type(getattr(error, "body", None))
         return end
     end.error_source = ErrorSource.HTTP
     end.http = _http_error(error)

@@ -129,7 +129,7 @@ class Gate:
     def _buffer(self, name: str | None, frame: Any) -> None:
         self._buffered.append((frame, self._session.buffer_frame(is_event=name in CORE_TYPES)))
         if name == "message_start":
-            self._session.buffered_usage(input_tokens(decode(frame.data)))
+            self._session.state.attempts.record_tokens(input_tokens(decode(frame.data)), 0)
 
     def release(self) -> Iterator[Any]:
         """Return the buffered frames. While one is parsed, its arrival is that of the event made from it."""
@@ -138,7 +138,7 @@ class Gate:
     def _take_buffer(self) -> list[tuple[Any, Arrival]]:
         buffered, self._buffered = self._buffered, []
         with _guard.guard("recovery"):
-            self._session.buffer_released()
+            self._session.state.attempts.discard_buffer()
         return buffered
 
     def _with_arrivals(self, buffered: list[tuple[Any, Arrival]]) -> Iterator[Any]:
@@ -152,7 +152,7 @@ class Gate:
 
     def _spliced(self, splice: Splice, name: str, data: dict[str, Any]) -> Iterable[Any]:
         if name == "message_start":
-            self._session.buffered_usage(input_tokens(data))
+            self._session.state.attempts.record_tokens(input_tokens(data), 0)
         ready = splice.take(name, data)
         self._report_seam()
         if name == "message_stop" or (name == "message_delta" and has_stop_reason(data)):

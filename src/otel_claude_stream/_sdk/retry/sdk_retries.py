@@ -29,7 +29,7 @@ class SdkRetryCaps:
             return self._stopped(Blocker.RETRY_AFTER)
         if self._passes_deadline(min(wait or 0.0, retry_after.max)):
             return self._stopped(Blocker.DEADLINE)
-        return not self._session.take_sdk_retry() and self._stopped(Blocker.BUDGET)
+        return not self._session.state.call_policy.take() and self._stopped(Blocker.BUDGET)
 
     def longest_sleep(self) -> float | None:
         """Return the cap on the SDK's next sleep if the server asked for it; None for no cap."""
@@ -44,13 +44,13 @@ class SdkRetryCaps:
         """
         error = sys.exc_info()[1]
         # After a response the exception is not one of the SDK's: the caller may be handling one of its own.
-        if self._session.has_error_response or not isinstance(error, Exception):
+        if self._session.state.attempts.pending is not None or not isinstance(error, Exception):
             return None
         if self._session.is_open and exception_of_caller(error) is not None:
             return error  # the caller is reading: it does not know of this request
         if self._passes_deadline(delay):
             self._stopped(Blocker.DEADLINE)
-        elif not self._session.take_sdk_retry():
+        elif not self._session.state.call_policy.take():
             self._stopped(Blocker.BUDGET)
         else:
             return None

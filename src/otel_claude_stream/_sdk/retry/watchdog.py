@@ -68,7 +68,7 @@ def watched(session: StreamSession, response: Any, watchdog: Watchdog) -> Watche
         if isinstance(timeouts, dict):
             before = timeouts.get("read")
             timeouts["read"] = watchdog.silence if before is None else min(before, watchdog.silence)
-            session.lower_read_timeout(timeouts["read"])
+            session.state.attempts.lower_read_timeout(timeouts["read"])
     if watchdog.first_event is None and watchdog.no_progress is None:
         return None
     return WatchedReads(session, response, watchdog)

@@ -19,6 +19,7 @@ from otel_claude_stream.cli.demo import recovery_scenarios
 from otel_claude_stream.cli.demo.scenarios import Scenario, jobs
 from otel_claude_stream.cli.errors import FAILED, OK, CommandError, check_installed
 from otel_claude_stream.cli.otlp.endpoint import base_url_of_option
+from otel_claude_stream.cli.otlp.environment import environment as exporting
 from otel_claude_stream.cli.otlp.forward import Forwarder, headers_from
 from otel_claude_stream.cli.otlp.receive import Message, Receiver, fan_out
 from otel_claude_stream.cli.process import Child, auto_instrumented, discard_line
@@ -44,18 +45,7 @@ examples:
 No account is needed, since a fake API listens on the loopback interface. No data leaves the machine without --otlp,
 which also sends OTEL_EXPORTER_OTLP_HEADERS. The demo takes less than half a minute."""
 
-EXPORT: Final = {
-    "OTEL_SERVICE_NAME": "chat-worker",
-    "OTEL_PYTHON_DISTRO": "distro",
-    "OTEL_PYTHON_CONFIGURATOR": "configurator",
-    "OTEL_TRACES_EXPORTER": "otlp",
-    "OTEL_METRICS_EXPORTER": "otlp",
-    "OTEL_LOGS_EXPORTER": "none",
-    "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
-    "OTEL_BSP_SCHEDULE_DELAY": "200",
-    "OTEL_METRIC_EXPORT_INTERVAL": "500",
-}
-"""Exporters of the application; the intervals, in milliseconds, are short enough to follow the streams."""
+SERVICE: Final = "chat-worker"
 NOT_INHERITED: Final = ("OTEL_", "ANTHROPIC_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 """Prefixes of variables that the application does not inherit: the user's settings, keys and proxies."""
 
@@ -132,17 +122,15 @@ def observe(view: View, options: Options, stack: ExitStack) -> tuple[Telemetry, 
 def environment(environ: Mapping[str, str], url: str, mode: Mode = Mode.OBSERVE) -> dict[str, str]:
     """Return the environment of the application, without the user's settings, and with an exporter to ``url``."""
     inherited = {name: value for name, value in environ.items() if not name.upper().startswith(NOT_INHERITED)}
-    return {
-        **inherited,
-        **EXPORT,
+    settings = {
         **recovery_scenarios.environment(mode),
-        "OTEL_EXPORTER_OTLP_ENDPOINT": url,
         "ANTHROPIC_API_KEY": "not-a-key",
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
         "PYTHONUNBUFFERED": "1",
         "PYTHONIOENCODING": "utf-8",
     }
+    return exporting({**inherited, **settings}, url, [SERVICE], detail=False).variables
 
 
 def label(view: StreamView, by_port: Mapping[int, Scenario]) -> StreamView:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Final
 
 from otel_claude_stream._config import otel_file as declared
 from otel_claude_stream._telemetry.export_log import LOG_ALL
 from otel_claude_stream.cli.doctor.activation import activation
+from otel_claude_stream.cli.doctor.bundle import write_bundle
 from otel_claude_stream.cli.doctor.export import exporters
 from otel_claude_stream.cli.doctor.findings import Finding, Level, Section, as_json, note, problems, worst
 from otel_claude_stream.cli.doctor.packages import versions
 from otel_claude_stream.cli.doctor.policy import policy
 from otel_claude_stream.cli.doctor.probe import Probe, probe
+from otel_claude_stream.cli.doctor.secrets import without_credentials
 from otel_claude_stream.cli.doctor.settings import POLICY, settings
 from otel_claude_stream.cli.doctor.stream import test_stream
 from otel_claude_stream.cli.view.formatting import plural
+from otel_claude_stream.cli.view.printable import json_text, printable, printable_line
 from otel_claude_stream.cli.view.terminal import use_colours
 from otel_claude_stream.version import __version__
 
@@ -33,6 +36,7 @@ examples:
   kubectl exec deploy/chat -- python -m otel_claude_stream doctor
                                                              with the variables of a container
   otel-claude-stream doctor --json | jq .level               for a script
+  otel-claude-stream doctor --bundle doctor.json             and a file for a bug report, without names of hosts
   otel-claude-stream doctor --offline                        without a request to the endpoints of your exporters
   otel-claude-stream doctor --policy retry.yaml              a retry policy alone: its problems, its values and their
                                                              sources, and the worst-case cost of a call
@@ -47,6 +51,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = EXAMPLES
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    parser.add_argument(
+        "--bundle", metavar="FILE", type=Path, help="also write the findings to a file for a bug report, without hosts"
+    )
     parser.add_argument("--offline", action="store_true", help="send nothing to the endpoints of exporters")
     parser.add_argument("--policy", metavar="FILE", help="check this retry policy and nothing else")
     parser.add_argument("--no-stream", action="store_true", help="skip the test stream, which takes most of the time")
@@ -58,10 +65,15 @@ def run(args: argparse.Namespace) -> int:
         sections = [policy(os.environ, args.policy)]
     else:
         sections = check_everything(os.environ, offline=args.offline, stream=not args.no_stream)
+    sections = without_credentials(sections, os.environ)
     level = worst(sections)
+    found = {"version": __version__, "level": level.name.lower(), "exit_code": EXIT[level]}
+    report = {**found, "sections": as_json(sections)}
+    if args.bundle is not None:
+        write_bundle(args.bundle, report, os.environ)
+        print(f"wrote {printable_line(str(args.bundle))}: read it before you attach it to a report", file=sys.stderr)
     if args.json:
-        found = {"version": __version__, "level": level.name.lower(), "exit_code": EXIT[level]}
-        print(json.dumps({**found, "sections": as_json(sections)}, indent=2, ensure_ascii=False))
+        print(json_text(report))
     else:
         print(text(sections, colours=use_colours(sys.stdout, os.environ)))
     return EXIT[level]
@@ -122,9 +134,9 @@ def text(sections: Sequence[Section], *, colours: bool) -> str:
 
 def _lines(finding: Finding, *, colours: bool) -> list[str]:
     sign, colour = SIGNS[finding.level]
-    first, *rest = finding.text.splitlines() or [""]
+    first, *rest = printable(finding.text).split("\n")
     return [
         f"  \x1b[{colour}m{sign}\x1b[0m {first}" if colours else f"  {sign} {first}",
         *(f"    {line}" for line in rest),
-        *([f"    → {finding.hint}"] if finding.hint else []),
+        *([f"    → {printable_line(finding.hint)}"] if finding.hint else []),
     ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 from otel_claude_stream._config import Problem, Severity
 from otel_claude_stream._config.policy import kill_switch
-from otel_claude_stream._config.policy.keys import KEYS, KILL_SWITCH, Key, dotted
+from otel_claude_stream._config.policy.keys import KEYS, KILL_SWITCH, dotted
+from otel_claude_stream._config.policy.layer import leaves, preview
 from otel_claude_stream._config.policy.loading import Loaded, is_configured, load
 from otel_claude_stream._config.policy.sources import FILE_VARIABLE
 from otel_claude_stream._core.durations import format_duration
@@ -65,7 +66,7 @@ def _values(found: Loaded) -> Iterator[Finding]:
     """Yield each configured value with its source, and the defaults together."""
     defaults = []
     for key in KEYS:
-        value = _shown(found.policy, key)
+        value = preview(key.in_file(key.value_in(found.policy)))
         layer = found.origin(key.path)
         if layer.name == "default":
             defaults.append(f"{key.name} {value}")
@@ -77,32 +78,12 @@ def _values(found: Loaded) -> Iterator[Finding]:
         yield ok(f"rules[{number}] applies to {reasons} ({found.origin(path).location(path)})")
     for pattern, _ in found.policy.models:
         sources = [
-            (path, layer)
-            for layer in found.layers
-            for path in _keys_of(layer.values.get("models", {}).get(pattern, {}))
+            (path, layer) for layer in found.layers for path in leaves(layer.values.get("models", {}).get(pattern, {}))
         ]
         differs = ", ".join(dotted(path) for path, _ in sources) or "nothing"
         where = sources[-1][1].location(("models", pattern)) if sources else "default"
         yield ok(f"models that match {pattern} differ in {differs} ({where})")
     yield ok(f"defaults: {', '.join(defaults)}" if defaults else "no value has its default")
-
-
-def _keys_of(part: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    for name, value in part.items():
-        if isinstance(value, Mapping):
-            yield from ((name, *path) for path in _keys_of(value))
-        else:
-            yield (name,)
-
-
-def _shown(policy: RetryPolicy, key: Key) -> str:
-    value: Any = policy
-    for name in key.path:
-        value = getattr(value, name)
-    value = getattr(value, "value", value)
-    if isinstance(value, float) and not isinstance(key.default_text, float):
-        return format_duration(value)
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else f"{value}"
 
 
 # --- Its effects ----------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """The probe of the doctor, a program that reports how it is instrumented and makes the test streams.
 
-``python -m otel_claude_stream.cli.doctor.probe RESULT [RECEIVER URL...]`` reads one stream from each URL. The process
-keeps its providers, and its exporters send to RECEIVER. Then it writes a ``Probe`` as JSON to the file RESULT.
+``python -m otel_claude_stream.cli.doctor.probe RESULT`` reads URLs from standard input, which other users cannot see.
+The first is the receiver, to which its exporters then send. It reads one stream from each of the others, with its own
+providers. Then it writes a ``Probe`` as JSON to the file RESULT.
 """
 
 from __future__ import annotations
@@ -53,12 +54,12 @@ def probe(
     """
     with tempfile.TemporaryDirectory(prefix="otel-claude-stream-") as folder:
         result = Path(folder) / "probe.json"
-        command = [*launcher, sys.executable, "-m", MODULE, str(result), *urls]
+        command = [*launcher, sys.executable, "-m", MODULE, str(result)]
         try:
             done = subprocess.run(  # noqa: S603 - a program of this package
                 command,
                 env=dict(environ),
-                stdin=subprocess.DEVNULL,
+                input="\n".join(urls).encode(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 timeout=seconds,
@@ -181,4 +182,4 @@ def _name(provider: object) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    main(sys.argv[1], sys.stdin.read().split())

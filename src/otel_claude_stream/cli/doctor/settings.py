@@ -8,7 +8,6 @@ from typing import Final
 
 from otel_claude_stream._config import SETTINGS, StreamConfig, load
 from otel_claude_stream._config.settings import SEMCONV_OPT_IN, opted_in
-from otel_claude_stream._core.diagnosis.limits import parse_limits
 from otel_claude_stream.cli.doctor.findings import Finding, Section, error, note, ok, warning
 
 DEFAULT_EVENT_LIMIT: Final = 128  # OpenTelemetry's default limit for the events of a span
@@ -25,7 +24,7 @@ def settings(environ: Mapping[str, str], declared: Mapping[str, object] | None =
     Settings in code (`instrument(events="log")`) win over both and are not visible to the doctor.
     """
     section = {name: value for name, value in (declared or {}).items() if name != POLICY}
-    config, problems = load(environ, section, check_limits=parse_limits, source=FILE)
+    config, problems = load(environ, section, source=FILE)
     invalid = {problem.setting for problem in problems}
     found = [error(str(problem), "correct it; until then its default applies") for problem in problems]
     origins = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Final
-from urllib.parse import unquote
 
 from otel_claude_stream.cli.doctor.findings import Finding, error, ok, warning
+from otel_claude_stream.cli.otlp.endpoint import parse_headers
 
 GRPC, HTTP = "grpc", "http/protobuf"
 PORTS: Final = {GRPC: 4317, HTTP: 4318}
@@ -42,7 +42,7 @@ def target_of(signal: str, exporter: str, environ: Mapping[str, str]) -> Target:
     url = whole or base or f"http://localhost:{PORTS.get(protocol, 4318)}"
     if protocol != GRPC and not whole:
         url = f"{url.rstrip('/')}/v1/{signal.lower()}"
-    return Target(signal, protocol, url, dict(_headers(value("HEADERS"))), bool(whole or base))
+    return Target(signal, protocol, url, parse_headers(value("HEADERS")), bool(whole or base))
 
 
 def declared_exporters(path: str) -> tuple[list[Target], list[Finding]]:
@@ -97,18 +97,11 @@ def _values(part: Any) -> Iterator[tuple[str, Any]]:
 def _target_of_file(signal: str, protocol: str, settings: Any) -> Target:
     endpoint = getattr(settings, "endpoint", None)
     path = f"/v1/{signal.lower()}" if protocol == HTTP else ""
-    headers = dict(_headers(getattr(settings, "headers_list", None) or ""))
+    headers = parse_headers(getattr(settings, "headers_list", None) or "")
     headers |= {pair.name: str(pair.value or "") for pair in getattr(settings, "headers", None) or ()}
     return Target(
         signal, protocol, endpoint or f"http://localhost:{PORTS[protocol]}{path}", headers, endpoint is not None
     )
-
-
-def _headers(text: str) -> Iterator[tuple[str, str]]:
-    for pair in text.split(","):
-        name, equals, value = pair.partition("=")
-        if equals:
-            yield name.strip(), unquote(value.strip())
 
 
 def _first_line(failure: Exception) -> str:

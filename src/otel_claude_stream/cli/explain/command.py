@@ -12,10 +12,10 @@ from typing import Final
 
 from otel_claude_stream._core.diagnosis.limits import parse_limits
 from otel_claude_stream.cli.errors import FAILED, OK, UsageError
-from otel_claude_stream.cli.explain.explanation import Explanation, explain
 from otel_claude_stream.cli.explain.inputs import BadInput, Input, read
 from otel_claude_stream.cli.explain.playback import play_isolated
 from otel_claude_stream.cli.explain.text import show
+from otel_claude_stream.cli.view.explanation import Explanation, explanation
 from otel_claude_stream.cli.view.printable import json_text, printable
 
 STDIN: Final = "-"
@@ -73,7 +73,11 @@ def run(args: argparse.Namespace) -> int:
             text = f"otel-claude-stream: {_name(file)}: --known-limits is ignored, since spans carry their verdict"
             print(printable(text), file=sys.stderr)
         inputs.append(found)
-    explanations = [one for found in played(inputs, args.known_limits) for one in explain(found)]
+    explanations = [
+        explanation(view, found.source, found.kind)
+        for found in played(inputs, args.known_limits)
+        for view in found.views
+    ]
     try:
         _print(explanations, as_json=args.json)
     except BrokenPipeError:  # as under `| head`; the interpreter must find nothing to flush when it exits

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from otel_claude_stream.cli.errors import check_installed
 from otel_claude_stream.cli.otlp import decode
 from otel_claude_stream.cli.otlp.decode import BadTelemetry, SpanData
+from otel_claude_stream.cli.view.explanation import Kind
 from otel_claude_stream.cli.view.model import StreamView, stream_view, streams
 from otel_claude_stream.testing import Script, ScriptError
-
-Kind = Literal["recording", "script", "spans"]
 
 EXPECTED: Final = (
     "a recorded stream (lines 'event: ...' and 'data: ...'), a script of the test kit (JSON with 'version'), "
@@ -117,7 +116,7 @@ def _spans(line: int, document: dict[str, Any]) -> list[SpanData]:
         raise BadInput(f"line {line}: a JSON object with the keys {keys}; expected {EXPECTED}")
     check_installed((("google.protobuf", "otlp"), ("opentelemetry.proto", "otlp")))
     try:
-        return list(decode.spans(decode.read("traces", json.dumps(document).encode(), decode.JSON)))
+        return decode.read_spans(document)
     except BadTelemetry as error:
         raise BadInput(f"line {line}: {error}") from error
 

@@ -18,20 +18,22 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from otel_claude_stream.cli.errors import CommandError, check_installed
-from otel_claude_stream.cli.otlp.decode import Attributes, EventData, SpanData
-from otel_claude_stream.testing import CutMidChunk, End, Hang, ManualClock, Pause, Reset, Script, Send
+from otel_claude_stream.cli.otlp import decode
+from otel_claude_stream.cli.otlp.decode import SpanData
+from otel_claude_stream.cli.view.explanation import SCRIPTED_REQUEST_ID
+from otel_claude_stream.testing import End, Ending, Hang, ManualClock, Pause, Reset, Script
+from otel_claude_stream.testing.response_plan import plan_response
 
-if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import ReadableSpan
-
-NEEDED: Final = (("anthropic", "instruments"), ("opentelemetry.sdk", "otlp"))
-SCRIPTED_REQUEST_ID: Final = "req_scripted"
-"""The request ID of a response whose script does not name one."""
+NEEDED: Final = (
+    ("anthropic", "instruments"),
+    ("opentelemetry.sdk", "otlp"),
+    ("opentelemetry.exporter.otlp.proto.common", "otlp"),
+)
 MODEL: Final = re.compile(rb'"model"\s*:\s*"([^"\\]{1,128})"')
 SETTINGS: Final[Mapping[str, Any]] = {
     "metrics": False,
@@ -76,27 +78,22 @@ def play_isolated(scripts: Sequence[Script], limits: str) -> list[SpanData]:
         )
     except subprocess.TimeoutExpired as error:
         raise CommandError(f"playing the streams to the Anthropic SDK took longer than {SECONDS:.0f} s") from error
-    try:
-        return [_span_from_json(span) for span in json.loads(done.stdout)]
-    except ValueError as error:
+    if done.returncode:
         last = "\n".join(done.stderr.decode(errors="replace").strip().splitlines()[-LINES:])
         raise CommandError(
             f"the Anthropic SDK could not play the streams (exit code {done.returncode}). Its last lines:\n{last}"
-        ) from error
+        )
+    return _decoded(done.stdout)
 
 
 def main() -> None:
-    """Play the scripts of the task on standard input, and write their spans to standard output, both as JSON."""
+    """Play the scripts of the task in JSON on standard input. Write their spans to standard output, as OTLP."""
     task = json.load(sys.stdin)
-    found = play([Script.from_json(text) for text in task["scripts"]], task["limits"])
-    json.dump([asdict(span) for span in found], sys.stdout)
+    sys.stdout.buffer.write(_played([Script.from_json(text) for text in task["scripts"]], task["limits"]))
 
 
-def _span_from_json(fields: dict[str, Any]) -> SpanData:
-    events = tuple(
-        EventData(event["name"], event["time"], _attributes(event["attributes"])) for event in fields["events"]
-    )
-    return SpanData(**{**fields, "attributes": _attributes(fields["attributes"]), "events": events})
+def _decoded(request: bytes) -> list[SpanData]:
+    return list(decode.spans(decode.read("traces", request, decode.PROTOBUF)))
 
 
 # --- With the SDK -----------------------------------------------------------------------------------------------------
@@ -104,13 +101,21 @@ def _span_from_json(fields: dict[str, Any]) -> SpanData:
 
 def play(scripts: Sequence[Script], limits: str) -> list[SpanData]:
     """Play each script to the SDK in this process, which must not be instrumented, and return the streams' spans."""
+    return _decoded(_played(scripts, limits))
+
+
+def _played(scripts: Sequence[Script], limits: str) -> bytes:
+    """Return the streams' spans as a request of OTLP."""
+    from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+    from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import SpanLimits, TracerProvider
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
     from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
     exporter, clock = InMemorySpanExporter(), ManualClock()
-    provider = TracerProvider(ALWAYS_ON, span_limits=SpanLimits(max_events=SPAN_EVENTS), shutdown_on_exit=False)
+    span_limits = SpanLimits(max_events=SPAN_EVENTS)
+    provider = TracerProvider(ALWAYS_ON, Resource.get_empty(), shutdown_on_exit=False, span_limits=span_limits)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     found = []
     with _instrumented(provider, clock, limits):
@@ -120,8 +125,8 @@ def play(scripts: Sequence[Script], limits: str) -> list[SpanData]:
             spans = exporter.get_finished_spans()
             if not spans:
                 raise RuntimeError("no span was recorded: this anthropic version could not be instrumented")
-            found.append(_span_data(spans[-1]))
-    return found
+            found.append(spans[-1])
+    return bytes(encode_spans(found).SerializeToString())
 
 
 @contextmanager
@@ -186,8 +191,11 @@ class ScriptedResponse:
         self._script = script
         self._clock = clock
         self._http = http
-        self._request_id = script.resolve_request_id(SCRIPTED_REQUEST_ID)
-        self._ending = script.steps[-1] if script.steps and _ends(script.steps[-1]) else End()
+        # The library hands on a body without its chunks. A client of the API itself decodes no other format of events.
+        plain = replace(script, event_format="sse", chunking="event")
+        if script.framing == "chunked":
+            plain = replace(plain, framing="close")
+        self._plan = plan_response(plain, SCRIPTED_REQUEST_ID)
 
     def answer(self, request: Any) -> Any:
         """Return the response to ``request``, or raise what the library raises without one."""
@@ -197,35 +205,23 @@ class ScriptedResponse:
             raise self._reset(request)
         if script.close_before_headers == "fin":
             raise http.RemoteProtocolError(NO_RESPONSE, request=request)
-        return http.Response(script.status, headers=self._headers(), content=self._reads(request), request=request)
-
-    def _headers(self) -> dict[str, str]:
-        script = self._script
-        headers = {"content-type": "text/event-stream; charset=utf-8"}
-        if self._request_id is not None:
-            headers["request-id"] = self._request_id
-        if script.framing == "length":
-            headers["content-length"] = str(len(script.body()) + isinstance(self._ending, CutMidChunk))
-        return {**headers, **{name.lower(): value for name, value in script.headers}}
+        lines = self._plan.head.decode("latin-1").splitlines()[1:-1]
+        headers = dict(line.split(": ", 1) for line in lines)
+        return http.Response(script.status, headers=headers, content=self._reads(request), request=request)
 
     def _reads(self, request: Any) -> Iterator[bytes]:
         """Yield the body as the library reads it, while time passes."""
         received, waiting = 0, 0.0
-        for step in self._script.steps:
-            match step:
-                case Pause():
-                    waiting += step.seconds
-                case Hang():
-                    waiting += step.max_seconds
-                case _:
-                    partial = Send(step.partial).raw if isinstance(step, CutMidChunk) else b""
-                    raw = partial or self._script.render(step, self._request_id)
-                    if raw:
-                        self._wait(waiting, request)
-                        received, waiting = received + len(raw), 0.0
-                        yield raw
-        self._wait(waiting, request)
-        if (error := self._broken(received, request)) is not None:
+        for part in (*self._plan.parts, self._plan.last):
+            if isinstance(part, Pause):
+                waiting += part.seconds
+            elif part:
+                self._wait(waiting, request)
+                received, waiting = received + len(part), 0.0
+                yield part
+        ending = self._plan.ending
+        self._wait(waiting + (ending.max_seconds if isinstance(ending, Hang) else 0.0), request)
+        if (error := self._broken(ending, received, request)) is not None:
             raise error
 
     def _wait(self, seconds: float, request: Any) -> None:
@@ -236,11 +232,11 @@ class ScriptedResponse:
             raise self._http.ReadTimeout("timed out", request=request)
         self._clock.advance(seconds)
 
-    def _broken(self, received: int, request: Any) -> Exception | None:
+    def _broken(self, ending: Ending, received: int, request: Any) -> Exception | None:
         """Return the library's error for a body that does not end cleanly; None for a clean end."""
-        if isinstance(self._ending, Reset):
+        if isinstance(ending, Reset):
             return self._reset(request)
-        if isinstance(self._ending, End) or self._script.framing == "close":
+        if isinstance(ending, End) or self._script.framing == "close":
             return None  # a body that ends with its connection looks complete
         reason = SHORT.format(received) if self._script.framing == "length" else INCOMPLETE
         error: Exception = self._http.RemoteProtocolError(reason, request=request)
@@ -250,33 +246,3 @@ class ScriptedResponse:
         error: Exception = self._http.ReadError("[Errno 104] Connection reset by peer", request=request)
         error.__cause__ = ConnectionResetError(104, "Connection reset by peer")
         return error
-
-
-def _ends(step: object) -> bool:
-    return isinstance(step, (End, CutMidChunk, Reset, Hang))
-
-
-# --- From spans to plain data -----------------------------------------------------------------------------------------
-
-
-def _span_data(span: ReadableSpan) -> SpanData:
-    scope = span.instrumentation_scope
-    return SpanData(
-        trace_id=f"{span.context.trace_id:032x}",
-        span_id=f"{span.context.span_id:016x}",
-        parent_id="",
-        name=span.name,
-        scope=scope.name if scope else "",
-        scope_version=(scope.version if scope else None) or "",
-        service="",
-        start=span.start_time or 0,
-        end=span.end_time or 0,
-        attributes=_attributes(span.attributes or {}),
-        events=tuple(
-            EventData(event.name, event.timestamp, _attributes(event.attributes or {})) for event in span.events
-        ),
-    )
-
-
-def _attributes(found: Mapping[str, Any]) -> Attributes:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}

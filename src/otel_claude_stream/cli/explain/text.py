@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TextIO
 
-from otel_claude_stream.cli.explain.explanation import ORIGINS, Explanation
 from otel_claude_stream.cli.view import formatting
+from otel_claude_stream.cli.view.explanation import Explanation, sections
 from otel_claude_stream.cli.view.printable import printable, printable_line
 from otel_claude_stream.cli.view.terminal import SIGNS, STYLES, width_of
 
@@ -89,30 +89,15 @@ def lines_of(one: Explanation) -> Iterator[Line]:
         style = {"stall": "yellow", "end": STYLES.get(one.outcome, "")}.get(moment.kind, "")
         yield Line(f"  {at}{moment.what}", 2 + len(at) + 2, style)
     yield Line()
-    yield _heading("Ending")
-    yield Line(f"  {_ending(one)}")
-    yield Line()
-    yield _heading("Diagnosis")
-    yield Line(f"  {one.because} (rule {one.rule})" if one.because else f"  (rule {one.rule or 'not known'})")
-    if one.consistent:
-        yield Line(f"  {one.consistent}")
-    if one.also_possible:
-        others = ", ".join(formatting.readable(reason) for reason in one.also_possible)
-        yield Line(f"  The same evidence fits: {others}.")
-    yield Line("  Evidence: " + "; ".join(f"{label} {text}" for label, text in one.evidence) + ".", 4, "dim")
-    yield Line()
-    yield _heading("Advice")
-    yield Line(f"  {one.advice or 'No advice.'}", style="bold")
+    for heading, paragraphs in sections(one):
+        yield _heading(heading)
+        for text in paragraphs:
+            evidence = text.startswith("Evidence: ")
+            style = "bold" if heading == "Advice" else "dim" if evidence else ""
+            yield Line(f"  {text}", 4 if evidence else 2, style)
+        if heading != "Advice":
+            yield Line()
 
 
 def _heading(text: str) -> Line:
     return Line(text, 0, "underline")
-
-
-def _ending(one: Explanation) -> str:
-    after = f" after {formatting.seconds(one.duration)}" if one.timed and one.duration else ""
-    if not one.reason:
-        return f"Completed{after}."
-    origin = f", caused by {ORIGINS[one.origin]}" if one.origin in ORIGINS else "; the evidence does not show the cause"
-    outcome = {"failed": "Failed", "closed": "Closed"}.get(one.outcome, one.outcome)
-    return f"{outcome}{after}, {formatting.readable(one.phase)}: {formatting.readable(one.reason)}{origin}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -26,11 +27,13 @@ ID_KEYS: Final = frozenset({"traceId", "spanId", "parentSpanId"})
 """Bytes that OTLP/JSON encodes in hex, where the JSON format of protobuf has base64."""
 PROCESS: Final = ("service.name", "service.instance.id", "process.pid")
 """Resource attributes that identify a process. Which of them exist depends on the version of the SDK."""
+SIGN: Final = 1 << 63
 MAX_DEPTH: Final = 100  # levels of nested JSON; the requests of an SDK stay below ten
 MOST_ATTRIBUTES: Final = 256  # kept of a span or an event; the SDK's default limit is 128
 MOST_EVENTS: Final = 12_000  # kept of a span; the largest event budget is 10 000
 MOST_ITEMS: Final = 256  # kept of a list
 LONGEST_TEXT: Final = 4096  # characters; the views show 400
+CANONICAL_IDS: Final = re.compile("[0-9a-f]{32}/[0-9a-f]{16}/([0-9a-f]{16})?")
 
 REQUESTS: Final[Mapping[Signal, tuple[str, str]]] = {
     "traces": ("opentelemetry.proto.collector.trace.v1.trace_service_pb2", "ExportTraceServiceRequest"),
@@ -97,6 +100,21 @@ def read(signal: Signal, body: bytes, content_type: str) -> Document:
     return dict(_ids(json_format.MessageToDict(request, use_integers_for_enums=True), _to_hex))
 
 
+def read_spans(document: Document) -> list[SpanData]:
+    """Return the spans of a traces request that was parsed as JSON. Raises ``BadTelemetry`` if it is not OTLP.
+
+    A request in the form that SDKs and Collectors write is decoded directly, in a tenth of the time. Any other one
+    passes through protobuf, which accepts the whole format, and names what is wrong.
+    """
+    try:
+        found = list(spans(document))
+        if all(CANONICAL_IDS.fullmatch(f"{span.trace_id}/{span.span_id}/{span.parent_id}") for span in found):
+            return found
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
+        pass
+    return list(spans(read("traces", json.dumps(document).encode(), JSON)))
+
+
 def check_size(signal: Signal, body: bytes, content_type: str) -> None:
     """Check the number of elements of a request before it is decoded. Raises ``TooLarge`` and ``BadTelemetry``."""
     if content_type == JSON:
@@ -153,20 +171,29 @@ def _span(span: Mapping[str, Any], scope: Mapping[str, Any], service: str) -> Sp
         scope=_cut(scope.get("name", "")),
         scope_version=_cut(scope.get("version", "")),
         service=service,
-        start=int(span.get("startTimeUnixNano", 0)),
-        end=int(span.get("endTimeUnixNano", 0)),
+        start=_unsigned(span.get("startTimeUnixNano", 0)),
+        end=_unsigned(span.get("endTimeUnixNano", 0)),
         attributes=attributes(span.get("attributes", ())),
         events=tuple(_event(event) for event in span.get("events", ())[:MOST_EVENTS]),
     )
 
 
 def _event(event: Mapping[str, Any]) -> EventData:
-    time = int(event.get("timeUnixNano", 0))
+    time = _unsigned(event.get("timeUnixNano", 0))
     return EventData(_cut(event.get("name", "")), time, attributes(event.get("attributes", ())))
 
 
 def _cut(text: str) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"a text was expected, not {text!r:.40}")
     return text[:LONGEST_TEXT]
+
+
+def _unsigned(value: Any) -> int:
+    number = int(value)
+    if not 0 <= number < 1 << 64:
+        raise ValueError(f"{number:.3e} is outside of 64 bits")
+    return number
 
 
 def _value(value: Mapping[str, Any]) -> Value:
@@ -175,7 +202,7 @@ def _value(value: Mapping[str, Any]) -> Value:
             case "stringValue" | "boolValue" | "bytesValue":
                 return inner if isinstance(inner, bool) else _cut(str(inner))
             case "intValue":
-                return int(inner)
+                return _unsigned(int(inner) + SIGN) - SIGN
             case "doubleValue":
                 return float(inner)
             case "arrayValue":

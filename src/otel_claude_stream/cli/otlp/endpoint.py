@@ -41,6 +41,12 @@ def authorization(endpoint: str) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(unquote(user).encode()).decode()} if at else {}
 
 
+def parse_headers(text: str) -> dict[str, str]:
+    """Return the headers of an exporter from ``key=value,...`` with percent-encoded values."""
+    pairs = (pair.partition("=") for pair in text.split(",") if "=" in pair)
+    return {key.strip(): unquote(value.strip()) for key, _, value in pairs}
+
+
 def signal_url(endpoint: str, signal: str) -> str:
     """Return the URL of a signal, without the user and password of the endpoint and with its query."""
     parts = urlsplit(endpoint)

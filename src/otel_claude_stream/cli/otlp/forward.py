@@ -9,11 +9,9 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote
 
-from otel_claude_stream.cli.otlp.endpoint import authorization, signal_url, without_secrets
+from otel_claude_stream.cli.otlp.endpoint import authorization, parse_headers, signal_url, without_secrets
 from otel_claude_stream.cli.otlp.receive import Message
 
 if TYPE_CHECKING:
@@ -50,9 +48,7 @@ class Forwarder:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._stop_at = time.monotonic() + (DRAIN_SECONDS if kind is None else 0.0)
         try:
             self._queue.put_nowait(None)
@@ -124,5 +120,4 @@ def _reason(error: Exception) -> str:
 
 def headers_from(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the headers of an OTLP exporter from ``OTEL_EXPORTER_OTLP_HEADERS=key=value,...`` (percent-encoded)."""
-    pairs = (pair.partition("=") for pair in environ.get(HEADERS_VARIABLE, "").split(",") if "=" in pair)
-    return {key.strip(): unquote(value.strip()) for key, _, value in pairs}
+    return parse_headers(environ.get(HEADERS_VARIABLE, ""))

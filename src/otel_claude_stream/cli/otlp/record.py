@@ -8,13 +8,12 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from otel_claude_stream.cli.errors import CommandError
 from otel_claude_stream.cli.files import open_private
 from otel_claude_stream.cli.otlp import decode
-from otel_claude_stream.cli.otlp.decode import BadTelemetry, Document, Signal
+from otel_claude_stream.cli.otlp.decode import BadTelemetry, Document, Signal, SpanData
 from otel_claude_stream.cli.otlp.receive import Message
 
 if TYPE_CHECKING:
@@ -48,9 +47,7 @@ class Recorder:
             raise CommandError(f"cannot write {self._path}: {error.strerror}") from error
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._lock:
             self._close()
 
@@ -83,8 +80,8 @@ class UnreadableLine:
     reason: str
 
 
-def read(path: Path) -> Iterator[tuple[Signal, Document] | UnreadableLine]:
-    """Yield the requests of a recording. Raises ``CommandError`` if the file cannot be read.
+def read(path: Path) -> Iterator[tuple[Signal, Document | list[SpanData]] | UnreadableLine]:
+    """Yield the requests of a recording, traces as spans. Raises ``CommandError`` if the file cannot be read.
 
     The file may also be one JSON document over many lines.
     """
@@ -109,7 +106,7 @@ def _indented(file: BinaryIO) -> bool:
     return first in (b"{", b"[")
 
 
-def _request(line: bytes, number: int) -> tuple[Signal, Document] | UnreadableLine:
+def _request(line: bytes, number: int) -> tuple[Signal, Document | list[SpanData]] | UnreadableLine:
     try:
         document = json.loads(line)
         if not isinstance(document, dict):
@@ -117,7 +114,7 @@ def _request(line: bytes, number: int) -> tuple[Signal, Document] | UnreadableLi
         signal = next((signal for key, signal in SIGNAL_KEYS.items() if key in document), None)
         if signal is None:
             return UnreadableLine(number, f"it has none of {', '.join(SIGNAL_KEYS)}")
-        return signal, decode.read(signal, line, decode.JSON)
+        return signal, decode.read_spans(document) if signal == "traces" else decode.read(signal, line, decode.JSON)
     except BadTelemetry as error:
         return UnreadableLine(number, str(error))
     except (ValueError, RecursionError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 import webbrowser
 from collections.abc import Iterable
@@ -14,11 +15,14 @@ from otel_claude_stream.cli.otlp.record import UnreadableLine, read
 from otel_claude_stream.cli.view import formatting
 from otel_claude_stream.cli.view.printable import printable
 from otel_claude_stream.cli.view.report import DEFAULT_FILE, checked_path, title_of, write_report
+from otel_claude_stream.cli.view.stream_store import StreamStore
 from otel_claude_stream.cli.view.telemetry import Telemetry
 from otel_claude_stream.cli.view.terminal import as_text, summary_lines, table, width_of
 
 NEEDED: Final = (("opentelemetry.proto", "otlp"),)
 MOST_ROWS: Final = 40  # streams in the printed table; the report has more
+MOST_STREAMS: Final = 10_000  # in a report
+MOST_MARKS: Final = 500_000  # events of all of them together, some 200 bytes each: 100 MB
 
 EXAMPLES: Final = f"""\
 examples:
@@ -46,9 +50,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the report and return the exit code. Raises ``CommandError`` if a file contains no telemetry."""
+    gc.disable()  # the telemetry is many objects without a cycle, which the collector would visit again and again
+    try:
+        return _run(args)
+    finally:
+        gc.enable()
+
+
+def _run(args: argparse.Namespace) -> int:
     output = checked_path(args.output, "--output")
     check_installed(NEEDED)
-    telemetry = Telemetry()
+    telemetry = Telemetry(streams=StreamStore(streams=MOST_STREAMS, marks=MOST_MARKS))
     files = [Path(name) for name in args.files]
     if output in files:
         raise CommandError(f"--output {output} would replace a recording; name another file")

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_claude_stream.cli.errors import CommandError
@@ -87,9 +87,7 @@ class Signals:
             self._handlers = {number: signal.signal(number, self._note) for number in wanted}
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         while self._exact and signal.sigtimedwait(self._numbers, 0) is not None:
             pass  # the application has ended
         for number, handler in self._handlers.items():
@@ -143,9 +141,7 @@ class Application:
             raise CannotRun(f"cannot run {self._command[0]}: {error.strerror}", code) from error
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.poll() is None:
             self.send(signal.SIGTERM)
             deadline = time.monotonic() + TERMINATE_SECONDS

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from otel_claude_stream.cli.errors import SIGNAL_BASE, CommandError, UsageError, check_installed
+from otel_claude_stream.cli.errors import SIGNAL_BASE, TELEMETRY, CommandError, UsageError, check_installed
 from otel_claude_stream.cli.otlp.endpoint import base_url_of_option
 from otel_claude_stream.cli.otlp.environment import environment, forward_target, service_name
 from otel_claude_stream.cli.otlp.forward import Forwarder, headers_from
@@ -28,12 +28,6 @@ from otel_claude_stream.cli.view.terminal import Progress, View
 
 TICK: Final = 0.1
 MOST_WARNINGS: Final = 20  # different ones
-NEEDED: Final = (
-    ("opentelemetry.sdk", "otlp"),
-    ("opentelemetry.distro", "otlp"),
-    ("opentelemetry.exporter.otlp.proto.http", "otlp"),
-    ("opentelemetry.proto", "otlp"),
-)
 
 EXAMPLES: Final = """\
 examples:
@@ -84,7 +78,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the application and return its exit code. Raises ``CommandError`` if the command cannot start."""
-    check_installed(NEEDED)
+    check_installed(TELEMETRY)
     options, notice = _options(args)
     try:
         check_command(options.command)
@@ -142,10 +136,11 @@ def _conclude(options: Options, telemetry: Telemetry, view: View) -> None:
     found = telemetry.snapshot()
     view.finish(found.views, found.summary)
     if telemetry.empty:
+        python = options.command[0] if Path(options.command[0]).name.startswith("python") else "python"
         view.print(
             "No telemetry arrived. The application opened no stream of the Anthropic SDK, was killed before an export, "
             "or runs in an environment without otel-claude-stream.\n"
-            f"Check its environment with: {_python(options.command)} -m otel_claude_stream doctor"
+            f"Check its environment with: {python} -m otel_claude_stream doctor"
         )
     elif not found.views:
         view.print("No stream of the Anthropic SDK was recorded.")
@@ -197,7 +192,3 @@ def _view(options: Options) -> View:
     if options.quiet:
         return QuietView(sys.stderr)
     return Panel(sys.stderr) if options.live and Panel.fits(sys.stderr) else LineView(sys.stderr)
-
-
-def _python(command: tuple[str, ...]) -> str:
-    return command[0] if Path(command[0]).name.startswith("python") else "python"

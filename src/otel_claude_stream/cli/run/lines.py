@@ -11,11 +11,10 @@ from typing import Final, TextIO
 
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream.cli.view import formatting
-from otel_claude_stream.cli.view.details import limit_text
 from otel_claude_stream.cli.view.model import StreamView
 from otel_claude_stream.cli.view.printable import printable_line
 from otel_claude_stream.cli.view.summary import Summary
-from otel_claude_stream.cli.view.terminal import SIGNS, PlainView, Progress, summary_lines, use_colours
+from otel_claude_stream.cli.view.terminal import SIGNS, PlainView, Progress, limit_text, summary_lines, use_colours
 
 PREFIX: Final = "[claude] "
 """Distinguishes these lines from those of the application."""

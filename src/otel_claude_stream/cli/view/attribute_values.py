@@ -59,5 +59,7 @@ def line(value: object) -> str:
             return line(", ".join(line(item) for item in value))
         case _:
             escaped = printable_line(str(value)[: LONGEST + 1])
-            shown = "".join(char if char.isprintable() else " " for char in escaped).strip()
+            if not escaped.isprintable():
+                escaped = "".join(char if char.isprintable() else " " for char in escaped)
+            shown = escaped.strip()
             return shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "…"

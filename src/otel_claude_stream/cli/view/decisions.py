@@ -64,26 +64,18 @@ def recovered_cuts(view: StreamView) -> str:
 
 
 def decision_text(decision: Decision) -> str:
-    """Describe one decision, such as ``the retry policy: retry after 420 ms``."""
-    subject = "a retry policy would" if decision.dry_run else "the retry policy:"
-    if decision.decision == GIVE_UP:
-        return f"{subject} give up ({formatting.readable(decision.blocked_by)})"
-    action = "continue the text" if decision.decision == Action.RESUME.value else "retry"
-    return f"{subject} {action} after {formatting.seconds(decision.delay)}"
-
-
-def decision_details(decision: Decision) -> str:
-    """Describe one decision with its grounds."""
+    """Describe one decision with its grounds, such as ``...; the retry policy: retry after 420 ms (backoff)``."""
     cause = f"{formatting.readable(decision.reason)} ({formatting.readable(decision.phase)})"
-    parts = [f"request {decision.attempt}: {cause}", decision_text(decision)]
-    if decision.delay_source in SOURCES:
-        parts[-1] += f" ({SOURCES[decision.delay_source]})"
-    elif decision.blocked_by in BLOCKED:
-        short = f"({formatting.readable(decision.blocked_by)})"
-        parts[-1] = parts[-1].replace(short, f"({BLOCKED[decision.blocked_by]})")
-    if decision.budget_left is not None:
-        parts.append(f"budget left: {decision.budget_left:.1f}")
-    return "; ".join(parts)
+    subject = "a retry policy would" if decision.dry_run else "the retry policy:"
+    budget = "" if decision.budget_left is None else f"; budget left: {decision.budget_left:.1f}"
+    if decision.decision == GIVE_UP:
+        blocker = BLOCKED.get(decision.blocked_by, formatting.readable(decision.blocked_by))
+        action = f"give up ({blocker})"
+    else:
+        verb = "continue the text" if decision.decision == Action.RESUME.value else "retry"
+        source = SOURCES.get(decision.delay_source)
+        action = f"{verb} after {formatting.seconds(decision.delay)}" + (f" ({source})" if source else "")
+    return f"request {decision.attempt}: {cause}; {subject} {action}{budget}"
 
 
 def seam_text(seam: Seam) -> str:
@@ -93,10 +85,3 @@ def seam_text(seam: Seam) -> str:
     turn = "the assistant's turn" if seam.strategy == "prefill" else "a user's turn"
     characters = formatting.count(seam.characters)
     return f"request {seam.attempt}: {result} after {characters} characters; {details} (resumed in {turn})"
-
-
-def policy_log(view: StreamView) -> list[str]:
-    """Return all decisions and seams of a stream by time, one a line."""
-    entries = [(decision.at, 0, decision_details(decision)) for decision in view.decisions]
-    entries += [(seam.at, 1, seam_text(seam)) for seam in view.seams]
-    return [f"{formatting.seconds(at)}: {text}" for at, _, text in sorted(entries)]

@@ -36,16 +36,6 @@ def plural(number: int, singular: str, plural_form: str = "") -> str:
     return f"{number} {singular}" if number == 1 else f"{number} {plural_form or singular + 's'}"
 
 
-def size(value: int | None) -> str:
-    """Format a number of bytes, ``812 B`` or ``34.5 kB``; None as a dash."""
-    if value is None:
-        return DASH
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if value >= scale:
-            return f"{value / scale:.1f} {unit}"
-    return f"{value} B"
-
-
 def readable(value: str | None) -> str:
     """Format a value of an enumeration, ``awaiting_first_token`` as ``awaiting first token``; empty as a dash."""
     return value.replace("_", " ") if value else DASH

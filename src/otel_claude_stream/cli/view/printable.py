@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from typing import Any, Final
@@ -24,11 +23,6 @@ def printable(text: str) -> str:
 def printable_line(text: str) -> str:
     """Return ``text`` as one line, with tabs and newlines as escapes too."""
     return UNSAFE_ON_A_LINE.sub(_escape, text)
-
-
-def escape(text: str) -> str:
-    """Return ``text`` for HTML, as content or within quotes."""
-    return html.escape(printable(text))
 
 
 def json_text(value: Any, indent: int | None = 2) -> str:

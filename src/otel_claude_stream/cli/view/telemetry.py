@@ -10,7 +10,7 @@ from typing import Final
 
 from otel_claude_stream._telemetry import schema
 from otel_claude_stream.cli.otlp import decode
-from otel_claude_stream.cli.otlp.decode import Document, Point, Signal
+from otel_claude_stream.cli.otlp.decode import Document, Point, Signal, SpanData
 from otel_claude_stream.cli.otlp.receive import Message
 from otel_claude_stream.cli.view.model import StreamView
 from otel_claude_stream.cli.view.stream_store import StreamStore
@@ -63,17 +63,17 @@ class Telemetry:
         """Add a message of a receiver."""
         self.add(message.signal, message.document)
 
-    def add(self, signal: Signal, document: Document) -> None:
-        """Add a document. Raises ``ValueError`` and the like for one that is not OTLP, without adding any of it."""
-        match signal:
-            case "traces":
-                spans = list(decode.spans(document))
-                with self._lock:
-                    self._streams.add(spans)
-            case "metrics":
-                self._add_points([point for point in decode.points(document) if point.name in METRICS])
-            case "logs":
-                pass
+    def add(self, signal: Signal, document: Document | list[SpanData]) -> None:
+        """Add a document, or the spans of one.
+
+        Raises ``ValueError`` and the like for one that is not OTLP, without adding any of it.
+        """
+        if isinstance(document, list) or signal == "traces":
+            spans = document if isinstance(document, list) else list(decode.spans(document))
+            with self._lock:
+                self._streams.add(spans)
+        elif signal == "metrics":
+            self._add_points([point for point in decode.points(document) if point.name in METRICS])
         with self._lock:
             self._signals.add(signal)
 

@@ -233,14 +233,6 @@ def attempts_from(span: SpanData, spans: Sequence[SpanData], duration: float) ->
     return tuple(_attempts_from_events(span, duration))
 
 
-def sample(marks: Sequence[Mark], limit: int) -> tuple[Mark, ...]:
-    """Return at most ``limit`` marks, evenly chosen, the first and the last among them."""
-    if len(marks) <= limit:
-        return tuple(marks)
-    step = (len(marks) - 1) / (limit - 1)
-    return tuple(marks[round(n * step)] for n in range(limit))
-
-
 def _attempts_from_events(span: SpanData, duration: float) -> Iterator[Attempt]:
     start, ordinal = 0.0, 1
     for event in span.events:

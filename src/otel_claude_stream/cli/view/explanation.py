@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Literal
 
 from otel_claude_stream._core.diagnosis.classify import RULES, LimitCheck
 from otel_claude_stream._core.diagnosis.limits import AMBIGUOUS, NO_MATCH
 from otel_claude_stream._core.stream.message_state import DELTA
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
-from otel_claude_stream.cli.explain.inputs import Input, Kind
-from otel_claude_stream.cli.explain.playback import SCRIPTED_REQUEST_ID
 from otel_claude_stream.cli.view import formatting
 from otel_claude_stream.cli.view.attribute_values import texts
 from otel_claude_stream.cli.view.decisions import decision_text, recovered_cuts, seam_text
 from otel_claude_stream.cli.view.model import StreamView
 from otel_claude_stream.cli.view.timeline import LABELLED_GAP, Attempt, Gap, Mark
 
+Kind = Literal["recording", "script", "spans"]
+
+SCRIPTED_REQUEST_ID: Final = "req_scripted"
+"""The request ID of a response whose script does not name one."""
 BY_ID: Final = {rule.id: rule for rule in RULES}
 MOST_MOMENTS: Final = 40
 """Lines of a timeline. The middle of a longer one is left out, with a line that gives the number."""
@@ -103,19 +105,14 @@ class Explanation:
     advice: str
 
 
-def explain(found: Input) -> tuple[Explanation, ...]:
-    """Explain each stream of an input."""
-    return tuple(explanation(view, found) for view in found.views)
-
-
-def explanation(view: StreamView, found: Input) -> Explanation:
-    """Explain one stream of an input."""
+def explanation(view: StreamView, source: str = "", kind: Kind = "spans") -> Explanation:
+    """Explain one stream of a source."""
     rule = _rule(view)
-    timed = found.kind != "recording"
+    timed = kind != "recording"
     recovered = next((attempt.advice for attempt in view.attempts[:-1] if attempt.limit), "")
     return Explanation(
-        source=found.source,
-        name=view.title or (view.key if found.kind == "spans" else ""),
+        source=source,
+        name=view.title or (view.key if kind == "spans" else ""),
         model=view.model,
         timed=timed,
         outcome=view.outcome,
@@ -123,16 +120,38 @@ def explanation(view: StreamView, found: Input) -> Explanation:
         phase=view.phase,
         origin=view.origin,
         duration=view.duration,
-        timeline=_shortened(tuple(_timeline(view, found.kind))),
+        timeline=_shortened(tuple(_timeline(view, kind))),
         rule=rule,
         because=BY_ID[rule].description if rule in BY_ID else "",
-        evidence=tuple(_evidence(view, found.kind)),
+        evidence=tuple(_evidence(view, kind)),
         also_possible=texts(view.attributes, a.ALSO_POSSIBLE),
         limit_match=view.limit_match,
         suspects=view.suspects,
         consistent=_consistent(view, rule) if timed else "",
         advice=view.advice or recovered or NOTHING.get(view.outcome, ""),
     )
+
+
+def sections(one: Explanation) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return what follows the timeline: headings, each with its paragraphs."""
+    known = f"{one.because} (rule {one.rule})" if one.because else f"(rule {one.rule or 'not known'})"
+    others = ", ".join(formatting.readable(reason) for reason in one.also_possible)
+    diagnosis = [known, one.consistent, f"The same evidence fits: {others}." if others else ""]
+    evidence = "Evidence: " + "; ".join(f"{label} {text}" for label, text in one.evidence) + "."
+    return (
+        ("Ending", (_ending(one),)),
+        ("Diagnosis", (*filter(None, diagnosis), evidence)),
+        ("Advice", (one.advice or "No advice.",)),
+    )
+
+
+def _ending(one: Explanation) -> str:
+    after = f" after {formatting.seconds(one.duration)}" if one.timed and one.duration else ""
+    if not one.reason:
+        return f"Completed{after}."
+    origin = f", caused by {ORIGINS[one.origin]}" if one.origin in ORIGINS else "; the evidence does not show the cause"
+    outcome = {"failed": "Failed", "closed": "Closed"}.get(one.outcome, one.outcome)
+    return f"{outcome}{after}, {formatting.readable(one.phase)}: {formatting.readable(one.reason)}{origin}."
 
 
 def consistent_with(match: str, suspects: tuple[str, ...]) -> str:
@@ -196,13 +215,9 @@ def joined(marks: Sequence[Mark]) -> list[Mark]:
         last = found[-1] if found else None
         if last is not None and _continues(last, mark):
             gap = max(last.gap or 0.0, mark.gap or 0.0)
-            found[-1] = replace(
-                last,
-                count=last.count + mark.count,
-                span=max(last.until, mark.until) - last.at,
-                gap=gap or None,
-                characters=last.characters + mark.characters,
-            )
+            count, characters = last.count + mark.count, last.characters + mark.characters
+            span = max(last.until, mark.until) - last.at
+            found[-1] = Mark(last.at, last.kind, last.name, count, span, gap or None, characters, last.block)
         else:
             found.append(mark)
     return found

@@ -1,0 +1,146 @@
+"""All targets for the overhead, each as a ratio to another figure of the same run.
+
+Run: python -m tests.benchmarks.bench_targets [--rounds 9] [--plot docs/benchmarks.svg]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("ANTHROPIC_OPEN_TELEMETRY", "false")  # measure without the SDK's own tracing
+
+from opentelemetry import trace
+from tests.benchmarks import bench_floor, bench_footprint, bench_load, bench_pace
+from tests.benchmarks.bench_events import stepped_clock
+from tests.benchmarks.bench_native import reader_with_tracing
+from tests.benchmarks.measure import Result, Spread, compare_all, differences, interleaved, providers, spread, warm_cpu
+from tests.benchmarks.measure import with_settings as on
+from tests.support.memory_api import WAYS, chunks, reader
+
+BURST_US = {"sync_create": 1.0, "sync_stream": 1.7, "async_create": 1.5, "async_stream": 2.5}
+RECORDS = {"sync_create": 1.5, "sync_stream": 2.0, "async_create": 2.0, "async_stream": 2.0}
+"""The most that an event after a wait may cost, in calls of `Histogram.record`."""
+
+Plain = dict[str, Any]
+
+
+def bursts(real: Plain, rounds: int) -> Iterator[Result]:
+    """Measure an event of a burst."""
+    for way, target in BURST_US.items():
+        work = reader(way, chunks(3000))
+        took = compare_all(work, {"bare": None, "on": real}, rounds=rounds, times=1, unit=3000)
+        note = f"{spread([one['bare'] for one in took]).median:.0f} us with the bare SDK"
+        yield Result(f"burst, {way}", differences(took, "on", "bare"), target, note, "us")
+
+
+def waits(real: Plain, rounds: int) -> Iterator[Result]:
+    """Measure an event after a wait of a clock that is set by hand, against one `Histogram.record` in a row."""
+    record = bench_floor.gaps(real["meter_provider"].get_meter("floor"), bench_floor.GAPS[0])
+    for way, target in RECORDS.items():
+        with stepped_clock() as clock:
+            measure = warm_cpu(reader(way, chunks(1000), clock.step), 1, 1000)
+            took = interleaved(
+                {"bare": measure, "on": on(measure, real), "record": warm_cpu(record, 2000, 1)},
+                rounds,
+            )
+        ratios = [(one["on"] - one["bare"]) / one["record"] for one in took]
+        note = f"one record {spread([one['record'] for one in took]).median:.1f} us"
+        yield Result(f"after a wait, {way}", spread(ratios), target, note)
+
+
+def short_streams(real: Plain, rounds: int) -> Iterator[Result]:
+    """Measure a stream of ten deltas and its first event, against what the SDK's own tracing adds to the stream.
+
+    The calls of OpenTelemetry's SDK for the span and the measurements of such a stream are a lower bound.
+    """
+    trace.set_tracer_provider(real["tracer_provider"])
+    span, metrics = bench_floor.recorded_telemetry(10)
+    spans = bench_floor.spans(real["tracer_provider"].get_tracer("floor"), span)
+    records = bench_floor.records(real["meter_provider"].get_meter("floor"), metrics)
+    first = lambda: spread(bench_footprint.first_event_us(40)).median  # noqa: E731 - a measurement
+    for way in WAYS:
+        plain, native = (warm_cpu(reader_with_tracing(way, 10, on=tracing), 40, 1) for tracing in (False, True))
+        took = interleaved(
+            {
+                "bare": plain,
+                "on": on(plain, real),
+                "native": native,
+                "floor": warm_cpu(lambda: (spans(), records()), 200, 1),
+                "first bare": first,
+                "first on": on(first, real),
+            },
+            rounds,
+        )
+        added = differences(took, "native", "bare")
+        note = f"the SDK's own tracing adds {added.median:.0f} us; OpenTelemetry's calls alone are "
+        note += f"x{spread([one['floor'] for one in took]).median / added.median:.2f}"
+        yield Result(f"ten deltas, {way}", _relative(differences(took, "on", "bare"), added), 1.0, note)
+        if way == WAYS[0]:
+            delay = differences(took, "first on", "first bare")
+            yield Result("first event, sync_create", _relative(delay, added), 0.5, f"{delay.median:.0f} us")
+
+
+def _relative(value: Spread, base: Spread) -> Spread:
+    """Return a spread relative to a median. Ratios of single differences would vary more than either of them."""
+    if base.median <= 0:  # noise; no ratio is within a target then
+        return Spread(float("nan"), float("nan"), float("nan"))
+    return Spread(value.median / base.median, value.least / base.median, value.most / base.median)
+
+
+def memory() -> Iterator[Result]:
+    """Measure the memory of an open stream."""
+    _, added = bench_footprint.memory_of(10)
+    ratio = added / bench_footprint.TARGET
+    yield Result("open stream, of 8 KiB", Spread(ratio, ratio, ratio), 1.0, f"{added:.0f} bytes")
+
+
+def measure(rounds: int) -> Iterator[Result]:
+    """Measure everything, one figure after the other."""
+    real: Plain = providers()
+    yield from bench_pace.measure(rounds)
+    yield from waits(real, rounds)
+    yield from bursts(real, rounds)
+    yield from short_streams(real, rounds)
+    yield from bench_load.measure(rounds)
+    yield from memory()
+
+
+def plot(results: list[Result], file: Path) -> None:
+    """Draw each figure as a share of its target."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 0.34 * len(results) + 1.2), layout="constrained")
+    axes = figure.subplots()
+    shares = [result.value.median / result.target for result in results]
+    spreads = [[one.value.median - one.value.least, one.value.most - one.value.median] for one in results]
+    errors = [[abs(pair[side]) / one.target for pair, one in zip(spreads, results, strict=True)] for side in (0, 1)]
+    colors = ["#4c956c" if result.met else "#d1495b" for result in results]
+    axes.barh([result.name for result in results], shares, xerr=errors, color=colors, ecolor="#555555", capsize=2)
+    axes.invert_yaxis()  # the first one on top
+    axes.axvline(1.0, color="#222222", linewidth=1)
+    axes.set_xlabel("share of the target (the line); the bars are medians, the whiskers the middle half of the rounds")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(file, metadata={"Date": None})
+
+
+def main() -> None:
+    """Measure, print and plot."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--plot", type=Path, help="draw the figures into this file, an SVG or a PNG; needs matplotlib")
+    arguments = parser.parse_args()
+    results = []
+    for result in measure(arguments.rounds):
+        print(result, flush=True)
+        results.append(result)
+    print(f"{sum(result.met for result in results)} of {len(results)} targets are met")
+    if arguments.plot is not None:
+        plot(results, arguments.plot)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Compare the overhead of this package with that of other instrumentations, in one run.
+
+Run: python -m tests.benchmarks.peers [--rounds 5] [--write docs/benchmarks.md]
+
+Each measurement is a process of its own. The environment is that of the tests of frameworks, outside of the repository,
+made once. The instrumentations take turns, so that noise affects all of them alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.peer import PEERS
+from tests.frameworks.environments import interpreter, package_alone
+from tests.support.memory_api import WAYS
+
+from otel_claude_stream import __version__
+
+ROOT = Path(__file__).parents[2]
+BEGIN, END = "<!-- begin: peers -->", "<!-- end: peers -->"
+
+Figures = Mapping[str, Mapping[str, float]]
+
+
+def run(python: Path, packages: Path, name: str) -> tuple[Figures | None, str]:
+    """Measure one instrumentation in a process. Return its figures, or None with the reason."""
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{packages}"}
+    command = [str(python), "-W", "ignore", "-m", "tests.benchmarks.peer", name]
+    try:
+        done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
+    except subprocess.TimeoutExpired:
+        return None, "it did not end within 180 s"
+    if done.returncode:
+        return None, done.stderr.strip().splitlines()[-1][:200] if done.stderr.strip() else "no output"
+    return json.loads(done.stdout.strip().splitlines()[-1]), ""
+
+
+def versions(python: Path) -> dict[str, str]:
+    """Return the versions of the packages in the environment."""
+    code = "import json, importlib.metadata as m; print(json.dumps([(d.name, d.version) for d in m.distributions()]))"
+    done = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True)
+    return {name.lower(): version for name, version in json.loads(done.stdout)}
+
+
+def added(rounds: list[dict[str, Figures]], name: str, figure: str, way: str) -> float:
+    """Return the median of what an instrumentation adds in each round."""
+    return statistics.median(one[name][figure][way] - one["none"][figure][way] for one in rounds)
+
+
+def ratio(rounds: list[dict[str, Figures]], name: str, figure: str, way: str) -> float:
+    """Return the median of the ratios to the bare SDK in each round."""
+    return statistics.median(one[name][figure][way] / one["none"][figure][way] for one in rounds)
+
+
+def table(rounds: list[dict[str, Figures]], failed: Mapping[str, str], installed: Mapping[str, str]) -> str:
+    """Return the tables of the page."""
+    names = [name for name in PEERS if name != "none" and name not in failed]
+    columns = "`create()` | `stream()` | async `create()` | async `stream()`"
+    lines: list[str] = []
+
+    def add(title: str, cells: Any, more: str = "") -> None:
+        lines.extend([title, "", f"| Instrumentation | {columns}{more} |", f"| --- |{' ---: |' * (4 + bool(more))}"])
+        lines.extend(f"| {label(name)} | {' | '.join(cells(name))} |" for name in names)
+        lines.append("")
+
+    def label(name: str) -> str:
+        package = PEERS[name][0]
+        version = __version__ if not package else installed.get(package, "?")
+        return f"{name} {version}"
+
+    add(
+        "CPU time of a stream that waits 2 ms before each event, as a ratio to the bare SDK:",
+        lambda name: [f"x{ratio(rounds, name, 'paced', way):.2f}" for way in WAYS],
+    )
+    add(
+        "CPU time that an event of a burst takes longer, in us:",
+        lambda name: [f"{added(rounds, name, 'burst', way):+.1f}" for way in WAYS],
+    )
+    add(
+        "CPU time that a stream of ten deltas takes longer, in us, and the delay of its first event with `create()`:",
+        lambda name: [
+            *(f"{added(rounds, name, 'short', way):+.0f}" for way in WAYS),
+            f"{added(rounds, name, 'first', WAYS[0]):+.0f}",
+        ],
+        " | first event",
+    )
+    lines += [f"- {label(name)} was not measured: {reason}" for name, reason in failed.items()]
+    return "\n".join(lines).rstrip()
+
+
+def machine(python: Path, installed: Mapping[str, str]) -> str:
+    """Return the sentence about machine, date and versions."""
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+            if line.startswith("model name")
+        ),
+        platform.processor(),
+    )
+    load = os.getloadavg()[1]
+    python_version = subprocess.run([str(python), "-V"], capture_output=True, text=True, check=True).stdout.strip()
+    return (
+        f"Measured on {dt.datetime.now(dt.timezone.utc):%Y-%m-%d} with {model}, {os.cpu_count()} cores, a load "
+        f"of {load:.1f}, {platform.system()} {platform.release().split('-')[0]}, {python_version}, anthropic "
+        f"{installed['anthropic']} and OpenTelemetry's SDK {installed['opentelemetry-sdk']}."
+    )
+
+
+def main() -> int:
+    """Measure, print the tables, and write them into a page."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--write", type=Path, help="the page whose part between the markers is replaced")
+    arguments = parser.parse_args()
+    python = interpreter("newest")
+    installed = versions(python)
+    rounds: list[dict[str, Figures]] = []
+    failed: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        packages = package_alone(Path(folder))
+        for number in range(arguments.rounds):
+            found: dict[str, Figures] = {}
+            names = [name for name in PEERS if name not in failed]
+            for name in names[number % len(names) :] + names[: number % len(names)]:
+                figures, reason = run(python, packages, name)
+                print(f"round {number + 1}: {name} {reason or 'measured'}", file=sys.stderr, flush=True)
+                if figures is None:
+                    failed[name] = reason
+                else:
+                    found[name] = figures
+            rounds.append(found)
+    text = f"{machine(python, installed)}\n\n{table(rounds, failed, installed)}"
+    print(text)
+    if arguments.write is not None:
+        page = arguments.write.read_text(encoding="utf-8")
+        before, _, rest = page.partition(BEGIN)
+        arguments.write.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
