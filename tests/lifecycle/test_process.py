@@ -39,6 +39,42 @@ def test_streams_that_are_open_at_exit_reach_a_batch_processor():
     assert outcomes(lines) == [EXIT]
 
 
+def test_the_last_export_of_a_process_has_no_open_stream_and_no_age():
+    """A Collector that is scraped would keep the age of the stream that was open at exit."""
+    lines = run(
+        """
+        from opentelemetry.sdk.metrics import MeterProvider
+        from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, PeriodicExportingMetricReader
+
+        class Values(MetricExporter):
+            def export(self, data, **_):
+                emit(**{
+                    metric.name.rpartition(".")[2]: [point.value for point in metric.data.data_points]
+                    for resource in data.resource_metrics for scope in resource.scope_metrics
+                    for metric in scope.metrics if metric.name in ("claude.stream.active", "claude.stream.oldest_age")
+                })
+                return MetricExportResult.SUCCESS
+
+            def force_flush(self, *_, **__):
+                return True
+
+            def shutdown(self, *_, **__):
+                pass
+
+        meters = MeterProvider([PeriodicExportingMetricReader(Values(), 3_600_000)])
+        ClaudeStreamInstrumentor().instrument(meter_provider=meters)
+        api = FakeAPI(OPEN)
+        api.start()
+        stream = begin(api)
+        meters.force_flush()
+        """
+    )
+    before, at_exit = lines
+    assert before["active"] == [1]
+    assert before["oldest_age"][0] > 0
+    assert at_exit == {"active": [0], "oldest_age": [0]}
+
+
 def test_a_stream_that_is_read_during_the_exit_is_recorded_once():
     """Another thread is blocked in a read, as in a server that stops."""
     lines = run(

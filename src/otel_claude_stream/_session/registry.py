@@ -8,7 +8,7 @@ import logging
 import os
 import weakref
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from otel_claude_stream import _guard
@@ -116,30 +116,26 @@ class OpenStreams:
                 return
             session.ended(End(Stop.DROPPED), at)
 
-    def _measured(self) -> list[StreamSession]:
-        return [session for session in list(self._sessions.values()) if session.is_measured]
-
     @_guard.guarded("active", ())
-    def counts(self) -> Iterable[tuple[int, dict[str, Any]]]:
+    def counts(self) -> Iterable[tuple[float, dict[str, Any]]]:
         """Return the open streams for each set of labels; zero for a set that had some before."""
-        found = dict.fromkeys(list(self._seen), 0)
-        for session in self._measured():
-            labels = session.labels
-            key = tuple(labels.values())
-            self._seen[key] = labels
-            found[key] = found.get(key, 0) + 1
-        return [(count, self._seen[key]) for key, count in found.items()]
+        return self._by_labels(0, lambda count, _: count + 1)
 
     @_guard.guarded("oldest", ())
     def ages(self) -> Iterable[tuple[float, dict[str, Any]]]:
-        """Return the age of the oldest open stream for each set of labels."""
-        oldest: dict[tuple[object, ...], tuple[float, dict[str, Any]]] = {}
-        for session in self._measured():
-            age, labels = session.age, session.labels
+        """Return the age of the oldest open stream for each set of labels; zero for a set that had some before."""
+        return self._by_labels(0.0, lambda age, session: max(age, session.age))
+
+    def _by_labels(
+        self, zero: float, add: Callable[[float, StreamSession], float]
+    ) -> list[tuple[float, dict[str, Any]]]:
+        found = dict.fromkeys(list(self._seen), zero)
+        for session in [one for one in list(self._sessions.values()) if one.is_measured]:
+            labels = session.labels
             key = tuple(labels.values())
-            if age > oldest.get(key, (-1.0, labels))[0]:
-                oldest[key] = (age, labels)
-        return list(oldest.values())
+            self._seen[key] = labels
+            found[key] = add(found.get(key, zero), session)
+        return [(value, self._seen[key]) for key, value in found.items()]
 
     def __len__(self) -> int:
         return len(self._sessions)

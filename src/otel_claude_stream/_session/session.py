@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from otel_claude_stream import _guard
 from otel_claude_stream._config import StreamConfig
-from otel_claude_stream._core.diagnosis.classify import Verdict, classify
-from otel_claude_stream._core.diagnosis.facts import End, Facts
+from otel_claude_stream._core.diagnosis.classify import Diagnosis
+from otel_claude_stream._core.diagnosis.facts import End
 from otel_claude_stream._core.diagnosis.limits import Limit
 from otel_claude_stream._core.retry.policy import RetryPolicy, Watchdog
 from otel_claude_stream._core.stream.call import Call, Reply
@@ -21,10 +21,10 @@ from otel_claude_stream._core.stream.hot_path import Arrival, HotPath, ReadMode
 from otel_claude_stream._core.stream.message_state import CORE_TYPES, DELTA, MessageState
 from otel_claude_stream._core.stream.timing import BURST_NS, StallThresholds, Timing
 from otel_claude_stream._core.summary import NO_RETRIES
-from otel_claude_stream._core.vocabulary import AbortReason, Origin, Outcome, Stop
+from otel_claude_stream._core.vocabulary import Outcome, Stop
 from otel_claude_stream._session.attempts import Attempts
 from otel_claude_stream._session.call_policy import CallPolicy
-from otel_claude_stream._session.report import facts_of, summary_of
+from otel_claude_stream._session.report import diagnosis_of, summary_of
 from otel_claude_stream._session.retries import Retries
 from otel_claude_stream._session.state import StreamState
 from otel_claude_stream._telemetry.span_attributes import abort_attributes, stall_attributes
@@ -342,30 +342,24 @@ class StreamSession:
             self._report_stall(timing.gap, now)
         message.close_batches(self.hot.last_byte_at)
         reply = attempts.last_reply
-        facts = facts_of(state, end, now, reply, opened=self.is_open)
-        verdict = self._classify(facts)
-        failed = verdict.reason if attempts.is_unanswered else None
-        if verdict.outcome is Outcome.FAILED:
-            facts, verdict, failed = self.retries.final_verdict(end, facts, verdict, reply, now, opened=self.is_open)
-        if verdict.reason is not None:
-            message.record_synthetic_event("abort", now, abort_attributes(facts, verdict))
+        known = self._retries.known_end(end, now) if self._retries is not None else None
+        found, failed = known or (diagnosis_of(state, end, now, reply, opened=self.is_open), None)
+        if found.verdict.outcome is Outcome.FAILED:
+            self.retries.report_end(found, reply, now, opened=self.is_open)
+        if known is None and (found.verdict.outcome is Outcome.FAILED or attempts.is_unanswered):
+            failed = found
+        if found.verdict.reason is not None:
+            message.record_synthetic_event("abort", now, abort_attributes(found, found.facts.elapsed))
         if attempts.is_under_way(now):
             self._end_last_attempt(failed, now)
         outcome = self._retries.outcome if self._retries is not None else NO_RETRIES
-        self._telemetry.finish(summary_of(state, end, facts, verdict, outcome, ended=now), timing.wall)
+        self._telemetry.finish(summary_of(state, end, found, outcome, ended=now), timing.wall)
 
-    def _classify(self, facts: Facts) -> Verdict:
-        try:
-            return classify(facts, self.state.limits)
-        except Exception as error:  # noqa: BLE001 - a stream without a reason is better than one without an end
-            _guard.report("classify", error)
-            return Verdict(Outcome.FAILED, AbortReason.STREAM_ERROR, Origin.UNKNOWN, rule="internal")
-
-    def _end_last_attempt(self, reason: AbortReason | None, now: int) -> None:
+    def _end_last_attempt(self, diagnosis: Diagnosis | None, now: int) -> None:
         """Record that the request under way is over, with the call."""
         attempts, layer = self.state.attempts, self.state.call_policy.layer
         reply = attempts.last_reply
         if attempts.is_unanswered:
             reply = attempts.pending
             self._telemetry.record_request(reply.status if reply is not None else None, layer)
-        attempts.end(now, layer, reply, reason, self.state.totals)
+        self.state.end_attempt(now, layer, reply, diagnosis)

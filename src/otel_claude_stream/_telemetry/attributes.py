@@ -94,7 +94,8 @@ TOKEN_MODALITY: Final = Attribute("gen_ai.token.modality", "string", "Always `un
 ERROR_TYPE: Final = Attribute(
     "error.type",
     "string",
-    "Error type reported by the API, otherwise the abort reason. Absent unless the outcome is `failed`.",
+    "Error type reported by the API, otherwise the abort reason. Absent unless the stream or the attempt failed. On "
+    "metrics, the abort reason also replaces a type that no provider documents.",
 )
 SERVER_ADDRESS: Final = Attribute("server.address", "string", "Host of the client's base URL.")
 SERVER_PORT: Final = Attribute("server.port", "int", "Port of the client's base URL. Absent if unknown.")
@@ -126,21 +127,21 @@ PHASE: Final = Attribute(
 REASON: Final = Attribute(
     "claude.stream.abort.reason",
     "string",
-    "Why the stream ended without completing. Absent if it completed.",
+    "Why the stream ended without completing, or why the attempt failed. Absent otherwise.",
     tuple(x.value for x in AbortReason),
 )
 ORIGIN: Final = Attribute(
     "claude.stream.abort.origin",
     "string",
-    "Party that caused the abort, as far as the evidence allows. Absent if the stream completed.",
+    "Party that caused the abort, as far as the evidence allows. Absent without an abort reason.",
     tuple(x.value for x in Origin),
 )
 LIMIT_MATCH: Final = Attribute(
     "claude.stream.abort.limit_match",
     "string",
     "Known limit of a proxy or load balancer that fits the timing of the abort, such as `idle:60s` or "
-    "`duration:30s`. `ambiguous` if several fit, `none` if none does. Absent on spans unless the outcome is "
-    "`failed`.",
+    "`duration:30s`. `ambiguous` if several fit, `none` if none does. Absent on spans unless the stream or the "
+    "attempt failed.",
 )
 ALSO_POSSIBLE: Final = Attribute(
     "claude.stream.abort.also_possible",
@@ -159,19 +160,20 @@ ADVICE: Final = Attribute(
 RULE: Final = Attribute(
     "claude.stream.abort.rule",
     "string",
-    "Id of the classifier's rule that determined the abort reason. Absent if the stream completed.",
+    "Id of the classifier's rule that determined the abort reason. Absent without one.",
 )
 ABORT_IDLE: Final = Attribute(
     "claude.stream.abort.idle",
     "double",
-    "Seconds that the last read had been blocked without a byte when the stream ended. Before a response "
-    "arrives, seconds since the request was sent. Absent if the stream completed.",
+    "Seconds that the last read had been blocked without a byte when the stream or attempt ended. Before a response "
+    "arrives, seconds since the request was sent. Absent without an abort reason.",
     unit="s",
 )
 ABORT_ELAPSED: Final = Attribute(
     "claude.stream.abort.elapsed",
     "double",
-    "Seconds from the start of the call to its end. Absent if the stream completed.",
+    "Seconds from the start of the call to its end. On the span of an attempt and on the event of a retry, from the "
+    "start of the attempt. Absent without an abort reason.",
     unit="s",
 )
 ABORT_ERRNO: Final = Attribute(
@@ -302,7 +304,7 @@ RECENT_BYTES: Final = Attribute(
     "claude.stream.abort.recent_bytes",
     "int",
     "Bytes that arrived in the last five seconds before the abort. None suggest an idle limit, many a limit "
-    "on the total duration. Absent if the stream completed.",
+    "on the total duration. Absent without an abort reason.",
     unit="By",
 )
 LONGEST_SILENCE: Final = Attribute(
@@ -343,7 +345,7 @@ ATTEMPT_NUMBER: Final = Attribute(
 RETRY_REASON: Final = Attribute(
     "claude.stream.retry.reason",
     "string",
-    "Why the attempt failed. Absent on the span of an attempt that succeeded.",
+    "Why the attempt failed that the retry or the decision is about.",
     tuple(x.value for x in AbortReason),
 )
 RETRY_DECISION: Final = Attribute(

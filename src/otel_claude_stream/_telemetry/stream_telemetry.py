@@ -12,6 +12,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
 from otel_claude_stream import _guard
 from otel_claude_stream._config import StreamConfig
+from otel_claude_stream._core.diagnosis.classify import Diagnosis
 from otel_claude_stream._core.retry.context import Decision
 from otel_claude_stream._core.stream.call import Call
 from otel_claude_stream._core.summary import Summary
@@ -26,9 +27,15 @@ from otel_claude_stream._telemetry.metrics import (
     Instruments,
     is_live,
     observe,
+    record_attempt_abort,
     record_end,
 )
-from otel_claude_stream._telemetry.span_attributes import event_attributes, event_name, span_attributes
+from otel_claude_stream._telemetry.span_attributes import (
+    attempt_attributes,
+    event_attributes,
+    event_name,
+    span_attributes,
+)
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -122,9 +129,14 @@ class StreamTelemetry:
         """Count an HTTP request. `status` is None if there was no response."""
         if self._instruments is not None:
             labels = {**self.labels, a.RETRY_LAYER.name: layer}
-            if status is not None:
+            if status is not None and 100 <= status < 600:  # a server may send any number
                 labels[a.STATUS_CODE.name] = status
             self._instruments.requests.add(1, labels)
+
+    def record_attempt_abort(self, failure: Diagnosis) -> None:
+        """Record the metrics of an attempt that failed. An attempt that the caller ended has none."""
+        if self._instruments is not None and failure.verdict.outcome is Outcome.FAILED:
+            record_attempt_abort(self._instruments, self.labels, self.context, failure)
 
     def record_retry(self, reason: str, delay: float, layer: str, decision: str) -> None:
         """Record that another attempt follows in `delay` seconds after one failed for `reason`."""
@@ -157,8 +169,8 @@ class StreamTelemetry:
             return
         if span.is_recording():
             span.set_attributes(span_attributes(summary, self._emitter.config.semconv))
-            if summary.verdict.outcome is Outcome.FAILED and summary.verdict.reason is not None:
-                span.set_status(Status(StatusCode.ERROR, summary.verdict.reason.value))
+            if summary.diagnosis.verdict.outcome is Outcome.FAILED:
+                span.set_status(Status(StatusCode.ERROR, summary.diagnosis.reason.value))
             if len(summary.attempts) > 1:
                 self._emitter.write_attempt_spans(self, summary, wall)
         span.end(wall(summary.ended))
@@ -237,6 +249,7 @@ class Emitter:
             return
         for counter, series in (
             (instruments.aborts, zero_series.aborts()),
+            (instruments.attempt_aborts, zero_series.aborts()),
             (instruments.retries, zero_series.retries()),
             (instruments.retry_decisions, zero_series.decisions(active=self._active)),
             (instruments.recoveries, zero_series.recoveries(active=self._active)),
@@ -269,7 +282,7 @@ class Emitter:
         records_genai = telemetry.call.owner != "other"
         return EndLabels(
             common=telemetry.labels,
-            outcome=self.outcome_labels(telemetry.labels, summary.verdict.outcome),
+            outcome=self.outcome_labels(telemetry.labels, summary.diagnosis.verdict.outcome),
             genai=self.genai_labels(telemetry.call, summary.message.model) if records_genai else None,
         )
 
@@ -314,30 +327,15 @@ class Emitter:
     def write_attempt_spans(self, telemetry: StreamTelemetry, summary: Summary, wall: Callable[[int], int]) -> None:
         """Record a child span for each HTTP request of a call, with explicit times."""
         for attempt in summary.attempts:
-            attributes: Labels = {a.ATTEMPT_NUMBER.name: attempt.number, a.RETRY_LAYER.name: attempt.layer}
-            reply = attempt.reply
-            if reply is not None:
-                attributes[a.STATUS_CODE.name] = reply.status
-                if reply.request_id is not None:
-                    attributes[a.REQUEST_ID.name] = reply.request_id
-                if reply.retry_after is not None:
-                    attributes[a.RETRY_AFTER.name] = reply.retry_after
-                if reply.intermediary:
-                    attributes[a.INTERMEDIARY.name] = reply.intermediary
-            if attempt.reason is not None:
-                attributes[a.RETRY_REASON.name] = attempt.reason.value
-                attributes[a.ERROR_TYPE.name] = attempt.reason.value
-            if attempt.delay is not None:
-                attributes[a.RETRY_DELAY.name] = attempt.delay
             span = self._tracer.start_span(
                 schema.ATTEMPT_SPAN.name,
                 context=telemetry.context,
                 kind=SpanKind.INTERNAL,
-                attributes=attributes,
+                attributes=attempt_attributes(attempt, summary.call),
                 start_time=wall(attempt.started),
             )
-            if attempt.reason is not None:
-                span.set_status(Status(StatusCode.ERROR, attempt.reason.value))
+            if attempt.diagnosis is not None:
+                span.set_status(Status(StatusCode.ERROR, attempt.diagnosis.reason.value))
             span.end(wall(attempt.ended))
 
     def is_unobserved(self, telemetry: StreamTelemetry) -> bool:

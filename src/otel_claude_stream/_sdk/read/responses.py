@@ -122,7 +122,9 @@ def end_by(error: BaseException, fault: Fault | None = None) -> End:
     provider = getattr(error, "type", None)
     if status < FIRST_OTHER_STATUS:  # an `error` event inside a successful response
         end.error_source = ErrorSource.SSE
-        end.error_type = provider if isinstance(provider, str) else _provider_type(getattr(error, "body", None))
+        end.error_type = _provider_type(getattr(error, "body", None))
+        if isinstance(provider, str):
+            end.error_type = provider[:_MAX_VALUE]
         return end
     end.error_source = ErrorSource.HTTP
     end.http = _http_error(error)
