@@ -124,9 +124,11 @@ def test_a_recovered_cut_is_named_with_its_limit_and_products(action: str, verb:
     assert text in table([view], 300).rows[0]
     line = "Cuts that a retry or resume recovered: 2 at idle:60s (nginx, AWS ALB, …)."
     assert line in summary_lines(summarise([view, view, samples.view(healthy(span_id="3" * 16))]))
-    found = str(data_of(page_of(view)))
-    assert f"{verb.capitalize()} after a cut at idle:60s (nginx, AWS ALB, …)." in found
-    assert "attempt 1 failed: connection closed, status 200, consistent with idle:60s (nginx, AWS ALB, …)" in found
+    head, (lane,) = data_of(page_of(view))
+    texts = {name: head["texts"][name][0] for name in ("cuts", "limit", "suspects")}
+    assert texts == {"cuts": [text], "limit": ["idle:60s"], "suspects": ["nginx, AWS ALB, Kong"]}
+    broken = lane["attempts"][0]
+    assert (broken["reason"], broken["limit_match"]) == ("connection_closed", "idle:60s")
 
 
 def test_other_failures_and_failed_streams_have_no_recovered_cut() -> None:

@@ -62,15 +62,15 @@ class Progress:
     oldest: float | None = None
 
 
-def limit_text(view: StreamView, most: int | None = None) -> str:
-    """Return the limit that the ending is consistent with, and products that have it, else the recovered cuts."""
-    own = formatting.limit_text(view.limit_match, view.suspects, most or len(view.suspects))
-    return own or recovered_cuts(view)
+def limit_text(view: StreamView) -> str:
+    """Return the limit that the ending is consistent with, with all products that have it, else the recovered cuts."""
+    return formatting.limit_text(view.limit_match, view.suspects, len(view.suspects)) or recovered_cuts(view)
 
 
 def limit_or_advice(view: StreamView) -> str:
     """Return the limit that the ending is consistent with, else the recovered cuts, the advice, or suspects."""
-    return limit_text(view, 2) or view.advice or ", ".join(view.suspects[:3])
+    limit = formatting.limit_text(view.limit_match, view.suspects) or recovered_cuts(view)
+    return limit or view.advice or ", ".join(view.suspects[:3])
 
 
 def tokens(view: StreamView) -> str:
