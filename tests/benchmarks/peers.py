@@ -2,6 +2,7 @@
 
 Run: python -m tests.benchmarks.peers [--rounds 5] [--write docs/benchmarks.md]
 
+Bytecodes do not depend on the load of the machine, and are counted once. Without rounds, they are all that is measured.
 Each measurement is a process of its own. The environment is that of the tests of frameworks, outside of the repository,
 made once. The instrumentations take turns, so that noise affects all of them alike.
 """
@@ -33,10 +34,10 @@ BEGIN, END = "<!-- begin: peers -->", "<!-- end: peers -->"
 Figures = Mapping[str, Mapping[str, float]]
 
 
-def run(python: Path, packages: Path, name: str) -> tuple[Figures | None, str]:
+def run(python: Path, packages: Path, name: str, *options: str) -> tuple[Figures | None, str]:
     """Measure one instrumentation in a process. Return its figures, or None with the reason."""
     env = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{packages}"}
-    command = [str(python), "-W", "ignore", "-m", "tests.benchmarks.peer", name]
+    command = [str(python), "-W", "ignore", "-m", "tests.benchmarks.peer", name, *options]
     try:
         done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
     except subprocess.TimeoutExpired:
@@ -63,7 +64,12 @@ def ratio(rounds: list[dict[str, Figures]], name: str, figure: str, way: str) ->
     return statistics.median(one[name][figure][way] / one["none"][figure][way] for one in rounds)
 
 
-def table(rounds: list[dict[str, Figures]], failed: Mapping[str, str], installed: Mapping[str, str]) -> str:
+def table(
+    counts: dict[str, Figures],
+    rounds: list[dict[str, Figures]],
+    failed: Mapping[str, str],
+    installed: Mapping[str, str],
+) -> str:
     """Return the tables of the page."""
     names = [name for name in PEERS if name != "none" and name not in failed]
     columns = "`create()` | `stream()` | async `create()` | async `stream()`"
@@ -80,6 +86,17 @@ def table(rounds: list[dict[str, Figures]], failed: Mapping[str, str], installed
         return f"{name} {version}"
 
     add(
+        "Bytecodes that a stream of ten deltas executes more than with the bare SDK:",
+        lambda name: [f"{added([counts], name, 'bytecodes', way):+,.0f}" for way in WAYS],
+    )
+    if rounds:
+        _add_times(add, rounds)
+    lines += [f"- {label(name)} was not measured: {reason}" for name, reason in failed.items()]
+    return "\n".join(lines).rstrip()
+
+
+def _add_times(add: Any, rounds: list[dict[str, Figures]]) -> None:
+    add(
         "CPU time of a stream that waits 2 ms before each event, as a ratio to the bare SDK:",
         lambda name: [f"x{ratio(rounds, name, 'paced', way):.2f}" for way in WAYS],
     )
@@ -95,8 +112,6 @@ def table(rounds: list[dict[str, Figures]], failed: Mapping[str, str], installed
         ],
         " | first event",
     )
-    lines += [f"- {label(name)} was not measured: {reason}" for name, reason in failed.items()]
-    return "\n".join(lines).rstrip()
 
 
 def machine(python: Path, installed: Mapping[str, str]) -> str:
@@ -130,6 +145,14 @@ def main() -> int:
     failed: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
         packages = package_alone(Path(folder))
+        counts: dict[str, Figures] = {}
+        for name in PEERS:
+            figures, reason = run(python, packages, name, "--bytecodes")
+            print(f"bytecodes: {name} {reason or 'counted'}", file=sys.stderr, flush=True)
+            if figures is None:
+                failed[name] = reason
+            else:
+                counts[name] = figures
         for number in range(arguments.rounds):
             found: dict[str, Figures] = {}
             names = [name for name in PEERS if name not in failed]
@@ -141,7 +164,7 @@ def main() -> int:
                 else:
                     found[name] = figures
             rounds.append(found)
-    text = f"{machine(python, installed)}\n\n{table(rounds, failed, installed)}"
+    text = f"{machine(python, installed)}\n\n{table(counts, rounds, failed, installed)}"
     print(text)
     if arguments.write is not None:
         page = arguments.write.read_text(encoding="utf-8")

@@ -46,9 +46,11 @@ def test_the_page_has_each_instrumentation_with_what_it_adds():
         return {"paced": ways, "burst": ways, "short": ways, "first": ways}
 
     rounds = [{name: figures(100.0 if name == "none" else 150.0 + extra) for name in names} for extra in (0, 10, 90)]
-    text = peers.table(rounds, {"Logfire": "no output"}, {"logfire": "5.4.0", "langfuse": "5.0.4"})
+    counts = {name: {"bytecodes": dict.fromkeys(WAYS, 1000 if name == "none" else 3500)} for name in names}
+    text = peers.table(counts, rounds, {"Logfire": "no output"}, {"logfire": "5.4.0", "langfuse": "5.0.4"})
     rows = [line for line in text.splitlines() if line.startswith("| Langfuse")]
     assert rows == [
+        "| Langfuse with OpenInference 5.0.4 | +2,500 | +2,500 | +2,500 | +2,500 |",
         "| Langfuse with OpenInference 5.0.4 | x1.60 | x1.60 | x1.60 | x1.60 |",
         "| Langfuse with OpenInference 5.0.4 | +60.0 | +60.0 | +60.0 | +60.0 |",
         "| Langfuse with OpenInference 5.0.4 | +60 | +60 | +60 | +60 | +60 |",

@@ -19,7 +19,7 @@ from otel_claude_stream._core.retry.resume.request import continue_body
 from otel_claude_stream._core.retry.resume.seam import SeamFinder
 from otel_claude_stream._core.retry.resume.splice import Splice
 from otel_claude_stream._sdk.read.endings import record_error_response
-from otel_claude_stream._sdk.read.responses import status_of
+from otel_claude_stream._sdk.read.responses import end_by, status_of
 from otel_claude_stream._sdk.retry.failure import Failure, PendingFailures, truncation
 from otel_claude_stream._sdk.retry.gate import Gate
 from otel_claude_stream._sdk.retry.resend import Call, Resend
@@ -146,19 +146,19 @@ class RetryFlow:
         session, limits = self.session, self._policy.limits
         in_time = limits.deadline is None or session.age <= limits.deadline
         if not self.caller_left.is_set() and not session.is_over and in_time:
-            return decided or (session.requests < limits.max_requests and session.state.call_policy.take())
+            return decided or (session.state.attempts.sent < limits.max_requests and session.state.call_policy.take())
         if decided:
             session.retries.not_sent()
         return False
 
     def _other_form(self, refusal: Exception) -> Call:
         record_error_response(self.session, refusal)
-        self.session.retries.continuation_refused()
+        self.session.retries.continuation_refused(end_by(refusal))
         return self._continuing_call(Strategy.USER_CONTINUE)
 
     def _sdk_retries(self) -> int:
         """Return the retries that the SDK may make of the next request, which is counted already."""
-        left = self._policy.limits.max_requests - self.session.requests
+        left = self._policy.limits.max_requests - self.session.state.attempts.sent
         return 0 if self._policy.sdk_retries is SdkRetries.REPLACE else max(0, left)
 
     def _retried_call(self) -> Call:
