@@ -89,7 +89,7 @@ AMPLIFICATION: Final = f"job_server:claude_stream_amplification:ratio_rate{objec
 _FIRST_TOKENS: Final = ALL.series(schema.TIME_TO_FIRST_TOKEN, suffix="_count")
 _FAST_FIRST_TOKENS: Final = ALL.series(schema.TIME_TO_FIRST_TOKEN, le(objectives.FIRST_TOKEN_SECONDS), suffix="_bucket")
 _MID_STREAM: Final = (OVERLOADED, none_of(a.PHASE, *BEFORE_HEADERS))
-_CUT: Final = (NOT_CALLER, none_of(a.LIMIT_MATCH, NO_MATCH, AMBIGUOUS))
+_CUT: Final = none_of(a.LIMIT_MATCH, NO_MATCH, AMBIGUOUS)
 
 
 def _slow_share(window: str) -> str:
@@ -101,7 +101,9 @@ def recordings() -> tuple[Recording, ...]:
     return (
         *(Recording(failed_ratio(window), failed_share(ALL, window, "job")) for window in WINDOWS),
         *(Recording(slow_ratio(window), _slow_share(window)) for window in WINDOWS),
-        Recording(LIMIT_CUTS, total(ALL.growth(schema.ABORTS, objectives.TIMEOUT_WINDOW, *_CUT), "job", SERVER, LIMIT)),
+        Recording(
+            LIMIT_CUTS, total(ALL.growth(schema.ATTEMPT_ABORTS, objectives.TIMEOUT_WINDOW, _CUT), "job", SERVER, LIMIT)
+        ),
         Recording(
             OVERLOADED_RATIO,
             share(
@@ -196,8 +198,9 @@ def alerts() -> tuple[Alert, ...]:
             "1m",
             "15m",
             f"{{{{ $labels.job }}}}: streams from {{{{ $labels.{SERVER} }}}} are cut at {{{{ $labels.{LIMIT} }}}}",
-            f'{{{{ $value | printf "%.0f" }}}} streams within {objectives.TIMEOUT_WINDOW} ended at a known time '
-            "limit. A hop on the path cuts them. The dashboard lists the products with that limit, and the remedy.",
+            f'{{{{ $value | printf "%.0f" }}}} HTTP requests within {objectives.TIMEOUT_WINDOW} ended at a known time '
+            "limit, also if a retry or resume saved the stream. A hop on the path cuts them. The dashboard lists the "
+            "products with that limit, and the remedy.",
             TIMEOUTS,
             (("job", "job"), ("server", SERVER)),
         ),

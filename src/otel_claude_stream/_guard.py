@@ -10,9 +10,11 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import signal
+import sys
 import threading
 from collections.abc import Callable
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -43,7 +45,12 @@ def counts() -> dict[str, int]:
 
 
 def report(where: str, error: Exception) -> None:
-    """Log and count a failure of this package at `where`. Raise it again only under `strict()`."""
+    """Log and count a failure of this package at `where`. Raise it again under `strict()`, and if it is no failure."""
+    if is_interrupt(error):
+        try:
+            raise error
+        finally:
+            del error  # its traceback has this frame: a cycle otherwise, which keeps the stream open
     with _lock:
         seen = _counts.get(where, 0)
         _counts[where] = seen + 1
@@ -65,6 +72,83 @@ def report(where: str, error: Exception) -> None:
         raise error
 
 
+# --- Forks -----------------------------------------------------------------------------------------------------------
+FORK_WAIT = 1.0
+"""Most seconds that a fork waits for `setup_lock`."""
+
+setup_lock = threading.RLock()
+"""Held while the hooks are created and while the policy is loaded, which imports modules.
+
+A fork waits for that. The child has no thread that would go on with it, and release this lock and those of imports. It
+is re-entrant, since a garbage collection may close a stream of the application or begin another one meanwhile.
+"""
+_waited = False
+
+
+def _before_fork() -> None:
+    global _waited  # noqa: PLW0603 - one fork at a time: others wait for the lock
+    _waited = setup_lock.acquire(timeout=FORK_WAIT)
+
+
+def _after_fork_in_parent() -> None:
+    if _waited:
+        setup_lock.release()
+
+
+def _after_fork_in_child() -> None:
+    global _lock, setup_lock  # noqa: PLW0603 - another thread of the parent may hold them
+    _lock = threading.RLock()
+    if _waited:
+        setup_lock.release()
+    else:
+        setup_lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+
+
+# --- Interrupts ------------------------------------------------------------------------------------------------------
+def frames_of(error: BaseException) -> list[FrameType]:
+    """Return the frames that an exception has passed, the one that raised it last."""
+    frames, trace = [], error.__traceback__
+    while trace is not None:
+        frames.append(trace.tb_frame)
+        trace = trace.tb_next
+    return frames
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether the application raised `error` while code of this package ran, and is to get it.
+
+    A signal handler raised it, or another thread, by `PyThreadState_SetAsyncExc`. The latter has no frame of its own:
+    an exception of a foreign class seems to come out of this package or OpenTelemetry.
+    """
+    if not isinstance(error, Exception):
+        return True
+    frames = frames_of(error)
+    if not frames:
+        return False
+    raised_in = str(frames[-1].f_globals.get("__name__", "")).partition(".")[0]
+    made_in = type(error).__module__.partition(".")[0]
+    if raised_in in _PACKAGES and made_in not in _RAISED_HERE and made_in not in sys.stdlib_module_names:
+        return True
+    codes = {frame.f_code for frame in frames}
+    return any(_code_of(signal.getsignal(number)) in codes for number in signal.valid_signals())
+
+
+def _code_of(handler: object) -> object:
+    function = getattr(handler, "func", handler)  # the function of a `functools.partial`
+    return getattr(function, "__code__", getattr(type(function).__call__, "__code__", None))
+
+
+_PACKAGES = frozenset({__name__.partition(".")[0], "opentelemetry"})
+_RAISED_HERE = _PACKAGES | {
+    "anthropic", "google", "grpc", "httpx", "httpx2", "pydantic", "pydantic_core", "wrapt", "yaml",
+}  # fmt: skip
+"""The packages whose exceptions code of this package and of OpenTelemetry may raise, by compiled modules too."""
+
+
 def guarded(where: str, default: D) -> Callable[[Callable[P, R]], Callable[P, R | D]]:
     """Decorate a function so that it returns `default` where it would raise an `Exception`."""
 
@@ -73,7 +157,9 @@ def guarded(where: str, default: D) -> Callable[[Callable[P, R]], Callable[P, R 
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> R | D:
             try:
                 return function(*args, **kwargs)
-            except Exception as error:  # noqa: BLE001 - this is the boundary
+            except Exception as error:
+                if is_interrupt(error):
+                    raise
                 report(where, error)
                 return default
 
@@ -96,7 +182,7 @@ class Guard:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        if not isinstance(error, Exception):
+        if not isinstance(error, Exception) or is_interrupt(error):
             return False
         report(self._where, error)
         return True

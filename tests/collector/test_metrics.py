@@ -156,16 +156,19 @@ def test_counts_from_spans_have_the_names_and_labels_of_the_package(start, backe
     }
     late = {**cut, "claude.stream.abort.reason": "overloaded", "claude.stream.error.source": "sse"}
     retried = {**late, "claude.stream.attempt.count": 3, "claude.stream.error.source": "http"}
+    attempt = {name: value for name, value in late.items() if name not in ("claude.stream.outcome", *NOT_ON_ATTEMPTS)}
     attempts = [
-        {"claude.stream.attempt.number": 1, "http.response.status_code": 529, "error.type": "overloaded_error"},
-        {"claude.stream.attempt.number": 2, "http.response.status_code": 200, "error.type": "overloaded_error"},
-        {"claude.stream.attempt.number": 3, "http.response.status_code": 529, "error.type": "overloaded_error"},
+        {**attempt, "claude.stream.attempt.number": 1},
+        {**attempt, "claude.stream.attempt.number": 2, "claude.stream.error.source": "sse"},
+        {**attempt, "claude.stream.attempt.number": 3},
     ]
-    rows = [ok, ok, cut, late, retried, *attempts, {"db.system": "other span"}]
+    closed = {**cut, "claude.stream.outcome": "closed", "claude.stream.abort.origin": "caller"}
+    rows = [ok, ok, cut, late, retried, *attempts, closed, {"db.system": "other span"}]
     for times in (1, 2):
         sending.send(collector.url, "traces", sending.traces(*(sending.span(**row) for row in rows)))
         total = {"gen_ai_request_model": "claude", "server_address": "api.anthropic.com", "job": "sender"}
-        streams = [({**total, "claude_stream_outcome": o}, n * times) for o, n in (("completed", 2.0), ("failed", 3.0))]
+        ended = (("closed", 1.0), ("completed", 2.0), ("failed", 3.0))
+        streams = [({**total, "claude_stream_outcome": outcome}, n * times) for outcome, n in ended]
         assert becomes(collector, "claude_stream_streams_total", streams), collector.scraped()
     aborted = {
         **total,
@@ -173,16 +176,24 @@ def test_counts_from_spans_have_the_names_and_labels_of_the_package(start, backe
         "claude_stream_abort_origin": "intermediary",
         "claude_stream_phase": "streaming",
     }
+    by_caller = {**aborted, "claude_stream_abort_origin": "caller"}
     assert sorted_samples(collector, "claude_stream_aborts_total") == [
+        ({**by_caller, "claude_stream_abort_reason": "connection_closed"}, 2.0),
         ({**aborted, "claude_stream_abort_reason": "connection_closed"}, 2.0),
         ({**aborted, "claude_stream_abort_reason": "overloaded"}, 4.0),
     ]
-    unknown = {"gen_ai_request_model": "unknown", "server_address": "unknown", "job": "sender"}
-    assert sorted_samples(collector, "claude_stream_overloads_total") == [
-        ({**unknown, "claude_stream_error_source": "http"}, 4.0),
-        ({**total, "claude_stream_error_source": "sse"}, 2.0),
-        ({**unknown, "claude_stream_error_source": "sse"}, 2.0),
+    assert sorted_samples(collector, "claude_stream_attempt_aborts_total") == [
+        ({**aborted, "claude_stream_abort_reason": "connection_closed"}, 2.0),
+        ({**aborted, "claude_stream_abort_reason": "overloaded"}, 8.0),
     ]
+    assert sorted_samples(collector, "claude_stream_overloads_total") == [
+        ({**total, "claude_stream_error_source": "http"}, 4.0),
+        ({**total, "claude_stream_error_source": "sse"}, 4.0),
+    ]
+
+
+NOT_ON_ATTEMPTS = ("claude.stream.attempt.count", "claude.stream.error.source")
+"""Attributes of the span of a stream that the span of an attempt, retried by the SDK, does not have."""
 
 
 def becomes(collector, name, wanted):
@@ -244,7 +255,6 @@ def test_the_overlay_counts_by_names_of_the_schema():
     text = yaml.safe_dump(overlay["processors"]) + yaml.safe_dump(counts)
     used = set(re.findall(r'(?:claude\.stream|gen_ai|server)\.[a-z_.]+(?=")|(?<=key: )\S+', text))
     assert used - set(known) == set()
-    assert {a["key"] for a in counts["claude.stream.aborts"]["attributes"]} == {
-        a.name for a in schema.ABORTS.attributes
-    }
-    assert counts["claude.stream.aborts"]["description"] == schema.ABORTS.doc
+    for metric in (schema.ABORTS, schema.ATTEMPT_ABORTS):
+        assert {a["key"] for a in counts[metric.name]["attributes"]} == {a.name for a in metric.attributes}
+        assert counts[metric.name]["description"] == metric.doc

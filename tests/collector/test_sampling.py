@@ -31,6 +31,7 @@ KEPT = {
         {"claude.stream.attempt.count": 2},
         {"http.request.resend_count": 1},
         {"claude.stream.attempt.number": 1},
+        {"claude.stream.attempt.number": 1, "claude.stream.abort.reason": "overloaded"},
     ],
     "resumed": [{"claude.stream.resumed": True, "claude.stream.attempt.count": 2}],
     "stalled": [{"claude.stream.chunk.longest_gap": 12.5}, {"claude.stream.longest_silence": 31.0}],

@@ -71,6 +71,10 @@ def test_a_load_balancer_that_cuts_streams_fires_proxy_timeout_signature(firing)
     assert {alert.name for alert in found} == {"ProxyTimeoutSignature"}
 
 
+def test_cuts_fire_proxy_timeout_signature_although_resumes_save_the_streams(firing):
+    assert firing(120, {"recovered"}) == {("ProxyTimeoutSignature", "ticket", "recovered", (GATEWAY, "idle:60s"))}
+
+
 def test_a_nat_that_cuts_streams_fires_proxy_timeout_signature(firing):
     found = firing(150, {"nat"})
     assert found == {("ProxyTimeoutSignature", "ticket", "nat", ("api.anthropic.com", "idle:350s"))}

@@ -86,7 +86,6 @@ RETRY_POLICY_QUERIES = {
     for panel in (
         "Retries not made, by blocker/A",
         "Overload and rate limit errors, by source/D",
-        "Recovered streams/A",
         "Recoveries, by action and outcome/A",
         "Retry budget left, by server and model/A",
         "Lowest retry budget left/A",

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import threading
+import time
 
 import pytest
 from tests.support.processes import outcomes, run
+
+from otel_claude_stream._session.stall_ticker import StallTicker
 
 NEEDS_FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 EXIT = ("closed", "interpreter_exit", 2)
@@ -37,6 +42,42 @@ def test_streams_that_are_open_at_exit_reach_a_batch_processor():
         """
     )
     assert outcomes(lines) == [EXIT]
+
+
+def test_the_last_export_of_a_process_has_no_open_stream_and_no_age():
+    """A Collector that is scraped would keep the age of the stream that was open at exit."""
+    lines = run(
+        """
+        from opentelemetry.sdk.metrics import MeterProvider
+        from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, PeriodicExportingMetricReader
+
+        class Values(MetricExporter):
+            def export(self, data, **_):
+                emit(**{
+                    metric.name.rpartition(".")[2]: [point.value for point in metric.data.data_points]
+                    for resource in data.resource_metrics for scope in resource.scope_metrics
+                    for metric in scope.metrics if metric.name in ("claude.stream.active", "claude.stream.oldest_age")
+                })
+                return MetricExportResult.SUCCESS
+
+            def force_flush(self, *_, **__):
+                return True
+
+            def shutdown(self, *_, **__):
+                pass
+
+        meters = MeterProvider([PeriodicExportingMetricReader(Values(), 3_600_000)])
+        ClaudeStreamInstrumentor().instrument(meter_provider=meters)
+        api = FakeAPI(OPEN)
+        api.start()
+        stream = begin(api)
+        meters.force_flush()
+        """
+    )
+    before, at_exit = lines
+    assert before["active"] == [1]
+    assert before["oldest_age"][0] > 0
+    assert at_exit == {"active": [0], "oldest_age": [0]}
 
 
 def test_a_stream_that_is_read_during_the_exit_is_recorded_once():
@@ -284,3 +325,120 @@ def test_instrumenting_does_not_import_the_sdk():
         """
     )
     assert lines == [{"loaded": []}]
+
+
+HANGING = """
+import logging, time
+from otel_claude_stream._auto import exit as bounded
+
+
+class Lines(logging.Handler):
+    def emit(self, record):
+        emit(logged=record.getMessage())
+
+
+class Provider:
+    def __init__(self, name, seconds):
+        self.name, self.seconds = name, seconds
+        atexit.register(self.shutdown)
+
+    def shutdown(self):
+        time.sleep(self.seconds)
+        emit(pid=os.getpid(), shut_down=self.name)
+
+
+logging.getLogger("otel_claude_stream").addHandler(Lines())
+logging.getLogger("otel_claude_stream").propagate = False
+bounded.EXIT_SECONDS = 1.0
+bounded.BoundedExit([Provider("dead", 40.0), Provider("alive", 0.0)])
+"""
+
+
+def test_the_exit_waits_for_the_exporters_a_limited_time():
+    """The provider whose collector is dead delays neither the exit nor the others. One line is logged."""
+    started = time.monotonic()
+    lines = run("import atexit" + HANGING)
+    assert time.monotonic() - started < 30
+    assert [line["shut_down"] for line in lines if "shut_down" in line] == ["alive"]
+    (logged,) = [line["logged"] for line in lines if "logged" in line]
+    assert "did not finish within 1 s of the exit" in logged
+
+
+@NEEDS_FORK
+def test_the_exit_of_a_forked_child_waits_for_the_exporters_a_limited_time():
+    """The threads that wait for the exit do not survive a fork, and are started anew."""
+    started = time.monotonic()
+    lines = run("import atexit" + HANGING + "if (child := os.fork()) != 0:\n    os.waitpid(child, 0)\n")
+    assert time.monotonic() - started < 30
+    assert len({line["pid"] for line in lines if line.get("shut_down") == "alive"}) == 2
+
+
+def test_without_a_further_thread_the_exit_shuts_down_all_providers():
+    lines = run(
+        "import atexit"
+        + HANGING.replace("40.0", "0.0").replace(
+            "bounded.BoundedExit",
+            """
+def fail(*_):
+    raise RuntimeError("can't start new thread")
+
+
+threading.Thread.start = fail
+bounded.BoundedExit""",
+        )
+    )
+    assert sorted(line["shut_down"] for line in lines if "shut_down" in line) == ["alive", "dead"]
+
+
+def test_a_stream_is_recorded_where_no_thread_can_be_started():
+    """The thread that looks for stalls is missing, which is logged once. The policy acts."""
+    lines = run(
+        """
+        import logging
+
+        class Lines(logging.Handler):
+            def emit(self, record):
+                emit(logged=record.getMessage())
+
+        logging.getLogger("otel_claude_stream").addHandler(Lines())
+        logging.getLogger("otel_claude_stream").propagate = False
+        start = threading.Thread.start
+
+        def fail(thread):
+            if "stalls" in thread.name:
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        threading.Thread.start = fail
+        instrument(retry_policy={"mode": "retry"})
+        api = FakeAPI([Script.message("Hi").cut_after(2), Script.message("Hi")])
+        api.start()
+        read_one(api)
+        read_one(api)
+        """
+    )
+    assert outcomes(lines) == [("completed", None, 1)] * 2
+    (logged,) = [line["logged"] for line in lines if "logged" in line]
+    assert "cannot start the thread that looks for stalls (can't start new thread)" in logged
+
+
+def test_the_thread_for_stalls_starts_as_soon_as_that_is_possible(monkeypatch, caplog):
+    """A limit of the system may be temporary."""
+    start = threading.Thread.start
+    ticker = StallTicker((1000.0,), list)
+
+    def fail(_):
+        raise RuntimeError("no thread now")
+
+    with caplog.at_level(logging.WARNING, "otel_claude_stream"), monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        ticker.wake()
+        ticker.wake()
+    assert sum("no thread now" in record.getMessage() for record in caplog.records) == 1
+    started = []
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: (started.append(thread), start(thread)))
+    ticker.wake()
+    ticker.wake()
+    assert len(started) == 1
+    ticker.stop()
+    started[0].join(10)

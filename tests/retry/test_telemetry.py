@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.expected_telemetry import deltas, span
+from tests.support.expected_telemetry import DESTINATION, deltas, span, verdict
 from tests.support.rig import HTTP, WAYS, play, points, shown
 from tests.support.scenes import SCENES
 
@@ -53,10 +53,11 @@ COMPLETED = {
 }
 
 
-def attempt(number: int, starts: float, lasts: float, reason: str = "", **attributes: Any) -> dict[str, Any]:
-    """Return the span of an attempt."""
-    error = {".retry.reason": reason, "error.type": reason} if reason else {}
-    common = {".attempt.number": number, ".request_id": f"req_{number}", ".retry.layer": "policy"}
+def attempt(number: int, starts: float, lasts: float, failure: Any = (), **attributes: Any) -> dict[str, Any]:
+    """Return the span of an attempt. `failure` are the arguments of `verdict` if it failed."""
+    reason = failure[0] if failure else ""
+    error = verdict(*failure, elapsed=lasts) if failure else {}
+    common = {**DESTINATION, ".attempt.number": number, ".request_id": f"req_{number}", ".retry.layer": "policy"}
     return span(
         "claude.stream.attempt",
         kind="INTERNAL",
@@ -69,18 +70,18 @@ def attempt(number: int, starts: float, lasts: float, reason: str = "", **attrib
     )
 
 
-def decision_event(at: float, number: int, reason: str, phase: str, decision: str, **attributes: Any) -> Any:
-    """Return the event of a decision."""
+def decision_event(at: float, number: int, failure: Any, decision: str, **attributes: Any) -> Any:
+    """Return the event of a decision. `failure` are the arguments of `verdict`."""
     common = {
+        **verdict(*failure, elapsed=at),
         ".attempt.number": number,
-        ".phase": phase,
         ".request_id": f"req_{number}",
         ".retry.blocked_by": "none",
         ".retry.budget": 5.2,
         ".retry.decision": decision,
         ".retry.dry_run": False,
         ".retry.layer": "policy",
-        ".retry.reason": reason,
+        ".retry.reason": failure[0],
         "http.response.status_code": 200,
     }
     return (at, ".retry", {**common, **attributes})
@@ -126,11 +127,33 @@ def end_events(at: float) -> list[Any]:
     ]
 
 
-RESUME_DECISION = decision_event(0.44, 1, "connection_closed", "streaming", "resume", **backoff(0.125))
+OVERLOADED = ("overloaded", "anthropic", "awaiting_first_token")
+CLOSED = ("connection_closed", "unknown", "streaming")
+RESUME_DECISION = decision_event(0.44, 1, CLOSED, "resume", **backoff(0.125))
+CLOSED_ATTEMPT = {
+    ".abort.advice": "Compare silence and duration o...",
+    ".abort.recent_bytes": 1615,
+    ".abort.rule": "closed",
+    ".retry.delay": 0.125,
+    "error.type": "connection_closed",
+}
 
 SPANS: dict[str, list[dict[str, Any]]] = {
     "replayed": [
-        attempt(1, 0.0, 0.3, "overloaded", **{".retry.delay": 0.5}),
+        attempt(
+            1,
+            0.0,
+            0.3,
+            OVERLOADED,
+            **{
+                ".abort.advice": "Back off with jitter and a ret...",
+                ".abort.recent_bytes": 694,
+                ".abort.rule": "sse_error",
+                ".error.source": "sse",
+                ".retry.delay": 0.5,
+                "error.type": "overloaded_error",
+            },
+        ),
         attempt(2, 0.8, 0.48),
         span(
             "chat claude-test",
@@ -151,7 +174,7 @@ SPANS: dict[str, list[dict[str, Any]]] = {
             },
             events=[
                 (0.3, ".error", {"error.type": "overloaded_error"}),
-                decision_event(0.3, 1, "overloaded", "awaiting_first_token", "retry", **backoff(0.5)),
+                decision_event(0.3, 1, OVERLOADED, "retry", **backoff(0.5)),
                 (0.8, ".message_start", {".event.gap": 0.5}),
                 (1.1, ".ping", {}),
                 (1.1, ".content_block_start", {**TEXT, ".event.gap": 0.3}),
@@ -161,7 +184,7 @@ SPANS: dict[str, list[dict[str, Any]]] = {
         ),
     ],
     "resumed": [
-        attempt(1, 0.0, 0.44, "connection_closed", **{".retry.delay": 0.125}),
+        attempt(1, 0.0, 0.44, CLOSED, **CLOSED_ATTEMPT),
         attempt(2, 0.565, 0.48),
         span(
             "chat claude-test",
@@ -194,7 +217,7 @@ SPANS: dict[str, list[dict[str, Any]]] = {
         ),
     ],
     "not resumed": [
-        attempt(1, 0.0, 0.44, "connection_closed", **{".retry.delay": 0.125}),
+        attempt(1, 0.0, 0.44, CLOSED, **CLOSED_ATTEMPT),
         attempt(2, 0.565, 0.48),
         span(
             "chat claude-test",
@@ -237,10 +260,9 @@ SPANS: dict[str, list[dict[str, Any]]] = {
                 decision_event(
                     1.045,
                     2,
-                    "connection_closed",
-                    "streaming",
+                    CLOSED,
                     "give_up",
-                    **{".retry.blocked_by": "resumes"},
+                    **{".retry.blocked_by": "resumes", ".abort.elapsed": 0.44},
                 ),
                 (1.045, ".abort", {**ABORT, ".phase": "streaming"}),
             ],
@@ -281,6 +303,16 @@ def decision(name: str, reason: str, blocked_by: str = "none", *, dry_run: bool 
     return (attributes, 1)
 
 
+def failed_attempts(reason: str, origin: str, phase: str, *, elapsed: float) -> dict[str, list[Any]]:
+    """Return the points of the metrics of attempts that failed, for one of them."""
+    labels = {".abort.limit_match": "none", ".abort.origin": origin, ".abort.reason": reason, ".phase": phase}
+    return {
+        ".abort.elapsed": [({".abort.origin": origin}, (1, elapsed))],
+        ".abort.idle": [({".abort.origin": origin}, (1, 0.0))],
+        ".attempt.aborts": [(labels, 1)],
+    }
+
+
 TWO_REQUESTS = [
     ({".retry.layer": "policy", "http.response.status_code": 200}, 1),
     ({".retry.layer": "sdk", "http.response.status_code": 200}, 1),
@@ -293,6 +325,7 @@ METRICS = {
         ".retry.budget": [({}, 5.2)],
         ".retry.decisions": [decision("retry", "overloaded")],
         ".retry.delay": [({".retry.reason": "overloaded"}, (1, 0.5))],
+        **failed_attempts("overloaded", "anthropic", "awaiting_first_token", elapsed=0.3),
     },
     "resumed": {
         ".recoveries": [({".recovery.action": "resume", ".recovery.outcome": "completed"}, 1)],
@@ -301,6 +334,7 @@ METRICS = {
         ".retry.budget": [({}, 5.2)],
         ".retry.decisions": [decision("resume", "connection_closed")],
         ".retry.delay": [({".retry.reason": "connection_closed"}, (1, 0.125))],
+        **failed_attempts("connection_closed", "unknown", "streaming", elapsed=0.44),
     },
     "not resumed": {
         ".output_tokens.wasted": [({".abort.reason": "connection_closed"}, 21)],
@@ -313,9 +347,10 @@ METRICS = {
             decision("give_up", "connection_closed", "resumes"),
         ],
         ".retry.delay": [({".retry.reason": "connection_closed"}, (1, 0.125))],
+        **failed_attempts("connection_closed", "unknown", "streaming", elapsed=0.44),
     },
 }
-METRIC_NAME_PARTS = ("retr", "recover", "requests", "wasted")
+METRIC_NAME_PARTS = ("retr", "recover", "requests", "wasted", "abort.", "attempt")
 
 
 @pytest.mark.parametrize("way", ["create", "async stream"])

@@ -140,26 +140,48 @@ def test_a_client_replaced_before_the_instrumentation_loses_its_first_stream(mod
     )
 
 
-def test_a_client_whose_streams_cannot_be_recorded_is_named_in_one_warning(mode, caplog):
-    """Its class got the SDK's own function back, as by a package that removes its replacement."""
+@pytest.mark.parametrize("when", ["before the instrumentation", "after it"])
+def test_the_sdks_request_put_back_on_a_class_does_not_hide_streams(mode, when, caplog):
+    """Logfire leaves it there when it is removed. After `instrument()`, the first stream is lost, with a warning."""
     owner = CLASSES[mode.is_async]
-    own = owner.request
+    owner.request = own = owner.request
+    try:
+        with FakeAPI(WHOLE) as api, observed() as telemetry, caplog.at_level(logging.WARNING, LOGGER):
+            lost = when == "after it"
+            if lost:
+                owner.request = own
+            for _ in range(2):
+                mode.run(read_with_a_new_client, mode, api.url)
+            telemetry.assert_recorded_once(streams=1 if lost else 2)
+        assert ["another library replaced `request`" in record.getMessage() for record in caplog.records] == [
+            True
+        ] * lost
+    finally:
+        vars(owner).get("request") and delattr(owner, "request")
+
+
+def test_a_client_whose_streams_cannot_be_recorded_is_named_in_one_warning(mode, caplog):
+    """The replacement keeps the SDK's own in an attribute, not in a closure."""
+
+    class Replacement:
+        def __init__(self, request):
+            self.__wrapped__ = request
+
+        def __call__(self, *args, **kwargs):
+            return self.__wrapped__(*args, **kwargs)
 
     async def body(url):
         async with mode.entered(mode.client(url)) as client:
-            await read_one(mode, client)
-            await read_one(mode, client)
+            client.request = Replacement(client.request)
+            with observed() as telemetry:
+                await read_one(mode, client)
+                await read_one(mode, client)
+            assert telemetry.streams() == []
 
-    with FakeAPI(WHOLE) as api, observed() as telemetry, caplog.at_level(logging.WARNING, LOGGER):
-        owner.request = own
-        try:
-            mode.run(body, api.url)
-        finally:
-            del owner.request
-        assert telemetry.streams() == []
+    with FakeAPI(WHOLE) as api, caplog.at_level(logging.WARNING, LOGGER):
+        mode.run(body, api.url)
     (record,) = caplog.records
-    assert "another library replaced `request`" in record.getMessage()
-    assert "; its streams are not recorded" in record.getMessage()
+    assert "; its streams are not recorded or retried." in record.getMessage()
 
 
 @pytest.mark.parametrize("broken", ["reroute_subclasses", "reroute_client"])

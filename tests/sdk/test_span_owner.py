@@ -352,7 +352,7 @@ def test_the_stream_span_is_not_current_while_the_caller_reads(mode, telemetry):
 
 
 def test_each_request_of_the_sdk_has_an_attempt_span(mode, telemetry):
-    """Two rejected requests and a success give three attempt spans, with status and retry reason."""
+    """Two rejected requests and a success give three attempt spans, with status and abort reason."""
     busy = Script.http_error(529, headers=(("retry-after-ms", "1"),))
     with FakeAPI([busy, busy, WHOLE]) as api:
         mode.run(read_one, mode, api.url, max_retries=2)
@@ -361,7 +361,7 @@ def test_each_request_of_the_sdk_has_an_attempt_span(mode, telemetry):
     attempts = [span for span in telemetry.capture.spans() if span is not ours and span["name"] != ours["name"]]
     assert [(span["name"], span["parent_id"]) for span in attempts] == [("claude.stream.attempt", ours["span_id"])] * 3
     assert [
-        tuple(span["attributes"].get(name) for name in ("http.response.status_code", "claude.stream.retry.reason"))
+        tuple(span["attributes"].get(name) for name in ("http.response.status_code", "claude.stream.abort.reason"))
         for span in attempts
     ] == [(529, "overloaded"), (529, "overloaded"), (200, None)]
     assert telemetry.attributes("attempt.count", "http.request.resend_count", "outcome") == (3, 2, "completed")

@@ -22,9 +22,36 @@ def span(name: str, **fields: Any) -> dict[str, Any]:
     return {"kind": "CLIENT", "parent": None, "status": ("UNSET", None), "starts": 0.0, "name": name, **fields}
 
 
+DESTINATION = {"gen_ai.request.model": "claude-test", "server.address": "api.example.com"}
+"""The attributes that spans of attempts share with the span of their stream."""
+
+
+def verdict(
+    reason: str, origin: str, phase: str, *, elapsed: float, idle: float = 0.0, limit: str = "none"
+) -> dict[str, Any]:
+    """Return the attributes of an abort, or of an attempt that failed."""
+    return {
+        ".abort.elapsed": elapsed,
+        ".abort.idle": idle,
+        ".abort.limit_match": limit,
+        ".abort.origin": origin,
+        ".abort.reason": reason,
+        ".phase": phase,
+    }
+
+
 def attempt(number: int, starts: float, lasts: float, reason: str, further: dict[str, Any]) -> dict[str, Any]:
-    """Return the span of a failed attempt."""
-    common = {".attempt.number": number, ".retry.layer": "sdk", ".retry.reason": reason, "error.type": reason}
+    """Return the span of an attempt that the API refused."""
+    common = {
+        **verdict(reason, "anthropic", "awaiting_response", elapsed=lasts, idle=lasts),
+        ".abort.advice": "Back off with jitter and a ret...",
+        ".abort.recent_bytes": 0,
+        ".abort.rule": "http_error",
+        ".attempt.number": number,
+        ".retry.layer": "sdk",
+        "error.type": reason,
+        **DESTINATION,
+    }
     return span(
         "claude.stream.attempt",
         kind="INTERNAL",
@@ -50,9 +77,10 @@ def deltas(at: float, index: int, block: str, characters: int, *, gap: float, co
     return (at, ".content_block_delta", attributes)
 
 
-def retry(at: float, number: int, reason: str, status: int, *, after: float, delay: float) -> Any:
-    """Return the event of a retry."""
+def retry(at: float, number: int, reason: str, status: int, *, waited: float, after: float, delay: float) -> Any:
+    """Return the event of a retry, after an attempt that the API refused `waited` seconds after its start."""
     attributes = {
+        **verdict(reason, "anthropic", "awaiting_response", elapsed=waited, idle=waited),
         ".attempt.number": number,
         ".request_id": f"req_{number}",
         ".retry.retry_after": after,
@@ -66,12 +94,20 @@ def retry(at: float, number: int, reason: str, status: int, *, after: float, del
 
 
 def refusal(
-    at: float, reason: str, phase: str, blocked_by: str, *, number: int = 1, status: int = 200, **further: Any
+    at: float,
+    reason: str,
+    origin: str,
+    phase: str,
+    blocked_by: str,
+    *,
+    number: int = 1,
+    status: int = 200,
+    **further: Any,
 ) -> Any:
     """Return the event of a dry run that decided to give up."""
     attributes = {
+        **verdict(reason, origin, phase, elapsed=at),
         ".attempt.number": number,
-        ".phase": phase,
         ".request_id": f"req_{number}",
         ".retry.blocked_by": blocked_by,
         ".retry.decision": "give_up",
@@ -92,15 +128,7 @@ def stall(at: float, threshold: str, kind: str, gap: float, block: str) -> Any:
 
 def abort(at: float, reason: str, origin: str, phase: str, *, idle: float = 0.0, limit: str = "none") -> Any:
     """Return the event of an abort."""
-    attributes = {
-        ".abort.elapsed": at,
-        ".abort.idle": idle,
-        ".abort.limit_match": limit,
-        ".abort.origin": origin,
-        ".abort.reason": reason,
-        ".phase": phase,
-    }
-    return (at, ".abort", attributes)
+    return (at, ".abort", verdict(reason, origin, phase, elapsed=at, idle=idle, limit=limit))
 
 
 COMMON = {
@@ -174,6 +202,9 @@ BROKEN = {
     "error.type": "truncated",
     "gen_ai.response.finish_reasons": ["error"],
 }
+
+IDLE_60 = ["nginx", "AWS ALB", "Kong", "HAProxy", "Apache httpd", "Varnish"]
+"""The products with an idle limit of 60 s."""
 
 FIRST_EVENTS = [
     (0.0, ".message_start", {}),
@@ -292,7 +323,7 @@ SPANS = {
                 *FIRST_EVENTS,
                 deltas(0.3, 0, "text", 10, count=2, gap=0.02, over=0.02),
                 (0.32, ".error", {"error.type": "overloaded_error"}),
-                refusal(0.32, "overloaded", "streaming", "too_short"),
+                refusal(0.32, "overloaded", "anthropic", "streaming", "too_short"),
                 abort(0.32, "overloaded", "anthropic", "streaming"),
             ],
             status=("ERROR", "overloaded"),
@@ -328,6 +359,7 @@ SPANS = {
             starts=0.6,
             lasts=0.36,
             attributes={
+                **DESTINATION,
                 ".attempt.number": 3,
                 ".request_id": "req_3",
                 ".retry.layer": "sdk",
@@ -352,8 +384,8 @@ SPANS = {
                 },
             ),
             events=[
-                retry(0.0, 1, "overloaded", 529, after=0.25, delay=0.25),
-                retry(0.35, 2, "overloaded", 529, after=0.25, delay=0.25),
+                retry(0.0, 1, "overloaded", 529, waited=0.0, after=0.25, delay=0.25),
+                retry(0.35, 2, "overloaded", 529, waited=0.1, after=0.25, delay=0.25),
                 (0.6, ".message_start", {}),
                 (0.9, ".content_block_start", {".block.index": 0, ".block.type": "text", ".event.gap": 0.3}),
                 (0.9, ".ping", {}),
@@ -394,7 +426,14 @@ SPANS = {
             0.5,
             0.0,
             "overloaded",
-            {".request_id": "req_3", ".retry.retry_after": 0.25, "http.response.status_code": 529},
+            {
+                ".request_id": "req_3",
+                ".retry.retry_after": 0.25,
+                ".error.body": "api",
+                ".error.source": "http",
+                "error.type": "overloaded_error",
+                "http.response.status_code": 529,
+            },
         ),
         span(
             "chat claude-test",
@@ -442,10 +481,17 @@ SPANS = {
                 ),
             ),
             events=[
-                retry(0.0, 1, "overloaded", 529, after=0.25, delay=0.25),
-                retry(0.25, 2, "overloaded", 529, after=0.25, delay=0.25),
+                retry(0.0, 1, "overloaded", 529, waited=0.0, after=0.25, delay=0.25),
+                retry(0.25, 2, "overloaded", 529, waited=0.0, after=0.25, delay=0.25),
                 refusal(
-                    0.5, "overloaded", "awaiting_response", "sdk", number=3, status=529, **{".retry.retry_after": 0.25}
+                    0.5,
+                    "overloaded",
+                    "anthropic",
+                    "awaiting_response",
+                    "sdk",
+                    number=3,
+                    status=529,
+                    **{".retry.retry_after": 0.25, ".abort.elapsed": 0.0},
                 ),
                 abort(0.5, "overloaded", "anthropic", "awaiting_response"),
             ],
@@ -460,7 +506,7 @@ SPANS = {
             events=[
                 *FIRST_EVENTS,
                 deltas(0.3, 0, "text", 10, count=2, gap=0.02, over=0.02),
-                refusal(0.32, "truncated", "streaming", "too_short"),
+                refusal(0.32, "truncated", "unknown", "streaming", "too_short"),
                 abort(0.32, "truncated", "unknown", "streaming"),
             ],
             status=("ERROR", "truncated"),
@@ -496,7 +542,14 @@ SPANS = {
                 stall(60.37, "10s", "silent", 60.05, "text"),
                 stall(60.37, "30s", "silent", 60.05, "text"),
                 stall(60.37, "60s", "silent", 60.05, "text"),
-                refusal(60.37, "connection_closed", "streaming", "too_short"),
+                refusal(
+                    60.37,
+                    "connection_closed",
+                    "intermediary",
+                    "streaming",
+                    "too_short",
+                    **{".abort.idle": 60.05, ".abort.limit_match": "idle:60s", ".abort.suspects": IDLE_60},
+                ),
                 abort(60.37, "connection_closed", "intermediary", "streaming", idle=60.05, limit="idle:60s"),
             ],
             status=("ERROR", "connection_closed"),

@@ -101,5 +101,8 @@ SCENES: dict[str, Scene] = {
     "not resumed": Scene(
         (paced_script(STORY).cut_after(11, CutMidChunk()), paced_script("Of course!")), {"retry_policy": RESUME}
     ),
+    "resumed after a limit": Scene(
+        (after(paced_script(STORY), 11, Pause(60.05), Reset()), resuming_script(STORY[:83])), {"retry_policy": RESUME}
+    ),
     "pinged": Scene(after(MESSAGE, 3, Pause(5), Ping(), Pause(7), Ping(), *MESSAGE.steps[4:])),
 }

@@ -83,10 +83,9 @@ def functions_in(modules: Iterable[str]) -> Iterator[Target]:
 TARGETS = tuple(functions_in(MODULES))
 
 POLICY_ONLY = (
-    "_session.policy_resolver:BudgetTokens.__init__",
-    "_session.policy_resolver:BudgetTokens.first",
-    "_session.policy_resolver:BudgetTokens.take",
-    "_session.policy_resolver:BudgetTokens.left",
+    "_session.call_policy:BudgetTokens.first",
+    "_session.call_policy:BudgetTokens.take",
+    "_session.call_policy:BudgetTokens.left",
     "_session.policy_resolver:PolicyResolver.left",
     "_core.stream.delivered:Delivered.full_text",
     "_core.stream.delivered:Delivered.open_text_index",
@@ -108,7 +107,6 @@ POLICY_ONLY = (
     "_session.retries:Retries.describe",
     "_session.retries:Retries.sdk_retries_stopped",
     "_session.call_policy:CallPolicy.take",
-    "_session.session:StreamSession.requests",
     "_session.session:StreamSession.policy",
     "_session.session:StreamSession.buffer_frame",
     "_session.session:StreamSession.overdue",

@@ -39,10 +39,10 @@ def genai_points(duration, *, first_chunk=0.0, chunks=(3, 0.06), error=None, usa
     return found
 
 
-def abort_points(reason, origin, phase, limit="none"):
-    """The points of `claude.stream.aborts`."""
+def abort_points(reason, origin, phase, limit="none", count=1):
+    """The points of `claude.stream.aborts`, or of `claude.stream.attempt.aborts`."""
     labels = {".abort.limit_match": limit, ".abort.origin": origin, ".abort.reason": reason, ".phase": phase}
-    return [(labels, 1)]
+    return [(labels, count)]
 
 
 def decision_points(reason, blocked_by):
@@ -77,6 +77,9 @@ POINTS = {
     "text": HEALTHY,
     "retried": {
         **HEALTHY,
+        ".abort.elapsed": [({".abort.origin": "anthropic"}, (2, 0.1))],
+        ".abort.idle": [({".abort.origin": "anthropic"}, (2, 0.1))],
+        ".attempt.aborts": abort_points("overloaded", "anthropic", "awaiting_response", count=2),
         ".duration": [({".outcome": "completed"}, (1, 0.96))],
         ".requests": [(request_labels(), 1), (request_labels(529), 2)],
         ".retries": [({".retry.decision": "retry", ".retry.layer": "sdk", ".retry.reason": "overloaded"}, 2)],
@@ -89,6 +92,7 @@ POINTS = {
         ".abort.elapsed": [({".abort.origin": "anthropic"}, (1, 0.32))],
         ".abort.idle": [({".abort.origin": "anthropic"}, (1, 0.0))],
         ".aborts": abort_points("overloaded", "anthropic", "streaming"),
+        ".attempt.aborts": abort_points("overloaded", "anthropic", "streaming"),
         ".duration": [({".outcome": "failed"}, (1, 0.32))],
         ".output_tokens.wasted": [({".abort.reason": "overloaded"}, 2)],
         ".retry.decisions": decision_points("overloaded", "too_short"),
@@ -99,6 +103,7 @@ POINTS = {
         ".abort.elapsed": [({".abort.origin": "intermediary"}, (1, 60.37))],
         ".abort.idle": [({".abort.origin": "intermediary"}, (1, 60.05))],
         ".aborts": abort_points("connection_closed", "intermediary", "streaming", "idle:60s"),
+        ".attempt.aborts": abort_points("connection_closed", "intermediary", "streaming", "idle:60s"),
         ".duration": [({".outcome": "failed"}, (1, 60.37))],
         ".longest_silence": [({".outcome": "failed"}, (1, 60.05))],
         ".output_tokens.wasted": [({".abort.reason": "connection_closed"}, 2)],
@@ -123,9 +128,10 @@ POINTS = {
         **genai_points(35.36, chunks=(3, 35.06)),
     },
     "refused": {
-        ".abort.elapsed": [({".abort.origin": "unknown"}, (1, 3.0))],
-        ".abort.idle": [({".abort.origin": "unknown"}, (1, 0.5))],
+        ".abort.elapsed": [({".abort.origin": "unknown"}, (3, 1.5))],
+        ".abort.idle": [({".abort.origin": "unknown"}, (3, 1.5))],
         ".aborts": abort_points("connection_closed", "unknown", "awaiting_response"),
+        ".attempt.aborts": abort_points("connection_closed", "unknown", "awaiting_response", count=3),
         ".duration": [({".outcome": "failed"}, (1, 3.0))],
         ".requests": [({".retry.layer": "sdk"}, 3)],
         ".retries": [({".retry.decision": "retry", ".retry.layer": "sdk", ".retry.reason": "connection_closed"}, 2)],
@@ -185,6 +191,7 @@ def test_the_series_that_alerts_use_exist_before_their_first_event(monkeypatch):
     common = {"gen_ai.request.model": "claude-test", "server.address": "api.example.com"}
     for name, expected in (
         ("aborts", zero_series.aborts()),
+        ("attempt.aborts", zero_series.aborts()),
         ("retries", zero_series.retries()),
         ("retry.decisions", zero_series.decisions(active=False)),
         ("stalls", zero_series.stalls((10.0, 30.0, 60.0, 180.0))),
@@ -275,8 +282,7 @@ def test_open_streams_and_the_age_of_the_oldest_are_observed(monkeypatch):
         first.close()
         assert active_and_oldest_age(capture) == ([1], [2.0])
         second.close()
-        levels, _ = active_and_oldest_age(capture)
-        assert levels == [0]
+        assert active_and_oldest_age(capture) == ([0], [0.0])
 
 
 def test_a_second_instrumentation_observes_open_streams_but_no_old_labels(monkeypatch):
@@ -291,7 +297,7 @@ def test_a_second_instrumentation_observes_open_streams_but_no_old_labels(monkey
         assert active_and_oldest_age(capture) == ([2], [0.0])
         stream.close()
         other.close()
-        assert active_and_oldest_age(capture)[0] == [0]
+        assert active_and_oldest_age(capture) == ([0], [0.0])
 
 
 def test_without_metrics_there_are_still_spans(monkeypatch):

@@ -13,8 +13,6 @@ from dashboards.generator.boards.shared import (
     TIMEOUTS,
     TRACES,
     VARIABLES,
-    failed_count,
-    failed_rate,
     judged_count,
 )
 from dashboards.generator.limit_bands import DURATION, IDLE, Band, limit_advice
@@ -42,14 +40,14 @@ from otel_claude_stream._telemetry.spec import Metric
 
 LIMIT: Final = label(a.LIMIT_MATCH)
 PHASE: Final = label(a.PHASE)
-MATCHED: Final = (NOT_CALLER, none_of(a.LIMIT_MATCH, NO_MATCH))
-"""Matchers for aborts that are consistent with a known limit."""
+MATCHED: Final = none_of(a.LIMIT_MATCH, NO_MATCH)
+"""Matcher for aborts that are consistent with a known limit."""
 
 _LIMIT_ADVICE: Final = limit_advice()
 
 
 def failures_in_band(spec: Metric, band: Band) -> str:
-    """Count the failed streams whose value lies in a band, over the selected time range."""
+    """Count the failed requests whose value lies in a band, over the selected time range."""
     below, above = (total(CALLS.growth(spec, RANGE, le(bound), suffix="_bucket")) for bound in (band.low, band.high))
     return f"{above} - {below}"
 
@@ -73,8 +71,9 @@ def share_before_first_token(window: str) -> str:
     return share(rate(CALLS.series(schema.TIME_TO_FIRST_TOKEN, suffix="_sum"), window, SERVER), whole)
 
 
-_CUTS: Final = total(CALLS.growth(schema.ABORTS, RANGE, *MATCHED))
-_FAILURES: Final = failed_count(CALLS, RANGE)
+_CUTS: Final = total(CALLS.growth(schema.ATTEMPT_ABORTS, RANGE, MATCHED))
+_FAILURES: Final = total(CALLS.growth(schema.ATTEMPT_ABORTS, RANGE))
+_LOST: Final = total(CALLS.growth(schema.ABORTS, RANGE, NOT_CALLER, MATCHED))
 
 _CUTS_AT_LIMITS: Final = Row(
     "Cuts at known limits",
@@ -83,10 +82,11 @@ _CUTS_AT_LIMITS: Final = Row(
             kind="stat",
             title="Cuts at a known limit",
             description=(
-                "Number of streams that were cut at a known limit of a proxy, load "
-                "balancer or NAT in the selected time range. One can be chance. Three at one limit are not."
+                "Number of HTTP requests in the selected time range that were cut at a known limit of a proxy, load "
+                "balancer or NAT. Cuts that a retry or resume recovered count too. One can be chance. Three at one "
+                "limit are not."
             ),
-            unit="suffix: streams",
+            unit="suffix: requests",
             queries=(Query(f"{_CUTS} or 0 * {_FAILURES}", form="instant"),),
             width=6,
             height=4,
@@ -100,8 +100,8 @@ _CUTS_AT_LIMITS: Final = Row(
             kind="stat",
             title="Cuts as a share of failures",
             description=(
-                "Share of the failed streams that were cut at a known limit. If it is high, fix the hop. If it is "
-                "low, look for another cause in *Failed streams, by reason* (*Health*)."
+                "Share of the failed HTTP requests that were cut at a known limit. If it is high, fix the hop. If it "
+                "is low, look for another cause in *Failed streams, by reason* (*Health*)."
             ),
             unit="percentunit",
             queries=(Query(share(_CUTS, _FAILURES), form="instant"),),
@@ -115,13 +115,14 @@ _CUTS_AT_LIMITS: Final = Row(
         ),
         Panel(
             kind="stat",
-            title="Cuts as a share of streams",
+            title="Streams lost to cuts",
             description=(
-                "Share of all completed and failed streams in the selected time range that were cut at a known "
-                "limit. Above 0.1 %, find the hop in *Silence before the cut* or *Age at the cut*."
+                "Share of all completed and failed streams in the selected time range that failed at a known limit. "
+                "Above 0.1 %, find the hop in *Silence before the cut* or *Age at the cut*. Near 0 with many cuts, "
+                "retries and resumes save the streams, and cost time and tokens."
             ),
             unit="percentunit",
-            queries=(Query(share(_CUTS, judged_count(CALLS, RANGE)), form="instant"),),
+            queries=(Query(share(_LOST, judged_count(CALLS, RANGE)), form="instant"),),
             width=6,
             height=4,
             no_value="no streams",
@@ -134,13 +135,14 @@ _CUTS_AT_LIMITS: Final = Row(
             kind="stat",
             title="Servers affected",
             description=(
-                "Number of servers whose streams were cut at a known limit. If one of several is affected, check "
+                "Number of servers whose responses were cut at a known limit. If one of several is affected, check "
                 "that gateway. If all are affected, check the way out (NAT, egress proxy)."
             ),
             unit="suffix: servers",
             queries=(
                 Query(
-                    f"count({total(CALLS.growth(schema.ABORTS, RANGE, *MATCHED), SERVER)} > 0.5) or 0 * {_FAILURES}",
+                    f"count({total(CALLS.growth(schema.ATTEMPT_ABORTS, RANGE, MATCHED), SERVER)} > 0.5)"
+                    f" or 0 * {_FAILURES}",
                     form="instant",
                 ),
             ),
@@ -155,11 +157,11 @@ _CUTS_AT_LIMITS: Final = Row(
             kind="bargauge",
             title="Silence before the cut",
             description=(
-                "Number of failed streams by the silence before they ended. Each bar is a narrow bucket around a "
-                "known idle limit. One high bar points to the hop: raise its idle time-out, or let pings through. "
+                "Number of failed HTTP requests by the silence before they ended. Each bar is a narrow bucket around "
+                "a known idle limit. One high bar points to the hop: raise its idle time-out, or let pings through. "
                 "Bars of equal height are chance."
             ),
-            unit="suffix: streams",
+            unit="suffix: requests",
             queries=tuple(Query(failures_in_band(schema.ABORT_IDLE, band), band.title, "instant") for band in IDLE),
             width=12,
             height=11,
@@ -172,11 +174,11 @@ _CUTS_AT_LIMITS: Final = Row(
             kind="bargauge",
             title="Age at the cut",
             description=(
-                "Number of failed streams by their age at the end. Each bar is a narrow bucket around a known "
+                "Number of failed HTTP requests by their age at the end. Each bar is a narrow bucket around a known "
                 "limit on the whole response. Nothing resets such a limit: raise it, or ask for shorter answers. "
-                "A stream that never received a byte counts in both panels."
+                "A request that never received a byte counts in both panels."
             ),
-            unit="suffix: streams",
+            unit="suffix: requests",
             queries=tuple(
                 Query(failures_in_band(schema.ABORT_ELAPSED, band), band.title, "instant") for band in DURATION
             ),
@@ -192,14 +194,14 @@ _CUTS_AT_LIMITS: Final = Row(
             title="Cuts, by server, limit and phase",
             description=(
                 "Number of cuts in the selected time range, by server, limit and phase, with the products known "
-                "for that limit and the remedy. The match is evidence, not proof: an installation may have "
-                "changed its limits."
+                "for that limit and the remedy. Cuts after which a retry or resume saved the stream count too. The "
+                "match is evidence, not proof: an installation may have changed its limits."
             ),
             unit="none",
             queries=(
                 Query(
                     f"label_replace(label_replace(sort_desc(round("
-                    f"{total(CALLS.growth(schema.ABORTS, RANGE, *MATCHED), SERVER, LIMIT, PHASE)}"
+                    f"{total(CALLS.growth(schema.ATTEMPT_ABORTS, RANGE, MATCHED), SERVER, LIMIT, PHASE)}"
                     f') > 0), "suspects", "$1", "{LIMIT}", "(.*)"), "remedy", "$1", "{LIMIT}", "(.*)")',
                     form="table",
                 ),
@@ -211,7 +213,7 @@ _CUTS_AT_LIMITS: Final = Row(
                 Column(SERVER, "Server", width=220),
                 Column(LIMIT, "Limit", width=120),
                 Column(PHASE, "Phase", width=160),
-                Column("Value", "Streams", width=90),
+                Column("Value", "Requests", width=90),
                 Column("suspects", "Suspects", tuple((x.label, x.suspects) for x in _LIMIT_ADVICE), 320),
                 Column("remedy", "Remedy", tuple((x.label, x.remedy) for x in _LIMIT_ADVICE)),
             ),
@@ -227,30 +229,32 @@ _CUTS_OVER_TIME: Final = Row(
             kind="bars",
             title="Cuts, by limit",
             description=(
-                "Number of streams cut at a known limit in each interval. If a limit appears suddenly, look for a "
-                "deployment of the proxy. If it was always present, longer thinking may have begun to reach it."
+                "Number of HTTP requests cut at a known limit in each interval. If a limit appears suddenly, look for "
+                "a deployment of the proxy. If it was always present, longer thinking may have begun to reach it."
             ),
-            unit="suffix: streams",
-            queries=(Query(f"{total(CALLS.growth(schema.ABORTS, STEP, *MATCHED), LIMIT)} > 0", f"{{{{{LIMIT}}}}}"),),
+            unit="suffix: requests",
+            queries=(
+                Query(f"{total(CALLS.growth(schema.ATTEMPT_ABORTS, STEP, MATCHED), LIMIT)} > 0", f"{{{{{LIMIT}}}}}"),
+            ),
             stacked=True,
             no_value="none at a known limit",
         ),
         Panel(
             kind="bars",
-            title="Failed streams, before headers or in the body",
+            title="Failed requests, before headers or in the body",
             description=(
-                "Number of streams that failed in each interval, except those that their caller closed. Access "
-                "logs of proxies show failures before the headers as 499, 502 or 504. For failures in the body "
-                "they log 200. Check the *error* log of nginx or the termination state of HAProxy."
+                "Number of HTTP requests that failed in each interval. Access logs of proxies show failures before "
+                "the headers as 499, 502 or 504. For failures in the body they log 200. Check the *error* log of "
+                "nginx or the termination state of HAProxy."
             ),
-            unit="suffix: streams",
+            unit="suffix: requests",
             queries=(
                 Query(
-                    f"{total(CALLS.growth(schema.ABORTS, STEP, NOT_CALLER, one_of(a.PHASE, *BEFORE_HEADERS)))} > 0",
+                    f"{total(CALLS.growth(schema.ATTEMPT_ABORTS, STEP, one_of(a.PHASE, *BEFORE_HEADERS)))} > 0",
                     "before headers",
                 ),
                 Query(
-                    f"{total(CALLS.growth(schema.ABORTS, STEP, NOT_CALLER, none_of(a.PHASE, *BEFORE_HEADERS)))} > 0",
+                    f"{total(CALLS.growth(schema.ATTEMPT_ABORTS, STEP, none_of(a.PHASE, *BEFORE_HEADERS)))} > 0",
                     "in the body",
                 ),
             ),
@@ -261,9 +265,9 @@ _CUTS_OVER_TIME: Final = Row(
             kind="heatmap",
             title="Silence before the cut, over time",
             description=(
-                "Number of failed streams by silence before the end, in seconds, over time. A line at one height "
-                "is an idle limit. A cloud means crashes and restarts. A line at the bottom means errors that the "
-                "API reported."
+                "Number of failed HTTP requests by silence before the end, in seconds, over time. A line at one "
+                "height is an idle limit. A cloud means crashes and restarts. A line at the bottom means errors that "
+                "the API reported."
             ),
             unit="s",
             queries=(Query(total(CALLS.growth(schema.ABORT_IDLE, STEP, suffix="_bucket"), "le"), "{{le}}", "heatmap"),),
@@ -273,7 +277,7 @@ _CUTS_OVER_TIME: Final = Row(
             kind="heatmap",
             title="Age at the cut, over time",
             description=(
-                "Number of failed streams by age at the end, in seconds, over time. A line at one height, while "
+                "Number of failed HTTP requests by age at the end, in seconds, over time. A line at one height, while "
                 "the silences are scattered, is a limit on the whole response."
             ),
             unit="s",
@@ -370,7 +374,7 @@ _PROXY_LOGS: Final = Row(
                     rate(PROXY_ABORTS, STEP, PROXY_PRODUCT, PROXY_CAUSE, PROXY_PHASE),
                     f"{{{{{PROXY_PRODUCT}}}}}: {{{{{PROXY_CAUSE}}}}}, {{{{{PROXY_PHASE}}}}}",
                 ),
-                Query(failed_rate(CALLS, STEP), "application: failed streams"),
+                Query(rate(CALLS.series(schema.ATTEMPT_ABORTS), STEP), "application: failed requests"),
             ),
             width=24,
             height=8,

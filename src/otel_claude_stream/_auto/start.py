@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from otel_claude_stream import _guard
+from otel_claude_stream._auto.exit import BoundedExit
 from otel_claude_stream._instrumentor import ClaudeStreamInstrumentor, limit_export_failure_logs
 
 _log = logging.getLogger("otel_claude_stream")
@@ -122,6 +123,8 @@ def _configure(environ: MutableMapping[str, str]) -> None:
         sdk._OTelSDKConfigurator().configure()  # noqa: SLF001 - the base class of configurators
     initialize()
     limit_export_failure_logs()
+    providers = [_current(holder, name) for _, holder, name in SIGNALS]
+    BoundedExit([provider for provider in providers if hasattr(provider, "shutdown")])
     _let_application_replace_providers()
 
 

@@ -1,16 +1,35 @@
-"""The summary of a call at its end, as plain frozen data for the telemetry."""
+"""The attempts of a call, and its summary at its end, as plain frozen data for the telemetry."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from otel_claude_stream._core.diagnosis.classify import Verdict
-from otel_claude_stream._core.diagnosis.facts import Facts
-from otel_claude_stream._core.stream.call import Attempt, Call, Reply
+from otel_claude_stream._core.diagnosis.classify import Diagnosis
+from otel_claude_stream._core.stream.call import Call, Reply
 from otel_claude_stream._core.stream.hot_path import ReadMode
 from otel_claude_stream._core.stream.journal import Entry
 from otel_claude_stream._core.stream.message_state import MessageState
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One HTTP request of the call. Times in nanoseconds of the monotonic clock."""
+
+    number: int
+    started: int
+    ended: int
+    layer: str
+    reply: Reply | None = None
+    diagnosis: Diagnosis | None = None
+    """Why it failed; None for one that did not."""
+    delay: float | None = None
+    """Seconds of back-off that followed; None if no attempt followed."""
+    characters: int = 0
+    """Characters that it wrote."""
+    input_tokens: int = 0
+    """Input tokens that it reported, including the cache."""
+    output_tokens: int = 0
 
 
 class RetryOutcome(NamedTuple):
@@ -32,8 +51,7 @@ class Summary:
     """One call at its end. Times are nanoseconds of the monotonic clock, durations are seconds."""
 
     call: Call
-    facts: Facts
-    verdict: Verdict
+    diagnosis: Diagnosis
     message: MessageState
     entries: list[Entry]
     attempts: tuple[Attempt, ...]
@@ -64,10 +82,3 @@ class Summary:
         if message.input_tokens is None:
             return None
         return message.input_tokens + (message.cache_read or 0) + (message.cache_creation or 0)
-
-    @property
-    def error_type(self) -> str | None:
-        """The provider's error type, else the abort reason; None unless the stream failed."""
-        if self.verdict.outcome.value != "failed" or self.verdict.reason is None:
-            return None
-        return self.facts.error_type or self.verdict.reason.value

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from otel_claude_stream._core.stream.call import Attempt, Reply
-from otel_claude_stream._core.vocabulary import AbortReason
+from otel_claude_stream._core.diagnosis.classify import Diagnosis
+from otel_claude_stream._core.stream.call import Reply
+from otel_claude_stream._core.summary import Attempt
 
 _NS = 1_000_000_000
 
@@ -91,7 +92,7 @@ class Attempts:
         now: int,
         layer: str,
         reply: Reply | None,
-        reason: AbortReason | None,
+        diagnosis: Diagnosis | None,
         totals: Totals,
         *,
         delay: float | None = None,
@@ -104,7 +105,7 @@ class Attempts:
             ended=now,
             layer=layer,
             reply=reply,
-            reason=reason,
+            diagnosis=diagnosis,
             delay=delay,
             characters=totals.characters - self._before.characters,
             input_tokens=input_tokens,

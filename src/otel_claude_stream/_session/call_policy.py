@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Protocol
+from dataclasses import InitVar, dataclass, field, replace
 
 from otel_claude_stream._core.diagnosis.classify import Verdict
 from otel_claude_stream._core.diagnosis.facts import Facts
+from otel_claude_stream._core.retry.budget import BudgetKey, RetryBudgets
 from otel_claude_stream._core.retry.context import Action, Decision, RetryContext
 from otel_claude_stream._core.retry.decide import decide
-from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
+from otel_claude_stream._core.retry.policy import Budget, Mode, RetryPolicy
 from otel_claude_stream._core.stream.call import Reply, RequestCapabilities
 from otel_claude_stream._core.stream.delivered import Delivered
 from otel_claude_stream._core.vocabulary import AbortReason
@@ -18,44 +18,47 @@ from otel_claude_stream._core.vocabulary import AbortReason
 _CERTIFICATE = "SSLCertVerificationError"
 
 
-class Tokens(Protocol):
-    """The retry budget of a call."""
+@dataclass(frozen=True, slots=True)
+class BudgetTokens:
+    """The retry budget of one call."""
+
+    budgets: RetryBudgets
+    key: BudgetKey
+    budget: Budget
+    clock: Callable[[], int]
+
+    def first(self) -> None:
+        """Count the first request of the call."""
+        self.budgets.count_call(self.key, self.budget, self.clock())
 
     def take(self) -> bool:
         """Take one retry; False if there is none left."""
+        return self.budgets.take(self.key, self.budget, self.clock())
 
     def left(self) -> float:
         """Return how many there are."""
+        return self.budgets.remaining(self.key, self.budget, self.clock())
 
 
+@dataclass(slots=True, eq=False)
 class CallPolicy:
-    """The policy of one call, and the counts that it limits."""
+    """The policy of one call, and the counts that it limits. With `killed`, the kill switch is on."""
 
-    __slots__ = ("_random", "_tokens", "attempt", "delay", "dry_run", "policy", "resumes")
+    policy: RetryPolicy
+    """The one of the call's model."""
+    tokens: BudgetTokens | None
+    """The budget; None where nothing is drawn on any."""
+    random: Callable[[], float]
+    """Returns a number from 0 up to 1, for the jitter."""
+    killed: InitVar[bool] = False
+    dry_run: bool = field(init=False)
+    """Nothing is done about a failure; the decision is only reported."""
+    attempt: int = 1
+    resumes: int = 0
+    delay: float | None = None
 
-    def __init__(
-        self,
-        policy: RetryPolicy,
-        *,
-        tokens: Tokens | None,
-        random: Callable[[], float],
-        killed: bool = False,
-    ) -> None:
-        """
-        Args:
-            policy: The one of the call's model.
-            tokens: The budget; None where nothing is drawn on any.
-            random: A number from 0 up to 1, for the jitter.
-            killed: The kill switch is on.
-        """
-        self.policy = policy
-        self._tokens = tokens
-        self._random = random
-        self.dry_run = killed or policy.mode is Mode.OBSERVE or policy.kill_switch
-        """Nothing is done about a failure; the decision is only reported."""
-        self.attempt = 1
-        self.resumes = 0
-        self.delay: float | None = None
+    def __post_init__(self, killed: bool) -> None:
+        self.dry_run = killed or self.policy.mode is Mode.OBSERVE or self.policy.kill_switch
 
     @property
     def keeps_text(self) -> bool:
@@ -69,11 +72,11 @@ class CallPolicy:
 
     def left(self) -> float | None:
         """Return the retries that the budget still allows; None for a dry run."""
-        return self._tokens.left() if self._tokens is not None and not self.dry_run else None
+        return self.tokens.left() if self.tokens is not None and not self.dry_run else None
 
     def take(self) -> bool:
         """Take one retry out of the budget; False if there is none left. A dry run takes nothing."""
-        return self.dry_run or self._tokens is None or self._tokens.take()
+        return self.dry_run or self.tokens is None or self.tokens.take()
 
     def decide(
         self,
@@ -110,7 +113,7 @@ class CallPolicy:
                 previous_delay=self.delay,
             ),
             take_token=self.take,
-            random=self._random(),
+            random=self.random(),
         )
         if decision.action is not Action.GIVE_UP and not self.dry_run:
             self.attempt += 1

@@ -7,6 +7,8 @@ handlers. It is registered only in children that have streamed.
 from __future__ import annotations
 
 import sys
+import threading
+import time
 from collections.abc import Callable
 
 from opentelemetry._logs import get_logger_provider
@@ -15,8 +17,8 @@ from opentelemetry.trace import get_tracer_provider
 
 from otel_claude_stream import _guard
 
-FLUSH_MS = 5000
-"""The longest that the exit of a child waits for each kind of telemetry; an exporter's own limit is ten seconds."""
+FLUSH_SECONDS = 2.0
+"""The longest that the exit of a child waits for all telemetry. An exporter's own limit is ten seconds or more."""
 
 LAST = -100
 """Priority of the finaliser. Those of the application run before it, and may still end streams."""
@@ -39,7 +41,13 @@ def at_end_of_child(end_streams: Callable[[], None]) -> None:
 @_guard.guarded("child", None)
 def flush() -> None:
     """Flush the global providers. Those of the API alone have nothing to flush."""
-    for provider in (get_tracer_provider(), get_meter_provider(), get_logger_provider()):
-        force_flush = getattr(provider, "force_flush", None)
-        if force_flush is not None:
-            force_flush(FLUSH_MS)
+    deadline = time.monotonic() + FLUSH_SECONDS
+    threads = [
+        threading.Thread(target=provider.force_flush, args=(int(FLUSH_SECONDS * 1000),), daemon=True)
+        for provider in (get_tracer_provider(), get_meter_provider(), get_logger_provider())
+        if hasattr(provider, "force_flush")
+    ]
+    for thread in threads:  # several batch processors ignore the time that they are given
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))

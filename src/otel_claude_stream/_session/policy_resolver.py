@@ -10,39 +10,15 @@ from typing import Any
 
 from otel_claude_stream import _guard
 from otel_claude_stream._core.retry.budget import BudgetKey, RetryBudgets, key_of
-from otel_claude_stream._core.retry.policy import Budget, Mode, RetryPolicy
+from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
 from otel_claude_stream._core.stream.call import Call
-from otel_claude_stream._session.call_policy import CallPolicy
+from otel_claude_stream._session.call_policy import BudgetTokens, CallPolicy
 
 _budgets = RetryBudgets(threading.RLock)
 """The budgets of the process, which all instrumentations and clients share."""
 
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_budgets.reset)
-
-
-class BudgetTokens:
-    """The retry budget of one call."""
-
-    __slots__ = ("_budget", "_budgets", "_clock", "_key")
-
-    def __init__(self, budgets: RetryBudgets, key: BudgetKey, budget: Budget, clock: Callable[[], int]) -> None:
-        self._budgets = budgets
-        self._key = key
-        self._budget = budget
-        self._clock = clock
-
-    def first(self) -> None:
-        """Count the first request of the call."""
-        self._budgets.count_call(self._key, self._budget, self._clock())
-
-    def take(self) -> bool:
-        """Take one retry; False if there is none left."""
-        return self._budgets.take(self._key, self._budget, self._clock())
-
-    def left(self) -> float:
-        """How many there are."""
-        return self._budgets.remaining(self._key, self._budget, self._clock())
 
 
 class PolicyResolver:

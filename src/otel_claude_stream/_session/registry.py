@@ -8,7 +8,7 @@ import logging
 import os
 import weakref
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from otel_claude_stream import _guard
@@ -16,10 +16,12 @@ from otel_claude_stream._core.diagnosis.facts import End
 from otel_claude_stream._core.vocabulary import Stop
 from otel_claude_stream._session.call_stack import runs_above
 from otel_claude_stream._session.child_exit import at_end_of_child
+from otel_claude_stream._session.fork_locks import release_locks
 from otel_claude_stream._session.stall_ticker import StallTicker
 
 if TYPE_CHECKING:
     from otel_claude_stream._session.session import StreamSession
+    from otel_claude_stream._telemetry.stream_telemetry import Emitter
 
 _log = logging.getLogger("otel_claude_stream")
 
@@ -33,7 +35,7 @@ class OpenStreams:
     def __init__(self) -> None:
         self._sessions: dict[int, StreamSession] = {}
         self._anchors: dict[int, weakref.ref[Any]] = {}
-        """Weak references to the responses, whose callbacks end the sessions."""
+        """Weak references to the calls or responses, whose callbacks end the sessions."""
         self._deferred: deque[tuple[StreamSession, int]] = deque()
         """Ends that were noticed where telemetry cannot be recorded, with their times."""
         self.warmed_up: set[str] = set()
@@ -41,6 +43,7 @@ class OpenStreams:
         self._seen: dict[tuple[object, ...], dict[str, Any]] = {}
         self._ticker: StallTicker | None = None
         self._thresholds: tuple[float, ...] = ()
+        self._emitter: Emitter | None = None
         self._exit_registered = False
         self._child_looked_at = False
         if hasattr(os, "register_at_fork"):  # not on Windows
@@ -65,6 +68,10 @@ class OpenStreams:
         """Forget the sets of labels without open streams, which belong to an earlier instrumentation."""
         self._seen.clear()
 
+    def recorded_by(self, emitter: Emitter) -> None:
+        """Set what records the streams, which is silenced in a child where it would wait for a lock forever."""
+        self._emitter = emitter
+
     def report_stalls(self, thresholds: tuple[float, ...]) -> None:
         """Set the waits, in seconds, that are reported while they last; without any there is no thread."""
         if self._ticker is not None:
@@ -86,21 +93,20 @@ class OpenStreams:
         self._sessions.pop(id(session), None)
         self._anchors.pop(id(session), None)
 
-    def watch(self, session: StreamSession, response: object) -> None:
-        """End the session when the response is freed, if its stream is neither closed nor read to the end."""
-        self._anchors[id(session)] = weakref.ref(response, _Dropped(self, session))
+    def watch(self, session: StreamSession, anchor: object) -> None:
+        """End the session when `anchor` is freed, if it has not ended: the call, and later its first response."""
+        self._anchors[id(session)] = weakref.ref(anchor, _Dropped(self, session))
 
     def dropped(self, session: StreamSession) -> None:
         """End a session whose stream was dropped. Called in any thread, and inside a garbage collection."""
         if session.is_over:
             return
-        now = session.hot.clock()
+        self._deferred.append((session, session.hot.clock()))
         if not _inside_telemetry():
-            session.ended(End(Stop.DROPPED), now)
+            self.end_deferred()
             return
         # A garbage collection that interrupted OpenTelemetry itself: this very thread may hold its locks, which are
         # not re-entrant. Another thread ends the session; the low-level call takes no lock of `threading` either.
-        self._deferred.append((session, now))
         try:
             _thread.start_new_thread(self.end_deferred, ())
         except RuntimeError:
@@ -118,30 +124,26 @@ class OpenStreams:
                 return
             session.ended(End(Stop.DROPPED), at)
 
-    def _measured(self) -> list[StreamSession]:
-        return [session for session in list(self._sessions.values()) if session.is_measured]
-
     @_guard.guarded("active", ())
-    def counts(self) -> Iterable[tuple[int, dict[str, Any]]]:
+    def counts(self) -> Iterable[tuple[float, dict[str, Any]]]:
         """Return the open streams for each set of labels; zero for a set that had some before."""
-        found = dict.fromkeys(list(self._seen), 0)
-        for session in self._measured():
-            labels = session.labels
-            key = tuple(labels.values())
-            self._seen[key] = labels
-            found[key] = found.get(key, 0) + 1
-        return [(count, self._seen[key]) for key, count in found.items()]
+        return self._by_labels(0, lambda count, _: count + 1)
 
     @_guard.guarded("oldest", ())
     def ages(self) -> Iterable[tuple[float, dict[str, Any]]]:
-        """Return the age of the oldest open stream for each set of labels."""
-        oldest: dict[tuple[object, ...], tuple[float, dict[str, Any]]] = {}
-        for session in self._measured():
-            age, labels = session.age, session.labels
+        """Return the age of the oldest open stream for each set of labels; zero for a set that had some before."""
+        return self._by_labels(0.0, lambda age, session: max(age, session.age))
+
+    def _by_labels(
+        self, zero: float, add: Callable[[float, StreamSession], float]
+    ) -> list[tuple[float, dict[str, Any]]]:
+        found = dict.fromkeys(list(self._seen), zero)
+        for session in [one for one in list(self._sessions.values()) if one.is_measured]:
+            labels = session.labels
             key = tuple(labels.values())
-            if age > oldest.get(key, (-1.0, labels))[0]:
-                oldest[key] = (age, labels)
-        return list(oldest.values())
+            self._seen[key] = labels
+            found[key] = add(found.get(key, zero), session)
+        return [(value, self._seen[key]) for key, value in found.items()]
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -153,7 +155,7 @@ class OpenStreams:
             session.ended(End(Stop.EXIT))
 
     def _after_fork(self) -> None:
-        """In a child: the open streams, and their ends, are the parent's. No lock and no telemetry here."""
+        """In a child: the open streams, and their ends, are the parent's. Nothing here waits for a lock."""
         for session in list(self._sessions.values()):
             session.detach_after_fork()
         self._sessions.clear()
@@ -161,6 +163,8 @@ class OpenStreams:
         self._ticker = None  # threads do not survive a fork
         self._child_looked_at = False
         self._deferred.clear()
+        if self._emitter is not None and (owner := release_locks(self._emitter)) is not None:
+            self._emitter.silence(owner)
 
 
 class _Dropped:

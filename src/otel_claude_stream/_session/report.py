@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from otel_claude_stream._core.diagnosis.classify import Verdict
+from otel_claude_stream import _guard
+from otel_claude_stream._core.diagnosis.classify import Diagnosis, Verdict, classify
 from otel_claude_stream._core.diagnosis.facts import End, Facts, Fault
 from otel_claude_stream._core.stream.call import Reply
 from otel_claude_stream._core.summary import RetryOutcome, Summary
-from otel_claude_stream._core.vocabulary import Phase
+from otel_claude_stream._core.vocabulary import AbortReason, Origin, Outcome, Phase
 from otel_claude_stream._session.state import StreamState
 
 _NS = 1_000_000_000
 
 
-def facts_of(state: StreamState, end: End, now: int, reply: Reply | None, *, opened: bool) -> Facts:
-    """Return the facts about the current attempt, which ended at `now`; `opened` if its body was being read."""
+def diagnosis_of(state: StreamState, end: End, now: int, reply: Reply | None, *, opened: bool) -> Diagnosis:
+    """Return why the current attempt ended at `now`; `opened` if its body was being read."""
+    facts = _facts_of(state, end, now, reply, opened=opened)
+    try:
+        return Diagnosis(facts, classify(facts, state.limits))
+    except Exception as error:  # noqa: BLE001 - a stream without a reason is better than one without an end
+        _guard.report("classify", error)
+        return Diagnosis(facts, Verdict(Outcome.FAILED, AbortReason.STREAM_ERROR, Origin.UNKNOWN, rule="internal"))
+
+
+def _facts_of(state: StreamState, end: End, now: int, reply: Reply | None, *, opened: bool) -> Facts:
     message, timing, attempts = state.message, state.timing, state.attempts
     current = attempts.of_current(state.totals)
     buffered = attempts.buffered_events
@@ -65,15 +75,12 @@ def _phase_before_response(fault: Fault | None) -> Phase:
     return Phase.AWAITING_RESPONSE
 
 
-def summary_of(
-    state: StreamState, end: End, facts: Facts, verdict: Verdict, retries: RetryOutcome, *, ended: int
-) -> Summary:
+def summary_of(state: StreamState, end: End, diagnosis: Diagnosis, retries: RetryOutcome, *, ended: int) -> Summary:
     """Return all that is reported of a call that is over."""
     hot, timing = state.hot, state.timing
     return Summary(
         call=state.call,
-        facts=facts,
-        verdict=verdict,
+        diagnosis=diagnosis,
         message=state.message,
         entries=state.message.journal.entries(),
         attempts=tuple(state.attempts.over),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from otel_claude_stream import _guard
-from otel_claude_stream._core.diagnosis.classify import Verdict, classify
-from otel_claude_stream._core.diagnosis.facts import End, Facts
+from otel_claude_stream._core.diagnosis.classify import Diagnosis
+from otel_claude_stream._core.diagnosis.facts import End
 from otel_claude_stream._core.retry.context import Action, Blocker, Decision
 from otel_claude_stream._core.stream.call import Reply
 from otel_claude_stream._core.summary import RetryOutcome
-from otel_claude_stream._core.vocabulary import AbortReason, Outcome, Stop
-from otel_claude_stream._session.report import facts_of
+from otel_claude_stream._core.vocabulary import Stop
+from otel_claude_stream._session.report import diagnosis_of
 from otel_claude_stream._session.state import StreamState
 from otel_claude_stream._telemetry.span_attributes import decision_attributes, resume_attributes, retry_attributes
 
@@ -21,9 +21,9 @@ class Retries:
 
     __slots__ = (
         "_action",
+        "_given_up",
         "_last",
         "_original_failure",
-        "_reason",
         "_reported",
         "_resumed",
         "_seam",
@@ -33,10 +33,10 @@ class Retries:
 
     def __init__(self, state: StreamState) -> None:
         self._state = state
-        self._original_failure: tuple[Facts, Verdict] | None = None
+        self._original_failure: Diagnosis | None = None
         """The failure of the text that is being continued. The call ends by it if the continuation fails."""
-        self._reason: AbortReason | None = None
-        """Why the current attempt failed, if the call ends for another reason."""
+        self._given_up: Diagnosis | None = None
+        """Why the current attempt failed, which no other one follows."""
         self._last = ("", "")
         """Reason and phase of the last failure."""
         self._reported = False
@@ -59,12 +59,11 @@ class Retries:
         state = self._state
         now = state.hot.clock()
         reply = state.attempts.take_pending()
-        facts = facts_of(state, end or End(Stop.RAISED), now, reply, opened=False)
-        reason = classify(facts, state.limits).reason or AbortReason.STREAM_ERROR
+        found = diagnosis_of(state, end or End(Stop.RAISED), now, reply, opened=False)
         state.telemetry.record_request(reply.status if reply is not None else None, state.call_policy.layer)
-        attempt = state.attempts.end(now, "sdk", reply, reason, state.totals, delay=delay)
-        state.telemetry.record_retry(reason.value, delay, "sdk", Action.RETRY.value)
-        state.message.record_synthetic_event("retry", now, retry_attributes(attempt))
+        attempt = state.end_attempt(now, "sdk", reply, found, delay=delay)
+        state.telemetry.record_retry(found.reason.value, delay, "sdk", Action.RETRY.value)
+        state.message.record_synthetic_event("retry", now, retry_attributes(attempt.number, found, delay, reply))
 
     def sdk_retries_stopped(self, by: Blocker) -> None:
         """Record that a cap of the policy ended the SDK's own retries."""
@@ -76,38 +75,35 @@ class Retries:
         state, attempts = self._state, self._state.attempts
         now, layer = state.hot.clock(), state.call_policy.layer
         reply = attempts.pending if before_response else attempts.reply
-        facts = facts_of(state, end, now, reply, opened=not before_response)
-        verdict = classify(facts, state.limits)
-        decision = self._decide(facts, verdict, reply, now, before_response=before_response)
-        later = before_response and attempts.reply is not None
+        found = diagnosis_of(state, end, now, reply, opened=not before_response)
+        decision = self._decide(found, reply, now, before_response=before_response)
         if decision.action is Action.GIVE_UP:
-            if later:
-                self._original_failure = self._original_failure or (facts, verdict)
+            if before_response and attempts.reply is not None:
+                self._original_failure = self._original_failure or found
                 self._report_pending(layer)
-                attempts.end(now, "policy", reply, verdict.reason, state.totals)
+                state.end_attempt(now, "policy", reply, found)
                 attempts.give_up()
-            self._reason = verdict.reason
+            self._given_up = found
             return decision
         if before_response:
             self._report_pending(layer)
         if decision.action is Action.RESUME and self._original_failure is None:
-            self._original_failure = (facts, verdict)
-        reason = (verdict.reason or AbortReason.STREAM_ERROR).value
-        attempts.end(now, "policy", reply, verdict.reason, state.totals, delay=decision.delay)
+            self._original_failure = found
+        state.end_attempt(now, "policy", reply, found, delay=decision.delay)
         attempts.follow()
         state.timing.attempt_failed(now)
-        state.telemetry.record_retry(reason, decision.delay, "policy", decision.action.value)
+        state.telemetry.record_retry(found.reason.value, decision.delay, "policy", decision.action.value)
         if self._action is not Action.RESUME:
             self._action = decision.action
         self._reported = False
         return decision
 
-    def continuation_refused(self) -> None:
+    def continuation_refused(self, end: End) -> None:
         """Record that the form of a continuation was rejected; another form follows at once."""
         state = self._state
         now, reply = state.hot.clock(), state.attempts.pending
         self._report_pending("policy")
-        state.attempts.end(now, "policy", reply, AbortReason.REQUEST_REJECTED, state.totals, delay=0.0)
+        state.end_attempt(now, "policy", reply, diagnosis_of(state, end, now, reply, opened=False), delay=0.0)
 
     def seam_found(self, strategy: str, seam: str, *, fits: bool) -> None:
         """Record how a continuation met the text before it."""
@@ -127,34 +123,31 @@ class Retries:
         return f"{reason} ({phase}), {decision.action.value} after {decision.delay:.2f} s"
 
     # --- The end of the call -------------------------------------------------------------------------------------
-    def final_verdict(
-        self, end: End, facts: Facts, verdict: Verdict, reply: Reply | None, now: int, *, opened: bool
-    ) -> tuple[Facts, Verdict, AbortReason | None]:
-        """Return how a failed call ends, and why its last attempt failed.
+    def known_end(self, end: End, now: int) -> tuple[Diagnosis, Diagnosis | None] | None:
+        """Return why the call and its last attempt failed, if the policy gave up or a text could not be continued.
 
-        A text that could not be continued ends by its first failure, whatever happened since.
+        Such a text ends by its first failure, whatever happened since.
         """
-        reason = verdict.reason
-        if self._original_failure is not None and end.stop in (Stop.RAISED, Stop.EXHAUSTED):
-            reason = self._reason
-            original, verdict = self._original_failure
-            facts = replace(original, elapsed=facts.elapsed)
-        if verdict.outcome is Outcome.FAILED and not self._reported:
+        found = self._original_failure or self._given_up
+        if found is None or end.stop not in (Stop.RAISED, Stop.EXHAUSTED):
+            return None
+        elapsed = (now - self._state.timing.started) / 1e9
+        return found._replace(facts=replace(found.facts, elapsed=elapsed)), self._given_up
+
+    def report_end(self, found: Diagnosis, reply: Reply | None, now: int, *, opened: bool) -> None:
+        """Report the decision about a call that failed, unless it was reported when it was taken."""
+        if not self._reported:
             try:
-                self._decide(facts, verdict, reply, now, before_response=not opened)
+                self._decide(found, reply, now, before_response=not opened)
             except Exception as error:  # noqa: BLE001 - an end without a decision is better than none
                 _guard.report("decide", error)
-        return facts, verdict, reason
 
-    def _decide(
-        self, facts: Facts, verdict: Verdict, reply: Reply | None, now: int, *, before_response: bool
-    ) -> Decision:
+    def _decide(self, found: Diagnosis, reply: Reply | None, now: int, *, before_response: bool) -> Decision:
         """Return what is done about an attempt that failed, and report it as an event and as a count."""
         state, policy = self._state, self._state.call_policy
         attempt = len(state.attempts.over) + 1
         decision = policy.decide(
-            facts,
-            verdict,
+            *found,
             reply,
             state.message.delivered,
             state.call.capabilities,
@@ -163,13 +156,10 @@ class Retries:
         )
         if decision.blocked_by is Blocker.SDK and self._stopped_by is not None:
             decision = replace(decision, blocked_by=self._stopped_by)
-        reason = verdict.reason or AbortReason.STREAM_ERROR
-        self._last = (reason.value, facts.phase.value)
+        self._last = (found.reason.value, found.facts.phase.value)
         self._reported = True
-        state.telemetry.record_decision(reason.value, decision, dry_run=policy.dry_run)
-        detail = decision_attributes(
-            attempt, reason, facts.phase, decision, reply, dry_run=policy.dry_run, budget_left=policy.left()
-        )
+        state.telemetry.record_decision(found.reason.value, decision, dry_run=policy.dry_run)
+        detail = decision_attributes(attempt, found, decision, reply, dry_run=policy.dry_run, budget_left=policy.left())
         state.message.record_synthetic_event("retry", now, detail)
         return decision
 

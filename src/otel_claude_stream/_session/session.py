@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from otel_claude_stream import _guard
 from otel_claude_stream._config import StreamConfig
-from otel_claude_stream._core.diagnosis.classify import Verdict, classify
-from otel_claude_stream._core.diagnosis.facts import End, Facts
+from otel_claude_stream._core.diagnosis.classify import Diagnosis
+from otel_claude_stream._core.diagnosis.facts import End
 from otel_claude_stream._core.diagnosis.limits import Limit
 from otel_claude_stream._core.retry.policy import RetryPolicy, Watchdog
 from otel_claude_stream._core.stream.call import Call, Reply
@@ -21,10 +20,10 @@ from otel_claude_stream._core.stream.hot_path import Arrival, HotPath, ReadMode
 from otel_claude_stream._core.stream.message_state import CORE_TYPES, DELTA, MessageState
 from otel_claude_stream._core.stream.timing import BURST_NS, StallThresholds, Timing
 from otel_claude_stream._core.summary import NO_RETRIES
-from otel_claude_stream._core.vocabulary import AbortReason, Origin, Outcome, Stop
+from otel_claude_stream._core.vocabulary import Outcome, Stop
 from otel_claude_stream._session.attempts import Attempts
 from otel_claude_stream._session.call_policy import CallPolicy
-from otel_claude_stream._session.report import facts_of, summary_of
+from otel_claude_stream._session.report import diagnosis_of, summary_of
 from otel_claude_stream._session.retries import Retries
 from otel_claude_stream._session.state import StreamState
 from otel_claude_stream._telemetry.span_attributes import abort_attributes, stall_attributes
@@ -45,8 +44,8 @@ class StreamSession:
 
     __slots__ = (
         "__weakref__",
+        "_ended_by",
         "_keep_text",
-        "_latch",
         "_message",
         "_on_drop",
         "_on_end",
@@ -92,9 +91,7 @@ class StreamSession:
         )
         attempts = Attempts(started, call.read_timeout)
         self.state = StreamState(call, call_policy, limits, telemetry, hot, self._timing, self._message, attempts)
-        self.bytes_read = (
-            self._timing.bytes_read
-        )  # see `StreamListener`; bound here, it costs a call less for each read
+        self.bytes_read = self._timing.bytes_read  # see `StreamListener`; a method would cost a call for each read
         self._keep_text = self._message.ledger.keep_text if call_policy.keeps_text else None
         self._telemetry = telemetry
         self._stalls = StallThresholds(config.stall_thresholds)
@@ -102,7 +99,7 @@ class StreamSession:
         self._on_end = on_end
         self._on_drop = on_drop
         self._warmed_up = warmed_up
-        self._latch = threading.Lock()  # acquired once and never released: the first end wins, in any thread
+        self._ended_by: dict[str, object] = {}  # `setdefault` is atomic: the first end wins, in any thread
 
     # --- Properties ----------------------------------------------------------------------------------------------
     @property
@@ -113,7 +110,7 @@ class StreamSession:
     @property
     def is_over(self) -> bool:
         """Whether the end has been reported, or is being reported."""
-        return self._latch.locked()
+        return bool(self._ended_by)
 
     @property
     def acts(self) -> bool:
@@ -155,7 +152,8 @@ class StreamSession:
     def read_as(self, mode: ReadMode) -> None:
         """Record how the body is read."""
         self.hot.read_mode = mode
-        if self._warmed_up is not None and self.state.call.helper not in self._warmed_up and self.requests == 1:
+        state = self.state
+        if self._warmed_up is not None and state.call.helper not in self._warmed_up and state.attempts.sent == 1:
             self._timing.began_to_read()
 
     def frame(self, name: str | None, data: object) -> None:
@@ -170,7 +168,7 @@ class StreamSession:
         elif name is not None:
             message.unknown_event(name, at, gap)
 
-    def event(self, event: object, arrival: Arrival | None = None) -> None:  # noqa: PLR0912 - a call less for each event
+    def event(self, event: object, arrival: Arrival | None = None) -> None:  # noqa: C901, PLR0912 - a call less for each event
         """Record an event of the message. Never raises, except in the tests of this package."""
         try:
             kind = event.type  # type: ignore[attr-defined] # any other shape: see `_malformed_event`
@@ -195,7 +193,7 @@ class StreamSession:
             if arrival is None:
                 hot.wait_at_last_event = waited
             first = self._message.block_delta(event.index, delta_type, size, at, gap)  # type: ignore[attr-defined]
-            if gap > BURST_NS and not self._latch.locked():  # the caller may read on after it closed the stream
+            if gap > BURST_NS and not self._ended_by:  # the caller may read on after it closed the stream
                 if self._timing.first_token is not None:
                     self._telemetry.record_gap(gap / _NS)
                 if gap >= self._stalls.lowest:
@@ -203,7 +201,9 @@ class StreamSession:
                     self._stalls.reset()
             if first:
                 self._first_token(waited, at)
-        except Exception as error:  # noqa: BLE001 - the boundary of the hot path
+        except Exception as error:
+            if _guard.is_interrupt(error):
+                raise
             self._malformed_event(event, error)
 
     def _other_event(self, event: object, kind: str, arrival: Arrival | None) -> None:
@@ -272,11 +272,6 @@ class StreamSession:
 
     # --- Attempts: called by the hooks of the request, and by the retries ------------------------------------------
     @property
-    def requests(self) -> int:
-        """HTTP requests sent so far."""
-        return self.state.attempts.sent
-
-    @property
     def retries(self) -> Retries:
         """The failed attempts of the call."""
         if self._retries is None:
@@ -302,23 +297,33 @@ class StreamSession:
         if at is None and end is not None and end.stop is Stop.DROPPED and self._on_drop is not None:
             self._on_drop(self)
             return
-        if not self._latch.acquire(blocking=False):
-            return
+        this = object()
         try:
+            if self._ended_by.setdefault("end", this) is not this:
+                return
             if end is None:
                 self._telemetry.end_span()
             else:
                 self._finish(end, at if at is not None else self.hot.clock())
-        except Exception:
-            self._telemetry.end_span()  # with fewer attributes than it should have
+            if self._on_end is not None:
+                self._on_end(self)
+        except BaseException as error:  # an interrupt strikes at any instruction, also of OpenTelemetry
+            if self._ended_by.get("end") is this:
+                self._end_after(error)
             raise
+
+    def _end_after(self, error: BaseException) -> None:
+        """End what a failure or an interrupt left open, with fewer attributes than it should have."""
+        try:
+            self._telemetry.end_span(error)
         finally:
             if self._on_end is not None:
                 self._on_end(self)
 
     def detach_after_fork(self) -> None:
         """Report no end in a forked child. The parent does that."""
-        self._latch.acquire(blocking=False)
+        self._ended_by.setdefault("end", None)
+        self._telemetry.detach()
 
     def _finish(self, end: End, now: int) -> None:
         state, message, timing, attempts = self.state, self._message, self._timing, self.state.attempts
@@ -326,30 +331,24 @@ class StreamSession:
             self._report_stall(timing.gap, now)
         message.close_batches(self.hot.last_byte_at)
         reply = attempts.last_reply
-        facts = facts_of(state, end, now, reply, opened=self.is_open)
-        verdict = self._classify(facts)
-        failed = verdict.reason if attempts.is_unanswered else None
-        if verdict.outcome is Outcome.FAILED:
-            facts, verdict, failed = self.retries.final_verdict(end, facts, verdict, reply, now, opened=self.is_open)
-        if verdict.reason is not None:
-            message.record_synthetic_event("abort", now, abort_attributes(facts, verdict))
+        known = self._retries.known_end(end, now) if self._retries is not None else None
+        found, failed = known or (diagnosis_of(state, end, now, reply, opened=self.is_open), None)
+        if found.verdict.outcome is Outcome.FAILED:
+            self.retries.report_end(found, reply, now, opened=self.is_open)
+        if known is None and (found.verdict.outcome is Outcome.FAILED or attempts.is_unanswered):
+            failed = found
+        if found.verdict.reason is not None:
+            message.record_synthetic_event("abort", now, abort_attributes(found, found.facts.elapsed))
         if attempts.is_under_way(now):
             self._end_last_attempt(failed, now)
         outcome = self._retries.outcome if self._retries is not None else NO_RETRIES
-        self._telemetry.finish(summary_of(state, end, facts, verdict, outcome, ended=now), timing.wall)
+        self._telemetry.finish(summary_of(state, end, found, outcome, ended=now), timing.wall)
 
-    def _classify(self, facts: Facts) -> Verdict:
-        try:
-            return classify(facts, self.state.limits)
-        except Exception as error:  # noqa: BLE001 - a stream without a reason is better than one without an end
-            _guard.report("classify", error)
-            return Verdict(Outcome.FAILED, AbortReason.STREAM_ERROR, Origin.UNKNOWN, rule="internal")
-
-    def _end_last_attempt(self, reason: AbortReason | None, now: int) -> None:
+    def _end_last_attempt(self, diagnosis: Diagnosis | None, now: int) -> None:
         """Record that the request under way is over, with the call."""
         attempts, layer = self.state.attempts, self.state.call_policy.layer
         reply = attempts.last_reply
         if attempts.is_unanswered:
             reply = attempts.pending
             self._telemetry.record_request(reply.status if reply is not None else None, layer)
-        attempts.end(now, layer, reply, reason, self.state.totals)
+        self.state.end_attempt(now, layer, reply, diagnosis)

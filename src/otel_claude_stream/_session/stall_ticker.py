@@ -6,6 +6,8 @@ the buffered measurements, which the readers of streams then need not do.
 
 from __future__ import annotations
 
+import functools
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -24,6 +26,18 @@ _SHARE = 4
 """Checks within the time of the lowest threshold, if that is less than four seconds."""
 
 
+_log = logging.getLogger("otel_claude_stream")
+
+
+@functools.cache
+def _log_once(error: str) -> None:
+    _log.warning(
+        "otel-claude-stream: cannot start the thread that looks for stalls (%s); a stall is reported when it is over. "
+        "All other telemetry is recorded. Raise the limit of threads to report stalls while they last",
+        error,
+    )
+
+
 class StallTicker:
     """The thread that checks the streams."""
 
@@ -36,12 +50,18 @@ class StallTicker:
 
     def wake(self) -> None:
         """Start checking, since a stream was opened."""
-        if not self._period or self._wanted.is_set():
+        if not self._period:
             return
-        self._wanted.set()
+        if not self._wanted.is_set():
+            self._wanted.set()
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="otel-claude-stream-stalls", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="otel-claude-stream-stalls", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # a limit of the system, or the exit of the interpreter
+                _log_once(str(error))
+                return
+            self._thread = thread
 
     def stop(self) -> None:
         """Let the thread end, after `uninstrument()`."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from otel_claude_stream._core.diagnosis.classify import Diagnosis
 from otel_claude_stream._core.diagnosis.limits import Limit
-from otel_claude_stream._core.stream.call import Call
+from otel_claude_stream._core.stream.call import Call, Reply
 from otel_claude_stream._core.stream.hot_path import HotPath
 from otel_claude_stream._core.stream.message_state import MessageState
 from otel_claude_stream._core.stream.timing import Timing
+from otel_claude_stream._core.summary import Attempt
 from otel_claude_stream._session.attempts import Attempts, Totals
 from otel_claude_stream._session.call_policy import CallPolicy
 from otel_claude_stream._telemetry.stream_telemetry import StreamTelemetry
@@ -32,3 +34,11 @@ class StreamState:
     def totals(self) -> Totals:
         """Sums over all attempts so far."""
         return Totals(self.hot.bytes, self.message.events, self.message.all_characters)
+
+    def end_attempt(
+        self, now: int, layer: str, reply: Reply | None, diagnosis: Diagnosis | None, *, delay: float | None = None
+    ) -> Attempt:
+        """Record the end of the request under way, and its failure if there is a `diagnosis`."""
+        if diagnosis is not None:
+            self.telemetry.record_attempt_abort(diagnosis)
+        return self.attempts.end(now, layer, reply, diagnosis, self.totals, delay=delay)

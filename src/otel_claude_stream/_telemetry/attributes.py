@@ -72,7 +72,9 @@ REASONING_TOKENS: Final = tokens(
 TOKEN_TYPE: Final = text("gen_ai.token.type", "Whether input or output tokens are counted.", ("input", "output"))
 TOKEN_MODALITY: Final = text("gen_ai.token.modality", "Always `unknown`.", ("unknown",))
 ERROR_TYPE: Final = text(
-    "error.type", "Error type reported by the API, otherwise the abort reason. Absent unless the outcome is `failed`."
+    "error.type",
+    "Error type reported by the API, otherwise the abort reason. Absent unless the stream or the attempt failed. On "
+    "metrics, the abort reason also replaces a type that no provider documents.",
 )
 SERVER_ADDRESS: Final = text("server.address", "Host of the client's base URL.")
 SERVER_PORT: Final = Attribute("server.port", "int", "Port of the client's base URL. Absent if unknown.")
@@ -96,19 +98,19 @@ PHASE: Final = text(
 )
 REASON: Final = text(
     "claude.stream.abort.reason",
-    "Why the stream ended without completing. Absent if it completed.",
+    "Why the stream ended without completing, or why the attempt failed. Absent otherwise.",
     tuple(x.value for x in AbortReason),
 )
 ORIGIN: Final = text(
     "claude.stream.abort.origin",
-    "Party that caused the abort, as far as the evidence allows. Absent if the stream completed.",
+    "Party that caused the abort, as far as the evidence allows. Absent without an abort reason.",
     tuple(x.value for x in Origin),
 )
 LIMIT_MATCH: Final = text(
     "claude.stream.abort.limit_match",
     "Known limit of a proxy or load balancer that fits the timing of the abort, such as `idle:60s` or "
-    "`duration:30s`. `ambiguous` if several fit, `none` if none does. Absent on spans unless the outcome is "
-    "`failed`.",
+    "`duration:30s`. `ambiguous` if several fit, `none` if none does. Absent on spans unless the stream or the "
+    "attempt failed.",
 )
 ALSO_POSSIBLE: Final = Attribute(
     "claude.stream.abort.also_possible",
@@ -124,15 +126,17 @@ SUSPECTS: Final = Attribute(
 ADVICE: Final = text("claude.stream.abort.advice", "Recommended remedy, in one line. Absent if there is none.")
 RULE: Final = text(
     "claude.stream.abort.rule",
-    "Id of the classifier's rule that determined the abort reason. Absent if the stream completed.",
+    "Id of the classifier's rule that determined the abort reason. Absent without one.",
 )
 ABORT_IDLE: Final = seconds(
     "claude.stream.abort.idle",
-    "Seconds that the last read had been blocked without a byte when the stream ended. Before a response "
-    "arrives, seconds since the request was sent. Absent if the stream completed.",
+    "Seconds that the last read had been blocked without a byte when the stream or attempt ended. Before a response "
+    "arrives, seconds since the request was sent. Absent without an abort reason.",
 )
 ABORT_ELAPSED: Final = seconds(
-    "claude.stream.abort.elapsed", "Seconds from the start of the call to its end. Absent if the stream completed."
+    "claude.stream.abort.elapsed",
+    "Seconds from the start of the call to its end. On the span of an attempt and on the event of a retry, from the "
+    "start of the attempt. Absent without an abort reason.",
 )
 ABORT_ERRNO: Final = Attribute(
     "claude.stream.abort.errno", "int", "First POSIX errno in the exception chain. Absent if there is none."
@@ -238,7 +242,7 @@ RECENT_BYTES: Final = count(
     "claude.stream.abort.recent_bytes",
     "By",
     "Bytes that arrived in the last five seconds before the abort. None suggest an idle limit, many a limit "
-    "on the total duration. Absent if the stream completed.",
+    "on the total duration. Absent without an abort reason.",
 )
 LONGEST_SILENCE: Final = seconds(
     "claude.stream.longest_silence", "Longest time, in seconds, that a read blocked without a byte."
@@ -263,7 +267,7 @@ ATTEMPT_NUMBER: Final = Attribute(
 )
 RETRY_REASON: Final = text(
     "claude.stream.retry.reason",
-    "Why the attempt failed. Absent on the span of an attempt that succeeded.",
+    "Why the attempt failed that the retry or the decision is about.",
     tuple(x.value for x in AbortReason),
 )
 RETRY_DECISION: Final = text(

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
+from otel_claude_stream._core.diagnosis.classify import Diagnosis
 from otel_claude_stream._core.summary import Summary
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
 from otel_claude_stream._telemetry.buffer import BUFFER, NO_EXEMPLAR, Labels
+from otel_claude_stream._telemetry.span_attributes import abort_labels
 from otel_claude_stream._telemetry.spec import Metric
 
 if TYPE_CHECKING:
@@ -129,6 +131,7 @@ class Instruments:
         self.output_tokens_rate = histogram(schema.OUTPUT_TOKENS_RATE)
         self.caller_time = histogram(schema.CALLER_TIME)
         self.aborts = counter(schema.ABORTS)
+        self.attempt_aborts = counter(schema.ATTEMPT_ABORTS)
         self.stalls = counter(schema.STALLS)
         self.requests = counter(schema.REQUESTS)
         self.retries = counter(schema.RETRIES)
@@ -158,48 +161,40 @@ class EndLabels:
 def record_end(instruments: Instruments, end_labels: EndLabels, context: Context, summary: Summary) -> None:
     """Record the metrics of a stream at its end. `context` contains its span, for exemplars."""
     labels, outcome = end_labels.common, end_labels.outcome
-    verdict, facts, message = summary.verdict, summary.facts, summary.message
+    (facts, verdict), message = summary.diagnosis, summary.message
     instruments.duration.record(facts.elapsed, outcome, context)
     if summary.reads:
         instruments.longest_silence.record(summary.longest_silence, outcome, context)
         instruments.caller_time.record(summary.caller_time, labels)
     if verdict.reason is not None:
-        instruments.aborts.add(
-            1,
-            {
-                **labels,
-                a.REASON.name: verdict.reason.value,
-                a.PHASE.name: facts.phase.value,
-                a.ORIGIN.name: verdict.origin.value if verdict.origin is not None else "unknown",
-                a.LIMIT_MATCH.name: verdict.limit_match,
-            },
-            context,
-        )
+        instruments.aborts.add(1, {**labels, **abort_labels(summary.diagnosis)}, context)
     if summary.retries.action is not None:
         recovery = {a.RECOVERY_ACTION.name: summary.retries.action, a.RECOVERY_OUTCOME.name: verdict.outcome.value}
         instruments.recoveries.add(1, {**labels, **recovery}, context)
     if verdict.outcome is Outcome.FAILED:
-        _record_failure(instruments, labels, context, summary)
+        wasted = round(message.characters / CHARACTERS_PER_TOKEN)
+        if wasted:
+            instruments.output_tokens_wasted.add(wasted, {**labels, a.REASON.name: summary.diagnosis.reason.value})
     elif message.output_tokens is not None and summary.writing_time:
         instruments.output_tokens_rate.record(message.output_tokens / summary.writing_time, labels)
     if end_labels.genai is not None:
         _record_genai(instruments, end_labels.genai, summary)
 
 
-def _record_failure(instruments: Instruments, labels: Labels, context: Context, summary: Summary) -> None:
-    verdict, facts = summary.verdict, summary.facts
-    origin = {**labels, a.ORIGIN.name: verdict.origin.value if verdict.origin is not None else "unknown"}
-    instruments.abort_idle.record(facts.silence, origin, context)
-    instruments.abort_elapsed.record(facts.elapsed, origin, context)
-    wasted = round(summary.message.characters / CHARACTERS_PER_TOKEN)
-    if wasted and verdict.reason is not None:
-        instruments.output_tokens_wasted.add(wasted, {**labels, a.REASON.name: verdict.reason.value})
+def record_attempt_abort(instruments: Instruments, labels: Labels, context: Context, failure: Diagnosis) -> None:
+    """Record the metrics of an attempt that failed."""
+    found = abort_labels(failure)
+    origin = {**labels, a.ORIGIN.name: found[a.ORIGIN.name]}
+    instruments.attempt_aborts.add(1, {**labels, **found}, context)
+    instruments.abort_idle.record(failure.facts.silence, origin, context)
+    instruments.abort_elapsed.record(failure.facts.age_of_attempt, origin, context)
 
 
 def _record_genai(instruments: Instruments, labels: Labels, summary: Summary) -> None:
-    error_type = summary.error_type
+    facts, verdict = summary.diagnosis
+    failed = verdict.outcome is Outcome.FAILED
     instruments.genai_duration.record(
-        summary.facts.elapsed, {**labels, a.ERROR_TYPE.name: error_type} if error_type else labels
+        facts.elapsed, {**labels, a.ERROR_TYPE.name: summary.diagnosis.known_error_type} if failed else labels
     )
     if summary.time_to_first_event is not None:
         instruments.genai_time_to_first_chunk.record(summary.time_to_first_event, labels)

@@ -144,17 +144,26 @@ ABORTS: Final = counter(
     "Streams that ended without completing, by reason. Streams that the caller ended have the origin `caller`.",
     (*_CALL, a.REASON, a.PHASE, a.ORIGIN, a.LIMIT_MATCH),
 )
+ATTEMPT_ABORTS: Final = counter(
+    "claude.stream.attempt.aborts",
+    "{attempt}",
+    "HTTP requests that failed, by reason, whether a retry or resume followed or not. The last request of a failed "
+    "stream counts here and in `claude.stream.aborts`. Requests that the caller ended do not count.",
+    (*_CALL, a.REASON, a.PHASE, a.ORIGIN, a.LIMIT_MATCH),
+)
 ABORT_IDLE: Final = histogram(
     "claude.stream.abort.idle",
     "s",
-    "Time that the last read of a failed stream had blocked without a byte. A spike suggests an idle limit.",
+    "Time that the last read of a failed HTTP request had blocked without a byte, once for each request in "
+    "`claude.stream.attempt.aborts`. A spike suggests an idle limit.",
     (*_CALL, a.ORIGIN),
     _LIMIT_SECONDS,
 )
 ABORT_ELAPSED: Final = histogram(
     "claude.stream.abort.elapsed",
     "s",
-    "Age of a failed stream at its end. A spike suggests a limit on the total duration.",
+    "Age of a failed HTTP request at its end, once for each request in `claude.stream.attempt.aborts`. A spike "
+    "suggests a limit on the total duration.",
     (*_CALL, a.ORIGIN),
     _LIMIT_SECONDS,
 )
@@ -169,7 +178,7 @@ OLDEST_AGE: Final = Metric(
     "claude.stream.oldest_age",
     "observable_gauge",
     "s",
-    "Age of the oldest open stream. Not reported if no stream is open.",
+    "Age of the oldest open stream. 0 if none is open.",
     _CALL,
 )
 REQUESTS: Final = counter(
@@ -243,15 +252,16 @@ INTERNAL_ERRORS: Final = counter(
 
 METRICS: Final[tuple[Metric, ...]] = (
     GENAI_DURATION, GENAI_TIME_TO_FIRST_CHUNK, GENAI_TIME_PER_OUTPUT_CHUNK, GENAI_TOKEN_USAGE, GENAI_INPUT_TOKENS,
-    GENAI_OUTPUT_TOKENS, DURATION, TIME_TO_FIRST_TOKEN, CHUNK_GAP, LONGEST_SILENCE, ABORTS, ABORT_IDLE, ABORT_ELAPSED,
-    STALLS, ACTIVE, OLDEST_AGE, REQUESTS, RETRIES, RETRY_DECISIONS, RETRY_DELAY, RECOVERIES, RETRY_BUDGET,
-    OUTPUT_TOKENS_WASTED, OUTPUT_TOKENS_RATE, CALLER_TIME, INTERNAL_ERRORS,
+    GENAI_OUTPUT_TOKENS, DURATION, TIME_TO_FIRST_TOKEN, CHUNK_GAP, LONGEST_SILENCE, ABORTS, ATTEMPT_ABORTS,
+    ABORT_IDLE, ABORT_ELAPSED, STALLS, ACTIVE, OLDEST_AGE, REQUESTS, RETRIES, RETRY_DECISIONS, RETRY_DELAY, RECOVERIES,
+    RETRY_BUDGET, OUTPUT_TOKENS_WASTED, OUTPUT_TOKENS_RATE, CALLER_TIME, INTERNAL_ERRORS,
 )  # fmt: skip
 
 # --- Span events -------------------------------------------------------------------------------------------------
 EVENT_PREFIX: Final = "claude.stream."
 """Prefix of the SSE event type in an event's name. Unknown types are recorded too."""
 
+_VERDICT: Final = (a.REASON, a.ORIGIN, a.PHASE, a.LIMIT_MATCH, a.ABORT_IDLE, a.ABORT_ELAPSED)
 _COALESCED: Final = (a.EVENT_COALESCED, a.EVENT_DURATION)
 
 MESSAGE_START: Final = SpanEvent("claude.stream.message_start", "The message starts.", (a.GAP,))
@@ -280,11 +290,12 @@ STALL: Final = SpanEvent(
 )
 RETRY: Final = SpanEvent(
     "claude.stream.retry",
-    "An attempt failed. The event records the decision about it. With layer `sdk`, the SDK's own loop "
+    "An attempt failed. The event records why, and the decision about it. With layer `sdk`, the SDK's own loop "
     "retried.",
     (
-        a.ATTEMPT_NUMBER, a.RETRY_DECISION, a.RETRY_REASON, a.RETRY_LAYER, a.PHASE, a.RETRY_BLOCKED_BY, a.RETRY_DRY_RUN,
-        a.RETRY_DELAY, a.RETRY_DELAY_SOURCE, a.RETRY_AFTER, a.RETRY_BUDGET, a.STATUS_CODE, a.REQUEST_ID,
+        a.ATTEMPT_NUMBER, a.RETRY_DECISION, a.RETRY_REASON, a.RETRY_LAYER, *_VERDICT, a.SUSPECTS, a.RETRY_BLOCKED_BY,
+        a.RETRY_DRY_RUN, a.RETRY_DELAY, a.RETRY_DELAY_SOURCE, a.RETRY_AFTER, a.RETRY_BUDGET, a.STATUS_CODE,
+        a.REQUEST_ID,
     ),
 )  # fmt: skip
 RESUME: Final = SpanEvent(
@@ -295,7 +306,7 @@ RESUME: Final = SpanEvent(
 ABORT: Final = SpanEvent(
     "claude.stream.abort",
     "The stream ended without completing.",
-    (a.REASON, a.ORIGIN, a.PHASE, a.LIMIT_MATCH, a.ABORT_IDLE, a.ABORT_ELAPSED),
+    _VERDICT,
 )
 RESERVED_EVENTS: Final = frozenset({"stall", "retry", "resume", "abort"})
 """Types of the synthetic events. An SSE event of such a type is recorded as `claude.stream.sse_<type>`."""
@@ -312,15 +323,17 @@ _GENAI_SPAN: Final = (
     a.RESPONSE_TIME_TO_FIRST_CHUNK, a.INPUT_TOKENS, a.OUTPUT_TOKENS, a.CACHE_READ_TOKENS, a.CACHE_CREATION_TOKENS,
     a.CACHE_WRITE_TOKENS, a.REASONING_TOKENS,
 )  # fmt: skip
+_ABORT: Final = (
+    a.PHASE, a.REASON, a.ORIGIN, a.LIMIT_MATCH, a.ALSO_POSSIBLE, a.SUSPECTS, a.ADVICE, a.RULE, a.ABORT_IDLE,
+    a.ABORT_ELAPSED, a.RECENT_BYTES, a.ABORT_ERRNO, a.ERROR_TYPE, a.ERROR_SOURCE, a.ERROR_BODY,
+)  # fmt: skip
 _STREAM_ATTRIBUTES: Final = (
-    a.OUTCOME, a.PHASE, a.REASON, a.ORIGIN, a.LIMIT_MATCH, a.ALSO_POSSIBLE, a.SUSPECTS, a.ADVICE, a.RULE, a.ABORT_IDLE,
-    a.ABORT_ELAPSED, a.ABORT_ERRNO, a.ABORT_EXCEPTION, a.ERROR_TYPE, a.ERROR_SOURCE, a.ERROR_BODY, a.FAULT_AFTER_STOP,
-    a.MISSING_MESSAGE_STOP, a.STOP_REASON, a.API, a.HELPER, a.READ_MODE, a.SPAN_OWNER, a.REQUEST_ID, a.INTERMEDIARY,
-    a.SERVER_ADDRESS, a.SERVER_PORT, a.STATUS_CODE, a.RESEND_COUNT, a.ATTEMPT_COUNT, a.TIME_TO_HEADERS,
-    a.TIME_TO_FIRST_TOKEN, a.BLOCK_TYPE, a.EVENT_COUNT, a.EVENT_DROPPED, a.DELTA_COUNT, a.PING_COUNT, a.BLOCK_COUNT,
-    a.CONTENT_CHARACTERS, a.READ_BYTES, a.READ_COUNT, a.READ_EVENTS, a.RECENT_BYTES, a.LONGEST_SILENCE,
-    a.CHUNK_LONGEST_GAP, a.PING_LONGEST_GAP, a.CALLER_TIME, a.USAGE_COMPLETE, a.RECOVERY_ACTION, a.RESUMED, a.SEAM,
-    a.ATTEMPT_CHARACTERS, a.ATTEMPT_INPUT_TOKENS, a.ATTEMPT_OUTPUT_TOKENS,
+    a.OUTCOME, *_ABORT, a.ABORT_EXCEPTION, a.FAULT_AFTER_STOP, a.MISSING_MESSAGE_STOP, a.STOP_REASON, a.API, a.HELPER,
+    a.READ_MODE, a.SPAN_OWNER, a.REQUEST_ID, a.INTERMEDIARY, a.SERVER_ADDRESS, a.SERVER_PORT, a.STATUS_CODE,
+    a.RESEND_COUNT, a.ATTEMPT_COUNT, a.TIME_TO_HEADERS, a.TIME_TO_FIRST_TOKEN, a.BLOCK_TYPE, a.EVENT_COUNT,
+    a.EVENT_DROPPED, a.DELTA_COUNT, a.PING_COUNT, a.BLOCK_COUNT, a.CONTENT_CHARACTERS, a.READ_BYTES, a.READ_COUNT,
+    a.READ_EVENTS, a.LONGEST_SILENCE, a.CHUNK_LONGEST_GAP, a.PING_LONGEST_GAP, a.CALLER_TIME, a.USAGE_COMPLETE,
+    a.RECOVERY_ACTION, a.RESUMED, a.SEAM, a.ATTEMPT_CHARACTERS, a.ATTEMPT_INPUT_TOKENS, a.ATTEMPT_OUTPUT_TOKENS,
 )  # fmt: skip
 
 CHAT_SPAN: Final = Span(
@@ -341,8 +354,8 @@ ATTEMPT_SPAN: Final = Span(
     "INTERNAL",
     "One HTTP request of a call that sent more than one.",
     (
-        a.ATTEMPT_NUMBER, a.STATUS_CODE, a.ERROR_TYPE, a.RETRY_REASON, a.REQUEST_ID, a.RETRY_AFTER, a.RETRY_DELAY,
-        a.RETRY_LAYER, a.INTERMEDIARY,
+        *_CALL, a.ATTEMPT_NUMBER, *_ABORT, a.STATUS_CODE, a.REQUEST_ID, a.RETRY_AFTER, a.RETRY_DELAY, a.RETRY_LAYER,
+        a.INTERMEDIARY,
     ),
 )  # fmt: skip
 SPANS: Final[tuple[Span, ...]] = (CHAT_SPAN, STREAM_SPAN, ATTEMPT_SPAN)

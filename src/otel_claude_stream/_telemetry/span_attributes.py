@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from otel_claude_stream._core.diagnosis.classify import Verdict
-from otel_claude_stream._core.diagnosis.facts import Facts
+from otel_claude_stream._core.diagnosis.classify import Diagnosis
 from otel_claude_stream._core.retry.context import Action, Decision
 from otel_claude_stream._core.stream import bounds
-from otel_claude_stream._core.stream.call import Attempt, Reply
+from otel_claude_stream._core.stream.call import Call, Reply
 from otel_claude_stream._core.stream.journal import Entry
-from otel_claude_stream._core.summary import Summary
-from otel_claude_stream._core.vocabulary import AbortReason, Origin, Outcome, Phase
+from otel_claude_stream._core.summary import Attempt, Summary
+from otel_claude_stream._core.vocabulary import Origin, Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry.schema import EVENT_PREFIX, RESERVED_EVENTS
 from otel_claude_stream._telemetry.spec import Attribute
@@ -51,26 +50,19 @@ def event_attributes(entry: Entry) -> AttributeValues:
     return found
 
 
-def retry_attributes(attempt: Attempt) -> AttributeValues:
+def retry_attributes(attempt: int, failure: Diagnosis, delay: float, reply: Reply | None) -> AttributeValues:
     """Return the attributes of the event for a retry by the SDK after this attempt failed."""
-    found: AttributeValues = {
-        a.ATTEMPT_NUMBER.name: attempt.number,
-        a.RETRY_DECISION.name: "retry",
-        a.RETRY_LAYER.name: attempt.layer,
+    return {
+        **_failed_attempt(attempt, failure, reply),
+        a.RETRY_DECISION.name: Action.RETRY.value,
+        a.RETRY_LAYER.name: "sdk",
+        a.RETRY_DELAY.name: delay,
     }
-    if attempt.reason is not None:
-        found[a.RETRY_REASON.name] = attempt.reason.value
-    if attempt.delay is not None:
-        found[a.RETRY_DELAY.name] = attempt.delay
-    if attempt.reply is not None:
-        found |= _reply_attributes(attempt.reply)
-    return found
 
 
 def decision_attributes(
     attempt: int,
-    reason: AbortReason,
-    phase: Phase,
+    failure: Diagnosis,
     decision: Decision,
     reply: Reply | None,
     *,
@@ -79,11 +71,9 @@ def decision_attributes(
 ) -> AttributeValues:
     """Return the attributes of the event for a decision of the policy. `budget_left` is None in a dry run."""
     found: AttributeValues = {
-        a.ATTEMPT_NUMBER.name: attempt,
+        **_failed_attempt(attempt, failure, reply),
         a.RETRY_DECISION.name: decision.action.value,
-        a.RETRY_REASON.name: reason.value,
         a.RETRY_LAYER.name: "policy",
-        a.PHASE.name: phase.value,
         a.RETRY_BLOCKED_BY.name: decision.blocked_by.value,
         a.RETRY_DRY_RUN.name: dry_run,
     }
@@ -92,8 +82,19 @@ def decision_attributes(
         found[a.RETRY_DELAY_SOURCE.name] = decision.delay_source.value
     if budget_left is not None:
         found[a.RETRY_BUDGET.name] = budget_left
-    if reply is not None:
-        found |= _reply_attributes(reply)
+    return found
+
+
+def _failed_attempt(attempt: int, failure: Diagnosis, reply: Reply | None) -> AttributeValues:
+    """Return the attributes that both events for a failed attempt have: the attempt, its verdict and its response."""
+    found = {
+        a.ATTEMPT_NUMBER.name: attempt,
+        a.RETRY_REASON.name: failure.reason.value,
+        **abort_attributes(failure, failure.facts.age_of_attempt),
+        **(_reply_attributes(reply) if reply is not None else {}),
+    }
+    if failure.verdict.suspects:
+        found[a.SUSPECTS.name] = list(failure.verdict.suspects)
     return found
 
 
@@ -124,16 +125,45 @@ def stall_attributes(threshold: str, kind: str, block: str) -> AttributeValues:
     return found
 
 
-def abort_attributes(facts: Facts, verdict: Verdict) -> AttributeValues:
-    """Return the attributes of the event for an abort, with the figures that limits are compared with."""
+def abort_labels(diagnosis: Diagnosis) -> dict[str, str]:
+    """Return the labels of the counters of aborts."""
+    facts, verdict = diagnosis
     return {
-        a.REASON.name: verdict.reason.value if verdict.reason is not None else "",
+        a.REASON.name: diagnosis.reason.value,
         a.ORIGIN.name: (verdict.origin or Origin.UNKNOWN).value,
         a.PHASE.name: facts.phase.value,
         a.LIMIT_MATCH.name: verdict.limit_match,
-        a.ABORT_IDLE.name: facts.silence,
-        a.ABORT_ELAPSED.name: facts.elapsed,
     }
+
+
+def abort_attributes(diagnosis: Diagnosis, elapsed: float) -> AttributeValues:
+    """Return the attributes of the event for an abort, with the figures that limits are compared with."""
+    return {
+        **abort_labels(diagnosis),
+        a.ABORT_IDLE.name: diagnosis.facts.silence,
+        a.ABORT_ELAPSED.name: elapsed,
+    }
+
+
+def attempt_attributes(attempt: Attempt, call: Call) -> AttributeValues:
+    """Return the attributes of the span of an attempt."""
+    found: AttributeValues = {
+        a.REQUEST_MODEL.name: call.model,
+        a.SERVER_ADDRESS.name: call.server_address,
+        a.ATTEMPT_NUMBER.name: attempt.number,
+        a.RETRY_LAYER.name: attempt.layer,
+    }
+    if attempt.delay is not None:
+        found[a.RETRY_DELAY.name] = attempt.delay
+    if attempt.reply is not None:
+        found |= _reply_attributes(attempt.reply)
+        if attempt.reply.intermediary:
+            found[a.INTERMEDIARY.name] = attempt.reply.intermediary
+    if attempt.diagnosis is not None:
+        facts = attempt.diagnosis.facts
+        pairs = [(a.PHASE, facts.phase.value), *_abort(attempt.diagnosis, facts.age_of_attempt)]
+        found |= {attribute.name: value for attribute, value in pairs if value is not None}
+    return found
 
 
 def span_attributes(summary: Summary, semconv: str) -> AttributeValues:
@@ -145,7 +175,7 @@ def span_attributes(summary: Summary, semconv: str) -> AttributeValues:
 
 
 def _ending(summary: Summary) -> list[tuple[Attribute, object]]:
-    verdict, facts = summary.verdict, summary.facts
+    facts, verdict = summary.diagnosis
     pairs: list[tuple[Attribute, object]] = [
         (a.OUTCOME, verdict.outcome.value),
         (a.PHASE, facts.phase.value),
@@ -154,14 +184,18 @@ def _ending(summary: Summary) -> list[tuple[Attribute, object]]:
         (a.MISSING_MESSAGE_STOP, verdict.missing_message_stop or None),
         (a.ABORT_EXCEPTION, summary.exception),
     ]
-    if verdict.reason is None:
-        return pairs
-    pairs += [
-        (a.REASON, verdict.reason.value),
+    return pairs if verdict.reason is None else [*pairs, *_abort(summary.diagnosis, facts.elapsed)]
+
+
+def _abort(diagnosis: Diagnosis, elapsed: float) -> list[tuple[Attribute, object]]:
+    """Return the verdict on a stream or an attempt, and the facts that it rests on."""
+    facts, verdict = diagnosis
+    pairs: list[tuple[Attribute, object]] = [
+        (a.REASON, diagnosis.reason.value),
         (a.ORIGIN, verdict.origin.value if verdict.origin is not None else None),
         (a.RULE, verdict.rule or None),
         (a.ABORT_IDLE, facts.silence),
-        (a.ABORT_ELAPSED, facts.elapsed),
+        (a.ABORT_ELAPSED, elapsed),
         (a.RECENT_BYTES, facts.bytes_last_5s),
     ]
     if verdict.outcome is Outcome.FAILED:
@@ -171,7 +205,7 @@ def _ending(summary: Summary) -> list[tuple[Attribute, object]]:
             (a.SUSPECTS, list(verdict.suspects) or None),
             (a.ADVICE, verdict.advice or None),
             (a.ABORT_ERRNO, facts.fault.errno if facts.fault is not None else None),
-            (a.ERROR_TYPE, summary.error_type),
+            (a.ERROR_TYPE, diagnosis.error_type),
             (a.ERROR_SOURCE, facts.error_source.value if facts.error_source is not None else None),
             (a.ERROR_BODY, facts.body.value if facts.body.value != "none" else None),
         ]
@@ -190,7 +224,7 @@ def _progress(summary: Summary) -> list[tuple[Attribute, object]]:
         (a.PING_COUNT, message.pings),
         (a.BLOCK_COUNT, message.blocks),
         (a.CONTENT_CHARACTERS, message.characters),
-        (a.READ_BYTES, summary.facts.bytes),
+        (a.READ_BYTES, summary.diagnosis.facts.bytes),
         (a.READ_COUNT, summary.reads),
         (a.READ_EVENTS, round(message.events / summary.reads, 2) if summary.reads else None),
         (a.LONGEST_SILENCE, summary.longest_silence),

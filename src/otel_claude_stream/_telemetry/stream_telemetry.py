@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
@@ -12,6 +14,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
 from otel_claude_stream import _guard
 from otel_claude_stream._config import StreamConfig
+from otel_claude_stream._core.diagnosis.classify import Diagnosis
 from otel_claude_stream._core.retry.context import Decision
 from otel_claude_stream._core.stream.call import Call
 from otel_claude_stream._core.summary import Summary
@@ -19,6 +22,7 @@ from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema, zero_series
 from otel_claude_stream._telemetry.buffer import BUFFER, NO_EXEMPLAR, Labels
+from otel_claude_stream._telemetry.interrupts import end_after, start_span, started_span
 from otel_claude_stream._telemetry.logs import LogEvents
 from otel_claude_stream._telemetry.metrics import (
     CardinalityLimit,
@@ -26,9 +30,15 @@ from otel_claude_stream._telemetry.metrics import (
     Instruments,
     is_live,
     observe,
+    record_attempt_abort,
     record_end,
 )
-from otel_claude_stream._telemetry.span_attributes import event_attributes, event_name, span_attributes
+from otel_claude_stream._telemetry.span_attributes import (
+    attempt_attributes,
+    event_attributes,
+    event_name,
+    span_attributes,
+)
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -40,6 +50,17 @@ Pairs = tuple[tuple[str, str | int], ...]
 
 MAX_SHARED: Final = 2048
 """The most sets of labels that streams share. A server may answer with any status."""
+
+_log = logging.getLogger("otel_claude_stream")
+
+
+@functools.cache
+def _log_silence(owner: str) -> None:
+    _log.warning(
+        "otel-claude-stream: a thread of the parent held a lock of %s at the fork; the streams of this process are not "
+        "recorded. Fork before streams are read, or create the providers in the child",
+        owner,
+    )
 
 
 class StreamTelemetry:
@@ -56,10 +77,10 @@ class StreamTelemetry:
         "started",
     )
 
-    def __init__(self, emitter: Emitter, call: Call, span: Span | None, started: int) -> None:
+    def __init__(self, emitter: Emitter, call: Call, started: int) -> None:
         self._emitter = emitter
         self.call = call
-        self.span = span
+        self.span: Span | None = None
         self.started = started
         """Wall time in nanoseconds at the start of the call."""
         self._instruments = emitter.instruments
@@ -123,9 +144,15 @@ class StreamTelemetry:
     def record_request(self, status: int | None, layer: str) -> None:
         """Count an HTTP request. `status` is None if there was no response."""
         if self._instruments is not None:
-            code = ((a.STATUS_CODE.name, status),) if status is not None else ()
+            known = status is not None and 100 <= status < 600  # a server may send any number
+            code = ((a.STATUS_CODE.name, status),) if known else ()
             labels = self._emitter.extended(self.labels, ((a.RETRY_LAYER.name, layer), *code))
             self._instruments.requests.add(1, labels)
+
+    def record_attempt_abort(self, failure: Diagnosis) -> None:
+        """Record the metrics of an attempt that failed. An attempt that the caller ended has none."""
+        if self._instruments is not None and failure.verdict.outcome is Outcome.FAILED:
+            record_attempt_abort(self._instruments, self.labels, self.context, failure)
 
     def record_retry(self, reason: str, delay: float, layer: str, decision: str) -> None:
         """Record that another attempt follows in `delay` seconds after one failed for `reason`."""
@@ -158,16 +185,34 @@ class StreamTelemetry:
             return
         if span.is_recording():
             span.set_attributes(span_attributes(summary, self._emitter.config.semconv))
-            if summary.verdict.outcome is Outcome.FAILED and summary.verdict.reason is not None:
-                span.set_status(Status(StatusCode.ERROR, summary.verdict.reason.value))
+            if summary.diagnosis.verdict.outcome is Outcome.FAILED:
+                span.set_status(Status(StatusCode.ERROR, summary.diagnosis.reason.value))
             if len(summary.attempts) > 1:
                 self._emitter.write_attempt_spans(self, summary, wall)
         span.end(wall(summary.ended))
 
-    def end_span(self) -> None:
-        """End the span without further attributes."""
-        if self.span is not None:
+    def start_span(self) -> None:
+        """Start the span, if the settings ask for one."""
+        started: list[Span] = []
+        try:
+            self._emitter.start_span(self.call, self.started, started)
+            self.span = started[0] if started else None
+        except BaseException as error:
+            self.span = started_span(started, error)
+            raise
+
+    def detach(self) -> None:
+        """Record no measurements any more: in a forked child, because the parent records them."""
+        self._instruments = None
+
+    def end_span(self, error: BaseException | None = None) -> None:
+        """End the span without further attributes. After an `error`, do only what is left to do."""
+        if self.span is None:
+            return
+        if error is None:
             self.span.end()
+        else:
+            end_after(error, self.span)
 
 
 def _flush_before(read: Callable[[], Iterable[tuple[float, Labels]]]) -> Callable[[], Iterable[tuple[float, Labels]]]:
@@ -215,12 +260,18 @@ class Emitter:
         self._servers = CardinalityLimit(config.max_models)
         self._labels: dict[tuple[str, str], Labels] = {}
         self._extended: dict[tuple[int, Pairs], Labels] = {}  # by the id() of a dict in `_labels`
+        self._silenced_by = ""
         self._on_span = config.events in {"span", "both"}
         if config.metrics:
             observe(meter, schema.ACTIVE, _flush_before(streams.counts))
             observe(meter, schema.OLDEST_AGE, streams.ages)
             if budgets is not None:
                 observe(meter, schema.RETRY_BUDGET, budgets)
+
+    def silence(self, owner: str) -> None:
+        """Record nothing any more, in a child that would wait for a lock of the class `owner` forever."""
+        self.instruments = self._logs = None
+        self._silenced_by = owner
 
     def labels(self, call: Call) -> Labels:
         """Return the common labels of a call. Calls with equal labels share a dict."""
@@ -238,6 +289,7 @@ class Emitter:
             return
         for counter, series in (
             (instruments.aborts, zero_series.aborts()),
+            (instruments.attempt_aborts, zero_series.aborts()),
             (instruments.retries, zero_series.retries()),
             (instruments.retry_decisions, zero_series.decisions(active=self._active)),
             (instruments.recoveries, zero_series.recoveries(active=self._active)),
@@ -272,29 +324,38 @@ class Emitter:
         records_genai = telemetry.call.owner != "other"
         return EndLabels(
             common=telemetry.labels,
-            outcome=self.extended(telemetry.labels, ((a.OUTCOME.name, summary.verdict.outcome.value),)),
+            outcome=self.extended(telemetry.labels, ((a.OUTCOME.name, summary.diagnosis.verdict.outcome.value),)),
             genai=self.genai_labels(telemetry.call, summary.message.model) if records_genai else None,
         )
 
-    def start(self, call: Call, wall: int) -> StreamTelemetry:
-        """Start the span of a call at the wall time `wall` (nanoseconds), with the attributes that samplers may use."""
-        span: Span | None = None
-        if self.config.span != "off":
-            is_chat = call.owner == "self"
-            attributes: Labels = {a.REQUEST_MODEL.name: call.model, a.SERVER_ADDRESS.name: call.server_address}
-            if call.server_port is not None:
-                attributes[a.SERVER_PORT.name] = call.server_port
-            if is_chat:
-                attributes[a.OPERATION_NAME.name] = "chat"
-                attributes[a.PROVIDER_NAME.name] = call.provider
-            spec = schema.CHAT_SPAN if is_chat else schema.STREAM_SPAN
-            span = self._tracer.start_span(
-                spec.name.format(model=call.model),
-                kind=SpanKind.CLIENT if is_chat else SpanKind.INTERNAL,
-                attributes=attributes,
-                start_time=wall,
-            )
-        return StreamTelemetry(self, call, span, wall)
+    def telemetry(self, call: Call, wall: int) -> StreamTelemetry:
+        """Return the telemetry of a call that begins at the wall time `wall` (nanoseconds), without its span."""
+        return StreamTelemetry(self, call, wall)
+
+    def start_span(self, call: Call, wall: int, into: list[Span]) -> None:
+        """Append the span of a call to `into`, with the attributes that samplers may use, if there is to be one."""
+        if self._silenced_by:
+            _log_silence(self._silenced_by)
+            return
+        if self.config.span == "off":
+            return
+        is_chat = call.owner == "self"
+        attributes: Labels = {a.REQUEST_MODEL.name: call.model, a.SERVER_ADDRESS.name: call.server_address}
+        if call.server_port is not None:
+            attributes[a.SERVER_PORT.name] = call.server_port
+        if is_chat:
+            attributes[a.OPERATION_NAME.name] = "chat"
+            attributes[a.PROVIDER_NAME.name] = call.provider
+        spec = schema.CHAT_SPAN if is_chat else schema.STREAM_SPAN
+        start_span(
+            self._tracer,
+            into,
+            spec.name.format(model=call.model),
+            None,
+            kind=SpanKind.CLIENT if is_chat else SpanKind.INTERNAL,
+            attributes=attributes,
+            start_time=wall,
+        )
 
     def wants_events(self, span: Span | None) -> bool:
         """Whether events are recorded on this span or as log records."""
@@ -317,31 +378,24 @@ class Emitter:
     def write_attempt_spans(self, telemetry: StreamTelemetry, summary: Summary, wall: Callable[[int], int]) -> None:
         """Record a child span for each HTTP request of a call, with explicit times."""
         for attempt in summary.attempts:
-            attributes: Labels = {a.ATTEMPT_NUMBER.name: attempt.number, a.RETRY_LAYER.name: attempt.layer}
-            reply = attempt.reply
-            if reply is not None:
-                attributes[a.STATUS_CODE.name] = reply.status
-                if reply.request_id is not None:
-                    attributes[a.REQUEST_ID.name] = reply.request_id
-                if reply.retry_after is not None:
-                    attributes[a.RETRY_AFTER.name] = reply.retry_after
-                if reply.intermediary:
-                    attributes[a.INTERMEDIARY.name] = reply.intermediary
-            if attempt.reason is not None:
-                attributes[a.RETRY_REASON.name] = attempt.reason.value
-                attributes[a.ERROR_TYPE.name] = attempt.reason.value
-            if attempt.delay is not None:
-                attributes[a.RETRY_DELAY.name] = attempt.delay
-            span = self._tracer.start_span(
-                schema.ATTEMPT_SPAN.name,
-                context=telemetry.context,
-                kind=SpanKind.INTERNAL,
-                attributes=attributes,
-                start_time=wall(attempt.started),
-            )
-            if attempt.reason is not None:
-                span.set_status(Status(StatusCode.ERROR, attempt.reason.value))
-            span.end(wall(attempt.ended))
+            started: list[Span] = []
+            try:
+                start_span(
+                    self._tracer,
+                    started,
+                    schema.ATTEMPT_SPAN.name,
+                    telemetry.context,
+                    kind=SpanKind.INTERNAL,
+                    attributes=attempt_attributes(attempt, summary.call),
+                    start_time=wall(attempt.started),
+                )
+                (span,) = started
+                if attempt.diagnosis is not None:
+                    span.set_status(Status(StatusCode.ERROR, attempt.diagnosis.reason.value))
+                span.end(wall(attempt.ended))
+            except BaseException as error:
+                end_after(error, started_span(started, error))
+                raise
 
     def is_unobserved(self, telemetry: StreamTelemetry) -> bool:
         """Whether nothing records this stream: no tracer, meter or logger of a real provider."""

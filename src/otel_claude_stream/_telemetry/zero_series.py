@@ -65,7 +65,7 @@ def _labels(**pairs: tuple[Attribute, str | int]) -> Labels:
 
 
 def aborts() -> Iterator[Labels]:
-    """Yield the labels of `claude.stream.aborts`."""
+    """Yield the labels of `claude.stream.aborts` and `claude.stream.attempt.aborts`."""
     for reason, origin, phases in _ABORTS:
         for phase in phases:
             yield _labels(

@@ -63,6 +63,25 @@ def test_a_rule_of_another_version_has_no_description() -> None:
     assert "No advice." in as_text(found)
 
 
+def test_a_recovered_cut_is_explained_although_the_stream_completed() -> None:
+    """The limit is in the timeline and in the diagnosis, and the advice is about it."""
+    cut = {
+        "claude.stream.attempt.number": 1,
+        "claude.stream.abort.reason": "connection_closed",
+        "claude.stream.abort.limit_match": "idle:60s",
+        "claude.stream.abort.suspects": ["nginx"],
+        "claude.stream.abort.advice": "Raise proxy_read_timeout.",
+    }
+    parent = {"name": "claude.stream.attempt", "parent": "00f067aa0ba902b7"}
+    first = samples.span(cut, seconds=0.5, span_id="1" * 16, **parent)
+    second = samples.span({"claude.stream.attempt.number": 2}, start=1.0, seconds=1.0, span_id="2" * 16, **parent)
+    stream = samples.span({**samples.HEALTHY, "claude.stream.attempt.count": 2})
+    (found,) = explained_spans(first, second, stream)
+    assert "attempt 1 failed: connection closed, consistent with idle:60s (nginx)" in [m.what for m in found.timeline]
+    assert found.consistent == "Retried after a cut at idle:60s (nginx)."
+    assert found.advice == "Raise proxy_read_timeout."
+
+
 def test_attempts_before_the_stream_are_in_the_timeline() -> None:
     retry = {"claude.stream.retry.reason": "overloaded", "claude.stream.retry.delay": 0.5}
     span = samples.span(

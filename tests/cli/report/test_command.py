@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from tests.support.cli_samples import CUT, delta, healthy, span
 from tests.support.report_pages import data_of
 
 from otel_claude_stream.cli.main import main
+from otel_claude_stream.cli.report.command import run
 
 GOOD = samples.traces(healthy())
 BAD = samples.traces(span(CUT, [delta(0.1)], start=3.0, span_id="1" * 16))
@@ -25,6 +27,19 @@ def recording_file(name: str, *documents: object, end: str = "\n") -> Path:
     path = Path(name)
     path.write_text("\n".join(json.dumps(document) for document in documents) + end)
     return path
+
+
+def test_the_report_is_written_before_the_table_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in `otel-claude-stream report FILE | head`."""
+
+    def closed(*_: object) -> None:
+        raise BrokenPipeError
+
+    recording_file("a.jsonl", GOOD)
+    monkeypatch.setattr("builtins.print", closed)
+    with pytest.raises(BrokenPipeError):
+        run(Namespace(files=["a.jsonl"], output="out.html", open=False))
+    assert Path("out.html").exists()
 
 
 def test_a_report_and_a_table_from_several_recordings(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ from tests.support.report_pages import data_of, page_of
 
 from otel_claude_stream._core.retry.context import Blocker
 from otel_claude_stream._core.retry.resume.seam import SeamResult
+from otel_claude_stream.cli.run.lines import stream_line
 from otel_claude_stream.cli.view import decisions
 from otel_claude_stream.cli.view.explanation import explanation
 from otel_claude_stream.cli.view.model import StreamView
@@ -97,6 +98,46 @@ def test_a_stream_that_was_continued() -> None:
     assert view.long_gaps == 0
     assert (view.tokens.input, view.tokens.output) == (440, 31)
     assert view.rate is None
+
+
+IDLE = {
+    "claude.stream.abort.reason": "connection_closed",
+    "claude.stream.abort.limit_match": "idle:60s",
+    "claude.stream.abort.suspects": ["nginx", "AWS ALB", "Kong"],
+}
+NO_LIMIT = {"claude.stream.abort.reason": "overloaded", "claude.stream.abort.limit_match": "none"}
+
+
+def cut_and(action: str, *, outcome: dict[str, Any] = RESUMED, verdict: dict[str, Any] = IDLE) -> StreamView:
+    """A stream whose first request was cut at 1 s, after which the policy took an action."""
+    stream = span(outcome, [delta(0.4), decision(1.0, action, **BACKOFF), seam(3.5)], seconds=4.0)
+    return samples.view(stream, attempt(1, 0.0, 1.0, 200, **verdict), attempt(2, 2.5, 4.0, 200))
+
+
+@pytest.mark.parametrize(("action", "verb"), [("resume", "resumed"), ("retry", "retried")])
+def test_a_recovered_cut_is_named_with_its_limit_and_products(action: str, verb: str) -> None:
+    """In the line and the table of `run`, in its figures, and in the report."""
+    view = cut_and(action)
+    text = f"{verb} after a cut at idle:60s (nginx, AWS ALB, …)"
+    assert decisions.recovered_cuts(view) == text
+    assert text in stream_line(view, 4.0)
+    assert text in table([view], 300).rows[0]
+    line = "Cuts that a retry or resume recovered: 2 at idle:60s (nginx, AWS ALB, …)."
+    assert line in summary_lines(summarise([view, view, samples.view(healthy(span_id="3" * 16))]))
+    head, (lane,) = data_of(page_of(view))
+    texts = {name: head["texts"][name][0] for name in ("cuts", "limit", "suspects")}
+    assert texts == {"cuts": [text], "limit": ["idle:60s"], "suspects": ["nginx, AWS ALB, Kong"]}
+    broken = lane["attempts"][0]
+    assert (broken["reason"], broken["limit_match"]) == ("connection_closed", "idle:60s")
+
+
+def test_other_failures_and_failed_streams_have_no_recovered_cut() -> None:
+    """A stream that failed at a limit names its own."""
+    assert decisions.recovered_cuts(cut_and("resume", verdict=NO_LIMIT)) == ""
+    failed = {**CUT, "claude.stream.attempt.count": 2}
+    view = cut_and("resume", outcome=failed)
+    assert "after a cut" not in stream_line(view, 4.0)
+    assert summarise([view]).recovered_cuts == ()
 
 
 def test_request_ids_are_shown_for_support() -> None:

@@ -294,7 +294,13 @@ def test_the_lane_of_a_continued_stream(show: Open) -> None:
     })  # fmt: skip
     seam = ("claude.stream.resume", 3.5, {"claude.stream.resume.seam": "anchor", "claude.stream.attempt.number": 2})
     texts = [delta(0.4), delta(0.99), delta(3.5), delta(3.8)]
-    broken = {"claude.stream.retry.reason": "overloaded", "claude.stream.request_id": "req_broken"}
+    broken = {
+        "claude.stream.abort.reason": "connection_closed",
+        "claude.stream.abort.limit_match": "idle:60s",
+        "claude.stream.abort.suspects": ["nginx"],
+        "claude.stream.abort.advice": "Raise it.",
+        "claude.stream.request_id": "req_broken",
+    }
     view = samples.view(
         span(resumed, [*texts, decided, seam], seconds=4.0),
         attempt(1, 0.0, 1.0, 200, **broken),
@@ -309,7 +315,12 @@ def test_the_lane_of_a_continued_stream(show: Open) -> None:
     assert lane.locator(".band").count() == 2
     assert lane.locator(".band.later, .gap.seam").count() == 2
     assert lane.locator("[class='attempt']").count() == 0
-    assert page.locator(".requests li").all_inner_texts()[0] == "request 1: 200, overloaded, 1.00 s req_broken"
+    assert page.locator(".requests li").all_inner_texts()[0] == (
+        "request 1: 200, connection closed, consistent with idle:60s (nginx), 1.00 s req_broken"
+    )
+    cause = page.locator(".opened .cause > *").all_inner_texts()
+    assert cause == ["resumed after a cut at idle:60s (nginx)", "req_broken", "Raise it."]
+    assert facet(page, "limit")["idle:60s"] == 1
     label = page.locator(".row[aria-expanded=true]").get_attribute("aria-label")
     assert "2 HTTP requests, continued" in label
 

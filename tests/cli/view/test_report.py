@@ -42,6 +42,7 @@ def test_the_columns_of_all_streams() -> None:
         "phase": ["finishing", "streaming"],
         "limit": ["", "idle:2s"],
         "suspects": ["", "nginx, AWS ALB"],
+        "cuts": ["", ""],
         "advice": ["", "Raise the idle limit."],
         "model": ["claude-sonnet-5"] * 2,
         "server": ["127.0.0.1:4711"] * 2,

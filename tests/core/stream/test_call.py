@@ -1,4 +1,4 @@
-"""The description of a call and of its attempts."""
+"""The description of a call and of its responses."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from otel_claude_stream._core.stream.call import Attempt, Call, Reply
-from otel_claude_stream._core.vocabulary import AbortReason
+from otel_claude_stream._core.stream.call import Call, Reply
+from otel_claude_stream._core.summary import Attempt
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_the_intermediary_is_the_value_of_server_or_via(fingerprint, shown):
     [
         Call("m", "anthropic", "messages", "create", "host", 443, "self"),
         Reply(200),
-        Attempt(1, 0, 1, "sdk", reason=AbortReason.OVERLOADED),
+        Attempt(1, 0, 1, "sdk"),
     ],
 )
 def test_descriptions_are_frozen(value):

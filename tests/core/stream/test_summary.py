@@ -1,10 +1,10 @@
-"""The summary of a call: usage, error type and fault."""
+"""The summary of a call, and the diagnosis of its end."""
 
 from __future__ import annotations
 
 import pytest
 
-from otel_claude_stream._core.diagnosis.classify import Verdict
+from otel_claude_stream._core.diagnosis.classify import Diagnosis, Verdict
 from otel_claude_stream._core.diagnosis.facts import Facts, Fault
 from otel_claude_stream._core.stream.call import Call
 from otel_claude_stream._core.stream.hot_path import HotPath, ReadMode
@@ -15,12 +15,11 @@ from otel_claude_stream._core.vocabulary import CALLER_REASONS, AbortReason, Ori
 COMPLETED = Verdict(Outcome.COMPLETED, None, None)
 
 
-def summary(message=None, verdict=COMPLETED, **facts):
+def summary(message):
     return Summary(
         call=Call("m", "anthropic", "messages", "create", "host", 443, "self"),
-        facts=Facts(Stop.EXHAUSTED, Phase.FINISHING, **facts),
-        verdict=verdict,
-        message=message or MessageState(HotPath(int, 0)),
+        diagnosis=Diagnosis(Facts(Stop.EXHAUSTED, Phase.FINISHING), COMPLETED),
+        message=message,
         entries=[],
         attempts=(),
         reply=None,
@@ -64,19 +63,25 @@ def test_input_tokens_include_the_cache_and_the_end_completes_the_usage(usages, 
 
 
 @pytest.mark.parametrize(
-    ("verdict", "error_type", "shown"),
+    ("reason", "error_type", "shown", "label"),
     [
-        (COMPLETED, None, None),
-        (COMPLETED, "overloaded_error", None),
-        (Verdict(Outcome.FAILED, AbortReason.OVERLOADED, Origin.ANTHROPIC), "overloaded_error", "overloaded_error"),
-        (Verdict(Outcome.FAILED, AbortReason.TRUNCATED, Origin.UNKNOWN), None, "truncated"),
-        (Verdict(Outcome.FAILED, None, None), "overloaded_error", None),
-        (Verdict(Outcome.CLOSED, AbortReason.CALLER_CLOSED, Origin.CALLER), "overloaded_error", None),
+        (AbortReason.OVERLOADED, "overloaded_error", "overloaded_error", "overloaded_error"),
+        (AbortReason.RATE_LIMITED, "ThrottlingException", "ThrottlingException", "throttlingexception"),
+        (AbortReason.STREAM_ERROR, "made_up_by_a_server", "made_up_by_a_server", "stream_error"),
+        (AbortReason.TRUNCATED, None, "truncated", "truncated"),
+        (None, None, "stream_error", "stream_error"),
     ],
 )
-def test_the_error_type_is_that_of_the_provider_or_the_abort_reason(verdict, error_type, shown):
-    """Only a failed stream has an error type."""
-    assert summary(verdict=verdict, error_type=error_type).error_type == shown
+def test_the_error_type_is_that_of_the_provider_or_the_abort_reason(reason, error_type, shown, label):
+    """As a label of metrics it is from a closed set."""
+    facts = Facts(Stop.RAISED, Phase.STREAMING, error_type=error_type)
+    found = Diagnosis(facts, Verdict(Outcome.FAILED, reason, Origin.UNKNOWN))
+    assert (found.error_type, found.known_error_type) == (shown, label)
+
+
+@pytest.mark.parametrize(("attempt_elapsed", "age"), [(None, 9.0), (2.0, 2.0), (0.0, 0.0)])
+def test_the_age_of_the_only_attempt_is_that_of_the_call(attempt_elapsed, age):
+    assert Facts(Stop.RAISED, Phase.STREAMING, elapsed=9.0, attempt_elapsed=attempt_elapsed).age_of_attempt == age
 
 
 FAULT = Fault(

@@ -90,7 +90,8 @@ def test_one_time_work_of_the_sdk_counts_as_the_time_to_the_first_token():
     timing, hot, clock = clocks()
     open_at(timing, clock, 1_300)
     assert timing.time_to_first_token is None
-    timing.reading_since = 1_400
+    clock.now = 1_400
+    timing.began_to_read()
     read(timing, hot, 1_450, 1_500)
     timing.note_event(hot.waited)
     assert timing.first_event == 300 + 100
@@ -103,7 +104,8 @@ def test_one_time_work_of_the_sdk_counts_as_the_time_to_the_first_token():
 def test_the_work_of_an_attempt_that_failed_is_no_one_time_work():
     timing, hot, clock = clocks()
     open_at(timing, clock, 1_300)
-    timing.reading_since = 1_400
+    clock.now = 1_400
+    timing.began_to_read()
     timing.attempt_failed(1_500)
     open_at(timing, clock, 1_900)
     assert timing.note_first_token(hot.waited, 2_500) == 300 + 400

@@ -31,7 +31,7 @@ COMPLETED = series(schema.DURATION, "_count", outcome="completed")
 FAILED = series(schema.ABORTS, reason="connection_closed", phase="streaming", origin="unknown", limit_match="none")
 CLOSED = series(schema.ABORTS, reason="caller_closed", phase="streaming", origin="caller", limit_match="none")
 AT_60_S = series(
-    schema.ABORTS, reason="connection_closed", phase="streaming", origin="intermediary", limit_match="idle:60s"
+    schema.ATTEMPT_ABORTS, reason="connection_closed", phase="streaming", origin="intermediary", limit_match="idle:60s"
 )
 IN_MID_STREAM = series(schema.ABORTS, reason="overloaded", phase="streaming", origin="anthropic", limit_match="none")
 BEFORE_STREAM = series(

@@ -75,7 +75,7 @@ def healthy(count: float, minutes: float, *, job: str, per_minute: float = 1.0) 
         "drill-down/Time to first token, p99, with exemplars": {GATEWAY: P99},
         "proxy-timeouts/Cuts at a known limit": {"": 0.0},
         "proxy-timeouts/Cuts as a share of failures": {},
-        "proxy-timeouts/Cuts as a share of streams": {"": 0.0},
+        "proxy-timeouts/Streams lost to cuts": {"": 0.0},
         "proxy-timeouts/Servers affected": {"": 0.0},
         "proxy-timeouts/Silence before the cut": {},
         "proxy-timeouts/Age at the cut": {},
@@ -105,7 +105,7 @@ ALB = (
             "stream-health/Completed share": {"": 120 / 131},
             "proxy-timeouts/Cuts at a known limit": {"": 11},
             "proxy-timeouts/Cuts as a share of failures": {"": 1.0},
-            "proxy-timeouts/Cuts as a share of streams": {"": 11 / 131},
+            "proxy-timeouts/Streams lost to cuts": {"": 11 / 131},
             "proxy-timeouts/Servers affected": {"": 1.0},
             "proxy-timeouts/Silence before the cut": {"59-62 s": 11},
             "proxy-timeouts/Age at the cut": {"59-62 s": 1},
@@ -137,16 +137,36 @@ ALB = (
             "stream-health/Completed share, by server": {GATEWAY: 4 / 5},
             "stream-health/Stalls": {"10s silent": 1.0, "30s silent": 1.0, "60s silent": 1.0},
             "proxy-timeouts/Cuts, by limit": {"idle:60s": 1.0},
-            "proxy-timeouts/Failed streams, before headers or in the body": {"in the body": 1.0},
+            "proxy-timeouts/Failed requests, before headers or in the body": {"in the body": 1.0},
             "proxy-timeouts/Silence before the cut, over time": {"62": 1},
             "proxy-timeouts/Age at the cut, over time": {"99": 1},
             "proxy-timeouts/Aborts in proxy logs and in the application": {
                 "nginx: idle, body": 1 / 240,
-                "application: failed streams": 1 / 240,
+                "application: failed requests": 1 / 240,
             },
             "overload-retries/Tokens wasted, by reason": {"connection_closed": 20 / 240},
         },
         single=True,
+    ),
+)
+
+RECOVERED = (
+    # The same cuts, with a policy that resumes the texts. Each cut response was 60.5 s old.
+    Expected(
+        "recovered",
+        180,
+        {
+            "stream-health/Completed share": {"": 1.0},
+            "stream-health/Failed streams, by reason": {},
+            "proxy-timeouts/Cuts at a known limit": {"": 11},
+            "proxy-timeouts/Cuts as a share of failures": {"": 1.0},
+            "proxy-timeouts/Streams lost to cuts": {"": 0.0},
+            "proxy-timeouts/Servers affected": {"": 1.0},
+            "proxy-timeouts/Silence before the cut": {"59-62 s": 11},
+            "proxy-timeouts/Age at the cut": {"59-62 s": 11},
+            "proxy-timeouts/Cuts, by server, limit and phase": {f"idle:60s streaming {GATEWAY}": 11},
+            "overload-retries/Recovered streams": {"": 11},
+        },
     ),
 )
 
@@ -162,7 +182,7 @@ NAT = (
             "stream-health/Completed share, by server": {EGRESS: 1.0, GATEWAY: 1.0},
             "proxy-timeouts/Cuts at a known limit": {"": 7},
             "proxy-timeouts/Cuts as a share of failures": {"": 1.0},
-            "proxy-timeouts/Cuts as a share of streams": {"": 7 / 247},
+            "proxy-timeouts/Streams lost to cuts": {"": 7 / 247},
             "proxy-timeouts/Servers affected": {"": 1.0},
             "proxy-timeouts/Silence before the cut": {"349-352 s": 7},
             "proxy-timeouts/Age at the cut": {},
@@ -227,10 +247,10 @@ INCIDENT = (
             "stream-health/Streams, by outcome": {"completed": 0.0, "failed": 4 * MINUTELY},
             "stream-health/Failed streams, by reason": {"overloaded": 16},
             "stream-health/Completed share, by server": {GATEWAY: 0.0},
-            "proxy-timeouts/Failed streams, before headers or in the body": {"before headers": 8, "in the body": 8},
+            "proxy-timeouts/Failed requests, before headers or in the body": {"before headers": 24, "in the body": 8},
             "proxy-timeouts/Aborts in proxy logs and in the application": {
                 "nginx: idle, body": 0.0,
-                "application: failed streams": 4 * MINUTELY,
+                "application: failed requests": 8 * MINUTELY,
             },
         },
     ),
@@ -281,7 +301,7 @@ WEEK = (
             "stream-health/Completed share": {"": 1.0},
             "proxy-timeouts/Headroom: healthy streams that a limit would have cut": {"28-31 s": 0.2},
             "proxy-timeouts/Cuts at a known limit": {"": 0.0},
-            "proxy-timeouts/Cuts as a share of streams": {"": 0.0},
+            "proxy-timeouts/Streams lost to cuts": {"": 0.0},
             "overload-retries/Requests per stream": {"": 1.0},
             "overload-retries/Streams lost to overload": {"": 0.0},
             # 40 s is in the bucket from 31 to 45, which holds the upper fifth. p99 is interpolated in it.
@@ -420,6 +440,7 @@ UNUSUAL_JOBS = (
 
 EXPECTED: tuple[Expected, ...] = (
     *ALB,
+    *RECOVERED,
     *NAT,
     *INCIDENT,
     *BUFFERING,

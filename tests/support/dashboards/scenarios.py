@@ -9,6 +9,8 @@ from typing import Any
 from dashboards.generator.limit_bands import DURATION, IDLE
 from tests.support.dashboards.exposition import PROTOCOLS, Protocol
 from tests.support.dashboards.simulation import HOUR, MINUTE, Call
+from tests.support.scenes import STORY, paced_script, resuming_script
+from tests.support.scenes import after as first_events
 
 from otel_claude_stream._core.retry.policy import Mode, RetryPolicy, SdkRetries
 from otel_claude_stream.testing import CutMidChunk, End, Error, Event, Pause, Ping, Reset, Script
@@ -62,6 +64,15 @@ def alb() -> list[Call]:
     """A load balancer cuts eleven streams at 60 s, one every ten minutes from minute 70 on."""
     cuts = [Call((70 + 10 * n) * MINUTE, (cut(60.05, CutMidChunk(), age=n),)) for n in range(11)]
     return [*every(1, 0, 180), *cuts]
+
+
+CUT_STORY = first_events(paced_script(STORY), 11, Pause(60.05), CutMidChunk())
+RESUMED_STORY = resuming_script(STORY[:83])
+
+
+def recovered() -> list[Call]:
+    """A load balancer cuts eleven streams at 60 s, of which a resume saves each."""
+    return [*every(1, 0, 180), *every(10, 70, 180, CUT_STORY, RESUMED_STORY)]
 
 
 def nat() -> list[Call]:
@@ -187,6 +198,7 @@ class Scenario:
 
 SCENARIOS = (
     Scenario("alb", alb),
+    Scenario("recovered", recovered, settings={"retry_policy": RetryPolicy(mode=Mode.RESUME)}),
     Scenario("nat", nat, protocols=("scrape",)),
     Scenario("incident", incident),
     Scenario("guarded", guarded, protocols=("otlp",), settings={"retry_policy": POLICY}),

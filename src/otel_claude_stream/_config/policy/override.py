@@ -6,12 +6,12 @@ import functools
 import inspect
 import logging
 import os
-import threading
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from otel_claude_stream import _guard
 from otel_claude_stream._config.policy.kill_switch import VARIABLE as KILL_SWITCH
 from otel_claude_stream._config.problem import Problem
 from otel_claude_stream._config.settings import OTHER_VARIABLES, PREFIX, SETTINGS
@@ -46,15 +46,13 @@ class PolicySource:
         self.environment = environment
         self.argument = argument
         self.declared = declared
-        # Re-entrant, since a garbage collection may run code of the application while the lock is held.
-        self._lock = threading.RLock()
         self._loaded: Loaded | None = None
 
     def loaded(self) -> Loaded:
         """Load the policy on the first call, and return it with its layers."""
         from otel_claude_stream._config.policy.loading import load
 
-        with self._lock:
+        with _guard.setup_lock:
             if self._loaded is None:
                 self._loaded = load(self.environment, self.argument, declared=self.declared)
             return self._loaded

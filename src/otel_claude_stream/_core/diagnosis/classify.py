@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from otel_claude_stream._core.diagnosis.advice import advise
-from otel_claude_stream._core.diagnosis.evidence import Evidence
+from otel_claude_stream._core.diagnosis.evidence import PROVIDER_REASONS, Evidence
 from otel_claude_stream._core.diagnosis.facts import Facts
 from otel_claude_stream._core.diagnosis.limits import (
     KNOWN_LIMITS,
@@ -34,7 +35,7 @@ from otel_claude_stream._core.diagnosis.rules_inferred import INFERRED_RULES
 from otel_claude_stream._core.diagnosis.rules_reported import REPORTED_RULES
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, AbortReason, Origin, Outcome
 
-__all__ = ["RULES", "LimitCheck", "Rule", "Verdict", "classify"]
+__all__ = ["RULES", "Diagnosis", "LimitCheck", "Rule", "Verdict", "classify"]
 
 BUFFERED_HEADERS_SHARE = 0.05
 """If an empty body is cut within this share of the wait for its headers, a buffering hop had held the headers back.
@@ -71,6 +72,29 @@ class Verdict:
     """Only ``message_stop`` was missing. The message is complete."""
 
 
+class Diagnosis(NamedTuple):
+    """The facts about the end of a stream or an attempt, and the verdict on them."""
+
+    facts: Facts
+    verdict: Verdict
+
+    @property
+    def reason(self) -> AbortReason:
+        """The abort reason; `stream_error` if there is none."""
+        return self.verdict.reason or AbortReason.STREAM_ERROR
+
+    @property
+    def error_type(self) -> str:
+        """The provider's error type, else the abort reason."""
+        return self.facts.error_type or self.reason.value
+
+    @property
+    def known_error_type(self) -> str:
+        """The same, as one of a closed set. A type that no provider documents is replaced by the abort reason."""
+        reported = self.error_type.lower()
+        return reported if reported in PROVIDER_REASONS else self.reason.value
+
+
 def classify(facts: Facts, limits: Sequence[Limit] = KNOWN_LIMITS) -> Verdict:
     """Return why a stream ended. Implausible or missing facts give a weaker verdict, never an exception."""
     evidence = Evidence(facts)
@@ -104,10 +128,8 @@ def _check_limits(check: LimitCheck, evidence: Evidence, limits: Sequence[Limit]
     if check is LimitCheck.NONE:
         return LimitMatch(), ()
     facts = evidence.facts
-    silence, elapsed = facts.silence, facts.elapsed
+    silence, elapsed = facts.silence, facts.age_of_attempt
     bytes_until_end = facts.bytes_last_5s > 0 or facts.bytes <= 0
-    if facts.attempt_elapsed is not None:
-        elapsed = facts.attempt_elapsed
     in_body = check not in (LimitCheck.HEADERS, LimitCheck.CLIENT_HEADERS)
     headers_wait = facts.time_to_headers
     if not in_body:

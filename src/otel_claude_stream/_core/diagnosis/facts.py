@@ -108,3 +108,8 @@ class Facts:
     """The client's configured read time-out in seconds, None if there is none or it is unknown."""
     attempt_elapsed: float | None = None
     """From the start of the *last* attempt to the end. Limits on a whole response count from it."""
+
+    @property
+    def age_of_attempt(self) -> float:
+        """Seconds from the start of the last attempt, or else of the call, to the end."""
+        return self.elapsed if self.attempt_elapsed is None else self.attempt_elapsed

@@ -1,11 +1,10 @@
-"""A call as it starts, and each of its HTTP attempts, as plain frozen data."""
+"""A call as it starts, and the heads of its responses, as plain frozen data."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from otel_claude_stream._core.stream import bounds
-from otel_claude_stream._core.vocabulary import AbortReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +57,3 @@ class Reply:
     def intermediary(self) -> str:
         """`server` or `via`; empty if the response has neither."""
         return (self.fingerprint.get("server") or self.fingerprint.get("via") or "")[: bounds.PRODUCT]
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One HTTP request of the call. Times in nanoseconds of the monotonic clock."""
-
-    number: int
-    started: int
-    ended: int
-    layer: str
-    reply: Reply | None = None
-    reason: AbortReason | None = None
-    """Why it failed; None for one that got its response."""
-    delay: float | None = None
-    """Seconds of back-off that followed; None if no attempt followed."""
-    characters: int = 0
-    """Characters that it wrote."""
-    input_tokens: int = 0
-    """Input tokens that it reported, including the cache."""
-    output_tokens: int = 0

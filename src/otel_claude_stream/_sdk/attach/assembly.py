@@ -65,6 +65,7 @@ def assemble(plan: Plan) -> SdkHooks:
         plan.streams,
         budgets=policies.left if policies.active else None,
     )
+    plan.streams.recorded_by(emitter)
     _guard.on_report(emitter.record_internal_error)
     limits = parse_limits(plan.config.known_limits) if plan.config.known_limits else KNOWN_LIMITS
     config = _with_watchdog(plan.config, policy)

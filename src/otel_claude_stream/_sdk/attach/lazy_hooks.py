@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -20,17 +19,19 @@ class LazyHooks:
 
     def __init__(self, make: Callable[[], SdkHooks]) -> None:
         self._make = make
-        # Re-entrant: a garbage collection may close a dropped stream, through a hook, while the hooks are created.
-        self._lock = threading.RLock()
         self._hooks: SdkHooks | None = None
         self._called = False
 
     def get(self) -> SdkHooks | None:
         """Return the hooks; None while they are created, and if they cannot be."""
         if self._hooks is None:
-            with self._lock:
+            with _guard.setup_lock:
                 if not self._called:
-                    self._called = True
-                    with _guard.guard("instrument"):  # a wrong provider, passed in code
-                        self._hooks = self._make()
+                    try:
+                        self._called = True
+                        with _guard.guard("instrument"):  # a wrong provider, passed in code
+                            self._hooks = self._make()
+                    except BaseException:  # an interrupt: the next call creates them
+                        self._called = False
+                        raise
         return self._hooks

@@ -7,7 +7,6 @@ before `instrument()`, its function would call the SDK's own. It is made to call
 from __future__ import annotations
 
 import functools
-import inspect
 import logging
 from contextlib import suppress
 from typing import Any
@@ -15,27 +14,29 @@ from typing import Any
 _log = logging.getLogger("otel_claude_stream")
 
 _PACKAGE = __name__.partition(".")[0]
-_SDK_MODULE = "anthropic._base_client"
+_ATTRIBUTE = "request"
 _MAX_LAYERS = 32
 
 
 def reroute_subclasses(owner: Any, wrapper: Any) -> None:
     """Make replacements on the subclasses of a client's class call `wrapper`, which is around its `request`."""
     for kind in owner.__subclasses__():
-        _reroute(_bypassing(vars(kind).get("request")), wrapper.__get__(None, kind))
+        _reroute(kind, _bypassing(vars(kind).get(_ATTRIBUTE), wrapper), wrapper.__get__(None, kind))
         reroute_subclasses(kind, wrapper)
 
 
 def reroute_client(client: Any) -> None:
     """Make a replacement that hid a stream of this client call the wrapper from now on, and log the loss."""
-    wrapper: Any = next(filter(_is_ours, (vars(kind).get("request") for kind in type(client).__mro__)), None)
-    layers = _bypassing(inspect.getattr_static(client, "request", None)) if wrapper is not None else []
+    holders = [one for one in (client, *type(client).__mro__) if _ATTRIBUTE in vars(one)]
+    wrapper: Any = next(filter(_is_ours, (vars(one)[_ATTRIBUTE] for one in holders)), None)
+    layers = _bypassing(vars(holders[0])[_ATTRIBUTE], wrapper) if wrapper is not None else []
     if layers:
-        rerouted = _reroute(layers, wrapper.__get__(client if "request" in vars(client) else None, type(client)))
-        origin = layers[0].__globals__["__name__"].partition(".")[0] if rerouted else "another library"
-        _warn(
-            type(client).__name__, origin, "the first stream of each such client is" if rerouted else "its streams are"
-        )
+        instance = client if holders[0] is client else None
+        rerouted = _reroute(holders[0], layers, wrapper.__get__(instance, type(client)))
+        names = getattr(layers[0], "__globals__", {}) if len(layers) > 1 else {}
+        origin = str(names.get("__name__", "another library")).partition(".")[0]
+        lost = "the first stream of each such client is" if rerouted else "its streams are"
+        _warn(type(client).__name__, origin, lost)
 
 
 @functools.cache
@@ -49,21 +50,27 @@ def _warn(client: str, origin: str, lost: str) -> None:
     )
 
 
-def _bypassing(request: Any) -> list[Any]:
-    """Return the layers of a `request` down to the SDK's own; none if there is another end, or a wrapper of ours."""
+def _bypassing(request: Any, wrapper: Any) -> list[Any]:
+    """Return the layers of a `request` down to what `wrapper` is around; none if they do not lead there directly."""
     layers: list[Any] = []
     while request is not None and len(layers) < _MAX_LAYERS:
         if _is_ours(request):
             return []
         layers.append(request)
         request = getattr(request, "__wrapped__", None)
-    return layers if layers and getattr(layers[-1], "__module__", "") == _SDK_MODULE else []
+    return layers if layers and getattr(layers[-1], "__func__", layers[-1]) is wrapper.__wrapped__ else []
 
 
-def _reroute(layers: list[Any], instead: object) -> bool:
-    """Make the layer above the SDK's own call `instead`. Return False if its closure does not have the SDK's own."""
+def _reroute(holder: Any, layers: list[Any], instead: object) -> bool:
+    """Make the layer above the SDK's own call `instead`. Return False if its closure does not have the SDK's own.
+
+    Without such a layer, the SDK's own was put back on the holder, which then inherits it again.
+    """
+    if len(layers) == 1:
+        delattr(holder, _ATTRIBUTE)
+        return True
     rerouted = False
-    for cell in getattr(layers[-2], "__closure__", None) or () if len(layers) > 1 else ():
+    for cell in getattr(layers[-2], "__closure__", None) or () if layers else ():
         with suppress(ValueError):  # an empty cell
             if cell.cell_contents is layers[-1]:
                 cell.cell_contents = layers[-2].__wrapped__ = instead

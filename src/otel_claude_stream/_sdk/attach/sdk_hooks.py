@@ -75,8 +75,12 @@ class SdkHooks:
         if scope is None:
             return wrapped(*args, **kwargs)
         retry = scope.call.retry if scope.call is not None else None
-        with _CallEnd(scope.call), scope:
-            result = wrapped(*args, **kwargs) if retry is None else send_sync(retry, wrapped)
+        try:
+            with scope:
+                result = wrapped(*args, **kwargs) if retry is None else send_sync(retry, wrapped)
+        except BaseException as error:
+            _failed(scope, error)
+            raise
         self._returned(scope.call, result)
         return result
 
@@ -86,8 +90,12 @@ class SdkHooks:
         if scope is None:
             return await wrapped(*args, **kwargs)
         retry = scope.call.retry if scope.call is not None else None
-        with _CallEnd(scope.call), scope:
-            result = await (wrapped(*args, **kwargs) if retry is None else send_async(retry, wrapped))
+        try:
+            with scope:
+                result = await (wrapped(*args, **kwargs) if retry is None else send_async(retry, wrapped))
+        except BaseException as error:
+            _failed(scope, error)
+            raise
         self._returned(scope.call, result)
         return result
 
@@ -104,29 +112,36 @@ class SdkHooks:
         started, wall = self._monotonic(), self._wall()
         # An application that suppresses telemetry still wants its retries.
         emitter = self._emitter if is_instrumentation_enabled() else self._silent
-        telemetry = emitter.start(call, wall)
-        call_policy = self._policies.call_policy(call, telemetry.labels if telemetry.is_measured else {})
-        if call_policy.dry_run and emitter.is_unobserved(telemetry):
-            return None  # nothing would be reported, and nothing is done about a failure
-        session = StreamSession(
-            call,
-            telemetry,
-            self._config,
-            self._limits,
-            call_policy,
-            clock=self._monotonic,
-            started=started,
-            wall=wall,
-            on_end=self._streams.remove,
-            on_drop=self._streams.dropped,
-            warmed_up=self._streams.warmed_up,
-        )
+        telemetry = emitter.telemetry(call, wall)
+        session = None
         try:
+            telemetry.start_span()
+            call_policy = self._policies.call_policy(call, telemetry.labels if telemetry.is_measured else {})
+            if call_policy.dry_run and emitter.is_unobserved(telemetry):
+                return None  # nothing would be reported, and nothing is done about a failure
+            session = StreamSession(
+                call,
+                telemetry,
+                self._config,
+                self._limits,
+                call_policy,
+                clock=self._monotonic,
+                started=started,
+                wall=wall,
+                on_end=self._streams.remove,
+                on_drop=self._streams.dropped,
+                warmed_up=self._streams.warmed_up,
+            )
             self._streams.add(session)
             retry = RetryFlow(session, Resend(client, args, kwargs)) if session.acts else None
-            return RequestScope(CallContext(session, retry))
-        except Exception:
-            session.ended(None)  # the call goes on without this package
+            context = CallContext(session, retry)
+            self._streams.watch(session, context)  # until there is a response
+            return RequestScope(context)
+        except BaseException as error:  # the call goes on without this package, or was interrupted
+            if session is not None:
+                session.ended(None)
+            else:
+                telemetry.end_span(error)
             raise
 
     @_guard.guarded("returned", None)
@@ -209,7 +224,7 @@ class SdkHooks:
             else:
                 # Read as a part of the first stream. Without what retries it, which has the response: a cycle.
                 extensions[CALL_KEY] = CallContext(session, expects_events=True)
-        except Exception:
+        except BaseException:
             session.ended(None)  # nothing of this stream would be seen
             raise
         return True
@@ -242,20 +257,11 @@ class SdkHooks:
         return closing(call.retry, functools.partial(wrapped, *args, **kwargs))
 
 
-class _CallEnd:
-    """Ends the session of a call that raises."""
-
-    __slots__ = ("_call",)
-
-    def __init__(self, call: CallContext | None) -> None:
-        self._call = call
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if error is not None and self._call is not None:
-            request_failed(self._call.session, error)
+def _failed(scope: RequestScope, error: BaseException) -> None:
+    """End the session of a call that raised."""
+    scope.failed(error)
+    if scope.call is not None:
+        request_failed(scope.call.session, error)
 
 
 Shell = Callable[..., Any]

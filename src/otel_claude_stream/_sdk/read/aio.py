@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+from otel_claude_stream import _guard
 from otel_claude_stream._core.stream.message_state import CORE_TYPES, DELTA
 from otel_claude_stream._sdk.read.endings import Annotate, record_again, stream_ended, stream_failed
 from otel_claude_stream._sdk.read.frames import record_frame
@@ -61,8 +62,10 @@ class AsyncEvents(AsyncShell):
                     hot.on_text(content)
             else:
                 self._listener.event(event, hot.arrival)
-        except Exception:  # noqa: BLE001 - a malformed delta, which the listener counts
-            record_again(self._listener, event)
+        except Exception as failure:
+            if _guard.is_interrupt(failure):
+                raise
+            record_again(self._listener, event)  # a malformed delta, which the listener counts
         return event
 
 

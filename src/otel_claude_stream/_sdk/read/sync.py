@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from otel_claude_stream import _guard
 from otel_claude_stream._core.stream.message_state import CORE_TYPES, DELTA
 from otel_claude_stream._sdk.read.endings import Annotate, record_again, stream_ended, stream_failed
 from otel_claude_stream._sdk.read.frames import record_frame
@@ -25,8 +26,10 @@ def sync_events(inner: Iterator[Any], listener: StreamListener, annotate: Annota
                         hot.on_text(content)
                 else:
                     listener.event(event, hot.arrival)
-            except Exception:  # noqa: BLE001 - a malformed delta, which the listener counts
-                record_again(listener, event)
+            except Exception as failure:
+                if _guard.is_interrupt(failure):
+                    raise
+                record_again(listener, event)  # a malformed delta, which the listener counts
             yield event
     except BaseException as error:
         stream_failed(listener, error, annotate)

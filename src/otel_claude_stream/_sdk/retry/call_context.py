@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class CallContext:
     """A call. The hooks find it by `current_call` during a request, and in the extensions of a response afterwards."""
 
-    __slots__ = ("expects_events", "retry", "session")
+    __slots__ = ("__weakref__", "expects_events", "retry", "session")
 
     def __init__(self, session: StreamSession, retry: RetryFlow | None = None, *, expects_events: bool = False) -> None:
         self.session = session
@@ -39,29 +39,41 @@ current_call: ContextVar[CallContext | None] = ContextVar("otel_claude_stream_ca
 
 
 class RequestScope:
-    """The contexts set around one request. They hold its call, and the span of the call as the current one."""
+    """The contexts set around one request. They hold its call, and the span of the call as the current one.
 
-    __slots__ = ("_context", "_token", "call")
+    Use it as ``with`` in a ``try`` that calls `failed`: an interrupt may strike inside `__enter__` and `__exit__` too.
+    For the same reason the contexts before are kept, since an interrupt may discard a token.
+    """
+
+    __slots__ = ("_call_before", "_context_before", "call")
 
     def __init__(self, call: CallContext | None) -> None:
         self.call = call
-        self._token: Token[CallContext | None] | None = None
-        self._context: Token[Context] | None = None
+        self._call_before = current_call.get()
+        self._context_before: Context | None = None
 
     def __enter__(self) -> None:
         with _guard.guard("recovery"):
-            self._token = current_call.set(self.call)
+            current_call.set(self.call)
             span = self.call.session.span if self.call is not None else None
             if span is not None:
-                self._context = otel_context.attach(trace.set_span_in_context(span))
+                self._context_before = otel_context.get_current()
+                otel_context.attach(trace.set_span_in_context(span))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace_: TracebackType | None
     ) -> None:
-        if kind is GeneratorExit:  # the coroutine is thrown away, and its context is gone
-            return
-        with _guard.guard("leave"):
-            if self._context is not None:
-                otel_context.detach(self._context)
-            if self._token is not None:
-                current_call.reset(self._token)
+        if kind is not GeneratorExit:  # else the coroutine is thrown away, and its context is gone
+            self._leave()
+
+    def failed(self, error: BaseException) -> None:
+        """Restore the contexts after `error`, if `__exit__` did not."""
+        self.__exit__(type(error), error, None)
+
+    @_guard.guarded("leave", None)
+    def _leave(self) -> None:
+        before = self._context_before
+        if before is not None and otel_context.get_current() is not before:
+            otel_context.attach(before)
+        if current_call.get() is not self._call_before:
+            current_call.set(self._call_before)

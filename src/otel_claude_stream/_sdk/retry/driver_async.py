@@ -96,8 +96,13 @@ async def _carry_out(step: Step, retry: RetryFlow) -> Any:
         case Close(response=response):
             return await response.aclose()
         case Send(call=(args, kwargs)):
-            with RequestScope(CallContext(retry.session, retry)):
-                return await retry.request(*args, **kwargs)
+            scope = RequestScope(CallContext(retry.session, retry))
+            try:
+                with scope:
+                    return await retry.request(*args, **kwargs)
+            except BaseException as error:
+                scope.failed(error)
+                raise
 
 
 async def close_async(retry: RetryFlow, close: Callable[[], Any]) -> None:

@@ -96,8 +96,13 @@ def _carry_out(step: Step, retry: RetryFlow) -> Any:
         case Close(response=response):
             return response.close()
         case Send(call=(args, kwargs)):
-            with RequestScope(CallContext(retry.session, retry)):
-                return retry.request(*args, **kwargs)
+            scope = RequestScope(CallContext(retry.session, retry))
+            try:
+                with scope:
+                    return retry.request(*args, **kwargs)
+            except BaseException as error:
+                scope.failed(error)
+                raise
 
 
 def close_sync(retry: RetryFlow, close: Callable[[], Any]) -> None:

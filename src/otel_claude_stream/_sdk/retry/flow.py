@@ -18,7 +18,7 @@ from otel_claude_stream._core.retry.resume.request import continue_body
 from otel_claude_stream._core.retry.resume.seam import SeamFinder
 from otel_claude_stream._core.retry.resume.splice import Splice
 from otel_claude_stream._sdk.read.endings import record_error_response
-from otel_claude_stream._sdk.read.responses import status_of
+from otel_claude_stream._sdk.read.responses import end_by, status_of
 from otel_claude_stream._sdk.retry.failure import Failure, PendingFailures, truncation
 from otel_claude_stream._sdk.retry.gate import Gate
 from otel_claude_stream._sdk.retry.resend import Resend
@@ -123,7 +123,7 @@ class RetryFlow:
         if self._strategy is Strategy.PREFILL and isinstance(result, Exception) and self._refused(result):
             # The table of models is outdated: once, the other way, which every model accepts.
             record_error_response(self.session, result)
-            self.session.retries.continuation_refused()
+            self.session.retries.continuation_refused(end_by(result))
             result = yield Send(self._continuing_call(Strategy.USER_CONTINUE))
         return result
 
@@ -132,7 +132,7 @@ class RetryFlow:
         return status is not None and refuses_prefill(status, str(error)) and self._requests_left() > 0
 
     def _requests_left(self) -> int:
-        return self._policy.limits.max_requests - self.session.requests
+        return self._policy.limits.max_requests - self.session.state.attempts.sent
 
     def _sdk_retries(self) -> int:
         """Return the retries that the SDK may make of the next request, which is counted already."""

@@ -67,13 +67,13 @@ def _run(args: argparse.Namespace) -> int:
     for path in files:
         _read(path, telemetry)
     found = telemetry.snapshot()
+    write_report(output, found, title_of(found.views, ", ".join(path.name for path in files)))  # even if `head` leaves
     if found.views:
         print(as_text(table(found.views[-MOST_ROWS:], width_of(sys.stdout))) + "\n")
         for line in summary_lines(found.summary):
             print(printable(line))
     else:
         print("The recordings contain no stream of the Anthropic SDK.")
-    write_report(output, found, title_of(found.views, ", ".join(path.name for path in files)))
     print(printable(f"Report: {output}"))
     if args.open:
         webbrowser.open(output.resolve().as_uri())

@@ -52,6 +52,17 @@ def policy_summary(view: StreamView) -> str:
     return f"{view.policy_result}: {reason}"
 
 
+def recovered_cuts(view: StreamView) -> str:
+    """Return the cuts at known limits that another attempt followed, ``resumed after a cut at idle:60s (nginx)``."""
+    resumed = {one.attempt for one in view.decisions if one.decision == Action.RESUME.value}
+    found = [
+        f"{'resumed' if attempt.number in resumed else 'retried'} after a cut at {attempt.limit}"
+        for attempt in view.attempts[:-1]
+        if attempt.limit
+    ]
+    return "; ".join(dict.fromkeys(found))
+
+
 def decision_text(decision: Decision) -> str:
     """Describe one decision with its grounds, such as ``...; the retry policy: retry after 420 ms (backoff)``."""
     cause = f"{formatting.readable(decision.reason)} ({formatting.readable(decision.phase)})"

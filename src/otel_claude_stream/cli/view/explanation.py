@@ -13,7 +13,7 @@ from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream.cli.view import formatting
 from otel_claude_stream.cli.view.attribute_values import texts
-from otel_claude_stream.cli.view.decisions import decision_text, seam_text
+from otel_claude_stream.cli.view.decisions import decision_text, recovered_cuts, seam_text
 from otel_claude_stream.cli.view.model import StreamView
 from otel_claude_stream.cli.view.timeline import LABELLED_GAP, Attempt, Gap, Mark
 
@@ -109,6 +109,7 @@ def explanation(view: StreamView, source: str = "", kind: Kind = "spans") -> Exp
     """Explain one stream of a source."""
     rule = _rule(view)
     timed = kind != "recording"
+    recovered = next((attempt.advice for attempt in view.attempts[:-1] if attempt.limit), "")
     return Explanation(
         source=source,
         name=view.title or (view.key if kind == "spans" else ""),
@@ -126,8 +127,8 @@ def explanation(view: StreamView, source: str = "", kind: Kind = "spans") -> Exp
         also_possible=texts(view.attributes, a.ALSO_POSSIBLE),
         limit_match=view.limit_match,
         suspects=view.suspects,
-        consistent=consistent_with(view.limit_match, view.suspects) if timed and _compared(view, rule) else "",
-        advice=view.advice or NOTHING.get(view.outcome, ""),
+        consistent=_consistent(view, rule) if timed else "",
+        advice=view.advice or recovered or NOTHING.get(view.outcome, ""),
     )
 
 
@@ -165,6 +166,13 @@ def consistent_with(match: str, suspects: tuple[str, ...]) -> str:
     if match == NO_MATCH and suspects:
         return f"Consistent with no known time limit. The response names {', '.join(suspects)}."
     return "Consistent with no known time limit." if match == NO_MATCH else ""
+
+
+def _consistent(view: StreamView, rule: str) -> str:
+    """Name the limits that fit the end of the stream, and those that fit the ends of attempts before it."""
+    own = consistent_with(view.limit_match, view.suspects) if _compared(view, rule) else ""
+    cuts = recovered_cuts(view)
+    return " ".join(part for part in (own, f"{cuts[:1].upper()}{cuts[1:]}." if cuts else "") if part)
 
 
 def _compared(view: StreamView, rule: str) -> bool:
@@ -232,7 +240,8 @@ def _stall(mark: Mark) -> str:
 def _attempt(attempt: Attempt) -> str:
     status = f", status {attempt.status}" if attempt.status is not None else ""
     delay = f"; next attempt after {formatting.seconds(attempt.delay)}" if attempt.delay is not None else ""
-    return f"attempt {attempt.number} failed: {formatting.readable(attempt.reason)}{status}{delay}"
+    limit = f", consistent with {attempt.limit}" if attempt.limit else ""
+    return f"attempt {attempt.number} failed: {formatting.readable(attempt.reason)}{status}{limit}{delay}"
 
 
 def _response(view: StreamView) -> str:

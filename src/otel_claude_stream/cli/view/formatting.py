@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
+
+from otel_claude_stream._core.diagnosis.limits import NO_MATCH
 
 DASH: Final = "–"  # noqa: RUF001 - an en dash, the usual sign in a table for no value
 ELLIPSIS: Final = "…"
@@ -41,3 +44,11 @@ def readable(value: str | None) -> str:
 def truncate(text: str, width: int) -> str:
     """Cut a text to at most ``width`` characters; an ellipsis marks the cut."""
     return text if len(text) <= width else text[: max(0, width - 1)].rstrip() + ELLIPSIS
+
+
+def limit_text(match: str, suspects: Sequence[str], most: int = 2) -> str:
+    """Format a limit and at most ``most`` products that have it, as ``idle:60s (nginx, …)``; empty without a limit."""
+    if match in ("", NO_MATCH):
+        return ""
+    products = [*suspects[:most], *([ELLIPSIS] if len(suspects) > most else [])]
+    return f"{match} ({', '.join(products)})" if products else match

@@ -14,17 +14,18 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
+from otel_claude_stream._core.diagnosis.limits import NO_MATCH
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream.cli.errors import CommandError, UsageError
 from otel_claude_stream.cli.files import open_private
 from otel_claude_stream.cli.view import formatting
 from otel_claude_stream.cli.view.attribute_values import line
-from otel_claude_stream.cli.view.decisions import policy_summary, seam_text
+from otel_claude_stream.cli.view.decisions import policy_summary, recovered_cuts, seam_text
 from otel_claude_stream.cli.view.explanation import explanation, sections
 from otel_claude_stream.cli.view.model import StreamView
 from otel_claude_stream.cli.view.printable import printable_line
 from otel_claude_stream.cli.view.telemetry import Snapshot
-from otel_claude_stream.cli.view.timeline import Mark
+from otel_claude_stream.cli.view.timeline import Attempt, Mark
 
 DEFAULT_FILE: Final = "claude-streams.html"
 MOST_SERVICES: Final = 5  # in a title
@@ -38,9 +39,10 @@ TEXTS: Final[dict[str, Callable[[StreamView], str]]] = {
     "reason": lambda view: view.reason,
     "origin": lambda view: view.origin,
     "phase": lambda view: view.phase,
-    "limit": lambda view: "" if view.limit_match == "none" else view.limit_match,
-    "suspects": lambda view: ", ".join(view.suspects),
-    "advice": lambda view: view.advice,
+    "limit": lambda view: _cut(view).limit_match.replace(NO_MATCH, ""),
+    "suspects": lambda view: ", ".join(_cut(view).suspects),
+    "cuts": recovered_cuts,
+    "advice": lambda view: view.advice or _cut(view).advice,
     "model": lambda view: view.model,
     "server": lambda view: view.server + (f":{view.port}" if view.server and view.port is not None else ""),
     "helper": lambda view: ".".join(part for part in (view.text(a.API), view.text(a.HELPER)) if part),
@@ -61,6 +63,12 @@ FIGURES: Final[dict[str, Callable[[StreamView], float | None]]] = {
     "input": lambda view: view.tokens.input,
     "output": lambda view: view.tokens.output,
 }
+
+
+def _cut(view: StreamView) -> StreamView | Attempt:
+    """Return what a known limit has cut: the stream, else an attempt before its last one; the stream if none fits."""
+    ended: tuple[StreamView | Attempt, ...] = (view, *view.attempts[:-1])
+    return next((one for one in ended if one.limit_match not in ("", NO_MATCH)), view)
 
 
 def report_data(snapshot: Snapshot, title: str) -> str:

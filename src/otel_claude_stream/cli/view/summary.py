@@ -18,7 +18,7 @@ LATEST: Final = 10_000  # times to the first token that the percentiles cover: a
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Figures over many streams. ``reasons`` and ``policy_results`` are ordered, the most frequent first."""
+    """Figures over many streams. Pairs of a value and its count are ordered, the most frequent first."""
 
     streams: int
     outcomes: Mapping[str, int]
@@ -30,6 +30,8 @@ class Summary:
     start: int
     end: int
     policy_results: tuple[tuple[str, int], ...] = ()
+    recovered_cuts: tuple[tuple[str, int], ...] = ()
+    """Limits at which attempts were cut whose streams did not fail."""
 
 
 class Tally:
@@ -40,6 +42,7 @@ class Tally:
         self._outcomes = {outcome.value: 0 for outcome in Outcome}
         self._reasons: dict[str, int] = {}
         self._policy_results: dict[str, int] = {}
+        self._recovered_cuts: dict[str, int] = {}
         self._ttfts: deque[float] = deque(maxlen=LATEST)
         self._silence: float | None = None
         self._requests = 0
@@ -54,6 +57,9 @@ class Tally:
             _count(self._reasons, view.reason)
         if view.policy_result:
             self._policy_results[view.policy_result] = self._policy_results.get(view.policy_result, 0) + 1
+        for attempt in view.attempts[:-1]:
+            if attempt.limit and view.outcome != Outcome.FAILED.value:
+                _count(self._recovered_cuts, attempt.limit)
         if view.ttft is not None:
             self._ttfts.append(view.ttft)
         self._silence = max(self._silence or 0.0, view.longest_silence or 0.0)
@@ -68,6 +74,7 @@ class Tally:
             outcomes=dict(self._outcomes),
             reasons=_most_frequent_first(self._reasons),
             policy_results=_most_frequent_first(self._policy_results),
+            recovered_cuts=_most_frequent_first(self._recovered_cuts),
             ttft_p50=percentile(self._ttfts, 0.5),
             ttft_p95=percentile(self._ttfts, 0.95),
             longest_silence=self._silence,

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, TextIO
 
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream.cli.view import formatting
-from otel_claude_stream.cli.view.decisions import policy_summary
+from otel_claude_stream.cli.view.decisions import policy_summary, recovered_cuts
 from otel_claude_stream.cli.view.model import StreamView
 from otel_claude_stream.cli.view.printable import printable, printable_line
 from otel_claude_stream.cli.view.summary import Summary
@@ -62,16 +62,15 @@ class Progress:
     oldest: float | None = None
 
 
-def limit_text(view: StreamView, most: int | None = None) -> str:
-    """Return the limit that the ending is consistent with, and products that have it; empty without one."""
-    if view.limit_match in ("", "none"):
-        return ""
-    return f"{view.limit_match} ({', '.join(view.suspects[:most])})" if view.suspects else view.limit_match
+def limit_text(view: StreamView) -> str:
+    """Return the limit that the ending is consistent with, with all products that have it, else the recovered cuts."""
+    return formatting.limit_text(view.limit_match, view.suspects, len(view.suspects)) or recovered_cuts(view)
 
 
 def limit_or_advice(view: StreamView) -> str:
-    """Return the limit that the ending is consistent with, else the advice, else suspects."""
-    return limit_text(view, 2) or view.advice or ", ".join(view.suspects[:3])
+    """Return the limit that the ending is consistent with, else the recovered cuts, the advice, or suspects."""
+    limit = formatting.limit_text(view.limit_match, view.suspects) or recovered_cuts(view)
+    return limit or view.advice or ", ".join(view.suspects[:3])
 
 
 def tokens(view: StreamView) -> str:
@@ -137,6 +136,9 @@ def summary_lines(summary: Summary) -> list[str]:
     if summary.policy_results:
         results = ", ".join(f"{count} {result}" for result, count in summary.policy_results)
         lines.append(f"Retry policy: {results}.")
+    if summary.recovered_cuts:
+        cuts = ", ".join(f"{count} at {limit}" for limit, count in summary.recovered_cuts)
+        lines.append(f"Cuts that a retry or resume recovered: {cuts}.")
     return [*lines, f"Reasons: {reasons}."] if reasons else lines
 
 

@@ -12,6 +12,8 @@ from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
 from otel_claude_stream._telemetry.spec import Attribute, SpanEvent
 from otel_claude_stream.cli.otlp.decode import Attributes, EventData, SpanData
+from otel_claude_stream.cli.view.attribute_values import text, texts
+from otel_claude_stream.cli.view.formatting import limit_text
 
 MarkKind = Literal["text", "thinking", "tool_use", "other", "structure", "ping", "error", "stall", "unknown"]
 GapKind = Literal["first", "silent", "pings", "caller", "seam"]
@@ -100,6 +102,14 @@ class Attempt:
     request_id: str
     delay: float | None
     retry_after: float | None
+    limit_match: str = ""
+    suspects: tuple[str, ...] = ()
+    advice: str = ""
+
+    @property
+    def limit(self) -> str:
+        """The known limit that cut it, and products that have it; empty if no limit fits."""
+        return limit_text(self.limit_match, self.suspects)
 
     @property
     def streamed(self) -> bool:
@@ -284,10 +294,13 @@ def _attempt(attrs: Attributes, start: float, end: float, duration: float) -> At
         start=begin,
         end=max(begin, _clamp(end / NANO, duration)),
         status=status if isinstance(status, int) else None,
-        reason=str(attrs.get(a.RETRY_REASON.name) or attrs.get(a.ERROR_TYPE.name) or ""),
+        reason=str(attrs.get(a.REASON.name) or attrs.get(a.RETRY_REASON.name) or attrs.get(a.ERROR_TYPE.name) or ""),
         request_id=str(attrs.get(a.REQUEST_ID.name) or ""),
         delay=float(delay) if isinstance(delay, (int, float)) else None,
         retry_after=float(after) if isinstance(after, (int, float)) else None,
+        limit_match=text(attrs, a.LIMIT_MATCH),
+        suspects=texts(attrs, a.SUSPECTS),
+        advice=text(attrs, a.ADVICE),
     )
 
 

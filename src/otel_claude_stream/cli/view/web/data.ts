@@ -4,8 +4,7 @@ export type Mark = [at: number, kind: number, characters: number, gap: number | 
 export type Gap = [start: number, end: number, kind: string];
 export interface Attempt {
   number: number; start: number; end: number; status: number | null; reason: string; request_id: string;
-  delay: number | null; retry_after: number | null;
-  [more: string]: unknown;
+  delay: number | null; retry_after: number | null; limit_match: string; suspects: string[];
 }
 export interface Lane {
   headers: number | null;
@@ -25,7 +24,7 @@ interface Head {
   kinds: [kind: string, name: string][];
 }
 
-const SEARCHED = ["title", "note", "model", "service", "server", "helper", "reason", "trace", "requests_ids", "limit", "suspects"];
+const SEARCHED = ["title", "note", "model", "service", "server", "helper", "reason", "trace", "requests_ids", "limit", "suspects", "cuts"];
 
 export class Streams {
   readonly count: number;

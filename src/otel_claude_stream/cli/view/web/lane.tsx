@@ -62,19 +62,12 @@ const within = (lane: Lane, attempt: Attempt) => lane.marks.filter(([at]) => att
 export function attemptText(attempt: Attempt): string {
   const parts = [`request ${attempt.number}: ${attempt.status ?? "no response"}`];
   if (attempt.reason) parts.push(readable(attempt.reason));
-  for (const text of verdict(attempt)) parts.push(text);
+  const { limit_match: limit, suspects } = attempt;
+  if (limit && limit !== "none") parts.push(`consistent with ${limit}${suspects.length ? ` (${suspects.join(", ")})` : ""}`);
   parts.push(seconds(attempt.end - attempt.start));
   if (attempt.retry_after !== null) parts.push(`retry-after ${seconds(attempt.retry_after)}`);
   if (attempt.delay) parts.push(`then ${seconds(attempt.delay)} of backoff`);
   return parts.join(", ");
-}
-
-const USUAL = new Set(["number", "start", "end", "status", "reason", "request_id", "delay", "retry_after"]);
-
-/** What else is known of an attempt, such as its limit match and suspects. */
-function verdict(attempt: Attempt): string[] {
-  return Object.entries(attempt).filter(([name, value]) => !USUAL.has(name) && value !== null && value !== "" && !(Array.isArray(value) && !value.length))
-    .map(([name, value]) => `${readable(name)} ${typeof value === "number" ? seconds(value) : Array.isArray(value) ? value.join(", ") : readable(String(value))}`);
 }
 
 export function markText(kinds: [string, string][], [, index, characters, gap, many = 1, span = 0]: Mark): string {
@@ -88,10 +81,11 @@ export function markText(kinds: [string, string][], [, index, characters, gap, m
 
 /** A lane in a sentence, for readers who do not see the chart. */
 export function alternative(streams: Streams, n: number): string {
-  const [reason, policy] = [streams.text("reason", n), streams.text("policy", n)];
+  const [reason, policy, cuts] = ["reason", "policy", "cuts"].map((name) => streams.text(name, n));
   const parts = [`${streams.name(n)}: ${readable(streams.text("outcome", n))}${reason ? ` (${readable(reason)})` : ""}`];
   if ((streams.figure("requests", n) ?? 1) > 1) parts.push(`${streams.figure("requests", n)} HTTP requests`);
   if (policy) parts.push(policy);
+  if (cuts) parts.push(cuts);
   if (streams.figure("ttft", n) !== null) parts.push(`first token after ${seconds(streams.figure("ttft", n))}`);
   for (const [start, end, kind] of streams.lane(n).gaps) if (end - start >= LABELLED) parts.push(`${GAPS[kind]} for ${seconds(end - start)}`);
   return `${parts.join(", ")}; ${seconds(streams.duration(n))} in all.`;
@@ -138,7 +132,7 @@ export function Track({ streams, n, axis, begin, width }: Props) {
     area(x(one.end), x(following.start), `backoff of ${seconds(following.start - one.end)}`);
   });
   const final: Attempt = lane.attempts[lane.attempts.length - 1] ??
-    { number: 1, start: 0, end: duration, status: null, reason: "", request_id: "", delay: null, retry_after: null };
+    { number: 1, start: 0, end: duration, status: null, reason: "", request_id: "", delay: null, retry_after: null, limit_match: "", suspects: [] };
   const status = final.status ?? lane.status;
   const refused = status !== null && status >= 400;
   if (refused) box({ ...final, status });

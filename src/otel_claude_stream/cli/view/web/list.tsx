@@ -36,7 +36,8 @@ function axes(streams: Streams, shown: number[], mode: string): (n: number) => [
 }
 
 /** Whether a row has a third line: what broke the stream, and what to do about it. */
-const explained = (streams: Streams, n: number): boolean => streams.text("outcome", n) !== "completed" && Boolean(streams.text("advice", n) || streams.text("limit", n));
+const explained = (streams: Streams, n: number): boolean =>
+  Boolean(streams.text("cuts", n) || (streams.text("outcome", n) !== "completed" && (streams.text("advice", n) || streams.text("limit", n))));
 
 export function List({ streams, shown, state, active, printing, open, activate }: Props) {
   const [frame, width] = useWidth<HTMLDivElement>();
@@ -102,7 +103,7 @@ export function List({ streams, shown, state, active, printing, open, activate }
           const [axis, begin] = axisOf(n);
           const key = streams.text("trace", n);
           const opened = row === openAt;
-          const [outcome, reason, limit, suspects] = ["outcome", "reason", "limit", "suspects"].map((name) => streams.text(name, n));
+          const [outcome, reason, limit, suspects, cuts] = ["outcome", "reason", "limit", "suspects", "cuts"].map((name) => streams.text(name, n));
           return (
             <li key={key} style={{ top: printing ? "0" : `${tops[row]}px` }} class={opened ? "opened" : ""} aria-setsize={shown.length} aria-posinset={row + 1}>
               <button type="button" class="row columns" data-at={row} tabIndex={row === Math.max(0, active) || (active < 0 && row === first) ? 0 : -1} aria-expanded={opened} aria-label={alternative(streams, n)}
@@ -113,7 +114,7 @@ export function List({ streams, shown, state, active, printing, open, activate }
               </button>
               {explained(streams, n) && (
                 <p class="cause" onClick={(event) => { if (!getSelection()?.toString() && event.detail === 1) { activate(row); open(opened ? "" : key); } }}>
-                  {limit && <b>{limit}{suspects && ` (${suspects})`}</b>}
+                  {(cuts || limit) && <b>{cuts || limit + (suspects && ` (${suspects})`)}</b>}
                   {streams.text("requests_ids", n) && <code>{streams.text("requests_ids", n)}</code>}
                   <span title={streams.text("advice", n)}>{streams.text("advice", n)}</span>
                 </p>
