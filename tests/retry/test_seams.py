@@ -193,7 +193,7 @@ def test_a_model_that_refuses_prefill_is_asked_by_prompt(monkeypatch, refusal_me
     assert seams_on_span(spans) == ["anchor"]
     assert [span["attributes"].get("error.type") for span in spans[:3]] == [
         "connection_closed",
-        "request_rejected",
+        "invalid_request_error",
         None,
     ]
 
