@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from otel_claude_stream._core.retry.policy import OnSeamMismatch, Resume, Strategy
 from otel_claude_stream._core.retry.resume.seam import (
+    BORDER,
     SeamFinder,
     SeamResult,
     anchor_of,
@@ -450,7 +451,8 @@ def test_an_answer_that_failed_repeatedly_reads_as_one(texts, failures):
             splice_all(copy.deepcopy(splice), events)
         except SeamMismatch:
             anchor = anchor_of(partial.stem, 48)
-            assert not is_distinctive(anchor, repeated_part(partial.stem))
+            goes_round = rest.lstrip()[:BORDER] == anchor[:BORDER]
+            assert goes_round or not is_distinctive(anchor, repeated_part(partial.stem))
             assert whole.startswith(caller.text())
             return
     for name, data in splice_all(splice, events):
