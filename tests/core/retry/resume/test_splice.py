@@ -419,6 +419,13 @@ SIZES = st.lists(st.integers(1, 30), min_size=1, max_size=4)
 TEXTS = st.text(st.sampled_from("abcdefg hij\n"), min_size=1, max_size=120).filter(str.strip)
 
 
+def test_another_text_block_after_delivered_white_space_is_a_mismatch():
+    """It may begin with that white space again, or with more of it."""
+    splice = resume_splice(delivered=TEXT + " ")
+    with pytest.raises(SeamMismatch):
+        splice_all(splice, [start(0), text(0, ANCHOR), stop(0), start(1), text(1, " So")])
+
+
 @given(
     st.lists(TEXTS, min_size=1, max_size=3),
     st.lists(st.tuples(SIZES, st.integers(0, 500), st.sampled_from([ASK, PREFILL]), st.booleans()), max_size=4),
