@@ -66,7 +66,7 @@ FIGURES: Final[dict[str, Callable[[StreamView], float | None]]] = {
 
 
 def _cut(view: StreamView) -> StreamView | Attempt:
-    """Return what a known limit has cut: the stream, else an attempt before its last one; the stream if none fits."""
+    """Return the stream if a known limit cut it, else the first attempt that one cut, else the stream."""
     ended: tuple[StreamView | Attempt, ...] = (view, *view.attempts[:-1])
     return next((one for one in ended if one.limit_match not in ("", NO_MATCH)), view)
 
