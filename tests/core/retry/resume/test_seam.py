@@ -38,7 +38,7 @@ ENOUGH = 16
 EQUAL_ROW = "Once more with feeling: what was it that they had asked about?"
 TABLE = "| a | b | c | d |\n" * 12
 ROWS = "Names, sorted by the second letter and not by the first one:\n\n" + "".join(
-    f"| {name} | a name of a city in the north of the country |\n" for name in ("Bern", "Celle", "Hof", "Kiel")
+    f"| {name} | a name of a city in the north of the country |\n" for name in ("Bern", "Peine", "Hof", "Kiel")
 )
 """A table whose last row ends like the others."""
 
