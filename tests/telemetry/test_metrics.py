@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from opentelemetry.metrics import NoOpMeter
-from opentelemetry.trace import NoOpTracer
 from tests.support.rig import API, REQUEST, instrumented, play, points, read
 from tests.support.scenes import MESSAGE, SCENES, Scene
 
-from otel_claude_stream import StreamConfig
-from otel_claude_stream._session.registry import OpenStreams
-from otel_claude_stream._telemetry import schema, stream_telemetry, zero_series
+from otel_claude_stream._telemetry import labels, schema, zero_series
 from otel_claude_stream.testing import Capture, Script
 
 CALL = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "anthropic", "server.port": 443}
@@ -308,10 +304,9 @@ def test_without_metrics_there_are_still_spans(monkeypatch):
 
 def test_streams_share_their_sets_of_labels_up_to_a_bound(monkeypatch):
     """A server may answer with any status, so the sets are not kept for ever."""
-    monkeypatch.setattr(stream_telemetry, "MAX_SHARED", 2)
-    emitter = stream_telemetry.Emitter(NoOpTracer(), NoOpMeter("test"), None, StreamConfig(), OpenStreams())
-    common = {"model": "claude"}
-    kept = [emitter.extended(common, (("status", status),)) for status in (200, 529, 503)]
-    again = [emitter.extended(common, (("status", status),)) for status in (200, 529, 503)]
+    monkeypatch.setattr(labels, "MAX_SHARED", 2)
+    sets, common = labels.LabelSets(20, print), {"model": "claude"}
+    kept = [sets.extended(common, (("status", status),)) for status in (200, 529, 503)]
+    again = [sets.extended(common, (("status", status),)) for status in (200, 529, 503)]
     assert again == kept == [{"model": "claude", "status": status} for status in (200, 529, 503)]
     assert [one is other for one, other in zip(kept, again, strict=True)] == [True, True, False]

@@ -22,25 +22,6 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
 
 
-class CardinalityLimit:
-    """Limits a label to `limit` different values. Any further value becomes `other`."""
-
-    __slots__ = ("_limit", "_seen")
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._seen: set[str] = set()
-
-    def __call__(self, value: str) -> str:
-        """Return the value, or `other` if it is new and the limit is reached."""
-        if value in self._seen:
-            return value
-        if len(self._seen) < self._limit:
-            self._seen.add(value)
-            return value
-        return "other"
-
-
 class Histogram:
     """A histogram of the schema, recorded under one or two names."""
 

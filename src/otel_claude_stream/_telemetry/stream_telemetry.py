@@ -6,7 +6,7 @@ import functools
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from opentelemetry import trace
 from opentelemetry.metrics import NoOpMeter
@@ -23,9 +23,9 @@ from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema, zero_series
 from otel_claude_stream._telemetry.buffer import BUFFER, NO_EXEMPLAR, Labels
 from otel_claude_stream._telemetry.interrupts import end_after, start_span, started_span
+from otel_claude_stream._telemetry.labels import LabelSets
 from otel_claude_stream._telemetry.logs import LogEvents
 from otel_claude_stream._telemetry.metrics import (
-    CardinalityLimit,
     EndLabels,
     Instruments,
     is_live,
@@ -44,12 +44,6 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.metrics import Meter
 
-
-Pairs = tuple[tuple[str, str | int], ...]
-"""Names and values of labels."""
-
-MAX_SHARED: Final = 2048
-"""The most sets of labels that streams share. A server may answer with any status."""
 
 _log = logging.getLogger("otel_claude_stream")
 
@@ -84,7 +78,7 @@ class StreamTelemetry:
         self.started = started
         """Wall time in nanoseconds at the start of the call."""
         self._instruments = emitter.instruments
-        self.labels = emitter.labels(call)
+        self.labels = emitter.labels.common(call)
         self._genai_labels: Labels | None = None
         self._longest_gap = 0.0
 
@@ -115,7 +109,7 @@ class StreamTelemetry:
     def record_first_token(self, seconds: float, block: str) -> None:
         """Record the time to the first content delta, which is in a block of the type `block`."""
         if self._instruments is not None:
-            labels = self._emitter.extended(self.labels, ((a.BLOCK_TYPE.name, block),))
+            labels = self._emitter.labels.extended(self.labels, ((a.BLOCK_TYPE.name, block),))
             self._instruments.time_to_first_token.record(seconds, labels, self.context)
 
     def record_gap(self, seconds: float) -> None:
@@ -131,7 +125,7 @@ class StreamTelemetry:
                 instruments.chunk_gap.record(seconds, self.labels)
         if instruments.genai_time_per_chunk is not None and self.call.owner != "other":
             if self._genai_labels is None:
-                self._genai_labels = self._emitter.genai_labels(self.call, None)
+                self._genai_labels = self._emitter.labels.genai(self.call, None)
             instruments.genai_time_per_chunk.record(seconds, self._genai_labels)
 
     def record_stall(self, threshold: str, kind: str) -> None:
@@ -146,7 +140,7 @@ class StreamTelemetry:
         if self._instruments is not None:
             known = status is not None and 100 <= status < 600  # a server may send any number
             code = ((a.STATUS_CODE.name, status),) if known else ()
-            labels = self._emitter.extended(self.labels, ((a.RETRY_LAYER.name, layer), *code))
+            labels = self._emitter.labels.extended(self.labels, ((a.RETRY_LAYER.name, layer), *code))
             self._instruments.requests.add(1, labels)
 
     def record_attempt_abort(self, failure: Diagnosis) -> None:
@@ -255,11 +249,7 @@ class Emitter:
         self._logs = log_events if config.events in {"log", "both"} else None
         self.config = config
         self.instruments = Instruments(meter, config.semconv, config.gaps) if config.metrics else None
-        self._request_models = CardinalityLimit(config.max_models)
-        self._response_models = CardinalityLimit(config.max_models)  # separate, because they come from the network
-        self._servers = CardinalityLimit(config.max_models)
-        self._labels: dict[tuple[str, str], Labels] = {}
-        self._extended: dict[tuple[int, Pairs], Labels] = {}  # by the id() of a dict in `_labels`
+        self.labels = LabelSets(config.max_models, self._create_zero_series)
         self._silenced_by = ""
         self._on_span = config.events in {"span", "both"}
         if config.metrics:
@@ -272,15 +262,6 @@ class Emitter:
         """Record nothing any more, in a child that would wait for a lock of the class `owner` forever."""
         self.instruments = self._logs = None
         self._silenced_by = owner
-
-    def labels(self, call: Call) -> Labels:
-        """Return the common labels of a call. Calls with equal labels share a dict."""
-        key = (self._request_models(call.model), self._servers(call.server_address))
-        found = self._labels.get(key)
-        if found is None:
-            found = self._labels[key] = {a.REQUEST_MODEL.name: key[0], a.SERVER_ADDRESS.name: key[1]}
-            self._create_zero_series(found)
-        return found
 
     def _create_zero_series(self, labels: Labels) -> None:
         """Create the series that alerts use before their first event."""
@@ -299,33 +280,15 @@ class Emitter:
             for further_labels in series:
                 counter.record_now(0, {**labels, **further_labels})
 
-    def extended(self, labels: Labels, further: Pairs) -> Labels:
-        """Return the common labels of a call with further ones. Streams with equal labels share a dict."""
-        key = (id(labels), further)
-        found = self._extended.get(key)
-        if found is None:
-            found = {**labels, **dict(further)}
-            if len(self._extended) < MAX_SHARED:
-                self._extended[key] = found
-        return found
-
-    def genai_labels(self, call: Call, response_model: str | None) -> Labels:
-        """Return the labels of the GenAI conventions' metrics."""
-        labels = self.labels(call)
-        found: Labels = {a.OPERATION_NAME.name: "chat", a.PROVIDER_NAME.name: call.provider, **labels}
-        if response_model is not None:
-            found[a.RESPONSE_MODEL.name] = self._response_models(response_model)
-        if call.server_port is not None:
-            found[a.SERVER_PORT.name] = call.server_port
-        return found
-
     def end_labels(self, telemetry: StreamTelemetry, summary: Summary) -> EndLabels:
         """Return the labels of a stream at its end."""
         records_genai = telemetry.call.owner != "other"
         return EndLabels(
             common=telemetry.labels,
-            outcome=self.extended(telemetry.labels, ((a.OUTCOME.name, summary.diagnosis.verdict.outcome.value),)),
-            genai=self.genai_labels(telemetry.call, summary.message.model) if records_genai else None,
+            outcome=self.labels.extended(
+                telemetry.labels, ((a.OUTCOME.name, summary.diagnosis.verdict.outcome.value),)
+            ),
+            genai=self.labels.genai(telemetry.call, summary.message.model) if records_genai else None,
         )
 
     def telemetry(self, call: Call, wall: int) -> StreamTelemetry:
