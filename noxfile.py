@@ -195,6 +195,7 @@ def docs(session: nox.Session) -> None:
     if not os.environ.get("CI"):
         session.run("python", "tools/generate_docs.py")
     session.run("sphinx-build", "--fail-on-warning", "--keep-going", "--quiet", "docs", str(BUILD / "docs"))
+    session.run("python", "tools/check_site.py", str(BUILD / "docs"))
 
 
 @nox.session(tags=TEST, requires=["build"])
