@@ -50,7 +50,7 @@ OPENINGS = (r"of(?!\s+course\b)", "what", "whoever", r"that\s+which", r"with\s+w
 PHRASES = (r"which\s+is\s+none", r"(?<!long\s)(?<!soon\s)(?<!far\s)as\s+it\s+is",
            "nobody", "somebody", "whoever", "he", "his", "him")  # fmt: skip
 
-SKIPPED_FOLDERS = {"build", "dist", "node_modules", "__pycache__"}
+SKIPPED_FOLDERS = {"__pycache__", "_pages", "build", "dist", "node_modules"}
 HIDDEN_FOLDERS = {".ci", ".github"}
 HASH_COMMENTS = {".yaml", ".yml", ".toml", ".sh", ".cfg", ".conf"}
 
