@@ -167,7 +167,9 @@ def run_with_broken_collector(api: str, tmp: Path, server: Server, start: Start,
 
 # The failure decides the exporter's line, the way of starting whether the filter of lines is installed: two lists.
 for server in COLLECTORS:
-    cases.add(f"collector_{server.__name__}_by_the_path", one_log_line(server, by_the_path))
+    # Where this package configures the providers, the exit does not wait for a collector that hangs: see below.
+    start = by_opentelemetry_instrument if server is hanging else by_the_path
+    cases.add(f"collector_{server.__name__}_{start.__name__}", one_log_line(server, start))
 for start in (by_opentelemetry_instrument, by_autoload, by_a_configuration_file, without_anything_to_instrument):
     cases.add(f"collector_unreachable_{start.__name__}", one_log_line(unreachable, start))
 cases.add(
@@ -220,8 +222,23 @@ def one_log_line_by_grpc(server: Server, words: str) -> Callable[[str, Path], No
     return case
 
 
-for server, words in ((unreachable, "UNAVAILABLE"), (hanging, "DEADLINE_EXCEEDED"), (refusing, "UNAVAILABLE")):
-    cases.add(f"collector_{server.__name__}_by_grpc", one_log_line_by_grpc(server, words))
+for server in (unreachable, refusing):
+    cases.add(f"collector_{server.__name__}_by_grpc", one_log_line_by_grpc(server, "UNAVAILABLE"))
+
+
+def the_exit_does_not_wait(start: Start) -> Callable[[str, Path], None]:
+    """Return a case in which the exporters would wait for ten seconds."""
+
+    def case(api: str, tmp: Path) -> None:
+        patient = {"OTEL_EXPORTER_OTLP_TIMEOUT": "10", "OTEL_METRIC_EXPORT_TIMEOUT": "10000"}
+        (line,) = run_with_broken_collector(api, tmp, hanging, start, **patient)
+        assert line.startswith("otel-claude-stream: the exporters did not finish within 2 s of the exit; ")
+
+    return case
+
+
+for start in (by_the_path, by_grpc):
+    cases.add(f"collector_hanging_{start.__name__}", the_exit_does_not_wait(start))
 
 
 @cases

@@ -300,6 +300,8 @@ PROCESS = "runs once in a process, not while a stream is read"
 NO_REAL_TIME = "runs in a thread that uses the real clock, while these tests use a manual one"
 ACTING = "runs only if the policy acts; tests/retry breaks it"
 NOT_REACHED = {
+    "_sdk.read.frames:is_parsed": "see tests/retry/test_renamed_frames.py",
+    "_session.retries:Retries.not_sent": "see tests/retry/test_further_requests.py",
     "_sdk.read.aio:AsyncShell.__getattr__": PROXY,
     "_sdk.read.body:AsyncGeneratorReads.asend": PROXY,
     "_sdk.read.body:AsyncGeneratorReads.athrow": PROXY,

@@ -231,6 +231,8 @@ class Runs:
                 _read(scene, probe)
             self._sizes[scene] = probe.count
         sys.unraisablehook = lambda found: self._lost.append(found.exc_value)
+        # An event loop closes asynchronous generators that were dropped, and logs what they raise.
+        asyncio.BaseEventLoop.call_exception_handler = lambda _, found: self._lost.append(found.get("exception"))
 
     def one(self) -> None:
         """Interrupt one stream."""
@@ -278,6 +280,7 @@ def interrupt_streams(runs: int, seed: int, error: type[BaseException], policy: 
     meters = MeterProvider([InMemoryMetricReader()], shutdown_on_exit=False)
     handler = signal.signal(signal.SIGUSR2, Interrupt.step) if error is TimeIsUp else None
     hook, clock = sys.unraisablehook, _base_client.time
+    handle = asyncio.BaseEventLoop.call_exception_handler
     _base_client.time = SimpleNamespace(**{**vars(time), "sleep": lambda _: None})
     ClaudeStreamInstrumentor().instrument(
         tracer_provider=provider, meter_provider=meters, retry_policy=policy, stall_thresholds=()
@@ -291,6 +294,7 @@ def interrupt_streams(runs: int, seed: int, error: type[BaseException], policy: 
         found.last()
     finally:
         sys.unraisablehook, _base_client.time = hook, clock
+        asyncio.BaseEventLoop.call_exception_handler = handle
         if handler is not None:
             signal.signal(signal.SIGUSR2, handler)
         ClaudeStreamInstrumentor().uninstrument()
