@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support import leftovers
-from tests.support.paths import RECORDINGS
+
+pytest.register_assert_rewrite("tests.support.observing", "tests.support.modes")
+
+from tests.support import leftovers  # noqa: E402 - imported after assertions of other modules are to be rewritten
+from tests.support.paths import RECORDINGS  # noqa: E402
 
 try:
     import hypothesis

@@ -41,7 +41,7 @@ def test_panel_data_has_the_values_of_the_scenario(prometheus):
     bars = dict(data_of("Silence before the cut").values)
     assert {name.partition(":")[0]: round(value) for name, value in bars.items() if value} == {"59-62 s": 11}
     heads, row = data_of("Cuts, by server, limit and phase").rows
-    assert heads == ["Server", "Limit", "Phase", "Streams", "Suspects", "Remedy"]
+    assert heads == ["Server", "Limit", "Phase", "Requests", "Suspects", "Remedy"]
     assert row[:4] == ["gw.example.com", "idle:60s", "streaming", "11"]
     assert row[4].startswith("nginx, AWS ALB")
     assert "proxy_read_timeout" in row[5]
