@@ -151,7 +151,5 @@ def test_both_processors_mask_by_the_same_pattern():
     """YAML cannot share a text between a list and an OTTL statement, so it is written several times."""
     processors = yaml.safe_load(GATEWAY.read_text())["processors"]
     (pattern,) = processors["redaction/secrets"]["blocked_values"]
-    statements = [
-        text for group in processors["transform/secrets"]["trace_statements"] for text in group["statements"]
-    ]
+    statements = [text for group in processors["transform/secrets"]["trace_statements"] for text in group["statements"]]
     assert {statement.split('"')[1].replace("\\\\", "\\") for statement in statements} == {pattern}

@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import dis
 import functools
+import gc
 import random
 import signal
 import sys
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field
 from types import CodeType, FrameType, SimpleNamespace
 from typing import Any
 
+import anthropic
 from anthropic import _base_client
 from opentelemetry import context as otel_context
 from opentelemetry.sdk.metrics import MeterProvider
@@ -173,6 +175,10 @@ class Interrupt:
         return self.step
 
 
+OLD = anthropic.__version__.startswith("0.")
+"""Old releases of the SDK leave interrupted streams in reference cycles, which end at the next garbage collection."""
+
+
 @dataclass
 class Result:
     """The defects that the interrupts revealed, and their places."""
@@ -259,6 +265,8 @@ class Runs:
 
     def look(self, where: str) -> None:
         """Note the spans that were left open by the stream before this one."""
+        if OLD:
+            gc.collect()
         for span in set(self._left) & set(self.spans.open):
             self.result.note("span open", self._left[span])
             del self.spans.open[span]
