@@ -117,16 +117,20 @@ def test_a_backoff_that_lasts_beyond_the_deadline_is_the_end(monkeypatch, broken
     bare_api, api = API(broken), API([broken, paced_script(STORY)])
     with by(bare_api.clock, monkeypatch):
         bare = read(bare_api, way, options={"max_retries": 0})
-    with instrumented(monkeypatch, api.clock, retry_policy=policy) as capture:
 
-        def late(*_):
-            api.clock.advance(61.0)
+    def late(*_):
+        api.clock.advance(61.0)
 
-        async def late_async(*_):
-            late()
+    async def late_async(*_):
+        late()
 
-        monkeypatch.setattr(driver_sync, "sleep", late)
-        monkeypatch.setattr(driver_async, "sleep", late_async)
+    # The patches end before those of the rig, which they replace.
+    with (
+        instrumented(monkeypatch, api.clock, retry_policy=policy) as capture,
+        monkeypatch.context() as patch,
+    ):
+        patch.setattr(driver_sync, "sleep", late)
+        patch.setattr(driver_async, "sleep", late_async)
         assert read(api, way, options={"max_retries": 0}) == bare
         (span,) = [span for span in capture.spans() if span["name"].startswith("chat")]
     assert api.requests == 1
