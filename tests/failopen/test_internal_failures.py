@@ -286,6 +286,8 @@ def test_a_failing_function_changes_nothing_for_the_caller(monkeypatch, cases_of
         failures += len(calls)
     assert failures or target.id in NOT_REACHED
     gc.collect(1)
+    if len(_streams):  # an earlier test may have left one in a cycle that is old by now
+        gc.collect()
     assert len(_streams) == 0 or target.id in LEFT_OPEN
 
 
