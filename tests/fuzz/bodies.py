@@ -6,7 +6,6 @@ names, and bytes are flipped or cut. An odd body is no defect of this package, s
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import json
 import random
@@ -131,12 +130,7 @@ class Bodies:
 
     def __init__(self) -> None:
         self._clients = Clients()
-        self._loop = asyncio.new_event_loop()
-
-    def close(self) -> None:
-        """Close the event loop."""
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()
+        self.close = self._clients.close
 
     def read(self, seed: int) -> Seen:
         """Read the body of a seed, and return what the caller sees."""
@@ -157,7 +151,7 @@ class Bodies:
                 with messages.with_streaming_response.create(stream=True, **REQUEST) as response:
                     seen.events += response.iter_bytes()
             else:
-                self._loop.run_until_complete(self._read(seen))
+                self._clients.loop.run_until_complete(self._read(seen))
         except Exception as error:  # noqa: BLE001 - any exception of the SDK
             seen.error = chain(error)
         return seen

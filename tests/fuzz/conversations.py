@@ -6,7 +6,6 @@ words, so many answers are repetitive. The seam of a resumed text has to be refu
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 from collections import Counter
@@ -226,12 +225,7 @@ class Conversations:
 
     def __init__(self) -> None:
         self._clients = Clients()
-        self._loop = asyncio.new_event_loop()
-
-    def close(self) -> None:
-        """Close the event loop."""
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()
+        self.close = self._clients.close
 
     def play(self, seed: int) -> Result:
         """Play the conversation of a seed."""
@@ -251,7 +245,7 @@ class Conversations:
                         events.append(event)
                     final = stream.get_final_message()
             else:
-                self._loop.run_until_complete(self._read(events, request))
+                self._clients.loop.run_until_complete(self._read(events, request))
         except Exception as caught:  # noqa: BLE001 - any exception of the SDK
             error = caught
         found = check(api, [plain(event) for event in events], final, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
@@ -41,3 +42,9 @@ class Clients:
         transport = HTTP.MockTransport(lambda request: self.answer(request))  # noqa: PLW0108 - it changes
         self.sync = anthropic.Anthropic(**options, http_client=HTTP.Client(transport=transport))
         self.aio = anthropic.AsyncAnthropic(**options, http_client=HTTP.AsyncClient(transport=transport))
+        self.loop = asyncio.new_event_loop()
+
+    def close(self) -> None:
+        """Close the event loop of the asynchronous client."""
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.close()

@@ -85,26 +85,27 @@ def test_left_while_a_prefill_is_refused():
     assert telemetry.outcome_and_reason() == ("closed", "caller_closed")
 
 
+async def leave(api, *, max_retries=0):
+    """Read a stream in a task, and close it in another one during the second request."""
+    async with anthropic.AsyncAnthropic(api_key="none", base_url=api.url, max_retries=max_retries) as client:
+        stream = await client.messages.create(**ASK, stream=True)
+
+        async def reading():
+            async for _ in stream:
+                pass
+
+        task = asyncio.create_task(reading())
+        await asyncio.to_thread(api.wait_for_requests, 2)
+        await stream.close()
+        with pytest.raises(Exception, match="incomplete chunked read"):
+            await task
+
+
 def test_left_by_another_task_while_a_prefill_is_refused():
     """As above, with the asynchronous client."""
-
-    async def body(api):
-        async with anthropic.AsyncAnthropic(api_key="none", base_url=api.url, max_retries=0) as client:
-            stream = await client.messages.create(**ASK, stream=True)
-
-            async def reading():
-                async for _ in stream:
-                    pass
-
-            task = asyncio.create_task(reading())
-            await asyncio.to_thread(api.wait_for_requests, 2)
-            await stream.close()
-            with pytest.raises(Exception, match="incomplete chunked read"):
-                await task
-
     with FakeAPI([RECOVERIES["resumed"][0], SLOW_REFUSAL, CONTINUATION]) as api:
         with observed(retry_policy=PREFILL_AT_ONCE) as telemetry:
-            asyncio.run(body(api))
+            asyncio.run(leave(api))
         assert len(api.requests) == 2
     assert telemetry.outcome_and_reason() == ("closed", "caller_closed")
 
@@ -162,20 +163,6 @@ def test_the_sdk_does_not_retry_a_further_request_after_the_caller_left(monkeypa
     monkeypatch.setattr(SdkRetryCaps, "stop", stop)
     monkeypatch.setattr(SdkRetryCaps, "error_instead_of_retry", error)
 
-    async def body(api):
-        async with anthropic.AsyncAnthropic(api_key="none", base_url=api.url, max_retries=2) as client:
-            stream = await client.messages.create(**ASK, stream=True)
-
-            async def reading():
-                async for _ in stream:
-                    pass
-
-            task = asyncio.create_task(reading())
-            await asyncio.to_thread(api.wait_for_requests, 2)
-            await stream.close()
-            with pytest.raises(Exception, match="incomplete chunked read"):
-                await task
-
     def sync_body(api):
         stream = anthropic.Anthropic(api_key="none", base_url=api.url, max_retries=2).messages.create(
             **ASK, stream=True
@@ -194,7 +181,7 @@ def test_the_sdk_does_not_retry_a_further_request_after_the_caller_left(monkeypa
 
     with FakeAPI(scripts) as api, observed(retry_policy=RESUME_AT_ONCE):
         if is_async:
-            asyncio.run(body(api))
+            asyncio.run(leave(api, max_retries=2))
         else:
             sync_body(api)
         assert len(api.requests) == 2
