@@ -109,7 +109,6 @@ POLICY_ONLY = (
     "_session.call_policy:CallPolicy.take",
     "_session.session:StreamSession.policy",
     "_session.session:StreamSession.buffer_frame",
-    "_session.session:StreamSession.overdue",
     "_telemetry.span_attributes:resume_attributes",
     "_telemetry.span_attributes:_recovery",
 )

@@ -11,7 +11,7 @@ from otel_claude_stream._config import StreamConfig
 from otel_claude_stream._core.diagnosis.classify import Diagnosis
 from otel_claude_stream._core.diagnosis.facts import End
 from otel_claude_stream._core.diagnosis.limits import Limit
-from otel_claude_stream._core.retry.policy import RetryPolicy, Watchdog
+from otel_claude_stream._core.retry.policy import RetryPolicy
 from otel_claude_stream._core.stream.call import Call, Reply
 from otel_claude_stream._core.stream.delivered import Delivered
 from otel_claude_stream._core.stream.events import content_size, is_well_formed, record_event, type_of
@@ -262,18 +262,6 @@ class StreamSession:
         for label in self._stalls.newly_exceeded(gap):
             self._telemetry.record_stall(label, kind)
             message.record_synthetic_event("stall", now, stall_attributes(label, kind, message.open_block), gap)
-
-    def overdue(self, watchdog: Watchdog) -> str | None:
-        """Return the name of the time-out that the stream has exceeded; None if it is in time."""
-        timing = self._timing
-        first, progress = watchdog.first_event, watchdog.no_progress
-        if first is not None and timing.first_event is None:
-            opened = timing.opened_at if timing.opened_at is not None else timing.started
-            if self.hot.clock() - opened > first * _NS:
-                return "FirstEventTimeout"
-        if progress is not None and timing.gap > progress * _NS:
-            return "NoProgressTimeout"
-        return None
 
     # --- Attempts: called by the hooks of the request, and by the retries ------------------------------------------
     @property

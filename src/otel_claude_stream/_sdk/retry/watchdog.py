@@ -15,6 +15,8 @@ from otel_claude_stream import _guard
 from otel_claude_stream._core.retry.policy import Watchdog
 from otel_claude_stream._session.session import StreamSession
 
+_NS = 1_000_000_000
+
 _made: dict[tuple[type, str], Any] = {}
 
 _MESSAGES = {
@@ -46,7 +48,16 @@ class WatchedReads:
 
     @_guard.guarded("watchdog", None)
     def _overdue(self) -> str | None:
-        return self._session.overdue(self._watchdog)
+        """Return the name of the time-out that the stream has exceeded; None if it is in time."""
+        state, limits = self._session.state, self._watchdog
+        timing = state.timing
+        if limits.first_event is not None and timing.first_event is None:
+            opened = timing.opened_at if timing.opened_at is not None else timing.started
+            if state.hot.clock() - opened > limits.first_event * _NS:
+                return "FirstEventTimeout"
+        if limits.no_progress is not None and timing.gap > limits.no_progress * _NS:
+            return "NoProgressTimeout"
+        return None
 
     def sync_reads(self, inner: Iterator[bytes]) -> Iterator[bytes]:
         """Yield the bytes of a body until it is overdue."""
