@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
+from otel_claude_stream import _guard
 from otel_claude_stream._core.diagnosis.classify import Diagnosis
 from otel_claude_stream._core.summary import Summary
 from otel_claude_stream._core.vocabulary import Outcome
@@ -75,6 +76,17 @@ def observe(meter: Meter, spec: Metric, read: Callable[[], Iterable[tuple[float,
     up_down = spec.kind == "observable_updowncounter"
     create = meter.create_observable_up_down_counter if up_down else meter.create_observable_gauge
     create(spec.name, callbacks=[callback], unit=spec.unit, description=spec.doc)
+
+
+def flushed_before(read: Callable[[], Iterable[tuple[float, Labels]]]) -> Callable[[], Iterable[tuple[float, Labels]]]:
+    """Return a callback that flushes the buffer and then calls `read`. Callbacks run before metrics are collected."""
+
+    @_guard.guarded("collected", ())
+    def flush_and_read() -> Iterable[tuple[float, Labels]]:
+        BUFFER.flush()
+        return read()
+
+    return flush_and_read
 
 
 def names(spec: Metric, semconv: str) -> tuple[str, ...]:

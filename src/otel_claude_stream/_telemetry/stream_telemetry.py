@@ -12,7 +12,6 @@ from opentelemetry import trace
 from opentelemetry.metrics import NoOpMeter
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
-from otel_claude_stream import _guard
 from otel_claude_stream._config import StreamConfig
 from otel_claude_stream._core.diagnosis.classify import Diagnosis
 from otel_claude_stream._core.retry.context import Decision
@@ -21,13 +20,14 @@ from otel_claude_stream._core.summary import Summary
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema, zero_series
-from otel_claude_stream._telemetry.buffer import BUFFER, NO_EXEMPLAR, Labels
+from otel_claude_stream._telemetry.buffer import NO_EXEMPLAR, Labels
 from otel_claude_stream._telemetry.interrupts import end_after, start_span, started_span
 from otel_claude_stream._telemetry.labels import LabelSets
 from otel_claude_stream._telemetry.logs import LogEvents
 from otel_claude_stream._telemetry.metrics import (
     EndLabels,
     Instruments,
+    flushed_before,
     is_live,
     observe,
     record_attempt_abort,
@@ -60,16 +60,7 @@ def _log_silence(owner: str) -> None:
 class StreamTelemetry:
     """The span of one stream, and the metrics that are recorded while it is open."""
 
-    __slots__ = (
-        "_emitter",
-        "_genai_labels",
-        "_instruments",
-        "_longest_gap",
-        "call",
-        "labels",
-        "span",
-        "started",
-    )
+    __slots__ = ("_emitter", "_genai_labels", "_instruments", "_longest_gap", "call", "labels", "span", "started")
 
     def __init__(self, emitter: Emitter, call: Call, started: int) -> None:
         self._emitter = emitter
@@ -209,17 +200,6 @@ class StreamTelemetry:
             end_after(error, self.span)
 
 
-def _flush_before(read: Callable[[], Iterable[tuple[float, Labels]]]) -> Callable[[], Iterable[tuple[float, Labels]]]:
-    """Return a callback that flushes the buffer and then calls `read`. Callbacks run before metrics are collected."""
-
-    @_guard.guarded("collected", ())
-    def flush_and_read() -> Iterable[tuple[float, Labels]]:
-        BUFFER.flush()
-        return read()
-
-    return flush_and_read
-
-
 class OpenStreams(Protocol):
     """The open streams of the process. Each method returns a value for each set of labels."""
 
@@ -253,7 +233,7 @@ class Emitter:
         self._silenced_by = ""
         self._on_span = config.events in {"span", "both"}
         if config.metrics:
-            observe(meter, schema.ACTIVE, _flush_before(streams.counts))
+            observe(meter, schema.ACTIVE, flushed_before(streams.counts))
             observe(meter, schema.OLDEST_AGE, streams.ages)
             if budgets is not None:
                 observe(meter, schema.RETRY_BUDGET, budgets)
@@ -264,21 +244,8 @@ class Emitter:
         self._silenced_by = owner
 
     def _create_zero_series(self, labels: Labels) -> None:
-        """Create the series that alerts use before their first event."""
-        instruments = self.instruments
-        if instruments is None:
-            return
-        for counter, series in (
-            (instruments.aborts, zero_series.aborts()),
-            (instruments.attempt_aborts, zero_series.aborts()),
-            (instruments.retries, zero_series.retries()),
-            (instruments.retry_decisions, zero_series.decisions(active=self._active)),
-            (instruments.recoveries, zero_series.recoveries(active=self._active)),
-            (instruments.requests, zero_series.requests()),
-            (instruments.stalls, zero_series.stalls(self.config.stall_thresholds)),
-        ):
-            for further_labels in series:
-                counter.record_now(0, {**labels, **further_labels})
+        if self.instruments is not None:
+            zero_series.create(self.instruments, labels, active=self._active, thresholds=self.config.stall_thresholds)
 
     def end_labels(self, telemetry: StreamTelemetry, summary: Summary) -> EndLabels:
         """Return the labels of a stream at its end."""

@@ -15,9 +15,9 @@ from otel_claude_stream._core.stream.timing import label
 from otel_claude_stream._core.vocabulary import AbortReason as Reason
 from otel_claude_stream._core.vocabulary import Origin, Outcome, Phase
 from otel_claude_stream._telemetry import attributes as a
+from otel_claude_stream._telemetry.buffer import Labels
+from otel_claude_stream._telemetry.metrics import Instruments
 from otel_claude_stream._telemetry.spec import Attribute
-
-Labels = dict[str, str | int]
 
 _BEFORE_HEADERS: Final = (Phase.AWAITING_RESPONSE,)
 _DURING_STREAM: Final = (Phase.AWAITING_FIRST_TOKEN, Phase.STREAMING)
@@ -62,6 +62,21 @@ _STALLS: Final = ("silent", "pings_only")
 
 def _labels(**pairs: tuple[Attribute, str | int]) -> Labels:
     return {attribute.name: value for attribute, value in pairs.values()}
+
+
+def create(instruments: Instruments, labels: Labels, *, active: bool, thresholds: tuple[float, ...]) -> None:
+    """Create the series of calls with these common labels. If not `active`, the policy only observes."""
+    for counter, series in (
+        (instruments.aborts, aborts()),
+        (instruments.attempt_aborts, aborts()),
+        (instruments.retries, retries()),
+        (instruments.retry_decisions, decisions(active=active)),
+        (instruments.recoveries, recoveries(active=active)),
+        (instruments.requests, requests()),
+        (instruments.stalls, stalls(thresholds)),
+    ):
+        for further in series:
+            counter.record_now(0, {**labels, **further})
 
 
 def aborts() -> Iterator[Labels]:
