@@ -1,5 +1,5 @@
 import { options, render } from "preact";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Chart, outcomeClass, reasonClass, reasonsOf } from "./chart";
 import { load, type Streams } from "./data";
 import { count, plural, readable, seconds } from "./format";
@@ -53,7 +53,8 @@ function App({ streams }: { streams: Streams }) {
     addEventListener("afterprint", end);
     return () => { removeEventListener("beforeprint", begin); removeEventListener("afterprint", end); };
   }, []);
-  useEffect(() => {
+  // A key may come before the next paint, so neither the listener nor the focus waits for it.
+  useLayoutEffect(() => {
     const press = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       const typing = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;

@@ -1,5 +1,5 @@
 // The lanes, of which only those near the window are elements.
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Streams } from "./data";
 import { clock, plural, readable, seconds } from "./format";
 import { useWidth } from "./hooks";
@@ -81,7 +81,7 @@ export function List({ streams, shown, state, active, printing, open, activate }
   if (!printing && active >= 0 && active < shown.length && !rows.includes(active)) rows.push(active);
 
   // Moving by keys: the active row comes into view, and has the focus.
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (active < 0 || active >= shown.length) return;
     const head = scale.current!.parentElement!.getBoundingClientRect().bottom;
     const top = list.current!.getBoundingClientRect().top + tops[active];
