@@ -52,4 +52,5 @@ def test_the_first_streams_of_a_process_take_as_long_as_the_server_waits(way, th
     assert len(streams) == threads + 1
     for stream in streams:
         assert WAIT <= stream["token"] <= stream["seen"]
-        assert stream["chunk"] < stream["token"] - WAIT / 2
+        if threads == 1:  # others may keep a thread from noting its first chunk
+            assert stream["chunk"] < stream["token"] - WAIT / 2

@@ -10,7 +10,7 @@ from tests.support.processes import outcomes, run
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
 FORK = """
-import logging, signal, time
+import faulthandler, logging, time
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
@@ -26,7 +26,7 @@ def in_child(act):
     # A child that hangs is killed, and the parent fails.
     child = os.fork()
     if child == 0:
-        signal.alarm(20)
+        faulthandler.dump_traceback_later(20, exit=True)  # it says where the child hangs
         act()
         sys.exit(0)
     _, status = os.waitpid(child, 0)
@@ -155,9 +155,10 @@ def assemble(plan):
 
 
 assembly.assemble = assemble
-instrument(retry_policy={"mode": "retry"})
 api = FakeAPI(Script.message("Hi"))
 api.start()
+read_one(api)  # the SDK and Python import modules with it, whose locks a child would wait for
+instrument(retry_policy={"mode": "retry"})
 first = threading.Thread(target=read_one, args=(api,), daemon=True)
 first.start()
 assembling.wait()
@@ -169,7 +170,8 @@ emit(pid=os.getpid())
 
 def test_a_fork_waits_for_the_first_call_of_another_thread():
     """The hooks are complete in the child then, which records its streams."""
-    lines = run(FORK + "SECONDS = 0.3" + FIRST_CALL)
+    limit = "from otel_claude_stream import _guard\n_guard.FORK_WAIT = 30.0\nSECONDS = 0.3\n"
+    lines = run(FORK + limit + FIRST_CALL)
     pid = next(line["pid"] for line in lines if "outcome" not in line)
     assert outcomes([line for line in lines if line["pid"] != pid]) == [("completed", None, 1)]
     assert len(outcomes(lines)) == 2
