@@ -22,7 +22,7 @@ SCOPE = "otel_claude_stream"
 BASE = dict(os.environ)
 """A copy, as fixtures change `os.environ` while other threads of these tests read it."""
 
-CONFIGURING = ("OTEL_", "ANTHROPIC_", "PYTHONPATH", "COVERAGE", "COV_")
+CONFIGURING = ("OTEL_", "ANTHROPIC_", "PYTHONPATH", "COVERAGE", "COV_", "SSL_CERT_")
 TIMEOUT = 60.0
 """Seconds for one application. It needs about two, and many times that on a machine under load."""
 
@@ -131,6 +131,7 @@ def environment(api: str, **more: str | None) -> dict[str, str]:
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
         "OTEL_CLAUDE_STREAM_STRICT": "1",
+        "SSL_CERT_DIR": str(APPS),  # without certificates, which each client would load
         "PYTHONUNBUFFERED": "1",
         **more,
     }
