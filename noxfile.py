@@ -43,8 +43,9 @@ APART = (f"--ignore={DASHBOARDS}", f"--ignore={COLLECTOR}", f"--ignore={FRAMEWOR
 SDK = ("tests/sdk", "tests/integration", "tests/recordings", "tests/retry", "tests/telemetry")
 # The marker of tests that run programs which may have to be installed first.
 SYSTEM = "system"
-# The tests of one file share fixtures such as servers, so they run in one process.
-PARALLEL = ("-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder")
+# The tests of one file share fixtures such as servers, so they run in one process. Many tests wait, so that one process
+# more than there are processors finds time.
+PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile", "--no-loadscope-reorder")
 
 # Sessions of `make test`, which need Python alone, and those that `make test-all` adds.
 TEST, REST = ["test"], ["rest"]
@@ -128,8 +129,13 @@ def pytest(session: nox.Session, name: str, *arguments: str, runner: tuple[str, 
         f"junit_suite_name={name}",
         *arguments,
         *session.posargs,
-        # Some tests create environments. uv, which is installed with nox, is faster than pip.
-        env={"WHEEL_UNDER_TEST": str(built_file(".whl")), "PATH": f"{os.environ['PATH']}{os.pathsep}{UV}"},
+        env={
+            "WHEEL_UNDER_TEST": str(built_file(".whl")),
+            # Some tests create environments. uv, which is installed with nox, is faster than pip.
+            "PATH": f"{os.environ['PATH']}{os.pathsep}{UV}",
+            # uv compiles no bytecode. Without it, each of the tests' processes would compile the SDK again.
+            "PYTHONDONTWRITEBYTECODE": None,
+        },
     )
 
 
