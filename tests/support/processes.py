@@ -16,7 +16,7 @@ import textwrap
 import threading
 from pathlib import Path
 
-TIMEOUT = 60
+TIMEOUT = 180
 """Seconds after which a process counts as hanging."""
 
 OPTIONS = ("-W", "error", "-W", "ignore::DeprecationWarning")
