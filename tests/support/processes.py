@@ -134,13 +134,29 @@ class ForkServer:
 SERVER_PROCESS = ForkServer()
 
 
-def run(program: str, *, code: int = 0) -> list[dict]:
-    """Run a program after `PROLOGUE` and return its JSON lines. It must exit by itself with `code`."""
+def run(program: str, *, code: int = 0, before: str = "") -> list[dict]:
+    """Run a program after `PROLOGUE` and return its JSON lines. It must exit by itself with `code`.
+
+    `before` runs before the prologue, in a process that has not imported the SDK.
+    """
+    text = PROLOGUE + textwrap.dedent(program)
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
-        found = SERVER_PROCESS.run(PROLOGUE + textwrap.dedent(program), out, err)
+        found = _run_alone(before + text, out, err) if before else SERVER_PROCESS.run(text, out, err)
         assert (found, err.read_text()) == (code, ""), err.read_text()
         return [json.loads(line) for line in out.read_text().splitlines()]
+
+
+def _run_alone(program: str, out: Path, err: Path) -> int:
+    with out.open("w") as stdout, err.open("w") as stderr:
+        return subprocess.run(
+            [sys.executable, *OPTIONS, "-c", program],
+            stdout=stdout,
+            stderr=stderr,
+            timeout=TIMEOUT,
+            check=False,
+            env={**os.environ, "PYTHONFAULTHANDLER": "1"},
+        ).returncode
 
 
 def outcomes(lines: list[dict]) -> list[tuple]:
