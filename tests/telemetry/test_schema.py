@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import inspect
+from dataclasses import dataclass, field
 
+import anthropic
 import pytest
 from opentelemetry import context
 from tests.support.rig import API, WAYS, instrumented, play, read
@@ -12,7 +14,6 @@ from tests.support.scenes import MESSAGE, SCENES
 from otel_claude_stream import _guard
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
-from otel_claude_stream.testing import Event
 
 TYPES = {
     "string": str,
@@ -21,8 +22,9 @@ TYPES = {
     "boolean": bool,
 }
 SPANS = {spec.name.partition("{")[0]: spec for spec in schema.SPANS}
-EVENTS = {spec.name: spec for spec in schema.EVENTS}
-METRICS = {name: spec for spec in schema.METRICS for name in (spec.name, spec.latest) if name}
+EVENTS = {name: spec for spec in schema.EVENTS for name in (spec.name, spec.name_0_1) if name}
+METRICS = {name: spec for spec in schema.METRICS for name in (spec.name, spec.name_0_1) if name}
+HAS_OPTION = "open_telemetry" in inspect.signature(anthropic.Anthropic).parameters
 KINDS = {
     "counter": ("sum", True),
     "histogram": ("histogram", None),
@@ -72,29 +74,36 @@ def emitted():
         for way in WAYS if name == "text" else [scene.way]:
             found.add_capture(play(monkeypatch, scene, way, events="both"))
     found.add_capture(play(monkeypatch, SCENES["text"], semconv="both", gaps="both", events="log"))
-    add_reasoning_tokens(monkeypatch, found)
+    found.add_capture(play(monkeypatch, SCENES["sse error"], semconv="both", events="log"))
+    for scene in ("parameters", "reasoning", "compacted"):
+        found.add_capture(play(monkeypatch, SCENES[scene], semconv="both"))
     add_other_owner(monkeypatch, found)
     add_open_streams_and_internal_errors(monkeypatch, found)
     return found
 
 
-def add_reasoning_tokens(monkeypatch, found):
-    """Add a stream whose usage contains the number of thinking tokens."""
-    usage = {"output_tokens": 15, "output_tokens_details": {"thinking_tokens": 9}}
-    delta = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage}
-    api = API(replace(MESSAGE, steps=(*MESSAGE.steps[:-2], Event("message_delta", delta), MESSAGE.steps[-1])))
-    with instrumented(monkeypatch, api.clock) as capture:
-        read(api)
-        found.add_capture(capture)
+def in_conversation(api):
+    """Return a client whose spans have a conversation ID, if this version of the SDK has the option."""
+    return api.client(**({"open_telemetry": {"conversation_id": "conv_1"}} if HAS_OPTION else {}))
 
 
 def add_other_owner(monkeypatch, found):
     """Add streams whose `chat` span is recorded by another instrumentation."""
-    for scene in ("text", "sse error", "retried", "cut after silence", "resumed"):
-        api = API(SCENES[scene].scripts)
-        with instrumented(monkeypatch, api.clock, **SCENES[scene].settings) as capture:
+    for name in (
+        "text",
+        "sse error",
+        "retried",
+        "cut after silence",
+        "resumed",
+        "fallback",
+        "compacted",
+        "long thought",
+    ):
+        scene = SCENES[name]
+        api = API(scene.scripts)
+        with instrumented(monkeypatch, api.clock, **scene.settings) as capture:
             token = context.attach(context.set_value("suppress_language_model_instrumentation", True))
-            read(api)
+            read(api, client=in_conversation(api), **scene.request)
             context.detach(token)
             found.add_capture(capture)
 
@@ -103,8 +112,8 @@ def add_open_streams_and_internal_errors(monkeypatch, found):
     """Add the metrics of an open stream, and an internal error."""
     api = API(MESSAGE)
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
-    with instrumented(monkeypatch, api.clock) as capture:
-        read(api, each=lambda _: capture.metrics())
+    with instrumented(monkeypatch, api.clock, span="always") as capture:
+        read(api, client=in_conversation(api), each=lambda _: capture.metrics())
         _guard.report("test", ValueError())
         found.add_capture(capture)
 
@@ -152,6 +161,8 @@ def test_every_declared_span_event_and_metric_is_emitted(emitted):
 
 
 NOT_EMITTED = {
+    # Older versions of the SDK have no option for it.
+    *(() if HAS_OPTION else ((spec.name, a.CONVERSATION_ID.name) for spec in (schema.CHAT_SPAN, schema.STREAM_SPAN))),
     # A span `claude.stream {model}` has these only if its stream ends in the right way. The scenes for such ends are
     # played with a `chat` span, which has them.
     *(
@@ -182,7 +193,7 @@ def test_names_begin_with_a_prefix_of_this_package_or_of_opentelemetry():
     names = {spec.name for owner in (*schema.SPANS, *schema.EVENTS, *schema.METRICS) for spec in owner.attributes}
     names |= set(METRICS) | set(EVENTS)
     others = {name for name in names if not name.startswith(("claude.stream.", "gen_ai.", "server.", "http."))}
-    assert others == {"error.type"}
+    assert others == {"error.type", "exception.type"}
 
 
 def test_no_metric_has_an_id_or_an_index(emitted):
