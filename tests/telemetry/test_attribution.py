@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+
+import anthropic
 import pytest
-from tests.support.rig import API, REQUEST, WAYS, instrumented, play, points, short
+from opentelemetry import baggage, context
+from tests.support.rig import API, REQUEST, WAYS, instrumented, play, points, read, short
 from tests.support.scenes import SCENES
 
 from otel_claude_stream.testing import Hang
@@ -48,14 +52,14 @@ def raw_bytes(api):
         list(response.iter_bytes())
 
 
-@pytest.mark.parametrize("read", [beta_events, raw_bytes])
-def test_beta_models_and_raw_bytes_bring_the_same_attributes(monkeypatch, read):
+@pytest.mark.parametrize("read_all", [beta_events, raw_bytes])
+def test_beta_models_and_raw_bytes_bring_the_same_attributes(monkeypatch, read_all):
     names = (".fallback.served", ".fallback.declined_input_tokens", ".compaction.input_tokens", ".time_to_first_token",
              "gen_ai.response.model", "gen_ai.usage.output_tokens", "gen_ai.conversation.compacted")  # fmt: skip
     for scene in ("fallback", "compacted", "long thought"):
         api = API(SCENES[scene].scripts)
         with instrumented(monkeypatch, api.clock, semconv="both") as capture:
-            read(api)
+            read_all(api)
         expected = span_of(play(monkeypatch, SCENES[scene], semconv="both"))
         assert pick(span_of(capture), *names) == pick(expected, *names)
 
@@ -179,3 +183,32 @@ def test_a_stream_that_dies_in_silent_thought_still_waits_for_its_first_token(mo
     assert pick(span_of(capture), ".abort.reason", ".phase", ".thinking.display") == {
         ".abort.reason": "silent", ".phase": "awaiting_first_token", ".thinking.display": "omitted",
     }  # fmt: skip
+
+
+def conversation(monkeypatch, client_options, entry):
+    """The conversation ID of a span, for a client with these options and an entry of the baggage."""
+    api = API(SCENES["text"].scripts)
+    with instrumented(monkeypatch, api.clock) as capture:
+        token = context.attach(baggage.set_baggage("gen_ai.conversation.id", entry) if entry else context.Context())
+        read(api, client=api.client(**client_options))
+        context.detach(token)
+    assert not [name for name, metric in capture.metrics().items() if "conv" in repr(metric["points"])]
+    return capture.spans()[0]["attributes"].get("gen_ai.conversation.id")
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [("", None), ("conv_1", "conv_1"), ("c" * 10_000, "c" * 128), (7, None), (["conv_1"], None)],
+    ids=["none", "entry", "long", "number", "list"],
+)
+def test_the_conversation_is_that_of_the_baggage(monkeypatch, entry, expected):
+    """Baggage may come from another service, so it has bounds. Metrics do not have it."""
+    assert conversation(monkeypatch, {}, entry) == expected
+
+
+@pytest.mark.skipif(
+    "open_telemetry" not in inspect.signature(anthropic.Anthropic).parameters, reason="this SDK has no such option"
+)
+@pytest.mark.parametrize("entry", ["", "conv_2"])
+def test_the_conversation_of_the_client_wins_over_the_baggage(monkeypatch, entry):
+    assert conversation(monkeypatch, {"open_telemetry": {"conversation_id": "conv_1"}}, entry) == "conv_1"

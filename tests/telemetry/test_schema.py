@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass, field
 
-import anthropic
 import pytest
-from opentelemetry import context
+from opentelemetry import baggage, context
 from tests.support.rig import API, WAYS, instrumented, play, read
 from tests.support.scenes import MESSAGE, SCENES
 
@@ -24,7 +22,7 @@ TYPES = {
 SPANS = {spec.name.partition("{")[0]: spec for spec in schema.SPANS}
 EVENTS = {name: spec for spec in schema.EVENTS for name in (spec.name, spec.name_0_1) if name}
 METRICS = {name: spec for spec in schema.METRICS for name in (spec.name, spec.name_0_1) if name}
-HAS_OPTION = "open_telemetry" in inspect.signature(anthropic.Anthropic).parameters
+IN_CONVERSATION = baggage.set_baggage("gen_ai.conversation.id", "conv_1")
 KINDS = {
     "counter": ("sum", True),
     "histogram": ("histogram", None),
@@ -82,11 +80,6 @@ def emitted():
     return found
 
 
-def in_conversation(api):
-    """Return a client whose spans have a conversation ID, if this version of the SDK has the option."""
-    return api.client(**({"open_telemetry": {"conversation_id": "conv_1"}} if HAS_OPTION else {}))
-
-
 def add_other_owner(monkeypatch, found):
     """Add streams whose `chat` span is recorded by another instrumentation."""
     for name in (
@@ -102,8 +95,8 @@ def add_other_owner(monkeypatch, found):
         scene = SCENES[name]
         api = API(scene.scripts)
         with instrumented(monkeypatch, api.clock, **scene.settings) as capture:
-            token = context.attach(context.set_value("suppress_language_model_instrumentation", True))
-            read(api, client=in_conversation(api), **scene.request)
+            token = context.attach(context.set_value("suppress_language_model_instrumentation", True, IN_CONVERSATION))
+            read(api, **scene.request)
             context.detach(token)
             found.add_capture(capture)
 
@@ -112,8 +105,10 @@ def add_open_streams_and_internal_errors(monkeypatch, found):
     """Add the metrics of an open stream, and an internal error."""
     api = API(MESSAGE)
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
-    with instrumented(monkeypatch, api.clock, span="always") as capture:
-        read(api, client=in_conversation(api), each=lambda _: capture.metrics())
+    with instrumented(monkeypatch, api.clock) as capture:
+        token = context.attach(IN_CONVERSATION)
+        read(api, each=lambda _: capture.metrics())
+        context.detach(token)
         _guard.report("test", ValueError())
         found.add_capture(capture)
 
@@ -161,8 +156,6 @@ def test_every_declared_span_event_and_metric_is_emitted(emitted):
 
 
 NOT_EMITTED = {
-    # Older versions of the SDK have no option for it.
-    *(() if HAS_OPTION else ((spec.name, a.CONVERSATION_ID.name) for spec in (schema.CHAT_SPAN, schema.STREAM_SPAN))),
     # A span `claude.stream {model}` has these only if its stream ends in the right way. The scenes for such ends are
     # played with a `chat` span, which has them.
     *(

@@ -46,7 +46,8 @@ OUTPUT_TYPE: Final = text(
 )
 CONVERSATION_ID: Final = text(
     "gen_ai.conversation.id",
-    "`conversation_id` of the client's option `open_telemetry`. Absent if not set.",
+    "`conversation_id` of the client's option `open_telemetry`, otherwise the entry `gen_ai.conversation.id` of "
+    "OpenTelemetry's baggage. Absent if neither is set. Metrics never have it.",
 )
 CONVERSATION_COMPACTED: Final = flag(
     "gen_ai.conversation.compacted",
