@@ -24,8 +24,14 @@ help: ## list the targets
 demo: .venv/installed ## install into .venv and run the demo: no account, no collector
 	@.venv/bin/otel-claude-stream demo $(DEMOFLAGS)
 
+# The checks run in parallel, and nox prints the output of each at its end. The suite uses all processors itself.
 test: .venv-tools/installed ## run the checks and the tests that need Python alone
+ifdef NOXFLAGS
 	@$(NOX) $(NOXFLAGS)
+else
+	@$(NOX) --parallel 2 --allow-parallel --tags check; code=$$?; \
+	    $(NOX) --no-dependencies -s 'tests(newest)' || code=$$?; exit $$code
+endif
 
 test-all: .venv-tools/installed ## run everything that CI runs: also oldest versions, Collector, dashboards, proxies
 	@$(NOX) --tags test rest $(NOXFLAGS)
@@ -52,7 +58,7 @@ bench-collector: .venv-tools/installed ## measure the Collector's gateway
 	@$(NOX) -s bench-collector
 
 docs: .venv-tools/installed ## build the documentation into build/docs, and generate the JSON Schema
-	@$(NOX) -s docs
+	@$(NOX) -s docs -- generate
 
 dashboards: .venv-tools/installed ## generate the dashboards, the rules and the alerts
 	@$(NOX) -s draw
@@ -64,7 +70,7 @@ page: ## build the page of the report from its sources; needs Node
 	@cd src/otel_claude_stream/cli/view/web && npm ci --silent --no-audit --no-fund && npm run --silent check && npm run --silent build
 
 clean: ## remove environments, caches and results from this folder
-	rm -rf .venv .venv-tools .nox build dist .coverage .coverage.* htmlcov
+	rm -rf .venv .venv-tools .nox build dist docs/_pages .coverage .coverage.* htmlcov
 	rm -rf src/otel_claude_stream/cli/view/web/node_modules
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -107,5 +113,5 @@ endef
 .venv-tools/installed: pyproject.toml
 	$(call make_venv,.venv-tools)
 	@echo "make: installing nox into .venv-tools"
-	@$(TOOLS) -m pip install --quiet --disable-pip-version-check --upgrade 'nox[uv] >= 2025.5.1'
+	@$(TOOLS) -m pip install --quiet --disable-pip-version-check --upgrade 'nox[uv] >= 2026.8.10'
 	@touch $@

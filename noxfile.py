@@ -1,7 +1,7 @@
 """The checks and tests of the project as nox sessions. `nox --list` lists them.
 
-`make test` runs the sessions tagged `test`, the default. They need Python alone. `make test-all` runs those tagged
-`rest` too, which need more: the oldest versions, Go, a proxy, Prometheus, Node.
+`make test` runs the sessions tagged `test`, the default, and those of them tagged `check` in parallel. They need Python
+alone. `make test-all` runs those tagged `rest` too, which need more: oldest versions, Go, a proxy, Prometheus, Node.
 
 Tests run against the wheel that `build` creates, never against `src/`. Each run of pytest first creates
 `build/junit/<name>.expected` and then writes `<name>.xml`. A run that crashed without a result has only the first.
@@ -43,13 +43,16 @@ APART = (f"--ignore={DASHBOARDS}", f"--ignore={COLLECTOR}", f"--ignore={FRAMEWOR
 SDK = ("tests/sdk", "tests/integration", "tests/recordings", "tests/retry", "tests/telemetry")
 # The marker of tests that run programs which may have to be installed first.
 SYSTEM = "system"
-# The tests of one file share fixtures such as servers, so they run in one process.
-PARALLEL = ("-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder")
+# The tests of one file share fixtures such as servers, so they run in one process. Many tests wait, so that one process
+# more than there are processors finds time.
+PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile", "--no-loadscope-reorder")
 
 # Sessions of `make test`, which need Python alone, and those that `make test-all` adds.
 TEST, REST = ["test"], ["rest"]
+# Sessions of `make test` that may run in parallel. The suite measures times, and its output is shown as it runs.
+CHECK = [*TEST, "check"]
 
-nox.needs_version = ">=2025.5.1"
+nox.needs_version = ">=2026.8.10"
 nox.options.default_venv_backend = "uv|venv"  # uv comes with nox[uv]; venv and pip are slower
 nox.options.reuse_venv = "yes"
 nox.options.stop_on_first_error = False
@@ -128,12 +131,17 @@ def pytest(session: nox.Session, name: str, *arguments: str, runner: tuple[str, 
         f"junit_suite_name={name}",
         *arguments,
         *session.posargs,
-        # Some tests create environments. uv, which is installed with nox, is faster than pip.
-        env={"WHEEL_UNDER_TEST": str(built_file(".whl")), "PATH": f"{os.environ['PATH']}{os.pathsep}{UV}"},
+        env={
+            "WHEEL_UNDER_TEST": str(built_file(".whl")),
+            # Some tests create environments. uv, which is installed with nox, is faster than pip.
+            "PATH": f"{os.environ['PATH']}{os.pathsep}{UV}",
+            # uv compiles no bytecode. Without it, each of the tests' processes would compile the SDK again.
+            "PYTHONDONTWRITEBYTECODE": None,
+        },
     )
 
 
-@nox.session(tags=TEST)
+@nox.session(tags=CHECK)
 def lint(session: nox.Session) -> None:
     """Check style, formatting, spelling, prose, and the structure of the sources."""
     session.install("--upgrade", *group("lint"))
@@ -151,14 +159,14 @@ def lint(session: nox.Session) -> None:
         session.run("python", f"tools/{check[0]}", *check[1:])
 
 
-@nox.session(tags=TEST)
+@nox.session(tags=CHECK)
 def imports(session: nox.Session) -> None:
     """Check that modules import only what the layers allow."""
     session.install("--upgrade", *group("imports"), *package_requirements())
     session.run("lint-imports", "--no-cache", env={"PYTHONPATH": "src"})
 
 
-@nox.session(tags=TEST)
+@nox.session(tags=CHECK)
 def build(session: nox.Session) -> None:
     """Build the sdist, and the wheel from it, and check both."""
     session.install("--upgrade", *group("build"))
@@ -169,7 +177,7 @@ def build(session: nox.Session) -> None:
     session.run("check-wheel-contents", str(built_file(".whl")))
 
 
-@nox.session(tags=TEST, requires=["build"])
+@nox.session(tags=CHECK, requires=["build"])
 def types(session: nox.Session) -> None:
     """Check the types of the sources and of code that uses the public API, and that the API is fully typed."""
     install_wheel(session, "types", pins=[])
@@ -179,7 +187,7 @@ def types(session: nox.Session) -> None:
     session.run("basedpyright", "--ignoreexternal", "--verifytypes", "otel_claude_stream")
 
 
-@nox.session(tags=TEST)
+@nox.session(tags=CHECK)
 def drift(session: nox.Session) -> None:
     """Check that generated text is up to date."""
     session.install("--upgrade", *package_requirements("instruments", "policy"), *group("docs"), *group("dashboards"))
@@ -187,18 +195,18 @@ def drift(session: nox.Session) -> None:
     session.run("python", "-m", "dashboards.generator", "--check", env={"PYTHONPATH": "src"})
 
 
-@nox.session(tags=TEST)
+@nox.session(tags=CHECK)
 def docs(session: nox.Session) -> None:
-    """Build the documentation. A link or a reference that leads nowhere fails. Also writes the JSON Schema."""
+    """Build the documentation. A link or a reference that leads nowhere fails. `-- generate` writes generated text."""
     session.install("--upgrade", *package_requirements("instruments", "otlp", "policy"), *group("docs"))
     session.env["PYTHONPATH"] = "src"
-    if not os.environ.get("CI"):
+    if "generate" in session.posargs:
         session.run("python", "tools/generate_docs.py")
     session.run("sphinx-build", "--fail-on-warning", "--keep-going", "--quiet", "docs", str(BUILD / "docs"))
     session.run("python", "tools/check_site.py", str(BUILD / "docs"))
 
 
-@nox.session(tags=TEST, requires=["build"])
+@nox.session(tags=CHECK, requires=["build"])
 def core(session: nox.Session) -> None:
     """Check that tests/core alone covers every branch of the core."""
     install_wheel(session, "test", pins=[])

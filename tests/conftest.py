@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import importlib.metadata
 import os
 import shutil
@@ -37,7 +38,9 @@ REPORTED = (
 )
 # Prefixes of variables that configure the code under test. Those of the developer's shell are removed.
 CONFIGURING = ("OTEL_", "ANTHROPIC_")
+CHANGED = (*CONFIGURING, "NO_PROXY", "no_proxy", "SSL_CERT_")
 LOOPBACK = "127.0.0.1,localhost,::1"
+NO_CERTIFICATES = str(Path(__file__).parent)
 # Seconds. Mirrors may be slow, but an installation that takes longer hangs.
 INSTALL_TIMEOUT = 300
 
@@ -65,6 +68,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):
         slow = {item.path for item in items if item.get_closest_marker("slow")}
         items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish() -> None:
+    """Exempt the modules from garbage collection, so that the collections which tests request take no time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -124,14 +133,17 @@ def _environment() -> Iterator[None]:
     os.environ["OTEL_CLAUDE_STREAM_STRICT"] = "1"
     # Requests to loopback servers must not go through a proxy.
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = LOOPBACK
+    # No server has a certificate. Each client would load those of the system, which takes longer than most tests.
+    os.environ.pop("SSL_CERT_FILE", None)
+    os.environ["SSL_CERT_DIR"] = NO_CERTIFICATES
     try:
         yield
     finally:
-        for name in [name for name in os.environ if name.startswith((*CONFIGURING, "NO_PROXY", "no_proxy"))]:
+        for name in [name for name in os.environ if name.startswith(CHANGED)]:
             if name not in before:
                 del os.environ[name]
         for name, value in before.items():
-            if name.startswith((*CONFIGURING, "NO_PROXY", "no_proxy")):
+            if name.startswith(CHANGED):
                 os.environ[name] = value
 
 

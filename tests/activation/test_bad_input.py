@@ -19,6 +19,8 @@ from tests.support.activation.declarative import OPENTELEMETRY_WARNING, write_co
 from tests.support.activation.environments import copied_environment, folder_with_package, interpreter_with
 from tests.support.activation.harness import app, assert_one_stream, instrument, path_folder, python, run
 
+from otel_claude_stream._auto.exit import EXIT_SECONDS
+
 cases = ConcurrentCases()
 TIMEOUT_SECONDS = 2
 LIMITED = {"OTEL_EXPORTER_OTLP_TIMEOUT": str(TIMEOUT_SECONDS), "OTEL_METRIC_EXPORT_TIMEOUT": "2000"}
@@ -26,7 +28,7 @@ SIGNALS = 3
 """Traces, metrics and logs are flushed one after the other, each with its own time limit."""
 
 SLACK = 20.0
-"""Seconds that a start may take on a machine under load, including the import of the SDK."""
+"""Seconds that the end may take beyond that on a machine under load."""
 
 
 @contextmanager
@@ -94,6 +96,7 @@ def wrong_protocol() -> Iterator[str]:
         listener.shutdown(socket.SHUT_RDWR)
 
 
+NOT_FINISHED = "otel-claude-stream: the exporters did not finish within 2 s of the exit; "
 NOTE = "[logged at most once in 10 min; OTEL_CLAUDE_STREAM_EXPORT_FAILURES=all logs each]"
 COLLECTORS = {
     unreachable: "Connection refused",
@@ -162,7 +165,10 @@ def run_with_broken_collector(api: str, tmp: Path, server: Server, start: Start,
         found = run(command, api, **{"OTEL_EXPORTER_OTLP_ENDPOINT": url, **LIMITED, **variables, **more})
     assert (found.code, found.out) == (0, "Hello there.\n"), found.err
     assert found.seconds < SIGNALS * TIMEOUT_SECONDS + SLACK
-    return [line for line in found.err.splitlines() if not line.startswith(OPENTELEMETRY_WARNING)]
+    # On a machine under load, exporters that fail by themselves may need longer than the exit waits.
+    late = server is not hanging and found.seconds > EXIT_SECONDS
+    expected = (OPENTELEMETRY_WARNING, NOT_FINISHED) if late else OPENTELEMETRY_WARNING
+    return [line for line in found.err.splitlines() if not line.startswith(expected)]
 
 
 # The failure decides the exporter's line, the way of starting whether the filter of lines is installed: two lists.
@@ -232,7 +238,7 @@ def the_exit_does_not_wait(start: Start) -> Callable[[str, Path], None]:
     def case(api: str, tmp: Path) -> None:
         patient = {"OTEL_EXPORTER_OTLP_TIMEOUT": "10", "OTEL_METRIC_EXPORT_TIMEOUT": "10000"}
         (line,) = run_with_broken_collector(api, tmp, hanging, start, **patient)
-        assert line.startswith("otel-claude-stream: the exporters did not finish within 2 s of the exit; ")
+        assert line.startswith(NOT_FINISHED)
 
     return case
 

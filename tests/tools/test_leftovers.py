@@ -26,12 +26,18 @@ LEAVE = """tempfile.mkdtemp(prefix="forgotten-")
     kept.append(subprocess.Popen([*SLEEP, "61"]))
     subprocess.run(["sh", "-c", '"$@" &', "sh", *SLEEP, "62"], start_new_session=True)
 """
+CONFTEST = """
+from tests.support import leftovers
+
+leftovers.GRACE = 0.2
+"""
 WORKERS = [("-p", "no:xdist"), ("-n", "1")]
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are read from /proc")
 
 
 def run(folder, body, *arguments):
     """Run pytest on one test; return the exit code and the output."""
+    (folder / "conftest.py").write_text(CONFTEST, encoding="utf-8")
     module = folder / "test_it.py"
     module.write_text(MODULE.format(body=body), encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "--rootdir", str(folder), *arguments]

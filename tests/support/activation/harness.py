@@ -1,4 +1,4 @@
-"""ProcessResult applications in processes, and collect the telemetry that they send over OTLP."""
+"""Run applications in processes, and collect the telemetry that they send over OTLP."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import functools
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,8 +23,8 @@ SCOPE = "otel_claude_stream"
 BASE = dict(os.environ)
 """A copy, as fixtures change `os.environ` while other threads of these tests read it."""
 
-CONFIGURING = ("OTEL_", "ANTHROPIC_", "PYTHONPATH", "COVERAGE", "COV_")
-TIMEOUT = 60.0
+CONFIGURING = ("OTEL_", "ANTHROPIC_", "PYTHONPATH", "COVERAGE", "COV_", "SSL_CERT_")
+TIMEOUT = 180.0
 """Seconds for one application. It needs about two, and many times that on a machine under load."""
 
 
@@ -116,6 +117,7 @@ class ProcessResult:
     out: str
     err: str
     seconds: float
+    """From the first line of output to the end, without the start, which takes long on a machine under load."""
     collected: Collected
 
 
@@ -131,6 +133,7 @@ def environment(api: str, **more: str | None) -> dict[str, str]:
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
         "OTEL_CLAUDE_STREAM_STRICT": "1",
+        "SSL_CERT_DIR": str(APPS),  # without certificates, which each client would load
         "PYTHONUNBUFFERED": "1",
         **more,
     }
@@ -150,14 +153,21 @@ def exporting(url: str) -> dict[str, str]:
 def run(
     command: Sequence[str], api: str, *, cwd: Path | None = None, export: bool = True, **more: str | None
 ) -> ProcessResult:
-    """ProcessResult an application to its end. With `export`, its telemetry goes to a new receiver."""
-    with collecting() as collected:
+    """Run an application to its end. With `export`, its telemetry goes to a new receiver."""
+    with collecting() as collected, tempfile.TemporaryFile("w+") as err:
         env = environment(api, **{**(exporting(collected.url) if export else {}), **more})
-        started = time.monotonic()
-        done = subprocess.run(
-            list(command), env=env, cwd=cwd, capture_output=True, text=True, timeout=TIMEOUT, check=False
-        )
-        return ProcessResult(done.returncode, done.stdout, done.stderr, time.monotonic() - started, collected)
+        process = subprocess.Popen(list(command), env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=err, text=True)
+        alarm = threading.Timer(TIMEOUT, process.kill)
+        alarm.start()
+        try:
+            with process:
+                out = process.stdout.readline()
+                answered = time.monotonic()
+                out += process.stdout.read()
+        finally:
+            alarm.cancel()
+        err.seek(0)
+        return ProcessResult(process.returncode, out, err.read(), time.monotonic() - answered, collected)
 
 
 def python(*arguments: str) -> list[str]:
