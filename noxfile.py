@@ -308,7 +308,9 @@ def release_check(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure the overhead per event and per stream. `-- --plot` and `-- --peers` write a part of the page about it."""
     install_wheel(session, "test", *(["dashboards"] if "--plot" in session.posargs else []), pins=[])
-    session.run("python", "-m", "tests.benchmarks", *session.posargs)
+    # uv, which is installed with nox, makes the environment of the other instrumentations.
+    path = f"{os.environ['PATH']}{os.pathsep}{UV}"
+    session.run("python", "-m", "tests.benchmarks", *session.posargs, env={"PATH": path})
 
 
 @nox.session(name="bench-collector", requires=["build"])

@@ -95,7 +95,7 @@ read_one(api)
 
 @pytest.mark.parametrize("where", ["attribute", "closure"])
 def test_a_child_does_not_wait_for_a_lock_of_a_span_processor(where):
-    """Nothing is recorded then, and one line is logged. The policy of the stream still acts. `doctor` names the class."""
+    """Nothing is recorded then, and one line is logged, which names what `doctor` names. The policy still acts."""
     lines = run(
         FORK
         + f"WHERE = {where!r}"

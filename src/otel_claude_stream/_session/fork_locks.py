@@ -49,7 +49,7 @@ def unreleased_locks(root: object) -> tuple[str, ...]:
 
 
 def _locks_below(root: object) -> Iterator[tuple[object, Any]]:
-    """Yield each lock with the object that has it: of OpenTelemetry, of this package, or referred to by one of them."""
+    """Yield each lock of OpenTelemetry, of this package, and of what they refer to, with the object that has it."""
     pending, seen = [root], {id(root)}
     while pending and len(seen) < _MAX_OBJECTS:
         found = pending.pop()

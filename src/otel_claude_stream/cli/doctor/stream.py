@@ -133,9 +133,9 @@ def _streams(found: Probe, arrived: Arrived, config: StreamConfig, environ: Mapp
     yield from _events(arrived, config, environ)
     yield from _metrics(arrived, config, environ)
     yield from _service(found)
-    if found.unreleased_locks:
+    if owners := ", ".join(found.unreleased_locks):
         yield note(
-            f"a child that is forked while a thread holds a lock of {', '.join(found.unreleased_locks)} records nothing",
+            f"a child that is forked while a thread holds a lock of {owners} records nothing",
             "fork before streams are read, or create the providers in the child",
         )
     if errors := arrived.streams.snapshot().internal_errors:
