@@ -135,7 +135,7 @@ def pytest(session: nox.Session, name: str, *arguments: str, runner: tuple[str, 
 
 @nox.session(tags=TEST)
 def lint(session: nox.Session) -> None:
-    """Check style, formatting, spelling, prose, and the structure of the sources."""
+    """Check style, formatting, spelling, prose, the structure of the sources, and the workflows."""
     session.install("--upgrade", *group("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
@@ -149,6 +149,8 @@ def lint(session: nox.Session) -> None:
         ("unasync.py", "--check"),
     ):
         session.run("python", f"tools/{check[0]}", *check[1:])
+    # Without --offline, it asks GitHub about the actions.
+    session.run("zizmor", "--offline", "--persona", "auditor", "--quiet", ".github", ".pre-commit-config.yaml")
 
 
 @nox.session(tags=TEST)
