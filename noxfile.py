@@ -225,7 +225,7 @@ def tests(session: nox.Session, combo: str) -> None:
 @nox.session(tags=REST, requires=["build"])
 def system(session: nox.Session) -> None:
     """Run the tests that need nginx, HAProxy, Node, Chromium or a network namespace, with the newest versions."""
-    install_wheel(session, "test", "browser", pins=["wrapt>=2"])
+    install_wheel(session, "test", "browser", "docs", pins=["wrapt>=2"])
     pytest(session, "system", *APART, "-m", SYSTEM)
 
 
