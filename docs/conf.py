@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -22,6 +23,7 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "otel-claude-stream"
 html_copy_source = False
+html_baseurl = os.environ.get("READTHEDOCS_CANONICAL_URL", "")
 templates_path: list[str] = []
 
 myst_enable_extensions = ["colon_fence", "deflist"]

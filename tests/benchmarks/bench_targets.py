@@ -134,13 +134,13 @@ def part_of_page(results: list[Result], picture: Path) -> str:
     """Return the picture with a text, and a table of the figures."""
     missed = [result.name for result in results if not result.met]
     text = f"{len(results) - len(missed)} of {len(results)} figures are within their target"
-    text += f"; above it: {'; '.join(missed)}" if missed else ""
+    above = f" Above it: {'; '.join(missed)}." if missed else ""
     installed = {name: version(name) for name in ("anthropic", "opentelemetry-sdk")}
     return "\n".join(
         [
-            f"{machine(installed, platform.python_version())} {text}.",
+            f"{machine(installed, platform.python_version())} {text}.{above}",
             "",
-            f"![A bar for each figure, as a share of its target: {text}]({picture.name})",
+            f"![A bar for each figure, as a share of its target: {text}. The table has the figures]({picture.name})",
             "",
             "| Figure | Median | Target | Beside it |",
             "| --- | ---: | ---: | --- |",

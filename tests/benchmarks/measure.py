@@ -72,19 +72,15 @@ class Result:
         return self.value.median <= self.target
 
     def __str__(self) -> str:
-        value = self.value
-        shown = f"{self.sign}{value.median:.2f} [{value.least:.2f} {value.most:.2f}] {self.unit}"
-        target = f"{self.sign}{self.target:.2f} {self.unit}"
+        value, sign = self.value, "+" if self.unit else "x"
+        shown = f"{sign}{value.median:.2f} [{value.least:.2f} {value.most:.2f}] {self.unit}"
+        target = f"{sign}{self.target:.2f} {self.unit}"
         return f"{self.name:44}{shown:>26}   target {target:9}{'met' if self.met else 'missed':8}{self.note}"
-
-    @property
-    def sign(self) -> str:
-        """The sign before a number: a ratio is a multiple, a time an addition."""
-        return "+" if self.unit else "x"
 
     def row(self) -> str:
         """Return the row of a table: name, median, target, and the note."""
-        numbers = (f"{self.sign}{number:.2f} {self.unit}".strip() for number in (self.value.median, self.target))
+        form = "{:+.2f} us" if self.unit else "x{:.2f}"
+        numbers = map(form.format, (self.value.median, self.target))
         return f"| {self.name} | {' | '.join(numbers)} | {self.note} |"
 
 

@@ -27,7 +27,8 @@ def sessions_run_by(job):
         key = re.fullmatch(r"\$\{\{ matrix\.(\w+) \}\}", value)[1]
         text = text.replace(f"${name}", matrix[key][0] if key != "session" else " ".join(matrix[key]))
     return {
-        re.split(r"-\d|\(", word)[0].replace("-", "_") for word in text.replace('"', "").split("--session")[-1].split()
+        re.split(r"-\d|\(", word)[0].replace("-", "_")
+        for word in text.replace('"', "").split("--session")[-1].partition(" -- ")[0].split()
     }
 
 
