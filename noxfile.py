@@ -200,6 +200,14 @@ def docs(session: nox.Session) -> None:
     session.run("python", "tools/check_site.py", str(BUILD / "docs"))
 
 
+@nox.session(default=False)
+def links(session: nox.Session) -> None:
+    """Follow the links of the documentation to other sites, and name those that are broken. Needs a network."""
+    session.install("--upgrade", *package_requirements("instruments", "otlp", "policy"), *group("docs"))
+    session.env["PYTHONPATH"] = "src"
+    session.run("sphinx-build", "--builder", "linkcheck", "--quiet", "docs", str(BUILD / "links"))
+
+
 @nox.session(tags=TEST, requires=["build"])
 def core(session: nox.Session) -> None:
     """Check that tests/core alone covers every branch of the core."""
