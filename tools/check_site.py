@@ -67,7 +67,7 @@ def problems_of(text: str) -> Iterator[str]:
 
 
 def place_of(page: Path, problem: str, sources: Path) -> str:
-    """Return the file and the line of a problem: the first line that names the file at its end, or the first line."""
+    """Return the source of a page, with the first line that has the last word of the problem, or else line 1."""
     source = sources / page.with_suffix(".md")
     if not source.exists():
         return page.as_posix()

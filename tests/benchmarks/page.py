@@ -20,7 +20,7 @@ def write_part(page: Path, name: str, text: str) -> None:
 
 
 def machine(installed: Mapping[str, str], python: str) -> str:
-    """Return the sentence about date, machine and versions."""
+    """Return two sentences about date, machine and versions."""
     model = next(
         (
             line.partition(":")[2].strip()
@@ -31,6 +31,6 @@ def machine(installed: Mapping[str, str], python: str) -> str:
     )
     return (
         f"Measured on {dt.datetime.now(dt.timezone.utc):%Y-%m-%d} with {model}, {os.cpu_count()} cores, a load "
-        f"of {os.getloadavg()[1]:.1f}, {platform.system()} {platform.release().split('-')[0]}, Python {python}, "
-        f"anthropic {installed['anthropic']} and OpenTelemetry's SDK {installed['opentelemetry-sdk']}."
+        f"of {os.getloadavg()[1]:.1f}. The versions are {platform.system()} {platform.release().split('-')[0]}, Python "
+        f"{python}, anthropic {installed['anthropic']} and OpenTelemetry's SDK {installed['opentelemetry-sdk']}."
     )
