@@ -24,8 +24,9 @@ def sessions_run_by(job):
     steps = [step for step in job["steps"] if "nox --session" in step.get("run", "")]
     text = " ".join(step["run"] for step in steps)
     for name, value in ((name, value) for step in steps for name, value in step.get("env", {}).items()):
-        key = re.fullmatch(r"\$\{\{ matrix\.(\w+) \}\}", value)[1]
-        text = text.replace(f"${name}", matrix[key][0] if key != "session" else " ".join(matrix[key]))
+        if found := re.fullmatch(r"\$\{\{ matrix\.(\w+) \}\}", value):
+            values = matrix[found[1]]
+            text = text.replace(f"${name}", " ".join(values) if name == "SESSION" else values[0])
     return {
         re.split(r"-\d|\(", word)[0].replace("-", "_")
         for word in text.replace('"', "").split("--session")[-1].partition(" -- ")[0].split()
