@@ -48,8 +48,8 @@ types: .venv-tools/installed ## check types with mypy and pyright
 collector: ## find or build the real Collector, and print its path
 	@"$(PYTHON)" collector/build.py
 
-release-check: .venv-tools/installed ## build twice, install each extra on each Python, list materials and licences
-	@$(NOX) -s release-check
+release-check: .venv-tools/installed ## check a release: equal builds, installations, licences; with FINAL=1 all a tag needs
+	@$(NOX) -s release-check -- $(if $(FINAL),--final)
 
 bench: .venv-tools/installed ## measure the overhead; with PLOT=1 draw it, with PEERS=1 compare other instrumentations
 	@$(NOX) -s bench -- $(if $(PLOT),--plot) $(if $(PEERS),--peers)

@@ -143,7 +143,7 @@ def pytest(session: nox.Session, name: str, *arguments: str, runner: tuple[str, 
 
 @nox.session(tags=CHECK)
 def lint(session: nox.Session) -> None:
-    """Check style, formatting, spelling, prose, and the structure of the sources."""
+    """Check style, formatting, spelling, prose, the structure of the sources, and the workflows."""
     session.install("--upgrade", *group("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
@@ -157,6 +157,8 @@ def lint(session: nox.Session) -> None:
         ("unasync.py", "--check"),
     ):
         session.run("python", f"tools/{check[0]}", *check[1:])
+    # Without --offline, it asks GitHub about the actions.
+    session.run("zizmor", "--offline", "--persona", "auditor", "--quiet", ".github", ".pre-commit-config.yaml")
 
 
 @nox.session(tags=CHECK)
@@ -206,6 +208,14 @@ def docs(session: nox.Session) -> None:
     session.run("python", "tools/check_site.py", str(BUILD / "docs"))
 
 
+@nox.session(default=False)
+def links(session: nox.Session) -> None:
+    """Follow the links of the documentation to other sites, and name those that are broken. Needs a network."""
+    session.install("--upgrade", *package_requirements("instruments", "otlp", "policy"), *group("docs"))
+    session.env["PYTHONPATH"] = "src"
+    session.run("sphinx-build", "--builder", "linkcheck", "--quiet", "docs", str(BUILD / "links"))
+
+
 @nox.session(tags=CHECK, requires=["build"])
 def core(session: nox.Session) -> None:
     """Check that tests/core alone covers every branch of the core."""
@@ -231,7 +241,7 @@ def tests(session: nox.Session, combo: str) -> None:
 @nox.session(tags=REST, requires=["build"])
 def system(session: nox.Session) -> None:
     """Run the tests that need nginx, HAProxy, Node, Chromium or a network namespace, with the newest versions."""
-    install_wheel(session, "test", "browser", pins=["wrapt>=2"])
+    install_wheel(session, "test", "browser", "docs", pins=["wrapt>=2"])
     pytest(session, "system", *APART, "-m", SYSTEM)
 
 
@@ -316,7 +326,9 @@ def release_check(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure the overhead per event and per stream. `-- --plot` and `-- --peers` write a part of the page about it."""
     install_wheel(session, "test", *(["dashboards"] if "--plot" in session.posargs else []), pins=[])
-    session.run("python", "-m", "tests.benchmarks", *session.posargs)
+    # uv, which is installed with nox, makes the environment of the other instrumentations.
+    path = f"{os.environ['PATH']}{os.pathsep}{UV}"
+    session.run("python", "-m", "tests.benchmarks", *session.posargs, env={"PATH": path})
 
 
 @nox.session(name="bench-collector", requires=["build"])

@@ -181,6 +181,17 @@ def require_tool() -> Callable[[str, str], Path]:
     return require
 
 
+@pytest.fixture(scope="module")
+def browser(require_tool: Callable[[str, str], Path]) -> Iterator[Any]:
+    """The system's Chromium, driven by Playwright."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = require_tool("chromium", "chromium")
+    with playwright.sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=str(chromium), args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
 def find_tool(name: str) -> Path | None:
     """Return the path of a tool. Daemons are in sbin, which need not be on the path."""
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])

@@ -41,9 +41,10 @@ class Page(HTMLParser):
         """Record an element."""
         values = dict(attrs)
         self.headings += tag == "h1"
-        self._in_title = tag == "title"
-        if tag == "img" and not (values.get("alt") or "").strip():
-            self.pictures_without_text.append(values.get("src") or "")
+        self._in_title = tag == "title" and not self.title  # pictures in a page have titles too
+        text, picture = (values.get("alt") or "").strip(), values.get("src") or ""
+        if tag == "img" and text in ("", picture.lstrip("./")):  # docutils takes the address if there is no text
+            self.pictures_without_text.append(picture)
         loads = tag in LOADED and not set((values.get("rel") or "").split()) & NOT_LOADED
         address = values.get(LOADED.get(tag, "")) or ""
         if loads and address.startswith(("http:", "https:", "//")):
@@ -60,22 +61,35 @@ def problems_of(text: str) -> Iterator[str]:
     """Yield what is wrong with a page."""
     page = Page(text)
     if not page.title.strip() or page.headings != 1:
-        yield f"title {page.title.strip()!r} and {page.headings} headings of level 1"
+        yield f"a page with {page.headings} headings of level 1 instead of one, and the title {page.title.strip()!r}"
     yield from (f"a picture without a text: {name}" for name in page.pictures_without_text)
     yield from (f"loads from another host: {address}" for address in page.foreign)
+
+
+def place_of(page: Path, problem: str, sources: Path) -> str:
+    """Return the source of a page, with the first line that has the last word of the problem, or else line 1."""
+    source = sources / page.with_suffix(".md")
+    if not source.exists():
+        return page.as_posix()
+    name = problem.rpartition("/")[2].rpartition(" ")[2]
+    lines = source.read_text(encoding="utf-8").splitlines()
+    return f"{source.as_posix()}:{next((number for number, line in enumerate(lines, 1) if name in line), 1)}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print what is wrong. Return 1 if anything is."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="the built documentation")
-    folder: Path = parser.parse_args(argv).folder
+    parser.add_argument("--sources", type=Path, default=Path("docs"), help="the folder of its sources; default: docs")
+    arguments = parser.parse_args(argv)
+    folder: Path = arguments.folder
+    sources: Path = arguments.sources
     generated = {"genindex.html", "py-modindex.html", "search.html"}
     pages = sorted(
         path for path in folder.rglob("*.html") if path.name not in generated and "_static" not in path.parts
     )
     found = [
-        f"{path.relative_to(folder)}: {problem}"
+        f"{place_of(path.relative_to(folder), problem, sources)}: {problem}"
         for path in pages
         for problem in problems_of(path.read_text(encoding="utf-8"))
     ]

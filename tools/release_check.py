@@ -2,7 +2,8 @@
 
 It builds the sdist and the wheel twice and compares their hashes. It writes a bill of materials (CycloneDX) and a list
 of licences of everything that `[all,instruments]` installs. It needs `uv`, `build`, `cyclonedx-py` and `pip-licenses`,
-which the nox session `release-check` installs.
+which the nox session `release-check` installs. At its end it lists what a tag still needs. With `--final` that is an
+error, and the addresses of the project must answer.
 """
 
 from __future__ import annotations
@@ -16,12 +17,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import urllib.request
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import tomllib
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = ("", "cli", "otlp", "policy", "instruments", "all,instruments")
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+NAME = b"otel-claude-stream"
+MOST_BYTES = 2**20
 VERSION = re.compile(r'__version__ = "(.+)"')
 SMOKE = """
 import otel_claude_stream
@@ -78,15 +84,38 @@ def build(folder: Path, epoch: str) -> dict[str, str]:
     return hashes(folder)
 
 
-def check_changelog() -> str:
-    """Return the version. Raises `ValueError` if the changelog has no section for it."""
+def current_version() -> str:
+    """Return the version. Raises `ValueError` if there is none."""
     version = VERSION.search((ROOT / "src/otel_claude_stream/version.py").read_text(encoding="utf-8"))
     if version is None:
         raise ValueError("version.py has no __version__")
-    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    if not re.search(rf"^## \[{re.escape(version[1])}\] - \d{{4}}-\d\d-\d\d$", text, re.MULTILINE):
-        raise ValueError(f"CHANGELOG.md has no section '## [{version[1]}] - YYYY-MM-DD'")
     return version[1]
+
+
+def missing_for_tag(version: str, *, ask: bool) -> Iterator[str]:
+    """Yield what a tag of this version still needs. With `ask`, request the addresses of the project."""
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    if not re.search(rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d$", text, re.MULTILINE):
+        yield f"CHANGELOG.md has no section '## [{version}] - YYYY-MM-DD'"
+    addresses = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"].get("urls", {})
+    source = addresses.get("Source", "")
+    repository = "/".join(filter(None, map(os.environ.get, ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY"))))
+    if not source:
+        yield "pyproject.toml has no Source in [project.urls]: add the address of the repository"
+    elif repository and source.rstrip("/") != repository:
+        yield f"pyproject.toml names {source} as Source, but this is {repository}"
+    if ask:
+        yield from (f"{name}: {reason}" for name, url in addresses.items() if (reason := failure_of(url)))
+
+
+def failure_of(url: str) -> str:
+    """Return why an address is not one of this project; empty if its page names it."""
+    try:
+        with urllib.request.urlopen(url, timeout=30) as page:  # noqa: S310 - from pyproject.toml
+            found = NAME in page.read(MOST_BYTES)
+    except (OSError, ValueError) as error:
+        return f"{url} does not answer: {error}"
+    return "" if found else f"{url} does not name {NAME.decode()}"
 
 
 def try_installations(files: Sequence[Path], folder: Path, pythons: Sequence[str]) -> int:
@@ -130,15 +159,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--python", nargs="+", default=PYTHONS, help=f"versions of Python; default: {' '.join(PYTHONS)}"
     )
-    parser.add_argument("--unreleased", action="store_true", help="do not require a section of the changelog")
+    parser.add_argument("--final", action="store_true", help="fail if anything is missing that a tag needs")
     arguments = parser.parse_args(argv)
+    version = current_version()
+    missing = list(missing_for_tag(version, ask=arguments.final))
+    if arguments.final and missing:
+        print(f"{version} cannot be released:", *(f"  {one}" for one in missing), sep="\n", file=sys.stderr)
+        return 1
+    print(f"version {version}")
     output: Path = arguments.output.resolve()
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
     epoch = run("git", "log", "-1", "--format=%ct")
     try:
-        if not arguments.unreleased:
-            print(f"version {check_changelog()}")
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             first, second = build(output, epoch), build(folder / "again", epoch)
@@ -155,6 +188,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     print(f"{count} installations work; bill of materials and licences are in {output.relative_to(ROOT)}")
+    if missing:
+        print("still missing for a tag:", *(f"  {one}" for one in missing), sep="\n")
     return 0
 
 

@@ -24,7 +24,7 @@ if "--peers" in sys.argv:
     sys.argv[1:] = ["--write", "docs/benchmarks.md"]
     sys.exit(peers.main())
 if "--plot" in sys.argv:
-    sys.argv[1:] = ["--plot", "docs/benchmarks.svg"]
+    sys.argv[1:] = ["--plot", "docs/benchmarks.svg", "--write", "docs/benchmarks.md"]
     sys.exit(bench_targets.main())
 
 for title, bench in (

@@ -10,10 +10,8 @@ made once. The instrumentations take turns, so that noise affects all of them al
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -22,6 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.page import machine, write_part
 from tests.benchmarks.peer import PEERS
 from tests.frameworks.environments import interpreter, package_alone
 from tests.support.memory_api import WAYS
@@ -29,7 +28,6 @@ from tests.support.memory_api import WAYS
 from otel_claude_stream import __version__
 
 ROOT = Path(__file__).parents[2]
-BEGIN, END = "<!-- begin: peers -->", "<!-- end: peers -->"
 
 Figures = Mapping[str, Mapping[str, float]]
 
@@ -48,8 +46,10 @@ def run(python: Path, packages: Path, name: str, *options: str) -> tuple[Figures
 
 
 def versions(python: Path) -> dict[str, str]:
-    """Return the versions of the packages in the environment."""
-    code = "import json, importlib.metadata as m; print(json.dumps([(d.name, d.version) for d in m.distributions()]))"
+    """Return the versions of Python and of the packages in the environment."""
+    code = "import json, platform, importlib.metadata as m\n"
+    code += "found = [(d.name, d.version) for d in m.distributions()]\n"
+    code += "print(json.dumps([*found, ('python', platform.python_version())]))"
     done = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True)
     return {name.lower(): version for name, version in json.loads(done.stdout)}
 
@@ -114,25 +114,6 @@ def _add_times(add: Any, rounds: list[dict[str, Figures]]) -> None:
     )
 
 
-def machine(python: Path, installed: Mapping[str, str]) -> str:
-    """Return the sentence about machine, date and versions."""
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-            if line.startswith("model name")
-        ),
-        platform.processor(),
-    )
-    load = os.getloadavg()[1]
-    python_version = subprocess.run([str(python), "-V"], capture_output=True, text=True, check=True).stdout.strip()
-    return (
-        f"Measured on {dt.datetime.now(dt.timezone.utc):%Y-%m-%d} with {model}, {os.cpu_count()} cores, a load "
-        f"of {load:.1f}, {platform.system()} {platform.release().split('-')[0]}, {python_version}, anthropic "
-        f"{installed['anthropic']} and OpenTelemetry's SDK {installed['opentelemetry-sdk']}."
-    )
-
-
 def main() -> int:
     """Measure, print the tables, and write them into a page."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -164,12 +145,10 @@ def main() -> int:
                 else:
                     found[name] = figures
             rounds.append(found)
-    text = f"{machine(python, installed)}\n\n{table(counts, rounds, failed, installed)}"
+    text = f"{machine(installed, installed['python'])}\n\n{table(counts, rounds, failed, installed)}"
     print(text)
     if arguments.write is not None:
-        page = arguments.write.read_text(encoding="utf-8")
-        before, _, rest = page.partition(BEGIN)
-        arguments.write.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+        write_part(arguments.write, "peers", text)
     return 0
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.benchmarks import bench_load, peers
+from tests.benchmarks import bench_load, bench_targets, peers
 from tests.benchmarks.measure import Result, Spread, interleaved, percentile
+from tests.benchmarks.page import write_part
 from tests.benchmarks.peer import PEERS
 from tests.support.memory_api import WAYS
 
@@ -35,6 +36,31 @@ def test_delays_are_collected_while_all_streams_are_read(read):
     delays = read(10, 3)
     assert 0 < len(delays) <= 3 * 16
     assert min(delays) >= 0
+
+
+def test_the_plot_has_a_text_and_a_table(tmp_path):
+    results = [
+        Result("burst", Spread(0.5, 0.4, 0.6), 1.0, "60 us with the bare SDK", "us"),
+        Result("memory", Spread(1.25, 1.2, 1.3), 1.1),
+    ]
+    text = bench_targets.part_of_page(results, tmp_path / "benchmarks.svg")
+    summary = "1 of 2 figures are within their target."
+    assert text.splitlines()[0].endswith(f". {summary}")
+    assert f"![A bar for each figure, as a share of its target: {summary} The table has the figures](bench" in text
+    assert (
+        "| burst | +0.50 us | +1.00 us | met | 60 us with the bare SDK |\n| memory | x1.25 | x1.10 | missed |  |"
+        in text
+    )
+
+
+def test_a_part_of_the_page_is_replaced(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("Before\n\n<!-- begin: plot -->\nold\n<!-- end: plot -->\nAfter\n", encoding="utf-8")
+    for _ in range(2):
+        write_part(page, "plot", "new")
+    assert page.read_text(encoding="utf-8") == ("Before\n\n<!-- begin: plot -->\n\nnew\n\n<!-- end: plot -->\nAfter\n")
+    with pytest.raises(ValueError, match="has no part between <!-- begin: peers --> and"):
+        write_part(page, "peers", "new")
 
 
 def test_the_page_has_each_instrumentation_with_what_it_adds():

@@ -30,9 +30,16 @@ POLICY = "# yaml-language-server"
 
 
 def blocks(page, language):
-    """Return the code blocks of a page in one language, without their indentation."""
-    found = BLOCK.findall(page.read_text(encoding="utf-8"))
-    return [re.sub(f"^{indent}", "", text, flags=re.MULTILINE) for indent, name, text in found if name == language]
+    """Return the code blocks of a page in one language, without their indentation.
+
+    Each begins with as many empty lines as there are lines before it, so that errors name the line of the page.
+    """
+    text = page.read_text(encoding="utf-8")
+    return [
+        "\n" * text.count("\n", 0, found.start(3)) + re.sub(f"^{found[1]}", "", found[3], flags=re.MULTILINE)
+        for found in BLOCK.finditer(text)
+        if found[2] == language
+    ]
 
 
 def test_the_page_about_tests_leads_to_tests_that_pass(tmp_path):
@@ -74,7 +81,7 @@ def anyio_backend():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_code_blocks_can_be_parsed(page):
     for source in blocks(page, "python"):
-        ast.parse(source)
+        ast.parse(source, str(page))
     for source in blocks(page, "json"):
         json.loads(source)
     for source in blocks(page, "yaml"):
@@ -87,8 +94,8 @@ def test_code_blocks_can_be_parsed(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_policies_are_valid(page, tmp_path):
-    for number, source in enumerate(text for text in blocks(page, "yaml") if text.startswith(POLICY)):
-        path = tmp_path / f"{number}.yaml"
+    for source in (text for text in blocks(page, "yaml") if text.lstrip("\n").startswith(POLICY)):
+        path = tmp_path / f"{page.stem}.yaml"
         path.write_text(source, encoding="utf-8")
         assert load({"OTEL_CLAUDE_STREAM_CONFIG": str(path)}).problems == ()
 
@@ -98,9 +105,9 @@ def test_names_of_telemetry_and_commands_exist(page):
     known = {x.name for group in (schema.SPANS, schema.EVENTS, schema.METRICS) for x in group} | {
         x.name for group in (schema.SPANS, schema.EVENTS, schema.METRICS) for y in group for x in y.attributes
     }
-    text = page.read_text(encoding="utf-8")
-    named = set(re.findall(r"`(claude\.stream\.[a-z_.]+[a-z])`", text))
-    assert sorted(named - known) == []
+    lines = enumerate(page.read_text(encoding="utf-8").splitlines(), 1)
+    named = {(found, n) for n, line in lines for found in re.findall(r"`(claude\.stream\.[a-z_.]+[a-z])`", line)}
+    assert sorted(f"line {n}: {found}" for found, n in named if found not in known) == []
     commands = set(re.findall(r"(?:^|`|\s)otel-claude-stream ([a-z]+)\b", "\n".join([*blocks(page, "sh")])))
     assert sorted(commands - {command.name for command in COMMANDS}) == []
 

@@ -326,6 +326,9 @@ NOT_REACHED = {
     **dict.fromkeys(
         (
             "_session.fork_locks:release_locks",
+            "_session.fork_locks:unreleased_locks",  # also in the doctor
+            "_session.fork_locks:_locks_below",
+            "_session.fork_locks:_name_of",
             "_session.fork_locks:_is_descended",
             "_session.fork_locks:_is_plain",
             "_session.fork_locks:_attributes",

@@ -95,12 +95,13 @@ read_one(api)
 
 @pytest.mark.parametrize("where", ["attribute", "closure"])
 def test_a_child_does_not_wait_for_a_lock_of_a_span_processor(where):
-    """Nothing is recorded then, and one line is logged. The policy of the stream still acts."""
+    """Nothing is recorded then, and one line is logged, which names what `doctor` names. The policy still acts."""
     lines = run(
         FORK
         + f"WHERE = {where!r}"
         + """
 from opentelemetry.sdk.trace import SpanProcessor
+from otel_claude_stream._session.fork_locks import unreleased_locks
 
 lock = threading.Lock()
 
@@ -125,7 +126,9 @@ def create():
 
 
 meters = MeterProvider([InMemoryMetricReader()])
-instrument(retry_policy={"mode": "retry"}, meter_provider=meters).add_span_processor(create())
+provider = instrument(retry_policy={"mode": "retry"}, meter_provider=meters)
+provider.add_span_processor(create())
+emit(pid=os.getpid(), unreleased=unreleased_locks([provider, meters]))
 api = FakeAPI([Script.message("Hi"), Script.message("Hi").cut_after(2), Script.message("Hi"), Script.message("Hi")])
 api.start()
 read_one(api)
@@ -139,7 +142,9 @@ read_one(api)
     assert len(outcomes(lines)) == 2
     assert sum("requests" in line for line in lines) == 1
     (logged,) = [line["logged"] for line in lines if "logged" in line]
-    assert "a thread of the parent held a lock of __main__.create.<locals>.With" in logged
+    ((owner,),) = [line["unreleased"] for line in lines if "unreleased" in line]
+    assert owner.startswith("__main__.create.<locals>.With")
+    assert f"a thread of the parent held a lock of {owner} at the fork" in logged
 
 
 FIRST_CALL = """

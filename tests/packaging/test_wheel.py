@@ -135,11 +135,24 @@ def test_metadata_is_valid(archive: zipfile.ZipFile):
 
 
 def test_the_description_links_and_shows_nothing_that_the_index_lacks(metadata: Message):
-    """A relative link or image of the README leads nowhere on the package index."""
+    """A relative link or image of the README leads nowhere on the package index. Links to pages lead to the site."""
     description = str(metadata.get_payload())
+    site = dict(text.split(", ") for text in metadata.get_all("Project-URL", []))["Documentation"]
     assert "# otel-claude-stream" in description
-    assert "switch it on." in description
-    assert re.findall(r"\]\((?!https?:)", description) == []
+    assert f"[switch it on]({site}en/latest/how-to/switch-on.html)." in description
+    assert f"[Frameworks]({site}en/latest/frameworks.html#not-seen)" in description
+    assert {link for link in re.findall(r"\]\(([^)]*)", description) if not link.startswith(site)} == set()
+
+
+def test_the_examples_quote_the_current_version():
+    version = importlib.import_module(f"{PACKAGE}.version").__version__
+    quoted = {
+        (path.name, found)
+        for path in (ROOT / "examples").rglob("*")
+        if path.is_file()
+        for found in re.findall(r"\b\d+\.\d+\.\d+(?:b|rc)\d+\b", path.read_text(encoding="utf-8"))
+    }
+    assert quoted == {("Dockerfile", version), ("instrumentation.yaml", version)}
 
 
 def test_classifiers_exist(metadata: Message):

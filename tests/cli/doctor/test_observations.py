@@ -113,6 +113,39 @@ def test_metrics_of_a_pull_reader() -> None:
     assert any(text.startswith("their metrics arrived (") for text in levels(sections["Test stream"]))
 
 
+LOCKED = """\
+from threading import Lock
+
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+
+class Exporter(SpanExporter):
+    def __init__(self):
+        self.lock = Lock()
+
+    def export(self, spans):
+        return SpanExportResult.SUCCESS
+"""
+
+
+@pytest.mark.slow
+def test_an_exporter_whose_lock_a_forked_child_does_not_release(tmp_path: Path) -> None:
+    """A note, since it matters only if the application forks while it streams."""
+    (tmp_path / "vendor.py").write_text(LOCKED, encoding="utf-8")
+    info = tmp_path / "vendor-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: vendor\nVersion: 1\n", encoding="utf-8")
+    entry_point = "[opentelemetry_traces_exporter]\nvendor = vendor:Exporter\n"
+    (info / "entry_points.txt").write_text(entry_point, encoding="utf-8")
+    sections = observed(**NOWHERE, OTEL_TRACES_EXPORTER="vendor", PYTHONPATH=str(tmp_path))
+    assert found(sections) == []
+    expected = "a child that is forked while a thread holds a lock of vendor.Exporter records nothing"
+    assert levels(sections["Test stream"])[expected] is Level.NOTE
+
+    sections = observed(**NOWHERE, OTEL_TRACES_EXPORTER="otlp")
+    assert not [text for text in levels(sections["Test stream"]) if "forked" in text]
+
+
 @pytest.mark.parametrize(
     ("environ", "expected"),
     [

@@ -22,7 +22,7 @@ from otel_claude_stream.cli.explain.text import lines_of
 from otel_claude_stream.cli.view.explanation import explanation
 from otel_claude_stream.cli.view.model import StreamView
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 Open = Callable[..., Any]
 MOST_ELEMENTS = 3000
@@ -31,15 +31,6 @@ FOCUSED = "document.activeElement.dataset.at"
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 CANARY = "window.hacked=1"
 EVIL = f"</script><script>{CANARY}</script><img src=x onerror={CANARY}>\x1b[31m\u202e\r\n&lt;{{{{script}}}}<!--data-->"
-
-
-@pytest.fixture(scope="module")
-def browser(require_tool) -> Iterator[Any]:
-    chromium = require_tool("chromium", "chromium")
-    with playwright.sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=str(chromium), args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 @pytest.fixture

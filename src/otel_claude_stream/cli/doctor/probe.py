@@ -42,6 +42,8 @@ class Probe:
     stderr: str = ""
     export_failures_once: bool = False
     """Whether failed exports are logged at most once in ten minutes."""
+    unreleased_locks: tuple[str, ...] = ()
+    """Classes whose locks a forked child does not release, and so records nothing if a thread held one."""
 
 
 def probe(
@@ -81,9 +83,10 @@ def probe(
 def main(result: str, urls: Sequence[str]) -> None:
     """Make the streams and write the result."""
     warnings.simplefilter("ignore")
-    from opentelemetry import metrics, trace
+    from opentelemetry import _logs, metrics, trace
 
     from otel_claude_stream import ClaudeStreamInstrumentor
+    from otel_claude_stream._session.fork_locks import unreleased_locks
     from otel_claude_stream._telemetry import export_log
 
     active = ClaudeStreamInstrumentor().is_instrumented_by_opentelemetry
@@ -105,6 +108,7 @@ def main(result: str, urls: Sequence[str]) -> None:
         hooks=installed,
         missing_hooks=tuple(missing),
         export_failures_once=export_log.is_installed(),
+        unreleased_locks=unreleased_locks([tracer_provider, meter_provider, _logs.get_logger_provider()]),
     )
     Path(result).write_text(json.dumps(asdict(found)), encoding="utf-8")
     sys.stderr.flush()

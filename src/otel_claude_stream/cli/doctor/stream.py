@@ -133,6 +133,11 @@ def _streams(found: Probe, arrived: Arrived, config: StreamConfig, environ: Mapp
     yield from _events(arrived, config, environ)
     yield from _metrics(arrived, config, environ)
     yield from _service(found)
+    if owners := ", ".join(found.unreleased_locks):
+        yield note(
+            f"a child that is forked while a thread holds a lock of {owners} records nothing",
+            "fork before streams are read, or create the providers in the child",
+        )
     if errors := arrived.streams.snapshot().internal_errors:
         yield warning(f"the instrumentation counted {errors} internal errors", "please report them")
 
