@@ -17,6 +17,7 @@ from otel_claude_stream._core.vocabulary import Stop
 from otel_claude_stream._session.call_stack import runs_above
 from otel_claude_stream._session.child_exit import at_end_of_child
 from otel_claude_stream._session.fork_locks import release_locks
+from otel_claude_stream._session.live import LiveFile
 from otel_claude_stream._session.stall_ticker import StallTicker
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class OpenStreams:
         self._seen: dict[tuple[object, ...], dict[str, Any]] = {}
         self._ticker: StallTicker | None = None
         self._thresholds: tuple[float, ...] = ()
+        self._live_file: LiveFile | None = None
         self._emitter: Emitter | None = None
         self._exit_registered = False
         self._child_looked_at = False
@@ -53,7 +55,7 @@ class OpenStreams:
         """Add a session, which calls `remove` at its end and `dropped` if its stream is dropped."""
         self.end_deferred()
         self._sessions[id(session)] = session
-        if self._thresholds:
+        if self._thresholds or self._live_file is not None:
             self._wake()
         if not self._exit_registered:
             # At the first stream, not at import. Handlers run last in, first out, and the handler of the providers,
@@ -78,9 +80,13 @@ class OpenStreams:
             self._ticker.stop()
         self._ticker, self._thresholds = None, thresholds
 
+    def write_to(self, folder: str) -> None:
+        """Set the folder in which a file has the open streams; empty for none. `report_stalls` follows."""
+        self._live_file = LiveFile(folder) if folder else None
+
     def _wake(self) -> None:
         if self._ticker is None:
-            self._ticker = StallTicker(self._thresholds, self._sessions.values)
+            self._ticker = StallTicker(self._thresholds, self._sessions.values, self._live_file)
         self._ticker.wake()
 
     @_guard.guarded("lose", None)
@@ -153,6 +159,8 @@ class OpenStreams:
         self.end_deferred()
         for session in list(self._sessions.values()):
             session.ended(End(Stop.EXIT))
+        if self._live_file is not None:
+            self._live_file.close()
 
     def _after_fork(self) -> None:
         """In a child: the open streams, and their ends, are the parent's. Nothing here waits for a lock."""

@@ -10,8 +10,9 @@ from tests.support import cli_samples as samples
 from tests.support.cli_samples import CUT, delta, healthy, span
 
 from otel_claude_stream.cli.view import formatting
+from otel_claude_stream.cli.view.rich_view import RichView, view_for
 from otel_claude_stream.cli.view.summary import summarise
-from otel_claude_stream.cli.view.terminal import PlainView, Progress, RichView, as_text, status_line, table, view_for
+from otel_claude_stream.cli.view.terminal import PlainView, Progress, as_text, status_line, table
 
 VIEWS = samples.views(healthy(), span(CUT, [delta(0.1), delta(0.2)], start=1.0, seconds=2.2, span_id="1" * 16))
 
@@ -23,14 +24,15 @@ class Terminal(io.StringIO):
 
 @given(st.integers(1, 250))
 def test_a_table_never_exceeds_its_width(width: int) -> None:
-    least = 24 + 2 + 11 + 2 + 17  # the columns stream, outcome and reason are always shown
+    least = 24 + 2 + 11 + 2 + 17 + 2 + 16  # the columns stream, outcome, reason and advice are always shown
     lines = as_text(table(VIEWS, width)).splitlines()
     assert max(map(len, lines)) <= max(width, least)
     assert len(lines) == 4
 
 
 def test_less_important_columns_are_left_out_first() -> None:
-    assert table(VIEWS, 60).titles == ("stream", "outcome", "reason", "TTFT")
+    assert table(VIEWS, 72).titles == ("stream", "outcome", "reason", "consistent with / advi…")
+    assert "TTFT" in table(VIEWS, 80).titles
     assert "consistent with / advice" in table(VIEWS, 200).titles
     assert "idle:2s (nginx, AWS ALB)" in as_text(table(VIEWS, 200))
 
