@@ -24,17 +24,26 @@ class Terminal(io.StringIO):
 
 @given(st.integers(1, 250))
 def test_a_table_never_exceeds_its_width(width: int) -> None:
-    least = 24 + 2 + 11 + 2 + 17 + 2 + 16  # the columns stream, outcome, reason and advice are always shown
+    least = 24 + 2 + 11 + 2 + 17  # the columns stream, outcome and reason are always shown
     lines = as_text(table(VIEWS, width)).splitlines()
     assert max(map(len, lines)) <= max(width, least)
     assert len(lines) == 4
 
 
 def test_less_important_columns_are_left_out_first() -> None:
+    assert table(VIEWS, 60).titles == ("stream", "outcome", "reason")
     assert table(VIEWS, 72).titles == ("stream", "outcome", "reason", "consistent with / advi…")
     assert "TTFT" in table(VIEWS, 80).titles
     assert "consistent with / advice" in table(VIEWS, 200).titles
     assert "idle:2s (nginx, AWS ALB)" in as_text(table(VIEWS, 200))
+
+
+def test_an_advice_without_a_column_is_printed_below_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    for width, times in ((60, 1), (120, 0)):
+        monkeypatch.setenv("COLUMNS", str(width))
+        out = io.StringIO()
+        PlainView(out).finish((*VIEWS, *VIEWS), summarise(VIEWS))
+        assert out.getvalue().count("connection closed: Raise the idle limit.") == times
 
 
 def test_unusual_data_in_a_table() -> None:

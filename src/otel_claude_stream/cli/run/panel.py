@@ -10,7 +10,15 @@ from otel_claude_stream.cli.run.lines import COLOURS, LineView
 from otel_claude_stream.cli.view.live import DETAIL, HEAD, OPEN, LiveLine, live_lines
 from otel_claude_stream.cli.view.model import StreamView
 from otel_claude_stream.cli.view.summary import Summary
-from otel_claude_stream.cli.view.terminal import Progress, as_text, status_line, summary_lines, table, use_colours
+from otel_claude_stream.cli.view.terminal import (
+    Progress,
+    advice_lines,
+    as_text,
+    status_line,
+    summary_lines,
+    table,
+    use_colours,
+)
 
 MOST_ROWS: Final = 10  # lines of the panel, a third of the terminal at most
 LEAST_HEIGHT: Final = 15  # lines of a terminal that has room for the panel
@@ -76,8 +84,9 @@ class Panel(LineView):
         if not views:
             return
         width = os.get_terminal_size(self._out.fileno()).columns
-        self._write("\n" + as_text(table(views[-MOST_ROWS_AT_END:], width)) + "\n\n")
-        for line in summary_lines(summary):
+        shown = views[-MOST_ROWS_AT_END:]
+        self._write("\n" + as_text(table(shown, width)) + "\n\n")
+        for line in (*advice_lines(shown, width), *summary_lines(summary)):
             self.print(line)
 
     def pause(self) -> None:

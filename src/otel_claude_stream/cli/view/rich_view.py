@@ -16,6 +16,7 @@ from otel_claude_stream.cli.view.terminal import (
     PlainView,
     Progress,
     View,
+    advice_lines,
     status_line,
     summary_lines,
     table,
@@ -54,7 +55,7 @@ class RichView:
         self._console.print()
         self._console.print(self._table(views))
         self._console.print()
-        for line in summary_lines(summary):
+        for line in (*advice_lines(views, self._console.width), *summary_lines(summary)):
             self.print(line)
 
     def close(self) -> None:

@@ -86,19 +86,19 @@ def tokens(view: StreamView) -> str:
 
 COLUMNS: Final = (
     Column("stream", lambda view: view.name, 0, least=24),
-    Column("model", lambda view: view.model.removeprefix("claude-") if view.title else "", 10),
+    Column("model", lambda view: view.model.removeprefix("claude-") if view.title else "", 11),
     Column("outcome", lambda view: f"{SIGNS.get(view.outcome, '?')} {view.outcome}", 0),
     Column("reason", lambda view: formatting.readable(view.reason), 0),
     Column("retry policy", policy_summary, 1),
-    Column("phase", lambda view: formatting.readable(view.phase), 9),
-    Column("TTFT", lambda view: formatting.seconds(view.ttft), 2, right=True),
-    Column("silence", lambda view: formatting.seconds(view.longest_silence), 3, right=True),
-    Column("gaps", lambda view: str(view.long_gaps or ""), 6, right=True),
-    Column("retries", lambda view: str(view.retries or ""), 4, right=True),
-    Column("tokens", tokens, 7, right=True),
-    Column("tok/s", lambda view: "" if view.rate is None else f"{view.rate:.0f}", 8, right=True),
-    Column("took", lambda view: formatting.seconds(view.duration), 5, right=True),
-    Column("consistent with / advice", limit_or_advice, 0, least=16),
+    Column("phase", lambda view: formatting.readable(view.phase), 10),
+    Column("TTFT", lambda view: formatting.seconds(view.ttft), 3, right=True),
+    Column("silence", lambda view: formatting.seconds(view.longest_silence), 4, right=True),
+    Column("gaps", lambda view: str(view.long_gaps or ""), 7, right=True),
+    Column("retries", lambda view: str(view.retries or ""), 5, right=True),
+    Column("tokens", tokens, 8, right=True),
+    Column("tok/s", lambda view: "" if view.rate is None else f"{view.rate:.0f}", 9, right=True),
+    Column("took", lambda view: formatting.seconds(view.duration), 6, right=True),
+    Column("consistent with / advice", limit_or_advice, 2, least=16),
 )
 
 
@@ -122,6 +122,17 @@ def as_text(found: Table) -> str:
     """Return the table as text, one line for each row."""
     lines = [found.titles, tuple("─" * width for width in found.widths), *found.rows]
     return "\n".join(_line(cells, found) for cells in lines)
+
+
+def advice_lines(views: Sequence[StreamView], width: int) -> list[str]:
+    """Return each advice once, with the reasons, if the table of this width has no column for it."""
+    if any(title.startswith("consistent") for title in table(views, width).titles):
+        return []
+    reasons: dict[str, set[str]] = {}
+    for view in views:
+        if view.advice:
+            reasons.setdefault(view.advice, set()).add(formatting.readable(view.reason))
+    return [f"{', '.join(sorted(found))}: {advice}" for advice, found in reasons.items()]
 
 
 def summary_lines(summary: Summary) -> list[str]:
@@ -190,8 +201,9 @@ class PlainView:
 
     def finish(self, views: Sequence[StreamView], summary: Summary) -> None:
         """Print the table and the figures."""
-        self.print("\n" + as_text(table(views, width_of(self._out))) + "\n")
-        for line in summary_lines(summary):
+        width = width_of(self._out)
+        self.print("\n" + as_text(table(views, width)) + "\n")
+        for line in (*advice_lines(views, width), *summary_lines(summary)):
             self.print(line)
 
     def close(self) -> None:
