@@ -337,6 +337,13 @@ NOT_REACHED = {
         ),
         "runs in a forked child; see tests/lifecycle",
     ),
+    **dict.fromkeys(
+        (
+            f"_session.live:{name}"
+            for name in ("describe", "LiveFile.__init__", "LiveFile.write", "LiveFile.close", "LiveFile._path")
+        ),
+        "runs under the command `run` only; see tests/lifecycle/test_live_file.py",
+    ),
     "_session.stall_ticker:StallTicker.wake": NO_REAL_TIME,
     "_session.stall_ticker:StallTicker._start": NO_REAL_TIME,
     "_session.stall_ticker:StallTicker.after_fork": "runs in a forked child; see tests/lifecycle",

@@ -8,7 +8,7 @@ from tests.support import cli_samples as samples
 
 from otel_claude_stream.cli.explain.inputs import Input, read
 from otel_claude_stream.cli.explain.playback import play
-from otel_claude_stream.cli.explain.text import show
+from otel_claude_stream.cli.explain.text import lines_of, write
 from otel_claude_stream.cli.view.explanation import Explanation, explanation
 from otel_claude_stream.cli.view.model import streams
 from otel_claude_stream.testing import Script
@@ -62,5 +62,5 @@ def explained_input(found: Input) -> tuple[Explanation, ...]:
 def as_text(found: Explanation) -> str:
     """Return an explanation as the command prints it."""
     out = io.StringIO()
-    show([found], out)
+    write(lines_of(found), 100, out, colours=False)
     return out.getvalue()

@@ -1,7 +1,8 @@
 """Checks the open streams periodically, so that a stall is reported while its reader is still blocked.
 
 One daemon thread a process, asleep while no stream is open; none at all if no stall thresholds are set. It also records
-the buffered measurements, which the readers of streams then need not do.
+the buffered measurements, which the readers of streams then need not do. Under the command `run` it writes the open
+streams to a file.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from otel_claude_stream import _guard
+from otel_claude_stream._session import live
 from otel_claude_stream._telemetry.buffer import BUFFER
 
 if TYPE_CHECKING:
@@ -41,9 +43,17 @@ def _log_once(error: str) -> None:
 class StallTicker:
     """The thread that checks the streams."""
 
-    def __init__(self, thresholds: tuple[float, ...], sessions: Callable[[], Iterable[StreamSession]]) -> None:
+    def __init__(
+        self,
+        thresholds: tuple[float, ...],
+        sessions: Callable[[], Iterable[StreamSession]],
+        live_file: live.LiveFile | None = None,
+    ) -> None:
         self._period = min(_LONGEST_PERIOD, thresholds[0] / _SHARE) if thresholds else 0.0
+        if live_file is not None:
+            self._period = min(self._period or live.PERIOD, live.PERIOD)
         self._sessions = sessions
+        self._live_file = live_file
         self._wanted = threading.Event()
         self._runner: object | None = None
         """Identifies the thread that checks. Any other one ends by itself."""
@@ -95,4 +105,6 @@ class StallTicker:
         sessions = list(self._sessions())
         for session in sessions:
             session.check_stall()
+        if self._live_file is not None:
+            self._live_file.write(sessions)
         return bool(sessions)

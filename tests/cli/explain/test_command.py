@@ -230,7 +230,7 @@ def test_without_the_sdk_the_error_names_the_package(
     )
 
 
-def test_a_closed_pipe_is_not_a_failure(tmp_path: Path) -> None:
+def test_a_closed_pipe_ends_the_command_without_a_traceback(tmp_path: Path) -> None:
     file = tmp_path / "answer.sse"
     file.write_bytes(ANSWER.body())
     command = [sys.executable, "-m", "otel_claude_stream", "explain", *[str(file)] * 200]
@@ -238,7 +238,7 @@ def test_a_closed_pipe_is_not_a_failure(tmp_path: Path) -> None:
         process.stdout.readline()
         process.stdout.close()
         errors = process.stderr.read()
-    assert (process.returncode, errors) == (0, b"")
+    assert (process.returncode, errors) == (141, b"")
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import sys
+import re
 
 import pytest
 from tests.support import cli_samples as samples
-from tests.support.explanations import ANSWER, as_text, explained, explained_spans
+from tests.support.explanations import as_text, explained, explained_spans
 
-from otel_claude_stream.cli.explain.text import show
+from otel_claude_stream.cli.explain.text import Subject, show
 from otel_claude_stream.cli.view.explanation import consistent_with
 from otel_claude_stream.testing import Script
 
@@ -98,21 +98,18 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize(("term", "coloured"), [("xterm-256color", True), ("dumb", False)])
-def test_a_terminal_shows_colours_and_the_same_text(term: str, coloured: bool, monkeypatch) -> None:
-    pytest.importorskip("rich")
+@pytest.mark.parametrize(
+    ("term", "no_colour", "coloured"), [("xterm-256color", "", True), ("dumb", "", False), ("xterm", "1", False)]
+)
+def test_a_terminal_shows_colours_and_the_same_text(term: str, no_colour: str, coloured: bool, monkeypatch) -> None:
     monkeypatch.setenv("TERM", term)
     monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    out, found = Terminal(), explained(ANSWER)
-    show([found, found], out)
-    assert ("\x1b[" in out.getvalue()) is coloured
-    assert "Nothing to change: the message is complete." in out.getvalue()
-
-
-def test_plain_text_without_rich(monkeypatch) -> None:
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setitem(sys.modules, "rich.console", None)
-    out = Terminal()
-    show([explained(ANSWER)], out)
-    assert "\x1b[" not in out.getvalue()
+    monkeypatch.setenv("NO_COLOR", no_colour)
+    out, plain = Terminal(), io.StringIO()
+    subjects = [Subject(samples.view(samples.span(samples.CUT)), "x", "spans")] * 2
+    show(subjects, out)
+    show(subjects, plain)
+    assert ("\x1b[1;31m" in out.getvalue()) is coloured
+    assert re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()) == plain.getvalue()
+    assert "\x1b" not in plain.getvalue()
+    assert "Raise the idle limit." in plain.getvalue()

@@ -98,7 +98,7 @@ def test_an_application_with_report_recording_and_collector(tmp_path: Path) -> N
     answer = b"The count was wrong, and the sea went quiet.\n"
     assert done.stdout == answer + b"RemoteProtocolError\n" + answer + b"\x00\xff\r\nunchanged"
     lines = [line for line in errors.splitlines() if "claude-sonnet-5" in line]
-    assert [line.split()[4] for line in lines] == ["completed", "failed", "completed"]
+    assert [line.split()[5] for line in lines] == ["completed", "failed", "completed"]
     assert "connection closed" in lines[1]
     assert "1 retry" in lines[2]
     assert "tok/s" in lines[2]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from datetime import datetime
 
 import pytest
 from tests.support import cli_samples as samples
@@ -13,10 +14,11 @@ from otel_claude_stream.cli.view.summary import summarise
 from otel_claude_stream.cli.view.terminal import Progress
 
 VIEWS = samples.views(healthy(), span(CUT, [delta(0.1), delta(0.2)], start=1.0, seconds=2.2, span_id="1" * 16))
-GOOD = "    1.5 s  ✓ completed  claude-sonnet-5  took 2.00 s  TTFT 400 ms  silence 400 ms  60 tok/s"
+CLOCKS = [f"{datetime.fromtimestamp(view.end / 1e9).astimezone():%H:%M:%S}" for view in VIEWS]
+GOOD = f"    1.5 s  {CLOCKS[0]}  ✓ completed  claude-sonnet-5  took 2.00 s  TTFT 400 ms  silence 400 ms  60 tok/s"
 BAD = (
-    "    1.5 s  ✗ failed     connection closed  claude-sonnet-5  took 2.20 s  TTFT 400 ms  silence 2.00 s  "
-    "idle:2s (nginx, AWS ALB)"
+    f"    1.5 s  {CLOCKS[1]}  ✗ failed     connection closed  claude-sonnet-5  took 2.20 s  TTFT 400 ms  "
+    "silence 2.00 s  idle:2s (nginx, AWS ALB)"
 )
 
 
@@ -30,9 +32,10 @@ def test_a_line_for_each_stream() -> None:
     for _ in range(2):
         lines.update(progress())
     lines.finish(VIEWS, summarise(VIEWS))
-    assert out.getvalue().splitlines()[:3] == [
+    assert out.getvalue().splitlines()[:4] == [
         f"[claude] {GOOD}",
         f"[claude] {BAD}",
+        "[claude]                      Raise the idle limit.",
         "[claude] 2 streams: 1 completed, 1 failed. HTTP requests: 2.",
     ]
 
@@ -75,7 +78,9 @@ def test_the_quiet_view_prints_messages_only() -> None:
 
 def test_colours() -> None:
     assert stream_line(VIEWS[0], 1.5) == GOOD
-    assert stream_line(VIEWS[0], 1.5, colours=True).startswith("    1.5 s  \x1b[32m✓ completed\x1b[0m  claude")
+    assert stream_line(VIEWS[0], 1.5, colours=True).startswith(
+        f"    1.5 s  {CLOCKS[0]}  \x1b[32m✓ completed\x1b[0m  claude"
+    )
 
 
 @pytest.mark.parametrize("colours", [True, False])

@@ -10,8 +10,9 @@ from tests.support import cli_samples as samples
 from tests.support.cli_samples import CUT, delta, healthy, span
 
 from otel_claude_stream.cli.view import formatting
+from otel_claude_stream.cli.view.rich_view import RichView, view_for
 from otel_claude_stream.cli.view.summary import summarise
-from otel_claude_stream.cli.view.terminal import PlainView, Progress, RichView, as_text, status_line, table, view_for
+from otel_claude_stream.cli.view.terminal import PlainView, Progress, as_text, status_line, table
 
 VIEWS = samples.views(healthy(), span(CUT, [delta(0.1), delta(0.2)], start=1.0, seconds=2.2, span_id="1" * 16))
 
@@ -30,9 +31,19 @@ def test_a_table_never_exceeds_its_width(width: int) -> None:
 
 
 def test_less_important_columns_are_left_out_first() -> None:
-    assert table(VIEWS, 60).titles == ("stream", "outcome", "reason", "TTFT")
+    assert table(VIEWS, 60).titles == ("stream", "outcome", "reason")
+    assert table(VIEWS, 72).titles == ("stream", "outcome", "reason", "consistent with / advi…")
+    assert "TTFT" in table(VIEWS, 80).titles
     assert "consistent with / advice" in table(VIEWS, 200).titles
     assert "idle:2s (nginx, AWS ALB)" in as_text(table(VIEWS, 200))
+
+
+def test_an_advice_without_a_column_is_printed_below_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    for width, times in ((60, 1), (120, 0)):
+        monkeypatch.setenv("COLUMNS", str(width))
+        out = io.StringIO()
+        PlainView(out).finish((*VIEWS, *VIEWS), summarise(VIEWS))
+        assert out.getvalue().count("connection closed: Raise the idle limit.") == times
 
 
 def test_unusual_data_in_a_table() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from otel_claude_stream._core.retry.policy import Mode
+from otel_claude_stream._session.live import VARIABLE
 from otel_claude_stream.cli.demo import recovery_scenarios
 from otel_claude_stream.cli.demo.scenarios import Scenario, jobs
 from otel_claude_stream.cli.errors import FAILED, OK, CommandError, check_installed
@@ -24,9 +25,11 @@ from otel_claude_stream.cli.otlp.forward import Forwarder, headers_from
 from otel_claude_stream.cli.otlp.receive import Message, Receiver, fan_out
 from otel_claude_stream.cli.process import Child, auto_instrumented, discard_line
 from otel_claude_stream.cli.view.model import StreamView
+from otel_claude_stream.cli.view.open_streams import LiveFolder, live_folder
 from otel_claude_stream.cli.view.report import DEFAULT_FILE, checked_path, write_report
+from otel_claude_stream.cli.view.rich_view import view_for
 from otel_claude_stream.cli.view.telemetry import Telemetry
-from otel_claude_stream.cli.view.terminal import Progress, View, view_for
+from otel_claude_stream.cli.view.terminal import Progress, View
 from otel_claude_stream.testing import FakeAPI
 
 WORKER: Final = Path(__file__).parent / "example" / "chat_worker.py"
@@ -101,7 +104,9 @@ def run(args: argparse.Namespace) -> int:
 def observe(view: View, options: Options, stack: ExitStack) -> tuple[Telemetry, int]:
     """Run the application until it ends; return the telemetry and the exit code."""
     by_port: dict[int, Scenario] = {}
-    telemetry = Telemetry(lambda found: label(found, by_port))
+    folder = stack.enter_context(live_folder())
+    live = LiveFolder(folder, lambda found: replace(found, title=title(found.port, by_port)))
+    telemetry = Telemetry(lambda found: label(found, by_port), live=live.read)
     handlers = [telemetry.add_message, *_forwarders(options, view, stack)]
     with ExitStack() as inner:
         receiver = inner.enter_context(Receiver(fan_out(handlers), view.print))
@@ -113,7 +118,7 @@ def observe(view: View, options: Options, stack: ExitStack) -> tuple[Telemetry, 
         show = view.print if options.show_app else discard_line
         command = auto_instrumented([sys.executable, str(WORKER)])
         view.print(_announcement(len(scenarios), Path(command[0]).name, options.mode))
-        env = environment(os.environ, receiver.url, options.mode)
+        env = {**environment(os.environ, receiver.url, options.mode), VARIABLE: folder}
         with Child(command, env, json.dumps(jobs(urls, scenarios)), show) as child:
             _follow(child, telemetry, view, len(scenarios))
         return telemetry, _exit_code(child, telemetry, view, len(scenarios))
@@ -137,6 +142,12 @@ def label(view: StreamView, by_port: Mapping[int, Scenario]) -> StreamView:
     """Return the view with the title and note of its scenario, which the port of its fake API identifies."""
     scenario = by_port.get(view.port or 0)
     return view if scenario is None else replace(view, title=scenario.title, note=scenario.note)
+
+
+def title(port: int | None, by_port: Mapping[int, Scenario]) -> str:
+    """Return the title of the scenario whose fake API has this port; empty if there is none."""
+    scenario = by_port.get(port or 0)
+    return "" if scenario is None else scenario.title
 
 
 def _options(args: argparse.Namespace) -> Options:
@@ -171,7 +182,9 @@ def _follow(child: Child, telemetry: Telemetry, view: View, expected: int) -> No
     while running:
         running = child.poll() is None
         elapsed, snapshot = time.monotonic() - started, telemetry.snapshot()
-        view.update(Progress(snapshot.views, expected, snapshot.open, elapsed, running))
+        view.update(
+            Progress(snapshot.views, expected, snapshot.open, elapsed, running, snapshot.oldest, snapshot.open_streams)
+        )
         if elapsed > TIMEOUT:
             raise CommandError(f"the example application did not end within {TIMEOUT:.0f} s\n{_tail(child)}")
         if running:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,10 +11,10 @@ from typing import Final
 
 from otel_claude_stream._core.diagnosis.limits import parse_limits
 from otel_claude_stream.cli.errors import FAILED, OK, UsageError
+from otel_claude_stream.cli.explain import selection
 from otel_claude_stream.cli.explain.inputs import BadInput, Input, read
-from otel_claude_stream.cli.explain.playback import play_isolated
-from otel_claude_stream.cli.explain.text import show
-from otel_claude_stream.cli.view.explanation import Explanation, explanation
+from otel_claude_stream.cli.explain.text import Subject, show
+from otel_claude_stream.cli.process import collector_paused
 from otel_claude_stream.cli.view.printable import json_text, printable
 
 STDIN: Final = "-"
@@ -31,6 +30,13 @@ examples:
   otel-claude-stream explain traces.json --json | jq '.[] | {reason, advice}'
   curl -N ... | otel-claude-stream explain -
   otel-claude-stream explain broken.json --known-limits idle:2s=nginx,duration:29s=gateway
+  otel-claude-stream explain streams.jsonl --failed --since 14:05 | less
+  otel-claude-stream explain streams.jsonl --reason overloaded --reason rate_limited --since 15m
+  otel-claude-stream explain streams.jsonl --trace 4bf92f35
+
+More than ten streams are printed after an index. Each line of it has the number of a title further below and a short
+TRACE/SPAN for --trace. A time without a date is the last one before now. Times are local, unless they end with Z or an
+offset. Recordings and scripts have no IDs and no time of day, so --trace and --since leave them out.
 
 The Anthropic SDK reads a recording or a script from memory, instrumented as in production, in simulated time. It
 makes one attempt, with its default read timeout. Nothing is sent or written. Recordings and scripts need
@@ -38,8 +44,8 @@ otel-claude-stream[instruments,otlp], spans need otel-claude-stream[otlp].
 Spans carry the verdict of the time when they were recorded, so --known-limits does not change it.
 One stream is at best consistent with a limit. Many streams with the same figure prove it.
 
-exit codes: 0 explained, whatever the outcome of the streams; 1 a file could not be read or understood, or a package is
-missing; 2 wrong usage"""
+exit codes: 0 explained, whatever the outcome of the streams; 1 no stream matches the options, a file could not be read
+or understood, or a package is missing; 2 wrong usage"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -53,11 +59,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="",
         help="the known limits, scaled ('x0.5') or replaced ('idle:2s=nginx,duration:29s=gateway')",
     )
+    selection.configure(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Explain every file and return the exit code. A file that cannot be explained does not stop the others."""
+    with collector_paused():
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     _check_limits(args.known_limits)
+    wanted = selection.selection(args)
     if args.files.count(STDIN) > 1:
         raise UsageError("the standard input (-) can be read only once; name it once")
     code = OK
@@ -72,31 +85,33 @@ def run(args: argparse.Namespace) -> int:
         if found.kind == "spans" and args.known_limits:
             text = f"otel-claude-stream: {_name(file)}: --known-limits is ignored, since spans carry their verdict"
             print(printable(text), file=sys.stderr)
+        if found.kind != "spans" and wanted.needs_spans:
+            text = f"otel-claude-stream: {_name(file)}: left out, since a {found.kind} has no IDs and no time of day"
+            print(printable(text), file=sys.stderr)
+            continue
         inputs.append(found)
-    explanations = [
-        explanation(view, found.source, found.kind)
-        for found in played(inputs, args.known_limits)
-        for view in found.views
-    ]
-    try:
-        _print(explanations, as_json=args.json)
-    except BrokenPipeError:  # as under `| head`; the interpreter must find nothing to flush when it exits
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    subjects = [Subject(view, one.source, one.kind) for one in played(inputs, args.known_limits) for view in one.views]
+    matching = [subject for subject in subjects if wanted.matches(subject.view)]
+    if args.json:
+        print(json_text([asdict(subject.explained()) for subject in matching]))
+    else:
+        show(matching, sys.stdout)
+    if subjects and not matching:
+        text = selection.nothing_found(wanted, [subject.view for subject in subjects])
+        print(printable(f"otel-claude-stream: {text}"), file=sys.stderr)
+        return FAILED
     return code
 
 
 def played(inputs: Sequence[Input], limits: str) -> list[Input]:
     """Play the scripts among ``inputs``, all in one process, and return the inputs with their streams."""
-    spans = iter(play_isolated([one.script for one in inputs if one.script is not None], limits))
+    scripts = [one.script for one in inputs if one.script is not None]
+    if not scripts:
+        return list(inputs)
+    from otel_claude_stream.cli.explain.playback import play_isolated  # imports the test kit, which spans do not need
+
+    spans = iter(play_isolated(scripts, limits))
     return [one if one.script is None else one.played(next(spans)) for one in inputs]
-
-
-def _print(found: Sequence[Explanation], *, as_json: bool) -> None:
-    if as_json:
-        print(json_text([asdict(one) for one in found]))
-    else:
-        show(found, sys.stdout)
-    sys.stdout.flush()
 
 
 def _check_limits(text: str) -> None:

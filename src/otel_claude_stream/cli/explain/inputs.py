@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from otel_claude_stream.cli.errors import check_installed
 from otel_claude_stream.cli.otlp import decode
 from otel_claude_stream.cli.otlp.decode import BadTelemetry, SpanData
 from otel_claude_stream.cli.view.explanation import Kind
 from otel_claude_stream.cli.view.model import StreamView, stream_view, streams
-from otel_claude_stream.testing import Script, ScriptError
+
+if TYPE_CHECKING:
+    from otel_claude_stream.testing import Script
 
 EXPECTED: Final = (
     "a recorded stream (lines 'event: ...' and 'data: ...'), a script of the test kit (JSON with 'version'), "
@@ -20,7 +24,10 @@ EXPECTED: Final = (
 SSE_STARTS: Final = (b"event:", b"data:", b"id:", b"retry:", b":")
 SCRIPT_KEYS: Final = frozenset({"version", "steps"})
 OTHER_SIGNALS: Final = frozenset({"resourceMetrics", "resourceLogs", "resourceProfiles"})
+OTHER_LINE: Final = re.compile(rb'\s*\{\s*"resource(?:Metrics|Logs|Profiles)"')
+"""The beginning of a line of another signal, which is not parsed. ``run --save`` writes mostly metrics."""
 COMPRESSED: Final = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"))
+NEEDED: Final = (("google.protobuf", "otlp"), ("opentelemetry.proto", "otlp"))
 BOM: Final = b"\xef\xbb\xbf"
 EXCERPT: Final = 60  # characters of unexpected content that an error quotes
 
@@ -56,18 +63,30 @@ def read(source: str, raw: bytes) -> Input:
     if text.startswith((b"{", b"[")):
         return _json(source, raw)
     if text.startswith(SSE_STARTS):
+        from otel_claude_stream.testing import Script
+
         return Input(source, "recording", script=Script.from_sse(raw))
     line = raw[: len(raw) - len(text)].count(b"\n") + 1
     raise BadInput(f"line {line}: {_excerpt(text)} is not the beginning of {EXPECTED}")
 
 
 def _json(source: str, raw: bytes) -> Input:
-    documents = _documents(raw)
-    if len(documents) == 1 and documents[0][1].keys() & SCRIPT_KEYS:
+    documents: Iterable[tuple[int, dict[str, Any]]]
+    try:
+        whole = _object(1, json.loads(raw))
+        documents = [(1, whole)]
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, BadInput):
+            raise
+        whole, documents = {}, _documents(raw, error)
+    if whole.keys() & SCRIPT_KEYS:
+        from otel_claude_stream.testing import Script, ScriptError
+
         try:
-            return Input(source, "script", script=Script.from_json(json.dumps(documents[0][1])))
+            return Input(source, "script", script=Script.from_json(json.dumps(whole)))
         except ScriptError as error:
             raise BadInput(f"not a script: {error}") from error
+    check_installed(NEEDED)
     found = [span for line, document in documents for span in _spans(line, document)]
     views = streams(found)
     if not views:
@@ -76,24 +95,22 @@ def _json(source: str, raw: bytes) -> Input:
     return Input(source, "spans", views)
 
 
-def _documents(raw: bytes) -> list[tuple[int, dict[str, Any]]]:
-    """Return the JSON objects and the line on which each starts: one document, or one on each line."""
-    try:
-        return [(1, _object(1, json.loads(raw)))]
-    except (ValueError, RecursionError) as error:
-        whole = error
-    lines = [(number, line) for number, line in enumerate(raw.splitlines(), 1) if line.strip()]
-    documents = []
-    for number, line in lines:
+def _documents(raw: bytes, whole: Exception) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the JSON objects of the lines that may have spans. ``whole`` is the error of all lines together."""
+    first = True
+    for number, line in enumerate(raw.splitlines(), 1):
+        if not line.strip():
+            continue
         try:
-            documents.append((number, _object(number, json.loads(line))))
+            if not OTHER_LINE.match(line) or b'"resourceSpans"' in line:
+                yield number, _object(number, json.loads(line))
         except (ValueError, RecursionError) as error:
             if isinstance(error, BadInput):
                 raise
-            if len(documents) == 0:  # not JSON lines, so the error of the whole document is the useful one
+            if first:  # not JSON lines, so the error of the whole document is the useful one
                 raise BadInput(f"not JSON: {_fault(whole)}") from whole
             raise BadInput(f"line {number}: not JSON: {_fault(error)}") from error
-    return documents
+        first = False
 
 
 def _object(line: int, value: object) -> dict[str, Any]:
@@ -114,7 +131,6 @@ def _spans(line: int, document: dict[str, Any]) -> list[SpanData]:
             return []  # a Collector may write all signals into one file
         keys = ", ".join(sorted(document)[:5]) or "none"
         raise BadInput(f"line {line}: a JSON object with the keys {keys}; expected {EXPECTED}")
-    check_installed((("google.protobuf", "otlp"), ("opentelemetry.proto", "otlp")))
     try:
         return decode.read_spans(document)
     except BadTelemetry as error:

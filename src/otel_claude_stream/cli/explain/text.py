@@ -1,24 +1,43 @@
-"""Explanations as text, in colour on a terminal with rich, else plain."""
+"""Explanations as text, in colour on a terminal."""
 
 from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final, TextIO
 
 from otel_claude_stream.cli.view import formatting
-from otel_claude_stream.cli.view.explanation import Explanation, sections
+from otel_claude_stream.cli.view.explanation import Explanation, Kind, explanation, sections
+from otel_claude_stream.cli.view.model import NANO, StreamView
 from otel_claude_stream.cli.view.printable import printable, printable_line
-from otel_claude_stream.cli.view.terminal import SIGNS, STYLES, width_of
+from otel_claude_stream.cli.view.summary import summarise
+from otel_claude_stream.cli.view.terminal import (
+    COLUMNS,
+    SIGNS,
+    STYLES,
+    Column,
+    as_text,
+    summary_lines,
+    table,
+    use_colours,
+    width_of,
+)
 
 WIDEST: Final = 100  # columns; longer lines are hard to read
+WITHOUT_INDEX: Final = 10  # streams that are printed without an index before them
+CODES: Final[Mapping[str, str]] = {
+    "bold": "1", "dim": "2", "underline": "4", "red": "31", "green": "32", "yellow": "33", "cyan": "36",
+}  # fmt: skip
+INDEXED: Final = {"outcome": 0, "reason": 0, "retry policy": 5, "took": 4, "consistent with / advice": 3}
+"""Columns of the index by their titles, with their ranks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One paragraph to print. Its continuation lines are indented by ``hang`` columns; ``style`` is for rich."""
+    """One paragraph to print. Its continuation lines are indented by ``hang`` columns; ``style`` is for a terminal."""
 
     text: str = ""
     hang: int = 2
@@ -27,31 +46,42 @@ class Line:
     """Never wrapped: a title, since a path may be longer than a line."""
 
 
-def show(found: Sequence[Explanation], out: TextIO) -> None:
-    """Print all explanations."""
-    lines = [line for number, one in enumerate(found) for line in (*_separator(number), *lines_of(one))]
-    width = min(width_of(out), WIDEST)
-    if out.isatty() and os.environ.get("TERM") != "dumb":
-        try:
-            _show_rich(lines, width, out)
-        except ImportError:
-            _show_plain(lines, width, out)
-        return
-    _show_plain(lines, width, out)
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A stream of a source, to be explained."""
+
+    view: StreamView
+    source: str
+    kind: Kind
+
+    def explained(self) -> Explanation:
+        """Return the explanation."""
+        return explanation(self.view, self.source, self.kind)
 
 
-def _show_plain(lines: Sequence[Line], width: int, out: TextIO) -> None:
+def show(subjects: Sequence[Subject], out: TextIO) -> None:
+    """Print the explanations, after an index if there are more than ten."""
+    columns, colours = width_of(out), use_colours(out, os.environ)
+    width = min(columns, WIDEST)
+    indexed = len(subjects) > WITHOUT_INDEX
+    if indexed:
+        write(index(subjects, columns), width, out, colours=colours)
+    for number, subject in enumerate(subjects, 1):
+        if number > 1 or indexed:
+            out.write("\n")
+        write(lines_of(subject.explained(), number if indexed else None), width, out, colours=colours)
+
+
+def write(lines: Iterable[Line], width: int, out: TextIO, *, colours: bool) -> None:
+    """Print paragraphs, wrapped at ``width`` columns."""
+    shown = []
     for line in lines:
-        print("\n".join(wrapped(line, width)), file=out)
-
-
-def _show_rich(lines: Sequence[Line], width: int, out: TextIO) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(file=out, highlight=False)
-    for line in lines:
-        console.print(Text("\n".join(wrapped(line, width)), style=line.style), soft_wrap=True)
+        text = "\n".join(wrapped(line, width))
+        if colours and line.style:
+            codes = ";".join(CODES[word] for word in line.style.split())
+            text = f"\x1b[{codes}m{text}\x1b[0m"
+        shown.append(text + "\n")
+    out.write("".join(shown))
 
 
 def wrapped(line: Line, width: int) -> list[str]:
@@ -59,6 +89,8 @@ def wrapped(line: Line, width: int) -> list[str]:
     if line.whole:
         return [printable_line(line.text)]
     text = printable(line.text)
+    if len(text) <= width and text.isprintable():
+        return [text.rstrip()]
     indent = " " * (len(text) - len(text.lstrip()))
     return textwrap.wrap(
         text.strip(),
@@ -70,15 +102,48 @@ def wrapped(line: Line, width: int) -> list[str]:
     ) or [""]
 
 
-def _separator(number: int) -> tuple[Line, ...]:
-    return (Line(),) if number else ()
+def index(subjects: Sequence[Subject], width: int) -> Iterator[Line]:
+    """Yield a line for each stream, with its number and an ID for ``--trace``, and the figures over all of them."""
+    numbers = {id(subject.view): f"#{number}" for number, subject in enumerate(subjects, 1)}
+    sources = {id(subject.view): subject.source for subject in subjects}
+    spans = {id(subject.view) for subject in subjects if subject.kind == "spans"}
+    several = len(set(sources.values())) > 1
+    days = {_ended(subject.view).date() for subject in subjects if subject.kind == "spans"}
+    clock = "%m-%d %H:%M:%S" if len(days) > 1 else "%H:%M:%S"
+    by_title = {column.title: column for column in COLUMNS}
+    columns = (
+        Column("#", lambda view: numbers[id(view)], 0, right=True),
+        Column("ended", lambda view: _ended(view).strftime(clock) if id(view) in spans else "", 1),
+        Column("trace/span", lambda view: _short_id(view) if id(view) in spans else view.title, 0),
+        Column("file", lambda view: sources[id(view)] if several else "", 6, least=12),
+        *(replace(by_title[title], rank=rank) for title, rank in INDEXED.items()),
+        Column("model", lambda view: view.model, 7),
+    )
+    views = [subject.view for subject in subjects]
+    titles, rule, *rows = as_text(table(views, width, columns)).splitlines()
+    yield Line(titles, style="bold", whole=True)
+    yield Line(rule, whole=True)
+    for view, row in zip(views, rows, strict=True):
+        yield Line(row, style=STYLES.get(view.outcome, "yellow"), whole=True)
+    yield Line()
+    for text in summary_lines(summarise(views)):
+        yield Line(text)
 
 
-def lines_of(one: Explanation) -> Iterator[Line]:
-    """Yield one stream as paragraphs."""
+def _ended(view: StreamView) -> datetime:
+    return datetime.fromtimestamp(view.end / NANO).astimezone()
+
+
+def _short_id(view: StreamView) -> str:
+    trace, _, span = view.key.partition("/")
+    return f"{trace[:8]}/{span[:8]}"
+
+
+def lines_of(one: Explanation, number: int | None = None) -> Iterator[Line]:
+    """Yield one stream as paragraphs; ``number`` is that of the index."""
     sign = SIGNS.get(one.outcome, "?")
     reason = formatting.readable(one.reason) if one.reason else ""
-    titles = [one.source, one.name, one.model, f"{sign} {one.outcome}", reason]
+    titles = ["" if number is None else f"#{number}", one.source, one.name, one.model, f"{sign} {one.outcome}", reason]
     yield Line(
         " · ".join(title for title in titles if title), style=f"bold {STYLES.get(one.outcome, 'yellow')}", whole=True
     )

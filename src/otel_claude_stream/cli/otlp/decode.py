@@ -198,11 +198,12 @@ def _unsigned(value: Any) -> int:
 
 def _value(value: Mapping[str, Any]) -> Value:
     for kind, inner in value.items():
-        match kind:
-            case "stringValue" | "boolValue" | "bytesValue":
-                return inner if isinstance(inner, bool) else _cut(str(inner))
+        match kind:  # the most frequent ones first
             case "intValue":
-                return _unsigned(int(inner) + SIGN) - SIGN
+                number = int(inner)
+                return number if -SIGN <= number < SIGN else _unsigned(number + SIGN)
+            case "stringValue" | "boolValue" | "bytesValue":
+                return inner if isinstance(inner, bool) else str(inner)[:LONGEST_TEXT]
             case "doubleValue":
                 return float(inner)
             case "arrayValue":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import sys
 import webbrowser
 from collections.abc import Iterable
@@ -12,6 +11,7 @@ from typing import Final
 
 from otel_claude_stream.cli.errors import OK, CommandError, check_installed
 from otel_claude_stream.cli.otlp.record import UnreadableLine, read
+from otel_claude_stream.cli.process import collector_paused
 from otel_claude_stream.cli.view import formatting
 from otel_claude_stream.cli.view.printable import printable
 from otel_claude_stream.cli.view.report import DEFAULT_FILE, checked_path, title_of, write_report
@@ -50,11 +50,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the report and return the exit code. Raises ``CommandError`` if a file contains no telemetry."""
-    gc.disable()  # the telemetry is many objects without a cycle, which the collector would visit again and again
-    try:
+    with collector_paused():
         return _run(args)
-    finally:
-        gc.enable()
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from otel_claude_stream._session.live import VARIABLE
 from otel_claude_stream.cli.errors import SIGNAL_BASE, TELEMETRY, CommandError, UsageError, check_installed
 from otel_claude_stream.cli.otlp.endpoint import base_url_of_option
 from otel_claude_stream.cli.otlp.environment import environment, forward_target, service_name
@@ -21,6 +22,7 @@ from otel_claude_stream.cli.otlp.record import Recorder
 from otel_claude_stream.cli.run.application import Application, CannotRun, Signals, check_command
 from otel_claude_stream.cli.run.lines import LineView, QuietView
 from otel_claude_stream.cli.run.panel import Panel
+from otel_claude_stream.cli.view.open_streams import LiveFolder, live_folder
 from otel_claude_stream.cli.view.printable import printable
 from otel_claude_stream.cli.view.report import checked_path, title_of, write_report
 from otel_claude_stream.cli.view.telemetry import Telemetry
@@ -33,7 +35,7 @@ EXAMPLES: Final = """\
 examples:
   otel-claude-stream run -- python app.py                        a line on standard error for each stream that ends
   otel-claude-stream run --report out.html -- python app.py      and a report of all streams at the end
-  otel-claude-stream run --live -- python app.py                 a table in the last lines of the terminal instead
+  otel-claude-stream run --live -- python app.py                 open and ended streams below its output instead
   otel-claude-stream run --save streams.jsonl -- pytest tests    the telemetry in a file, for 'report' and 'explain'
   otel-claude-stream run --otlp http://localhost:4318 -- gunicorn app:app
                                                                  all telemetry to your collector as well
@@ -71,7 +73,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--otlp", metavar="URL", help="forward all telemetry to this OTLP/HTTP endpoint")
     parser.add_argument("--save", metavar="FILE", help="write the telemetry to a file, as OTLP JSON lines")
     shown = parser.add_mutually_exclusive_group()
-    shown.add_argument("--live", action="store_true", help="show a table of streams below the application's output")
+    shown.add_argument("--live", action="store_true", help="show open and ended streams below the application's output")
     shown.add_argument("--quiet", "-q", action="store_true", help="print neither streams nor figures")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="the application and its arguments, after --")
 
@@ -89,9 +91,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _observe(options: Options, notice: str) -> int:
-    telemetry, view = Telemetry(), _view(options)
+    view = _view(options)
     warn = _warner(view)
     with ExitStack() as stack:
+        folder = stack.enter_context(live_folder())
+        telemetry = Telemetry(live=LiveFolder(folder).read)
         signals = Signals(on_stop=view.pause if isinstance(view, Panel) else None)
         with ExitStack() as running:
             running.enter_context(signals)  # first, so that the threads below do not receive the signals
@@ -100,7 +104,8 @@ def _observe(options: Options, notice: str) -> int:
             env = environment(os.environ, receiver.url, options.command, detail=options.report is not None)
             for line in [*env.notices, *([notice] if notice else [])]:
                 view.print(line)
-            application = running.enter_context(Application(options.command, env.variables, signals.mask))
+            variables = {**env.variables, VARIABLE: folder}
+            application = running.enter_context(Application(options.command, variables, signals.mask))
             running.callback(view.close)
             code = _follow(application, signals, telemetry, view)
         _conclude(options, telemetry, view)
@@ -124,7 +129,7 @@ def _show(telemetry: Telemetry, view: View, elapsed: float, *, running: bool) ->
     """Show the progress; return whether that worked."""
     try:
         found = telemetry.snapshot()
-        view.update(Progress(found.views, None, found.open, elapsed, running, found.oldest))
+        view.update(Progress(found.views, None, found.open, elapsed, running, found.oldest, found.open_streams))
     except Exception as error:  # noqa: BLE001 - the application continues even if the view fails
         view.print(f"the view failed and shows no further streams ({error!r}). Please report this.")
         return False

@@ -7,11 +7,14 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from typing import Final, TextIO
 
 from otel_claude_stream._core.vocabulary import Outcome
+from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream.cli.view import formatting
-from otel_claude_stream.cli.view.model import StreamView
+from otel_claude_stream.cli.view.live import hanging, open_row, plain_line
+from otel_claude_stream.cli.view.model import NANO, StreamView
 from otel_claude_stream.cli.view.printable import printable_line
 from otel_claude_stream.cli.view.summary import Summary
 from otel_claude_stream.cli.view.terminal import SIGNS, PlainView, Progress, limit_text, summary_lines, use_colours
@@ -19,12 +22,13 @@ from otel_claude_stream.cli.view.terminal import SIGNS, PlainView, Progress, lim
 PREFIX: Final = "[claude] "
 """Distinguishes these lines from those of the application."""
 LONG_OPEN: Final = 10.0  # seconds until an open stream gets a line, and between two such lines
+MOST_SILENT: Final = 5  # lines of silent streams at a time
 USAGE_SECONDS: Final = 0.5  # wait for the usage of a stream, which may come in another export
 COLOURS: Final[Mapping[str, str]] = {"completed": "32", "failed": "31", "closed": "36"}
 
 
 class LineView(PlainView):
-    """Prints a line for each stream that ends, and one every 10 s while streams are open for long."""
+    """Prints a line for each stream that ends, and every 10 s those that are open and silent for long."""
 
     def __init__(self, out: TextIO) -> None:
         colours = use_colours(out, os.environ)
@@ -32,6 +36,7 @@ class LineView(PlainView):
         self._last_open_line = 0.0
         self._last_views: Sequence[StreamView] = ()
         self._delayed: dict[str, float] = {}
+        self._silent_lines: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def update(self, progress: Progress) -> None:
@@ -47,6 +52,19 @@ class LineView(PlainView):
             self.print(
                 f"{progress.elapsed:7.1f} s  {progress.open} open, the oldest for {formatting.seconds(progress.oldest)}"
             )
+        if progress.running:
+            self._print_silent(progress)
+
+    def _print_silent(self, progress: Progress) -> None:
+        """Print the streams from which nothing has come for 10 s, each one every 10 s."""
+        silent = hanging(progress.open_streams, LONG_OPEN)
+        known = {one.key: self._silent_lines.get(one.key, -LONG_OPEN) for one in silent}
+        due = [one for one in silent if progress.elapsed - known[one.key] >= LONG_OPEN]
+        for one in due[:MOST_SILENT]:
+            self.print(f"{progress.elapsed:7.1f} s  {plain_line(open_row(one))}")
+        if len(due) > MOST_SILENT:
+            self.print(f"{progress.elapsed:7.1f} s  … {len(due) - MOST_SILENT} more open and silent")
+        self._silent_lines = known | {one.key: progress.elapsed for one in due}
 
     def _ready(self, view: StreamView, progress: Progress) -> bool:
         """Whether to print a stream now. Its tokens may be in the span of another library, which arrives later."""
@@ -87,7 +105,7 @@ class QuietView(LineView):
 
 
 def stream_line(view: StreamView, elapsed: float, *, colours: bool = False) -> str:
-    """Return one stream that has ended as a line: outcome, reason, and the known figures."""
+    """Return one stream that has ended as a line: outcome, reason, and the known figures. The advice has its own."""
     outcome = printable_line(f"{SIGNS.get(view.outcome, '?')} {view.outcome:<9}")
     if colours and view.outcome in COLOURS:
         outcome = f"\x1b[{COLOURS[view.outcome]}m{outcome}\x1b[0m"
@@ -97,5 +115,7 @@ def stream_line(view: StreamView, elapsed: float, *, colours: bool = False) -> s
     parts += [f"silence {formatting.seconds(view.longest_silence)}"] if view.longest_silence is not None else []
     parts += [formatting.plural(view.retries, "retry", "retries")] if view.retries else []
     parts += [f"{view.rate:.0f} tok/s"] if view.rate is not None else []
-    parts += [limit_text(view)] if limit_text(view) else []
-    return "  ".join([f"{elapsed:7.1f} s", outcome, *map(printable_line, parts)])
+    parts += [text for text in (limit_text(view), view.text(a.REQUEST_ID) if view.reason else "") if text]
+    clock = datetime.fromtimestamp(view.end / NANO).astimezone()
+    line = "  ".join([f"{elapsed:7.1f} s  {clock:%H:%M:%S}", outcome, *map(printable_line, parts)])
+    return f"{line}\n{'':21}{printable_line(view.advice)}" if view.advice and view.reason else line

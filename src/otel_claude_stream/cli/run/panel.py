@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, TextIO
 
 from otel_claude_stream.cli.run.lines import COLOURS, LineView
+from otel_claude_stream.cli.view.live import DETAIL, HEAD, OPEN, LiveLine, live_lines
 from otel_claude_stream.cli.view.model import StreamView
 from otel_claude_stream.cli.view.summary import Summary
-from otel_claude_stream.cli.view.terminal import Progress, as_text, status_line, summary_lines, table, use_colours
+from otel_claude_stream.cli.view.terminal import (
+    Progress,
+    advice_lines,
+    as_text,
+    status_line,
+    summary_lines,
+    table,
+    use_colours,
+)
 
 MOST_ROWS: Final = 10  # lines of the panel, a third of the terminal at most
 LEAST_HEIGHT: Final = 15  # lines of a terminal that has room for the panel
 REDRAW: Final = 0.25  # seconds between two drawings
 MOST_ROWS_AT_END: Final = 40  # streams in the table at the end; a report has them all
+CODES: Final[Mapping[str, str]] = {**COLOURS, DETAIL: "2", HEAD: "1", OPEN: "0"}
+"""Colours of lines by their style; yellow for all others."""
 
 SAVE: Final = "\x1b7"
 RESTORE: Final = "\x1b8"
@@ -73,8 +84,9 @@ class Panel(LineView):
         if not views:
             return
         width = os.get_terminal_size(self._out.fileno()).columns
-        self._write("\n" + as_text(table(views[-MOST_ROWS_AT_END:], width)) + "\n\n")
-        for line in summary_lines(summary):
+        shown = views[-MOST_ROWS_AT_END:]
+        self._write("\n" + as_text(table(shown, width)) + "\n\n")
+        for line in (*advice_lines(shown, width), *summary_lines(summary)):
             self.print(line)
 
     def pause(self) -> None:
@@ -101,14 +113,8 @@ def panel_rows(height: int) -> int:
 
 
 def panel_lines(progress: Progress, width: int, rows: int, *, colours: bool) -> list[str]:
-    """Return exactly ``rows`` lines: a rule with the progress, and the streams that ended last."""
+    """Return exactly ``rows`` lines: a rule with the progress, the open streams, and those that ended last."""
     rule = f"── claude streams: {status_line(progress)} "
-    lines = [f"\x1b[2m{rule[:width]:─<{width}}" if colours else f"{rule[:width]:─<{width}}"]
-    latest = sorted(progress.views, key=lambda view: view.end)[-(rows - 2) :]
-    if latest:
-        head, _, *cells = as_text(table(latest, width)).splitlines()
-        lines.append(f"\x1b[1m{head[:width]}" if colours else head[:width])
-        for view, text in zip(latest, cells, strict=True):
-            colour = COLOURS.get(view.outcome, "33")
-            lines.append(f"\x1b[{colour}m{text[:width]}" if colours else text[:width])
-    return [*lines, *[""] * (rows - len(lines))]
+    lines = [LiveLine(f"{rule[:width]:─<{width}}", DETAIL), *live_lines(progress, width, rows - 1)]
+    shown = [f"\x1b[{CODES.get(style, '33')}m{text[:width]}" if colours else text[:width] for text, style in lines]
+    return [*shown, *[""] * (rows - len(shown))]

@@ -70,6 +70,11 @@ class StreamStore:
             self._drop_marks_of_one()
         self._views = None
 
+    def has(self, key: str) -> bool:
+        """Whether the stream with the key of a view is among those that are kept."""
+        trace, _, span = key.partition("/")
+        return (trace, span) in self._pending or (trace, span) in self._final
+
     def views(self) -> tuple[StreamView, ...]:
         """Return the streams that are kept, by start."""
         if self._views is None:

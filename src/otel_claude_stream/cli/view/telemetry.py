@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +13,7 @@ from otel_claude_stream.cli.otlp import decode
 from otel_claude_stream.cli.otlp.decode import Document, Point, Signal, SpanData
 from otel_claude_stream.cli.otlp.receive import Message
 from otel_claude_stream.cli.view.model import StreamView
+from otel_claude_stream.cli.view.open_streams import OpenStream
 from otel_claude_stream.cli.view.stream_store import StreamStore
 from otel_claude_stream.cli.view.summary import Summary
 
@@ -29,9 +30,10 @@ Series = tuple[str, str, frozenset[tuple[str, str]]]
 class Snapshot:
     """The state at one moment.
 
-    ``open`` is the number of open streams, ``oldest`` the age of the oldest in seconds. Both are None until a metric
-    has arrived. ``summary`` covers all streams, also the ``dropped`` ones, which have no view. Views ``without_marks``
-    have lost their events. ``internal_errors`` counts failures of the instrumentation.
+    ``open`` is the number of open streams, ``oldest`` the age of the oldest in seconds. Both come from ``open_streams``
+    if these are known, else from metrics, and are None until then. ``summary`` covers all streams, also the ``dropped``
+    ones, which have no view. Views ``without_marks`` have lost their events. ``internal_errors`` counts failures of the
+    instrumentation.
     """
 
     views: tuple[StreamView, ...]
@@ -41,10 +43,14 @@ class Snapshot:
     internal_errors: int
     dropped: int = 0
     without_marks: int = 0
+    open_streams: tuple[OpenStream, ...] = ()
 
 
 class Telemetry:
-    """Collects telemetry. ``label`` adds a title to a view, for a command that knows the streams."""
+    """Collects telemetry. ``label`` adds a title to a view, for a command that knows the streams.
+
+    ``live`` returns the open streams, or None as long as no process has written them.
+    """
 
     def __init__(
         self,
@@ -52,7 +58,9 @@ class Telemetry:
         *,
         streams: StreamStore | None = None,
         clock: Callable[[], float] = time.monotonic,
+        live: Callable[[], Sequence[OpenStream] | None] = lambda: None,
     ) -> None:
+        self._live = live
         self._lock = threading.Lock()
         self._streams = streams or StreamStore(label)
         self._values: dict[Series, tuple[float, float]] = {}
@@ -78,17 +86,22 @@ class Telemetry:
             self._signals.add(signal)
 
     def snapshot(self) -> Snapshot:
-        """Return the current state."""
+        """Return the current state. A stream is either ended or open."""
+        live = self._live()
         with self._lock:
             now = self._clock()
             active = self._fresh(schema.ACTIVE.name, now)
             ages = self._fresh(schema.OLDEST_AGE.name, now)
             errors = [value for (name, _, _), (value, _) in self._values.items() if name == schema.INTERNAL_ERRORS.name]
+            open_streams = tuple(one for one in live or () if not self._streams.has(one.key))
+            if live is not None:
+                active, ages = [len(open_streams)], [one.age for one in open_streams]
             return Snapshot(
                 views=self._streams.views(),
                 summary=self._streams.summary(),
                 open=round(sum(active)) if active else None,
                 oldest=max(ages, default=None),
+                open_streams=open_streams,
                 internal_errors=round(sum(errors)),
                 dropped=self._streams.dropped,
                 without_marks=self._streams.without_marks,

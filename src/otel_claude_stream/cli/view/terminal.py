@@ -1,4 +1,4 @@
-"""Views for a terminal, with a table that fits its width, live with rich, and plain lines without it."""
+"""A table that fits the width of a terminal, the figures below it, and the view of plain lines."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TextIO
+from typing import Final, Protocol, TextIO
 
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream.cli.view import formatting
 from otel_claude_stream.cli.view.decisions import policy_summary, recovered_cuts
 from otel_claude_stream.cli.view.model import StreamView
+from otel_claude_stream.cli.view.open_streams import OpenStream
 from otel_claude_stream.cli.view.printable import printable, printable_line
 from otel_claude_stream.cli.view.summary import Summary
 
@@ -23,7 +24,6 @@ STYLES: Final[Mapping[str, str]] = {
     Outcome.CLOSED.value: "cyan",
 }
 SIGNS: Final[Mapping[str, str]] = {Outcome.COMPLETED.value: "✓", Outcome.FAILED.value: "✗", Outcome.CLOSED.value: "■"}
-LIVE_MARGIN: Final = 6  # lines around the rows of the live table: titles, rules, progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,7 @@ class Progress:
     elapsed: float
     running: bool
     oldest: float | None = None
+    open_streams: tuple[OpenStream, ...] = ()
 
 
 def limit_text(view: StreamView) -> str:
@@ -85,19 +86,19 @@ def tokens(view: StreamView) -> str:
 
 COLUMNS: Final = (
     Column("stream", lambda view: view.name, 0, least=24),
-    Column("model", lambda view: view.model.removeprefix("claude-") if view.title else "", 10),
+    Column("model", lambda view: view.model.removeprefix("claude-") if view.title else "", 11),
     Column("outcome", lambda view: f"{SIGNS.get(view.outcome, '?')} {view.outcome}", 0),
     Column("reason", lambda view: formatting.readable(view.reason), 0),
     Column("retry policy", policy_summary, 1),
-    Column("phase", lambda view: formatting.readable(view.phase), 9),
-    Column("TTFT", lambda view: formatting.seconds(view.ttft), 2, right=True),
-    Column("silence", lambda view: formatting.seconds(view.longest_silence), 3, right=True),
-    Column("gaps", lambda view: str(view.long_gaps or ""), 6, right=True),
-    Column("retries", lambda view: str(view.retries or ""), 4, right=True),
-    Column("tokens", tokens, 7, right=True),
-    Column("tok/s", lambda view: "" if view.rate is None else f"{view.rate:.0f}", 8, right=True),
-    Column("took", lambda view: formatting.seconds(view.duration), 5, right=True),
-    Column("consistent with / advice", limit_or_advice, 11, least=16),
+    Column("phase", lambda view: formatting.readable(view.phase), 10),
+    Column("TTFT", lambda view: formatting.seconds(view.ttft), 3, right=True),
+    Column("silence", lambda view: formatting.seconds(view.longest_silence), 4, right=True),
+    Column("gaps", lambda view: str(view.long_gaps or ""), 7, right=True),
+    Column("retries", lambda view: str(view.retries or ""), 5, right=True),
+    Column("tokens", tokens, 8, right=True),
+    Column("tok/s", lambda view: "" if view.rate is None else f"{view.rate:.0f}", 9, right=True),
+    Column("took", lambda view: formatting.seconds(view.duration), 6, right=True),
+    Column("consistent with / advice", limit_or_advice, 2, least=16),
 )
 
 
@@ -121,6 +122,17 @@ def as_text(found: Table) -> str:
     """Return the table as text, one line for each row."""
     lines = [found.titles, tuple("─" * width for width in found.widths), *found.rows]
     return "\n".join(_line(cells, found) for cells in lines)
+
+
+def advice_lines(views: Sequence[StreamView], width: int) -> list[str]:
+    """Return each advice once, with the reasons, if the table of this width has no column for it."""
+    if any(title.startswith("consistent") for title in table(views, width).titles):
+        return []
+    reasons: dict[str, set[str]] = {}
+    for view in views:
+        if view.advice:
+            reasons.setdefault(view.advice, set()).add(formatting.readable(view.reason))
+    return [f"{', '.join(sorted(found))}: {advice}" for advice, found in reasons.items()]
 
 
 def summary_lines(summary: Summary) -> list[str]:
@@ -189,8 +201,9 @@ class PlainView:
 
     def finish(self, views: Sequence[StreamView], summary: Summary) -> None:
         """Print the table and the figures."""
-        self.print("\n" + as_text(table(views, width_of(self._out))) + "\n")
-        for line in summary_lines(summary):
+        width = width_of(self._out)
+        self.print("\n" + as_text(table(views, width)) + "\n")
+        for line in (*advice_lines(views, width), *summary_lines(summary)):
             self.print(line)
 
     def close(self) -> None:
@@ -199,62 +212,6 @@ class PlainView:
     def _show(self, text: str) -> None:
         """Print a text that is printable, apart from colours of this package."""
         print(text, file=self._out, flush=True)
-
-
-class RichView:
-    """Shows a table that grows while streams end, with rich."""
-
-    def __init__(self, out: TextIO) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
-        self._console = Console(file=out, highlight=False)
-        self._live = Live(console=self._console, transient=True, refresh_per_second=8, vertical_overflow="crop")
-        self._live.start()
-
-    def update(self, progress: Progress) -> None:
-        """Show the newest streams that fit the height, and a line of progress below them."""
-        from rich.console import Group
-
-        rows = max(3, self._console.height - LIVE_MARGIN)
-        self._live.update(Group(self._table(progress.views[-rows:]), self._status(progress)))
-
-    def print(self, text: str) -> None:
-        """Print a message above the table."""
-        self._console.print(printable(text), markup=False, soft_wrap=True)
-
-    def finish(self, views: Sequence[StreamView], summary: Summary) -> None:
-        """Print the whole table and the figures."""
-        self.close()
-        self._console.print()
-        self._console.print(self._table(views))
-        self._console.print()
-        for line in summary_lines(summary):
-            self.print(line)
-
-    def close(self) -> None:
-        """Stop the live table."""
-        self._live.stop()
-
-    def _table(self, views: Sequence[StreamView]) -> Any:
-        from rich.table import Table as RichTable
-        from rich.text import Text
-
-        found = table(views, self._console.width)
-        shown = RichTable(box=None, pad_edge=False, padding=(0, GUTTER, 0, 0), header_style="bold underline")
-        for title, right in zip(found.titles, found.right, strict=True):
-            shown.add_column(title, justify="right" if right else "left", no_wrap=True)
-        marked = {"outcome", "reason"}
-        for view, cells in zip(views, found.rows, strict=True):
-            style = STYLES.get(view.outcome, "yellow")
-            pairs = zip(found.titles, cells, strict=True)
-            shown.add_row(*(Text(cell, style=style if title in marked else "") for title, cell in pairs))
-        return shown
-
-    def _status(self, progress: Progress) -> Any:
-        from rich.text import Text
-
-        return Text(status_line(progress), style="dim")
 
 
 def status_line(progress: Progress) -> str:
@@ -267,16 +224,6 @@ def status_line(progress: Progress) -> str:
         since = f", the oldest for {formatting.seconds(progress.oldest)}" if progress.open and progress.oldest else ""
         parts.append(f"{progress.open} open{since}")
     return f"{' · '.join(parts)} · {progress.elapsed:.0f} s"
-
-
-def view_for(out: TextIO) -> View:
-    """Return the live view for a capable terminal with rich installed, else the view of plain lines."""
-    if out.isatty() and os.environ.get("TERM") != "dumb":
-        try:
-            return RichView(out)
-        except ImportError:
-            return PlainView(out)
-    return PlainView(out)
 
 
 def width_of(out: TextIO) -> int:

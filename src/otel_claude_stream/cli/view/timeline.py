@@ -333,7 +333,7 @@ def _kind(event: EventData) -> MarkKind:
 def _number(attrs: Attributes, attribute: Attribute) -> float:
     """Return a numeric attribute if it is positive and finite, else zero."""
     value = attrs.get(attribute.name)
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) and value > 0 else 0.0
+    return float(value) if isinstance(value, (int, float)) and 0 < value < math.inf else 0.0
 
 
 def _clamp(at: float, duration: float) -> float:
