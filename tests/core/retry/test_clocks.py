@@ -16,6 +16,8 @@ from otel_claude_stream._core.retry.clocks import (
     next_due,
 )
 from otel_claude_stream._core.retry.policy import PLACES, Clocks, Watchdog
+from otel_claude_stream._core.stream.hot_path import HotPath
+from otel_claude_stream._core.stream.message_state import MessageState
 from otel_claude_stream._core.vocabulary import Phase
 
 NONE = ClockLimits(None, None, None, None, None)
@@ -210,3 +212,21 @@ def test_an_end_without_a_stop_reason_is_content_and_not_the_end():
     progress = Progress()
     progress.frame("message_delta", {"delta": {}}, 5)
     assert progress.phase is Phase.STREAMING
+
+
+@pytest.mark.parametrize("thinking", [False, True])
+def test_the_progress_of_a_message_whose_frames_are_not_recorded(thinking):
+    """A block that begins with thinking has content, and one that begins empty has none."""
+    message = MessageState(HotPath(lambda: 0, 0))
+    progress = Progress()
+    progress.follow(message)
+    assert progress == Progress()
+    message.message_start(None, None, 0, 0)
+    message.block_start(0, "thinking", 0, 0, thinking=thinking)
+    progress.follow(message)
+    assert progress == Progress(event=True, content=thinking, block="thinking")
+    message.block_delta(0, "thinking_delta", 3, 0, 0)
+    message.block_stop(0, 0, 0)
+    message.message_delta("end_turn", 0, 0)
+    progress.follow(message)
+    assert progress == Progress(event=True, content=True, finished=True)

@@ -22,8 +22,8 @@ MANY_REQUESTS: Final = 6
 """Requests of one call above which there is a note. Two layers with three attempts each make nine."""
 
 TRANSPORTS: Final = (
-    "the clocks of the watchdog expire while a read blocks. In a synchronous client over another transport than that of "
-    "httpx only watchdog.silence does; the others expire when something arrives"
+    "the clocks of the watchdog expire while a read blocks. In a synchronous client whose transport is not that of "
+    "httpx, only watchdog.silence does; the others expire when something arrives"
 )
 
 
