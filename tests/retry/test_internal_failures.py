@@ -242,7 +242,7 @@ PASSED_THROUGH: dict[str, str] = {
     "_sdk.retry.failure:PendingFailures.to_raise": DRIVER,
     **{
         f"_sdk.retry.watchdog:WatchedReads.{name}": DRIVER
-        for name in ("begin", "returned", "failed", "expired", "_raise", "needs_scope", "sync_reads")
+        for name in ("begin", "_check", "returned", "failed", "expired", "_raise", "needs_scope", "sync_reads")
     },
     "_sdk.retry.watchdog:AsyncWatchedReads.__anext__": DRIVER,
     "_sdk.retry.watchdog:AsyncWatchedReads._scoped": DRIVER,
@@ -256,6 +256,7 @@ PASSED_THROUGH: dict[str, str] = {
 NEVER_REACHED: dict[str, str] = {
     "_sdk.retry.watchdog:LimitedRead.__init__": "needs a socket; test_watchdog.py",
     "_sdk.retry.watchdog:LimitedRead.__call__": "needs a socket; test_watchdog.py",
+    "_sdk.retry.watchdog:WatchedReads.limited": "needs a socket; test_watchdog.py",
     "_core.retry.resume.seam:missing_low_surrogate": "needs a server that splits a character; see tests/core",
     "_core.retry.resume.seam:SeamFinder.has_tail": "needs another text block after the seam; see tests/core",
     "_core.retry.budget:RetryBudgets.__init__": PROCESS,

@@ -221,7 +221,9 @@ def work(seconds):
 
 
 def test_the_time_of_the_caller_expires_no_clock_but_lifetime(mode):
-    watchdog = Watchdog(first_event=LIMIT, first_content=LIMIT, silence=LIMIT, no_progress=LIMIT)
+    watchdog = Watchdog(first_event=LIMIT, first_content=LIMIT, silence=LIMIT, no_progress=1.5 * LIMIT)
+    policies = [replace(RESUME_AT_ONCE, watchdog=found) for found in (watchdog, Watchdog(lifetime=LIMIT))]
+    script = COMPLETE.insert_pause(5, 0.1)
     seen = Seen()
 
     async def body():
@@ -233,14 +235,17 @@ def test_the_time_of_the_caller_expires_no_clock_but_lifetime(mode):
                 if event.type != "content_block_delta":
                     work(2 * LIMIT)
 
-    with FakeAPI(COMPLETE) as api, observed(retry_policy=replace(RESUME_AT_ONCE, watchdog=watchdog)):
+    with FakeAPI(script) as api, observed(retry_policy=policies[0]) as telemetry:
         mode.run(body)
         assert len(api.requests) == 1
         assert_complete(seen)
-    with FakeAPI(COMPLETE) as api:
-        policy = replace(RESUME_AT_ONCE, watchdog=Watchdog(lifetime=LIMIT))
-        with observed(retry_policy=policy), pytest.raises(Exception, match=r"watchdog\.lifetime"):
-            mode.run(body)
+        assert telemetry.stream()["attributes"]["claude.stream.outcome"] == "completed"
+    with (
+        FakeAPI(script) as api,
+        observed(retry_policy=policies[1]),
+        pytest.raises(Exception, match=r"watchdog\.lifetime"),
+    ):
+        mode.run(body)
 
 
 def test_each_attempt_has_its_own_clocks(mode):

@@ -25,6 +25,7 @@ from otel_claude_stream._core.diagnosis.facts import End
 from otel_claude_stream._core.durations import format_duration
 from otel_claude_stream._core.retry.clocks import Clock, ClockLimits, Progress, limits_for, longest_silence, next_due
 from otel_claude_stream._core.stream.hot_path import ReadMode
+from otel_claude_stream._core.stream.timing import WAIT_NS
 from otel_claude_stream._core.vocabulary import Phase, Stop
 from otel_claude_stream._sdk.read.aio import AsyncShell
 from otel_claude_stream._sdk.read.errors import exception_of_caller, fault_of
@@ -58,8 +59,7 @@ class LimitedRead:
     def __call__(self, max_bytes: int, timeout: float | None = None) -> Any:
         stream, watch = self._stream(), self._watch()
         if watch is not None:
-            with _guard.guard("watchdog"):
-                timeout = watch.read_timeout(timeout)
+            timeout = watch.limited(timeout)
         return type(stream).read(stream, max_bytes, timeout)  # type: ignore[union-attr] # it is being read
 
 
@@ -83,7 +83,7 @@ class WatchedReads:
         """When the read under way is overdue, and by which clock."""
         self._lowered = False
         """The time-out of the read under way is that of the clock, not the caller's own."""
-        self._reported = False
+        self._reported = self._reading = False
         version, stream = response.extensions.get("http_version"), response.extensions.get("network_stream")
         self._stream: Any = stream if version in _HTTP_1 and hasattr(stream, "__dict__") else None
         self._limited: LimitedRead | None = None
@@ -101,13 +101,25 @@ class WatchedReads:
     # --- One read ------------------------------------------------------------------------------------------------
     def begin(self) -> None:
         """Begin a read. Raise if the response is overdue, otherwise limit the read."""
-        due = self._due = self._next()
-        self._lowered = False
-        if due is not None and self._acts and due[0] <= self._hot.read_started_at:
-            self._raise(due[1])
+        self._due, self._lowered, self._reading = None, False, True
+        if not self._acts or self._limited is not None:  # the read of the network stream does the same, if there is one
+            return
+        self._check()
         if self._timeouts is not None:
             with _guard.guard("watchdog"):
                 self._timeouts["read"] = self.read_timeout(self._own)
+
+    def limited(self, timeout: float | None) -> float | None:
+        """Return the time-out for a read of the network stream. Raise if the response is overdue."""
+        if not self._reading:  # it is read for another response
+            return timeout
+        self._check()
+        return self.read_timeout(timeout)
+
+    def _check(self) -> None:
+        due = self._due = self._next()
+        if due is not None and due[0] <= self._hot.read_started_at:
+            self._raise(due[1])
 
     @_guard.guarded("watchdog", None)
     def _next(self) -> tuple[int, Clock] | None:
@@ -136,7 +148,7 @@ class WatchedReads:
     def read_timeout(self, timeout: float | None) -> float | None:
         """Return the time until a clock expires, or the `timeout` of the client if that is shorter."""
         due = self._due
-        if due is None or not self._acts:
+        if due is None:
             return timeout
         left = max((due[0] - self._hot.clock()) / _NS, _LEAST)
         self._lowered = timeout is None or left < timeout
@@ -144,10 +156,9 @@ class WatchedReads:
 
     def returned(self) -> None:
         """Record that the read is over. In a dry run, report the clock that expired meanwhile."""
-        due, self._due = self._due, None
-        if due is not None and not self._acts and not self._reported and self._hot.clock() >= due[0]:
-            self._reported = True
-            self._would_abort(*due)
+        self._due, self._reading = None, False
+        if not self._acts and not self._reported:
+            self._dry_run()
 
     def failed(self, error: BaseException) -> None:
         """Record that the read raised. Raise the time-out of a clock in place of the one that it had lowered."""
@@ -181,11 +192,12 @@ class WatchedReads:
         return made
 
     @_guard.guarded("watchdog", None)
-    def _would_abort(self, at: int, clock: Clock) -> None:
-        made = self._time_out(clock)
-        if made is not None:
-            end = End(Stop.RAISED, fault_of(made))
-            self._session.retries.would_abort(end, max(at, self._hot.read_started_at))
+    def _dry_run(self) -> None:
+        now, started = self._hot.clock(), self._hot.read_started_at
+        due = self._next() if now - started > WAIT_NS else None
+        if due is not None and now >= due[0] and (made := self._time_out(due[1])) is not None:
+            self._reported = True
+            self._session.retries.would_abort(End(Stop.RAISED, fault_of(made)), max(due[0], started))
 
     # --- The body ------------------------------------------------------------------------------------------------
     @_guard.guarded("watchdog", None)
@@ -203,7 +215,7 @@ class WatchedReads:
     @property
     def needs_scope(self) -> bool:
         """Whether only a cancel scope can limit an asynchronous read."""
-        return self._stream is None and self._acts and self._due is not None
+        return self._limited is None and self._due is not None
 
     def sync_reads(self, inner: Iterator[bytes]) -> Iterator[bytes]:
         """Yield the bytes of a body until it is overdue."""
