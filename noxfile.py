@@ -344,7 +344,7 @@ def draw(session: nox.Session) -> None:
         session.run("python", "-m", "dashboards.pictures")
 
 
-@nox.session(default=False, requires=["build"])
+@nox.session(tags=REST, requires=["build"])
 def frameworks(session: nox.Session) -> None:
     """Test real frameworks and other instrumentations, and check the page about them.
 
