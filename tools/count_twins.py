@@ -26,7 +26,7 @@ PAIRS = [
     ("_sdk/read/body.py::TimedBody.__iter__", "_sdk/read/body.py::TimedBody.__aiter__"),
     ("_sdk/read/body.py::TimedBody.close", "_sdk/read/body.py::TimedBody.aclose"),
     ("_sdk/retry/sleeping.py::sleep_sync", "_sdk/retry/sleeping.py::sleep_async"),
-    ("_sdk/retry/watchdog.py::WatchedReads.sync_reads", "_sdk/retry/watchdog.py::WatchedReads.async_reads"),
+    ("_sdk/retry/watchdog.py::WatchedReads.sync_reads", "_sdk/retry/watchdog.py::AsyncWatchedReads.__anext__"),
     ("_sdk/retry/forwarding.py::ForwardingBody.close", "_sdk/retry/forwarding.py::ForwardingBody.aclose"),
     ("_sdk/attach/sdk_hooks.py::SdkHooks.sync_request", "_sdk/attach/sdk_hooks.py::SdkHooks.async_request"),
     ("_sdk/attach/sdk_hooks.py::SdkHooks.sync_iter_events", "_sdk/attach/sdk_hooks.py::SdkHooks.async_iter_events"),

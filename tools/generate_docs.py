@@ -136,7 +136,7 @@ def _allowed(value_type: ValueType) -> str:
 def policy() -> str:
     """Return the table of the keys of a retry policy."""
     head = ("Key", "Default", "Allowed", "Effect", "Why this default")
-    return _table(head, [_key(key) for key in (*KEYS, *PROCESS_KEYS)])
+    return _table(head, [_key(key) for key in (*KEYS, *PROCESS_KEYS) if len(key.path) < 3])
 
 
 def policy_rules() -> str:

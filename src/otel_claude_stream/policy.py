@@ -13,6 +13,7 @@ from __future__ import annotations
 from otel_claude_stream._core.retry.policy import (
     Backoff,
     Budget,
+    Clocks,
     Commit,
     Jitter,
     Mode,
@@ -32,6 +33,7 @@ from otel_claude_stream._core.retry.policy import (
 __all__ = [
     "Backoff",
     "Budget",
+    "Clocks",
     "Commit",
     "Jitter",
     "Mode",

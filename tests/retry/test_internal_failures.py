@@ -28,6 +28,7 @@ from otel_claude_stream import _guard
 from otel_claude_stream._core.retry import resume
 from otel_claude_stream._core.retry.policy import (
     Backoff,
+    Clocks,
     Commit,
     Jitter,
     Mode,
@@ -63,6 +64,7 @@ CAP_RETRY_AFTER = RetryPolicy(mode=Mode.RETRY, retry_after=RetryAfter(max=1.0, o
 WATCHDOG = RetryPolicy(
     mode=Mode.RETRY, watchdog=Watchdog(first_event=40.0, silence=30.0, no_progress=60.0), raise_on_truncation=True
 )
+OBSERVED = RetryPolicy(watchdog=Watchdog(no_progress=60.0, thinking=Clocks(no_progress=90.0)))
 DEADLINE = RetryPolicy(mode=Mode.RETRY, limits=RetryLimits(deadline=5.0))
 THINKING_IS_NO_OUTPUT = RetryPolicy(mode=Mode.RESUME, commit=Commit(thinking_is_output=False))
 
@@ -120,6 +122,7 @@ CASES = {
     "past the deadline": Case(DEADLINE, (replace(Script.no_response(), header_delay=9.0),), options={"max_retries": 1}),
     "stalled": Case(WATCHDOG, (COMPLETE.insert_pause(5, 100.0, ping_interval=20.0), COMPLETE)),
     "stalled, async": Case(WATCHDOG, (COMPLETE.insert_pause(1, 100.0, ping_interval=20.0), COMPLETE), "async create"),
+    "stalled, observed": Case(OBSERVED, (COMPLETE.insert_pause(5, 100.0, ping_interval=20.0),)),
     "truncated": Case(WATCHDOG, (COMPLETE.cut_after(6, End()),)),
     "closed": Case(RESUME, (BROKEN, CONTINUATION), closes=12),
 }
@@ -204,7 +207,8 @@ def test_the_cases_differ_where_they_should(monkeypatch):
     """The cases that the policy saves differ from those without it, so that a comparison can find a difference."""
     same = {case for case in CASES if without_failures(monkeypatch, case) == bare(monkeypatch, case)}
     assert same == {"healthy", "healthy, async", "not resumed", "not resumed, async", "retried by the policy in vain",
-                    "retried by the SDK", "refused", "stalled, async", "past the deadline"}  # fmt: skip
+                    "retried by the SDK", "refused", "stalled, async", "stalled, observed",
+                    "past the deadline"}  # fmt: skip
 
 
 DRIVER = "reads or sends for the caller; the functions that it calls are broken one by one"
@@ -236,9 +240,12 @@ PASSED_THROUGH: dict[str, str] = {
     "_sdk.retry.failure:Failure.of": DRIVER,
     "_sdk.retry.failure:PendingFailures.__init__": DRIVER,
     "_sdk.retry.failure:PendingFailures.to_raise": DRIVER,
-    "_sdk.retry.watchdog:WatchedReads.check": DRIVER,
-    "_sdk.retry.watchdog:WatchedReads.sync_reads": DRIVER,
-    "_sdk.retry.watchdog:WatchedReads.async_reads": DRIVER,
+    **{
+        f"_sdk.retry.watchdog:WatchedReads.{name}": DRIVER
+        for name in ("begin", "_check", "returned", "failed", "expired", "_raise", "needs_scope", "sync_reads")
+    },
+    "_sdk.retry.watchdog:AsyncWatchedReads.__anext__": DRIVER,
+    "_sdk.retry.watchdog:AsyncWatchedReads._scoped": DRIVER,
     "_sdk.retry.resend:Resend.call": "is the fallback if `first` fails",
     **dict.fromkeys(
         (f"_sdk.retry.forwarding:ForwardingBody.{name}" for name in ("__class__", "__getattr__", "close", "aclose")),
@@ -247,9 +254,11 @@ PASSED_THROUGH: dict[str, str] = {
     "_core.retry.budget:RetryBudgets.reset": PROCESS,
 }
 NEVER_REACHED: dict[str, str] = {
+    "_sdk.retry.watchdog:LimitedRead.__init__": "needs a socket; test_watchdog.py",
+    "_sdk.retry.watchdog:LimitedRead.__call__": "needs a socket; test_watchdog.py",
+    "_sdk.retry.watchdog:WatchedReads.limited": "needs a socket; test_watchdog.py",
     "_core.retry.resume.seam:missing_low_surrogate": "needs a server that splits a character; see tests/core",
     "_core.retry.resume.seam:SeamFinder.has_tail": "needs another text block after the seam; see tests/core",
-    "_session.policy_resolver:PolicyResolver._observed": "runs in mode `observe`; tests/failopen breaks it",
     "_core.retry.budget:RetryBudgets.__init__": PROCESS,
     **dict.fromkeys(
         ("_core.retry.resume.capabilities:known_to_refuse", "_core.retry.resume.capabilities:_matches_one_of"), NOT_HERE

@@ -1,17 +1,29 @@
-"""The watchdog over real sockets, with real but short times."""
+"""The clocks of the watchdog over real sockets, with real but short times."""
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import replace
 
+import anthropic
 import pytest
-from tests.support.interrupted_text import BEFORE_BREAK, COMPLETE, CONTINUATION, RESUME_AT_ONCE, assert_complete
-from tests.support.modes import ASK
+from tests.support.interrupted_text import (
+    BEFORE_BREAK,
+    COMPLETE,
+    CONTINUATION,
+    NO_BACKOFF,
+    RESUME_AT_ONCE,
+    assert_complete,
+)
+from tests.support.modes import ASK, Each
 from tests.support.observing import observed
+from tests.support.received import message_events, text_of
+from tests.support.scenes import STORY
 from tests.support.ways import Seen, by_iteration
 
-from otel_claude_stream._core.retry.policy import Mode, Watchdog
+from otel_claude_stream._core.retry.policy import Clocks, Mode, RetryPolicy, Rule, Watchdog
+from otel_claude_stream._core.vocabulary import AbortReason
 from otel_claude_stream.testing import Comment, FakeAPI, Hang, Pause, Ping, Script
 
 LIMIT = 0.3
@@ -37,7 +49,32 @@ STALLS = {
         stalled(0, *COMMENTING, Hang(STALL)),
         "first_event_timeout",
     ),
+    "nothing after the headers": (Watchdog(first_event=LIMIT), stalled(0, Hang(STALL)), "first_event_timeout"),
+    "pings before the content": (
+        Watchdog(first_content=LIMIT),
+        stalled(0, *PINGING, Hang(STALL)),
+        "first_content_timeout",
+    ),
+    "an empty start, and pings": (
+        Watchdog(first_content=LIMIT),
+        stalled(2, *PINGING, Hang(STALL)),
+        "first_content_timeout",
+    ),
+    "an empty start, and nothing": (Watchdog(first_content=LIMIT), stalled(2, Hang(STALL)), "first_content_timeout"),
+    "no progress in silence": (Watchdog(no_progress=LIMIT), stalled(2, Hang(STALL)), "no_progress"),
+    "a phase with a shorter silence": (
+        Watchdog(silence=STALL, awaiting_first_token=Clocks(silence=LIMIT)),
+        stalled(1, Hang(STALL)),
+        "silent",
+    ),
+    "a block with a shorter silence": (
+        Watchdog(silence=STALL, awaiting_first_token=Clocks(silence=STALL), text=Clocks(silence=LIMIT)),
+        stalled(2, Hang(STALL)),
+        "silent",
+    ),
+    "a lifetime, by a rule": (Watchdog(lifetime=LIMIT), stalled(2, *PINGING, Hang(STALL)), "lifetime_exceeded"),
 }
+RETRY_LIFETIME = Rule(frozenset({AbortReason.LIFETIME_EXCEEDED}), retry=True, backoff=NO_BACKOFF)
 
 
 def read(mode, api, seen, **options):
@@ -55,7 +92,9 @@ def test_a_stalled_stream_is_retried(mode, name):
     seen = Seen()
     with (
         FakeAPI([script, COMPLETE]) as api,
-        observed(retry_policy=replace(RESUME_AT_ONCE, watchdog=watchdog)) as telemetry,
+        observed(
+            retry_policy=replace(RESUME_AT_ONCE, watchdog=watchdog, rules=(RETRY_LIFETIME, *RESUME_AT_ONCE.rules))
+        ) as telemetry,
     ):
         before = time.monotonic()
         read(mode, api, seen)
@@ -83,7 +122,8 @@ def test_a_stall_inside_the_text_is_resumed(mode):
         with pytest.raises(Exception) as caught:  # noqa: PT011 - the class depends on the HTTP library
             read(mode, api, Seen())
         assert time.monotonic() - before < SOON
-        assert type(caught.value).__name__ == "ReadTimeout"
+        assert "ReadTimeout" in [kind.__name__ for kind in type(caught.value).__mro__]
+        assert "watchdog.silence (300ms)" in str(caught.value)
         assert len(api.requests) == 2
     assert telemetry.outcome_and_reason() == ("failed", "silent")
 
@@ -130,7 +170,11 @@ def test_a_shorter_timeout_of_the_client_stays_in_force(mode):
     "policy",
     [
         RESUME_AT_ONCE,
-        replace(RESUME_AT_ONCE, mode=Mode.OBSERVE, watchdog=Watchdog(first_event=0.1, silence=0.1, no_progress=0.2)),
+        replace(
+            RESUME_AT_ONCE,
+            mode=Mode.OBSERVE,
+            watchdog=Watchdog(first_event=0.1, first_content=0.1, silence=0.1, no_progress=0.2, lifetime=0.2),
+        ),
     ],
     ids=["not configured", "mode observe"],
 )
@@ -144,3 +188,222 @@ def test_without_an_active_watchdog_no_stream_is_ended(mode, policy, at):
         assert len(api.requests) == 1
     assert_complete(seen)
     assert telemetry.outcome_and_reason() == ("completed", None)
+
+
+# --- Healthy streams -------------------------------------------------------------------------------------------------
+THOUGHT = Script.message(STORY, thinking="Let me think about it.", deltas=10, pings=0)
+SLOW_THOUGHT = THOUGHT.insert_pause(2, 3 * LIMIT)
+"""The block of thinking begins, and its first content comes late."""
+
+
+@pytest.mark.parametrize("clock", ["first_content", "silence", "no_progress", "lifetime"])
+def test_thinking_may_take_longer_than_text(mode, clock):
+    """The clock would abort the stream, and does not while a block of thinking is open."""
+    general = {clock: LIMIT if clock != "lifetime" else 2 * LIMIT}
+    seen = Seen()
+    with FakeAPI(SLOW_THOUGHT) as api:
+        with observed(retry_policy=replace(RESUME_AT_ONCE, watchdog=Watchdog(**general))) as telemetry:
+            with pytest.raises(Exception, match=f"watchdog.{clock} "):
+                read(mode, api, Seen())
+            assert telemetry.outcome_and_reason()[0] == "failed"
+        places = {name: Clocks(**{clock: SOON}) for name in ("thinking", "streaming", "text", "finishing")}
+        before = len(api.requests)
+        with observed(retry_policy=replace(RESUME_AT_ONCE, watchdog=Watchdog(**general, **places))) as telemetry:
+            read(mode, api, seen)
+            assert telemetry.outcome_and_reason() == ("completed", None)
+        assert len(api.requests) == before + 1
+    assert text_of(message_events([(type(event).__name__, event.model_dump()) for event in seen.events])) == STORY
+
+
+def work(seconds):
+    """Keep the thread busy, as the body of the caller's loop does."""
+    time.sleep(seconds)
+
+
+def test_the_time_of_the_caller_expires_no_clock_but_lifetime(mode):
+    watchdog = Watchdog(first_event=LIMIT, first_content=LIMIT, silence=LIMIT, no_progress=1.5 * LIMIT)
+    policies = [replace(RESUME_AT_ONCE, watchdog=found) for found in (watchdog, Watchdog(lifetime=LIMIT))]
+    script = COMPLETE.insert_pause(5, 0.1)
+    seen = Seen()
+
+    async def body():
+        async with mode.entered(mode.client(api.url, timeout=10.0)) as client:
+            stream = await mode.do(client.messages.create(**ASK, stream=True))
+            work(2 * LIMIT)
+            async for event in Each(mode, stream):
+                seen.events.append(event)
+                if event.type != "content_block_delta":
+                    work(2 * LIMIT)
+
+    with FakeAPI(script) as api, observed(retry_policy=policies[0]) as telemetry:
+        mode.run(body)
+        assert len(api.requests) == 1
+        assert_complete(seen)
+        assert telemetry.stream()["attributes"]["claude.stream.outcome"] == "completed"
+    with (
+        FakeAPI(script) as api,
+        observed(retry_policy=policies[1]),
+        pytest.raises(Exception, match=r"watchdog\.lifetime"),
+    ):
+        mode.run(body)
+
+
+def test_each_attempt_has_its_own_clocks(mode):
+    """A ping is the first event of the later attempt, which began when the clocks of the first had expired."""
+    pings = (Pause(0.05), Ping())
+    later = replace(COMPLETE, steps=(*pings, *pings, *COMPLETE.steps))
+    watchdog = Watchdog(first_content=2 * LIMIT, no_progress=LIMIT)
+    seen = Seen()
+    with (
+        FakeAPI([stalled(2, *PINGING, Hang(STALL)), later]) as api,
+        observed(retry_policy=replace(RESUME_AT_ONCE, watchdog=watchdog)),
+    ):
+        read(mode, api, seen)
+        assert len(api.requests) == 2
+    assert_complete(seen)
+
+
+# --- Streams that drip -----------------------------------------------------------------------------------------------
+DRIP = replace(COMPLETE, steps=tuple(part for step in COMPLETE.steps for part in (Pause(0.1), step)))
+
+
+def test_no_chunk_resets_the_lifetime(mode):
+    """The built-in rule gives up, since another attempt would take as long."""
+    policy = replace(RESUME_AT_ONCE, watchdog=Watchdog(silence=SOON, no_progress=SOON + 1, lifetime=2 * LIMIT))
+    seen = Seen()
+    with FakeAPI(DRIP) as api, observed(retry_policy=policy) as telemetry:
+        with pytest.raises(Exception, match=r"watchdog\.lifetime \(600ms\)"):
+            read(mode, api, seen)
+        assert len(api.requests) == 1
+    assert seen.events
+    assert telemetry.outcome_and_reason() == ("failed", "lifetime_exceeded")
+    span = telemetry.stream()
+    assert 2 * LIMIT <= (span["end_ns"] - span["start_ns"]) / 1e9 < SOON
+
+
+# --- Bodies that the caller reads ------------------------------------------------------------------------------------
+def test_the_clocks_end_a_body_that_is_read_as_bytes(mode):
+    """Its span has the reason, too."""
+    policy = replace(RESUME_AT_ONCE, watchdog=Watchdog(no_progress=LIMIT))
+
+    async def body():
+        async with mode.entered(mode.client(api.url, timeout=10.0)) as client:
+            manager = client.messages.with_streaming_response.create(**ASK, stream=True)
+            async with mode.entered(manager) as response:
+                async for _ in Each(mode, response.iter_bytes()):
+                    pass
+
+    script = stalled(5, *PINGING, Hang(STALL))
+    with (
+        FakeAPI(script) as api,
+        observed(retry_policy=policy) as telemetry,
+        pytest.raises(Exception, match=r"watchdog\.no_progress"),
+    ):
+        mode.run(body)
+    assert telemetry.outcome_and_reason() == ("failed", "no_progress")
+
+
+# --- The caller's own time-outs, and its connections -----------------------------------------------------------------
+def test_the_time_out_of_the_client_stays_its_own(mode):
+    policy = replace(RESUME_AT_ONCE, mode=Mode.RETRY, watchdog=Watchdog(silence=SOON, no_progress=STALL))
+
+    async def body():
+        async with mode.entered(mode.client(api.url, timeout=LIMIT)) as client:
+            await by_iteration(mode, await mode.do(client.messages.create(**ASK, stream=True)), Seen())
+
+    with FakeAPI(stalled(5, Hang(STALL))) as api, observed(retry_policy=policy) as telemetry:
+        with pytest.raises(Exception) as caught:  # noqa: PT011 - the class depends on the HTTP library
+            mode.run(body)
+        assert type(caught.value).__name__ == "ReadTimeout"
+    assert telemetry.outcome_and_reason() == ("failed", "silent")
+
+
+def test_the_next_request_of_a_connection_has_the_time_out_of_the_client(mode):
+    """The connection is used again, and its network stream is as before."""
+    policy = replace(RESUME_AT_ONCE, watchdog=Watchdog(silence=LIMIT, lifetime=2.0))
+    slow = replace(COMPLETE, header_delay=3 * LIMIT)
+    seen = Seen()
+
+    async def body():
+        async with mode.entered(mode.client(api.url, timeout=10.0)) as client:
+            for _ in range(2):
+                stream = await mode.do(client.messages.create(**ASK, stream=True))
+                network = stream.response.extensions["network_stream"]
+                await by_iteration(mode, stream, seen)
+                assert "read" not in vars(network)
+
+    with FakeAPI([COMPLETE, slow]) as api, observed(retry_policy=policy):
+        mode.run(body)
+        assert len({request.connection for request in api.requests}) == 1
+
+
+# --- Other transports ------------------------------------------------------------------------------------------------
+def without_network_stream(mode):
+    """Return a client of the HTTP library whose transport hides its connections, as those of other libraries do."""
+    http = sys.modules[anthropic.DefaultHttpxClient.__mro__[1].__module__.partition(".")[0]]
+
+    def hidden(response):
+        response.extensions.pop("network_stream")
+        return response
+
+    class SyncTransport(http.HTTPTransport):
+        def handle_request(self, request):
+            return hidden(super().handle_request(request))
+
+    class AsyncTransport(http.AsyncHTTPTransport):
+        async def handle_async_request(self, request):
+            return hidden(await super().handle_async_request(request))
+
+    return http.AsyncClient(transport=AsyncTransport()) if mode.is_async else http.Client(transport=SyncTransport())
+
+
+@pytest.mark.parametrize("clock", ["first_event", "first_content", "silence", "no_progress", "lifetime"])
+def test_other_transports_of_asynchronous_clients_are_limited_as_well(mode, clock):
+    """In synchronous ones only the silence is, while nothing arrives."""
+    policy = replace(RESUME_AT_ONCE, watchdog=Watchdog(**{clock: LIMIT}), rules=(RETRY_LIFETIME, *RESUME_AT_ONCE.rules))
+    seen = Seen()
+    at_once, wakes = mode.is_async or clock == "silence", 5 * LIMIT
+    with (
+        FakeAPI([stalled(0, Pause(wakes), Comment("wakes"), Hang(STALL)), COMPLETE]) as api,
+        observed(retry_policy=policy),
+    ):
+        read(mode, api, seen, http_client=without_network_stream(mode))
+        first, second = api.requests
+        assert (second.received_at - first.received_at < wakes) is at_once
+    assert_complete(seen)
+
+
+# --- In mode `observe` -----------------------------------------------------------------------------------------------
+DRY_RUNS = {
+    "first_event": ("first_event_timeout", 0, Pause(2 * LIMIT)),
+    "first_content": ("first_content_timeout", 2, Pause(2 * LIMIT)),
+    "silence": ("silent", 2, Pause(2 * LIMIT)),
+    "no_progress": ("no_progress", 2, *PINGING[: 2 * 2 * 6]),
+    "lifetime": ("lifetime_exceeded", 2, Pause(2 * LIMIT)),
+}
+
+
+@pytest.mark.parametrize("clock", DRY_RUNS)
+def test_mode_observe_reports_the_abort_that_would_have_happened(mode, clock):
+    """The stream goes on. The decision is reported once, with the time at which the clock expired."""
+    reason, at, *steps = DRY_RUNS[clock]
+    quiet = replace(COMPLETE, steps=(*COMPLETE.steps[:at], *steps, *COMPLETE.steps[at:], Pause(2 * LIMIT)))
+    seen = Seen()
+    with (
+        FakeAPI(quiet) as api,
+        observed(retry_policy=RetryPolicy(watchdog=Watchdog(**{clock: LIMIT}))) as telemetry,
+    ):
+        read(mode, api, seen)
+        assert len(api.requests) == 1
+    assert_complete(seen)
+    assert telemetry.outcome_and_reason() == ("completed", None)
+    span = telemetry.stream()
+    (event,) = (event for event in span["events"] if event["name"] == "claude.stream.retry")
+    found = event["attributes"]
+    assert found["claude.stream.retry.dry_run"] is True
+    assert found["claude.stream.retry.reason"] == reason
+    assert found["claude.stream.retry.decision"] == ("give_up" if clock == "lifetime" else "retry")
+    (stop,) = (event for event in span["events"] if event["name"] == "claude.stream.message_stop")
+    assert (event["time_ns"] - span["start_ns"]) / 1e9 >= LIMIT
+    assert (stop["time_ns"] - event["time_ns"]) / 1e9 >= 0.5 * LIMIT
+    assert telemetry.value("claude.stream.retry.decisions") == 1

@@ -365,6 +365,25 @@ ENDINGS: dict[str, tuple[Facts, R, Origin, set[R]]] = {
         Origin.CLIENT,
         set(),
     ),
+    "no first content": (
+        with_fault(fault("watchdog.FirstContentTimeout")),
+        R.FIRST_CONTENT_TIMEOUT,
+        Origin.CLIENT,
+        set(),
+    ),
+    "silence by the watchdog": (
+        with_fault(fault("watchdog.SilenceTimeout")),
+        R.SILENT,
+        Origin.CLIENT,
+        {R.CONNECTION_CLOSED},
+    ),
+    "silence by the watchdog before the first event": (
+        with_fault(fault("watchdog.SilenceTimeout"), NO_EVENT),
+        R.FIRST_EVENT_TIMEOUT,
+        Origin.CLIENT,
+        {R.CONNECTION_CLOSED},
+    ),
+    "lifetime": (with_fault(fault("watchdog.LifetimeTimeout")), R.LIFETIME_EXCEEDED, Origin.CLIENT, set()),
     # The caller.
     "close": (CLOSED, R.CALLER_CLOSED, Origin.CALLER, set()),
     "close while finishing": (replace(STOP_MISSING, stop=Stop.CLOSED), R.CALLER_CLOSED, Origin.CALLER, set()),

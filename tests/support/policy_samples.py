@@ -116,12 +116,13 @@ WARNED = [
      "a tool (eager_input_streaming avoids that)")),
     ("watchdog: {silence: 11m}", "watchdog.silence='11m'",
      "the read timeout of the client expires first (10m by default)"),
-    ("watchdog: {first_event: 60s}", "watchdog.first_event='60s'",
-     ("it is checked only when something arrives or when silence expires, which is not set; "
-     "set silence to at most this")),
-    ("watchdog: {first_event: 60s, silence: 2m}", "watchdog.first_event='60s'",
-     ("it is checked only when something arrives or when silence expires, which is longer (2m); "
-     "set silence to at most this")),
+    ("watchdog: {first_content: 11m}", "watchdog.first_content='11m'",
+     "when it expires, limits.deadline (10m) allows no further attempt"),
+    ("watchdog: {thinking: {silence: 29s}}", "watchdog.thinking.silence='29s'",
+     "shorter than the interval of pings (15 to 30 s), so it aborts healthy streams"),
+    ("watchdog: {first_event: 2m, first_content: 1m}", "watchdog.first_event='2m'",
+     "it never expires before first_content (1m)"),
+    ("watchdog: {no_progress: 9m, lifetime: 8m}", "watchdog.no_progress='9m'", "it never expires before lifetime (8m)"),
     ("sdk_retries: replace", "sdk_retries='replace'",
      "it has no effect in mode observe, which leaves the SDK's retries alone"),
     ("raise_on_truncation: true", "raise_on_truncation='true'",
@@ -176,6 +177,9 @@ VALID = [
     "mode: retry\npreset: unattended\nlimits: {max_attempts: 2}",
     "watchdog: {first_event: 60s, silence: 60s, no_progress: 330s}",
     "rules: [{reasons: [silent]}, {reasons: [truncated]}]",
+    "watchdog: {first_event: 60s, silence: 2m}",
+    "watchdog: {first_event: 60s, first_content: 60s, lifetime: 60s}",
+    "watchdog: {no_progress: 60s, tool_use: {no_progress: 330s}, thinking: {no_progress: 10m, silence: null}}",
     "limits: {max_resumes: 1}",
     "preset: batch\nmode: observe",
     "models: {'claude-haiku-4-5*': {resume: {strategy: prefill}}}",
@@ -210,8 +214,24 @@ VALUES = {
     "budget.min_per_window": (0, "0", 0),
     "budget.window": ("2m", "2m", 120.0),
     "watchdog.first_event": ("40s", "40s", 40.0),
+    "watchdog.first_content": ("45s", "45s", 45.0),
     "watchdog.silence": ("180s", "180s", 180.0),
     "watchdog.no_progress": ("1h", "1h", 3600.0),
+    "watchdog.lifetime": ("2h", "2h", 7200.0),
+    **{
+        f"watchdog.{place}.{clock}": ("7m", "7m", 420.0)
+        for place in (
+            "awaiting_first_event",
+            "awaiting_first_token",
+            "streaming",
+            "finishing",
+            "text",
+            "thinking",
+            "tool_use",
+            "other",
+        )
+        for clock in ("first_content", "silence", "no_progress", "lifetime")
+    },
     "resume.strategy": ("prefill", "prefill", "prefill"),
     "resume.prompt": ("Go on after {anchor}", "Go on after {anchor}", "Go on after {anchor}"),
     "resume.anchor_chars": (32, "32", 32),
@@ -232,7 +252,7 @@ limits: {max_attempts: 3, max_resumes: 1, max_requests: 6, deadline: 10m}
 backoff: {type: full_jitter, base: 500ms, cap: 8s, multiplier: 2}
 retry_after: {honour: true, max: 60s, on_exceed: fail}
 budget: {scope: host_model, ratio: 0.2, min_per_window: 6, window: 60s}
-watchdog: {first_event: null, silence: null, no_progress: null}
+watchdog: {first_event: null, first_content: null, silence: null, no_progress: null, lifetime: null}
 rules:
   - {reasons: [overloaded], backoff: {base: 1s, cap: 30s}}
   - {reasons: [silent, no_progress, first_event_timeout], max_attempts: 2}

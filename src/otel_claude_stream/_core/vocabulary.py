@@ -66,8 +66,10 @@ class AbortReason(str, Enum):
     # From time-outs.
     RESPONSE_TIMEOUT = "response_timeout"
     FIRST_EVENT_TIMEOUT = "first_event_timeout"
+    FIRST_CONTENT_TIMEOUT = "first_content_timeout"
     SILENT = "silent"
     NO_PROGRESS = "no_progress"
+    LIFETIME_EXCEEDED = "lifetime_exceeded"
     # From the caller.
     CALLER_CLOSED = "caller_closed"
     CALLER_ERROR = "caller_error"

@@ -66,10 +66,6 @@ class Attempts:
         self._unanswered = False
         self.reply = reply
 
-    def lower_read_timeout(self, seconds: float) -> None:
-        """Record the read time-out that a watchdog has set."""
-        self.read_timeout = seconds
-
     def record_tokens(self, input_tokens: int, output_tokens: int) -> None:
         """Record the usage that the response has reported so far."""
         self._tokens = (input_tokens, output_tokens)

@@ -147,6 +147,12 @@ class Retries:
             except Exception as error:  # noqa: BLE001 - an end without a decision is better than none
                 _guard.report("decide", error)
 
+    def would_abort(self, end: End, now: int) -> None:
+        """Report, as a dry run, what would be done if the watchdog had aborted the response at `now`."""
+        before, reply = (self._reported, self._last), self._state.attempts.reply
+        self._decide(diagnosis_of(self._state, end, now, reply, opened=True), reply, now, before_response=False)
+        self._reported, self._last = before
+
     def _decide(self, found: Diagnosis, reply: Reply | None, now: int, *, before_response: bool) -> Decision:
         """Return what is done about an attempt that failed, and report it as an event and as a count."""
         state, policy = self._state, self._state.call_policy

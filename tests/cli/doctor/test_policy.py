@@ -8,7 +8,7 @@ import pytest
 
 from otel_claude_stream._core.retry.policy import Mode, RetryLimits, RetryPolicy, SdkRetries
 from otel_claude_stream.cli.doctor.findings import Level
-from otel_claude_stream.cli.doctor.policy import policy, worst_case
+from otel_claude_stream.cli.doctor.policy import TRANSPORTS, policy, worst_case
 from otel_claude_stream.cli.main import main
 
 PREFIX = "OTEL_CLAUDE_STREAM_"
@@ -44,7 +44,8 @@ def test_values_with_their_sources_effects_and_the_worst_case(tmp_path):
     defaults = (
         "backoff.type full_jitter, backoff.multiplier 2.0, retry_after.honour true, retry_after.on_exceed fail, "
         "budget.scope host_model, budget.ratio 0.2, budget.min_per_window 6, budget.window 1m, "
-        "watchdog.first_event null, resume.strategy auto, resume.prompt null, resume.anchor_chars 48, "
+        "watchdog.first_event null, watchdog.first_content null, watchdog.lifetime null, "
+        "resume.strategy auto, resume.prompt null, resume.anchor_chars 48, "
         "resume.min_partial_chars 64, resume.min_overlap 8, resume.on_seam_mismatch fail, "
         "commit.thinking_is_output true"
     )
@@ -74,6 +75,7 @@ def test_values_with_their_sources_effects_and_the_worst_case(tmp_path):
             ),
             "watchdog.silence: on, by 6m (preset unattended)",
             "watchdog.no_progress: on, by 15m (preset unattended)",
+            TRANSPORTS,
             "an exception for a truncated body: on, by raise_on_truncation (preset unattended)",
             (
                 "one call makes at most 5 HTTP requests: 5 attempts, since the SDK's retries are off. "

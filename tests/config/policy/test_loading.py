@@ -45,6 +45,12 @@ def value_of(policy, name):
     return value.value if isinstance(value, Enum) else value
 
 
+def replaced(part, path, value):
+    """Return a part of a policy with the value at a path replaced."""
+    first, *rest = path
+    return replace(part, **{first: replaced(getattr(part, first), rest, value) if rest else value})
+
+
 def scalars(value, above=""):
     """Yield the names of all fields of a policy that hold a single value."""
     for field in fields(value):
@@ -91,11 +97,7 @@ def test_each_key_is_read_from_each_source(name, source, tmp_path):
     if name == "backoff.multiplier":
         value = 1.5 if source == "environment" else 3
     assert value_of(policy, name) == value != value_of(DEFAULT, name)
-    *sections, last = name.split(".")
-    default = value_of(DEFAULT, name)
-    part = replace(value_of(policy, ".".join(sections)), **{last: default}) if sections else default
-    restored = replace(policy, **{sections[0] if sections else last: part})
-    assert restored == DEFAULT  # no other value has changed
+    assert replaced(policy, name.split("."), value_of(DEFAULT, name)) == DEFAULT  # no other value has changed
 
 
 def test_code_overrides_the_environment_the_file_and_the_preset(tmp_path):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from otel_claude_stream._config.policy.keys import Path
+from otel_claude_stream._config.policy.keys import KEYS, Path
 from otel_claude_stream._config.problem import Severity
 from otel_claude_stream._core.durations import format_duration
 from otel_claude_stream._core.retry.policy import Backoff, Mode, RetryLimits, RetryPolicy, SdkRetries, Strategy
@@ -21,6 +21,11 @@ LONGEST_SILENCE: Final = 330.0
 """Seconds. Tool input that the server buffered came after 329.5 s without a byte (github/copilot-cli#4286)."""
 SDK_TIMEOUT: Final = 600.0
 """Seconds that a client of the SDK waits for a byte by default (`anthropic.DEFAULT_TIMEOUT`)."""
+
+_PINGED: Final = ("first_event", "silence", "no_progress")
+"""Clocks that abort healthy streams if they are shorter than the interval of pings."""
+_COVERED: Final = (("first_event", "first_content"), *((name, "lifetime") for name in ("first_content", *_PINGED)))
+"""Clocks that have no effect if the other one is shorter."""
 
 _REGIONS: Final = ("us", "us-gov", "eu", "apac", "ap", "au", "ca", "jp", "global")
 _ARN: Final = "arn:aws"
@@ -136,27 +141,25 @@ def requests_for_attempts(checked: CheckedPolicy) -> Iterator[Finding]:
 def deadline_allows(checked: CheckedPolicy) -> Iterator[Finding]:
     """The deadline limits each wait, and a stream that the watchdog aborts after it is not retried."""
     deadline, longest = checked.policy.limits.deadline, checked.policy.retry_after.max
-    first = checked.policy.watchdog.first_event
-    if checked.sets("retry_after.max") and deadline is not None and longest > deadline:
-        yield _warning("retry_after.max", f"limits.deadline ({format_duration(deadline)}) never allows so long a wait")
-    if deadline is not None and first is not None and deadline < first:
-        yield _warning(
-            "watchdog.first_event",
-            f"when it expires, limits.deadline ({format_duration(deadline)}) allows no further attempt",
-        )
+    if deadline is None:
+        return
+    text = f"limits.deadline ({format_duration(deadline)})"
+    if checked.sets("retry_after.max") and longest > deadline:
+        yield _warning("retry_after.max", f"{text} never allows so long a wait")
+    for name in ("first_event", "first_content"):
+        if (getattr(checked.policy.watchdog, name) or 0.0) > deadline:
+            yield _warning(f"watchdog.{name}", f"when it expires, {text} allows no further attempt")
 
 
 # --- Watchdogs that abort healthy streams ---------------------------------------------------------------------------
 def watchdogs_spare_healthy_streams(checked: CheckedPolicy) -> Iterator[Finding]:
     """Pings come every 15 to 30 s, healthy streams may be silent between them, and the server buffers tool input."""
+    for key in (key for key in KEYS if key.path[0] == "watchdog" and key.path[-1] in _PINGED):
+        value = key.value_in(checked.policy)
+        if isinstance(value, float) and value < PING_INTERVAL:
+            yield _warning(key.name, "shorter than the interval of pings (15 to 30 s), so it aborts healthy streams")
     watchdog = checked.policy.watchdog
-    for name in ("first_event", "silence", "no_progress"):
-        value = getattr(watchdog, name)
-        if value is not None and value < PING_INTERVAL:
-            yield _warning(
-                f"watchdog.{name}", "shorter than the interval of pings (15 to 30 s), so it aborts healthy streams"
-            )
-    if watchdog.no_progress is not None and PING_INTERVAL <= watchdog.no_progress < LONGEST_SILENCE:
+    if PING_INTERVAL <= (watchdog.tool_use.no_progress or watchdog.no_progress or 0.0) < LONGEST_SILENCE:
         yield _warning(
             "watchdog.no_progress",
             f"it may abort healthy streams with tools, which made no progress for {format_duration(LONGEST_SILENCE)} "
@@ -182,15 +185,13 @@ def silence_expires_first(checked: CheckedPolicy) -> Iterator[Finding]:
         )
 
 
-def first_event_is_checked(checked: CheckedPolicy) -> Iterator[Finding]:
-    """No clock is checked while a read blocks."""
-    first, silence = checked.policy.watchdog.first_event, checked.policy.watchdog.silence
-    if first is not None and (silence is None or silence > first):
-        state = "which is not set" if silence is None else f"which is longer ({format_duration(silence)})"
-        yield _warning(
-            "watchdog.first_event",
-            f"it is checked only when something arrives or when silence expires, {state}; set silence to at most this",
-        )
+def clocks_may_expire(checked: CheckedPolicy) -> Iterator[Finding]:
+    """A clock has no effect if a shorter one covers at least the same time."""
+    watchdog = checked.policy.watchdog
+    for name, other in _COVERED:
+        shorter = getattr(watchdog, other) or float("inf")
+        if (getattr(watchdog, name) or 0.0) > shorter:
+            yield _warning(f"watchdog.{name}", f"it never expires before {other} ({format_duration(shorter)})")
 
 
 # --- Values without effect ------------------------------------------------------------------------------------------
@@ -323,7 +324,7 @@ CHECKS: Final[Mapping[Check, tuple[str, ...]]] = {
     deadline_allows: ("limits.deadline",),
     watchdogs_spare_healthy_streams: (),
     silence_expires_first: (),
-    first_event_is_checked: ("watchdog.silence",),
+    clocks_may_expire: ("watchdog.first_event", "watchdog.first_content", "watchdog.lifetime"),
     effects_of_the_mode: ("mode",),
     retries_are_possible: (),
     switched_off: (),

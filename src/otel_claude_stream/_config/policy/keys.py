@@ -27,6 +27,7 @@ from otel_claude_stream._config.value_types import (
 )
 from otel_claude_stream._core.durations import format_duration
 from otel_claude_stream._core.retry.policy import (
+    PLACES,
     Jitter,
     Mode,
     OnExceed,
@@ -36,7 +37,7 @@ from otel_claude_stream._core.retry.policy import (
     SdkRetries,
     Strategy,
 )
-from otel_claude_stream._core.vocabulary import AbortReason
+from otel_claude_stream._core.vocabulary import AbortReason, Phase
 
 Path = tuple[str | int, ...]
 """The keys and list indices that lead to a value in a file."""
@@ -91,6 +92,7 @@ class Key:
 
 
 _POSITIVE: Final = 0.001
+_CLOCK: Final = duration(_POSITIVE, DAY, optional=True)
 
 HEAD: Final = (
     Key("version", integer(1, 1), "The version of this schema."),
@@ -115,6 +117,9 @@ KILL_SWITCH_FILE: Final = Key(
 )
 PROCESS_KEYS: Final = (KILL_SWITCH, KILL_SWITCH_FILE)
 """Keys of the whole process, which models cannot override."""
+
+_PHASES: Final = frozenset(phase.value for phase in Phase)
+_PLACES: Final = {x: f"in the phase `{x}`" if x in _PHASES else f"in blocks of the type `{x}`" for x in PLACES}
 
 KEYS: Final = (
     Key(
@@ -214,21 +219,38 @@ KEYS: Final = (
     ),
     Key(
         "watchdog.first_event",
-        duration(_POSITIVE, DAY, optional=True),
-        "Time from the response headers to the first event. Checked when something arrives, or when `silence` expires.",
+        _CLOCK,
+        "Time from the response headers to the first event. Pings are events.",
         "Off: no stream is aborted that would have continued.",
     ),
     Key(
+        "watchdog.first_content",
+        _CLOCK,
+        "Time from the response headers to the first content. Pings, and blocks that begin empty, are no content.",
+        "Off: thinking that is not shown may take minutes.",
+    ),
+    Key(
         "watchdog.silence",
-        duration(_POSITIVE, DAY, optional=True),
-        "Time without a byte; pings and comments are bytes. Lowers the transport's read timeout for the body.",
+        _CLOCK,
+        "Time without a byte; pings and comments are bytes.",
         "Off: healthy streams were silent for 330 s (tool input that the server buffers).",
     ),
     Key(
         "watchdog.no_progress",
-        duration(_POSITIVE, DAY, optional=True),
-        "Time without an event of the message, even if pings arrive. Checked when something arrives.",
+        _CLOCK,
+        "Time without an event of the message, even if pings arrive.",
         "Off: no stream is aborted that would have continued.",
+    ),
+    Key(
+        "watchdog.lifetime",
+        _CLOCK,
+        "Time from the response headers to the end. Nothing that arrives resets it, and the time of the caller counts.",
+        "Off: only the application knows how long an answer may take.",
+    ),
+    *(
+        Key(f"watchdog.{x}.{clock}", _CLOCK, f"`watchdog.{clock}` {where}. `null`: the general value.")
+        for x, where in _PLACES.items()
+        for clock in ("first_content", "silence", "no_progress", "lifetime")
     ),
     Key(
         "resume.strategy",
@@ -300,7 +322,8 @@ SECTIONS: Final[Mapping[str, str]] = {
     "backoff": "The delay before a retry.",
     "retry_after": "How the server's `retry-after` is used.",
     "budget": "How many retries the process may make: a share of its calls, and a minimum.",
-    "watchdog": "When a stalled stream is aborted. In `observe` a stall is only recorded.",
+    "watchdog": "When a stalled stream is aborted. In `observe` the abort is only recorded, as a dry run.",
+    **{f"watchdog.{place}": f"The clocks {where}." for place, where in _PLACES.items()},
     "resume": "How a text is continued, and how much of it must have arrived.",
     "commit": "Which content counts as output. Once the caller received output, a retry would duplicate it.",
 }

@@ -63,9 +63,17 @@ MAX_MODELS: Final = 100
 
 Node: TypeAlias = "Key | Section | Items | Patterns"
 
-_SECTIONS: Final = {
-    name: Section(doc, {key.path[1]: key for key in KEYS if key.path[0] == name}) for name, doc in SECTIONS.items()
-}
+
+def _keys_of(section: str) -> dict[str, Node]:
+    """Return the keys and sections directly below a section."""
+    depth = section.count(".") + 1
+    below = [key for key in KEYS if key.name.startswith(f"{section}.")]
+    names = dict.fromkeys(key.path[: depth + 1] for key in below)
+    keys = {key.path: key for key in below}
+    return {path[-1]: keys.get(path) or Section(SECTIONS[name := ".".join(path)], _keys_of(name)) for path in names}
+
+
+_SECTIONS: Final = {name: Section(doc, _keys_of(name)) for name, doc in SECTIONS.items() if "." not in name}
 RULE: Final = Section(
     "An exception for some reasons.",
     {

@@ -70,11 +70,19 @@ REASON_ADVICE: Mapping[R, str] = {
         "Headers arrived, but no event. Look for a hop that buffers "
         "and disable it (X-Accel-Buffering: no, proxy_buffering off)."
     ),
+    R.FIRST_CONTENT_TIMEOUT: (
+        "Events arrived, but no content within watchdog.first_content: the model is slow to begin, or thinks for "
+        "longer. Retry once, or raise the value for the phase or for thinking."
+    ),
     R.SILENT: (
         "No byte arrived within the time-out, not even a ping: the path is dead, "
         "or a hop drops pings or keeps dead connections open."
     ),
     R.NO_PROGRESS: "Pings arrived, but no content: the path works and the model is stuck. Retry once.",
+    R.LIFETIME_EXCEEDED: (
+        "The stream was open for all of watchdog.lifetime. If its rate was normal, raise the value or request shorter "
+        "answers. If bytes dripped, look for a hop that throttles."
+    ),
 }
 """Advice by reason, if no limit matches. The caller's own endings need none."""
 

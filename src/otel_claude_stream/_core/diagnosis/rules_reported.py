@@ -38,6 +38,28 @@ REPORTED_RULES: tuple[Rule, ...] = (
         R.FIRST_EVENT_TIMEOUT,
         Origin.CLIENT,
     ),
+    Rule(
+        "watchdog_first_content",
+        "The watchdog for the first content expired. Pings and blocks that begin empty are no content.",
+        lambda e: e.outermost == "FirstContentTimeout",
+        R.FIRST_CONTENT_TIMEOUT,
+        Origin.CLIENT,
+    ),
+    Rule(
+        "watchdog_silence",
+        "The watchdog for bytes expired, and the time-out of the client's own reads did not.",
+        lambda e: e.outermost == "SilenceTimeout",
+        lambda e: e.timeout_reason,
+        Origin.CLIENT,
+        (R.CONNECTION_CLOSED,),
+    ),
+    Rule(
+        "watchdog_lifetime",
+        "The watchdog for the whole response expired, which nothing that arrives resets.",
+        lambda e: e.outermost == "LifetimeTimeout",
+        R.LIFETIME_EXCEEDED,
+        Origin.CLIENT,
+    ),
     # The caller.
     Rule(
         "interpreter_exit",

@@ -131,15 +131,61 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class Clocks:
+    """The clocks of the watchdog while a block of one type is open, or in one phase. None takes the general value."""
+
+    first_content: float | None = None
+    silence: float | None = None
+    no_progress: float | None = None
+    lifetime: float | None = None
+
+
+_GENERAL = Clocks()
+PLACES = (
+    "awaiting_first_event",
+    "awaiting_first_token",
+    "streaming",
+    "finishing",
+    "text",
+    "thinking",
+    "tool_use",
+    "other",
+)
+"""The phases, and the types of blocks, for which the clocks may have values of their own."""
+
+
+@dataclass(frozen=True, slots=True)
 class Watchdog:
-    """The waits after which a stalled stream is aborted. None for each disables the watchdog."""
+    """The times after which a response is aborted. None for each disables the watchdog.
+
+    All but `lifetime` count only the time for which reads block. A value for the type of the open block replaces the
+    one for the phase, and that one the general value.
+    """
 
     first_event: float | None = None
-    """From the response headers to the first event."""
+    """From the response headers to the first event. Pings are events."""
+    first_content: float | None = None
+    """From the response headers to the first content. Pings and blocks that begin empty are no content."""
     silence: float | None = None
     """Without a byte. Pings and comments are bytes."""
     no_progress: float | None = None
     """Without an event of the message, even if pings arrive."""
+    lifetime: float | None = None
+    """From the response headers to the end, whatever arrives. The time of the caller counts as well."""
+    awaiting_first_event: Clocks = _GENERAL
+    awaiting_first_token: Clocks = _GENERAL
+    streaming: Clocks = _GENERAL
+    finishing: Clocks = _GENERAL
+    text: Clocks = _GENERAL
+    thinking: Clocks = _GENERAL
+    tool_use: Clocks = _GENERAL
+    other: Clocks = _GENERAL
+    """Blocks of any other type, such as the result of a server tool."""
+
+    @property
+    def is_set(self) -> bool:
+        """Whether any clock may expire."""
+        return self != Watchdog()
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,11 +132,17 @@ BUILTIN_RULES: dict[R, BuiltinRule] = {
     R.FIRST_EVENT_TIMEOUT: BuiltinRule(
         Action.RETRY, "The response stays empty. Claude Code retries once, too.", max_attempts=2, backoff=_NO_WAIT
     ),
+    R.FIRST_CONTENT_TIMEOUT: BuiltinRule(
+        Action.RETRY, "No content arrived, so a retry repeats nothing.", max_attempts=2, backoff=_NO_WAIT
+    ),
     R.SILENT: BuiltinRule(
         Action.RESUME, "The path is dead. A new connection takes another one.", max_attempts=2, backoff=_NO_WAIT
     ),
     R.NO_PROGRESS: BuiltinRule(
         Action.RESUME, "The server is stuck while its pings go on.", max_attempts=2, backoff=_NO_WAIT
+    ),
+    R.LIFETIME_EXCEEDED: BuiltinRule(
+        Action.GIVE_UP, "The call has had its time, and another attempt would take as long again."
     ),
     # From the caller.
     **{reason: BuiltinRule(Action.GIVE_UP, "The caller left.", veto=Veto.ALWAYS) for reason in CALLER_REASONS},

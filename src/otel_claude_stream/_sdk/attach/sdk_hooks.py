@@ -216,7 +216,7 @@ class SdkHooks:
             reply = reply_of(response)
             first = not session.is_open
             session.opened(reply)
-            watch = watched(session, response, session.policy.watchdog) if session.acts else None
+            watch = watched(session, response, call.retry.gate if call.retry is not None else None)
             response.stream = TimedBody(response.stream, session, reply, watch)
             if first:  # the caller's stream has this response to its end, whatever follows
                 self._streams.watch(session, response)

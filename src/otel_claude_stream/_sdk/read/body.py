@@ -136,16 +136,16 @@ class TimedBody:
     def __iter__(self) -> Iterator[bytes]:
         inner: Iterator[bytes] = iter(self._wrapped)
         with _guard.guard("read"):
-            timed = sync_reads(inner, self._listener, self._raw)
-            return timed if self._watch is None else self._watch.sync_reads(timed)
+            reads = inner if self._watch is None else self._watch.sync_reads(inner)
+            return sync_reads(reads, self._listener, self._raw)
         return inner
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         inner: AsyncIterator[bytes] = self._wrapped.__aiter__()
         with _guard.guard("read"):
             shell = AsyncGeneratorReads if hasattr(inner, "aclose") else AsyncReads
-            timed = shell(inner, self._listener, self._raw)
-            return timed if self._watch is None else self._watch.async_reads(timed)
+            reads = inner if self._watch is None else self._watch.async_reads(inner)
+            return shell(reads, self._listener, self._raw)
         return inner
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from itertools import chain
 from typing import Any
 
 from otel_claude_stream import _guard
+from otel_claude_stream._core.retry.clocks import Progress
 from otel_claude_stream._core.retry.policy import Strategy
 from otel_claude_stream._core.retry.resume.seam import SeamFinder, SeamResult
 from otel_claude_stream._core.retry.resume.splice import SeamMismatch, Splice
@@ -39,6 +40,7 @@ class Gate:
         "_delivering",
         "_frame",
         "_native",
+        "_progress",
         "_seam",
         "_session",
         "_splice",
@@ -62,6 +64,8 @@ class Gate:
         self._native: tuple[Any, Any] | None = None
         """The SDK's own tracing of the stream of a later attempt, and that stream."""
         self._frame: Any = None
+        self._progress: Progress | None = None
+        """The part of the current attempt that has arrived, for its watchdog; None without one."""
 
     @property
     def message_complete(self) -> bool:
@@ -89,6 +93,10 @@ class Gate:
     def expect_continuation(self, splice: Splice, seam: SeamFinder, strategy: Strategy) -> None:
         """Expect the rest of the answer."""
         self._splice, self._seam, self._native = splice, (seam, strategy), None
+
+    def report_to(self, progress: Progress) -> None:
+        """Report the frames of the response that begins to be read."""
+        self._progress = progress
 
     def adopt(self, stream: Any) -> None:
         """Read on from another stream. The SDK's own tracing has a span for it, and sees none of its events."""
@@ -125,6 +133,8 @@ class Gate:
         kind = type_of_frame(frame.event, data)
         if kind == "error":
             raise ErrorEvent(frame)
+        if self._progress is not None:
+            self._progress.frame(kind, data, self._session.hot.waited)
         parsed = frame.event not in UNPARSED_FRAMES
         if parsed:
             self._report_native(kind, data)

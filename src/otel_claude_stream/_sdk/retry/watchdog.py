@@ -1,85 +1,275 @@
-"""The watchdog, which gives up a stream that stalls, without a thread.
+"""The watchdog, which gives up a response when one of its clocks expires, without a thread.
 
-The transport notices silence, since its time-out for reads of this body is lowered. The time-out of the request itself
-stays unchanged, as a response may take longer. Progress is checked after each read, even of a ping or a comment, which
-a dead path does not send.
+`_core/retry/clocks.py` decides how long the next read may block. The transport's time-out for that read is lowered to
+it, and the time-out of the request itself stays unchanged:
+
+- HTTP/1.1: the HTTP library takes the time-out of the body once, but passes it to its network stream with each read of
+  the socket. So `read` of that stream is replaced until the body ends.
+- HTTP/2: the library takes the time-out from the request at each read.
+- Asynchronous code over any other transport: a cancel scope around each read of the body.
+- Synchronous code over any other transport: `silence` is the read time-out of the request, which the transport may
+  obey. The other clocks are noticed when something arrives.
+
+A policy that only observes lowers nothing. The first clock that would have expired is then reported as a dry run.
 """
 
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from otel_claude_stream import _guard
-from otel_claude_stream._core.retry.policy import Watchdog
+from otel_claude_stream._core.diagnosis.facts import End
+from otel_claude_stream._core.durations import format_duration
+from otel_claude_stream._core.retry.clocks import Clock, ClockLimits, Progress, limits_for, longest_silence, next_due
+from otel_claude_stream._core.stream.hot_path import ReadMode
+from otel_claude_stream._core.stream.timing import WAIT_NS
+from otel_claude_stream._core.vocabulary import Phase, Stop
+from otel_claude_stream._sdk.read.aio import AsyncShell
+from otel_claude_stream._sdk.read.errors import exception_of_caller, fault_of
+from otel_claude_stream._sdk.retry.gate import Gate
 from otel_claude_stream._session.session import StreamSession
 
 _NS = 1_000_000_000
-
-_made: dict[tuple[type, str], Any] = {}
+_HTTP_1, _HTTP_2 = (b"HTTP/1.0", b"HTTP/1.1"), b"HTTP/2"
+_LEAST = 0.001
+"""The shortest time-out of a read in seconds. 0 would make the socket non-blocking."""
 
 _MESSAGES = {
-    "FirstEventTimeout": "No event came within watchdog.first_event.",
-    "NoProgressTimeout": "Pings came, and no event of the message within watchdog.no_progress.",
+    Clock.FIRST_EVENT: "No event came within",
+    Clock.FIRST_CONTENT: "No content came within",
+    Clock.SILENCE: "No byte came within",
+    Clock.NO_PROGRESS: "Bytes came, and no event of the message within",
+    Clock.LIFETIME: "The response did not end within",
 }
+_made: dict[tuple[type, str], Any] = {}
+
+
+class LimitedRead:
+    """`read` of a network stream, of either kind, with the time-out that the clocks of a response allow."""
+
+    __slots__ = ("_stream", "_watch")
+
+    def __init__(self, stream: Any, watch: WatchedReads) -> None:
+        self._stream = weakref.ref(stream)  # it holds this object: a cycle otherwise
+        self._watch = weakref.ref(watch)
+
+    def __call__(self, max_bytes: int, timeout: float | None = None) -> Any:
+        stream, watch = self._stream(), self._watch()
+        if watch is not None:
+            timeout = watch.limited(timeout)
+        return type(stream).read(stream, max_bytes, timeout)  # type: ignore[union-attr] # it is being read
 
 
 class WatchedReads:
-    """The watchdog of one response."""
+    """The clocks of one response. If the policy acts, the first that expires raises a read time-out."""
 
-    __slots__ = ("_base", "_request", "_session", "_watchdog")
-
-    def __init__(self, session: StreamSession, response: Any, watchdog: Watchdog) -> None:
+    def __init__(self, session: StreamSession, response: Any, gate: Gate | None) -> None:
         self._session = session
-        self._watchdog = watchdog
-        self._request = response.request
+        self._hot = hot = session.hot
+        self._acts = session.acts
+        self._request = request = response.request
         self._base = sys.modules[type(response).__module__.partition(".")[0]].ReadTimeout
+        self._opened_at = session.state.timing.opened_at or 0
+        self._waited = hot.waited
+        self._progress = Progress(waited=hot.waited)
+        self._gate = gate
+        if gate is not None:
+            gate.report_to(self._progress)
+        self._limits: dict[tuple[Phase, str], ClockLimits] = {}
+        self._due: tuple[int, Clock] | None = None
+        """When the read under way is overdue, and by which clock."""
+        self._lowered = False
+        """The time-out of the read under way is that of the clock, not the caller's own."""
+        self._reported = self._reading = False
+        version, stream = response.extensions.get("http_version"), response.extensions.get("network_stream")
+        self._stream: Any = stream if version in _HTTP_1 and hasattr(stream, "__dict__") else None
+        self._limited: LimitedRead | None = None
+        timeouts = request.extensions.get("timeout")
+        self._timeouts: dict[str, Any] | None = None
+        """The time-outs of the request, if the transport takes them from it at each read."""
+        self._own = None
+        if self._acts and isinstance(timeouts, dict) and self._stream is None:
+            self._own = timeouts.get("read")
+            self._timeouts = timeouts if version == _HTTP_2 and stream is not None else None
+            silence = longest_silence(session.policy.watchdog)
+            if self._timeouts is None and silence is not None:
+                timeouts["read"] = silence if self._own is None else min(self._own, silence)
 
-    def check(self) -> None:
-        """Raise a read time-out of the HTTP library, under another name, if the stream is overdue."""
-        name = self._overdue()
-        if name is None:
+    # --- One read ------------------------------------------------------------------------------------------------
+    def begin(self) -> None:
+        """Begin a read. Raise if the response is overdue, otherwise limit the read."""
+        self._due, self._lowered, self._reading = None, False, True
+        if not self._acts or self._limited is not None:  # the read of the network stream does the same, if there is one
             return
+        self._check()
+        if self._timeouts is not None:
+            with _guard.guard("watchdog"):
+                self._timeouts["read"] = self.read_timeout(self._own)
+
+    def limited(self, timeout: float | None) -> float | None:
+        """Return the time-out for a read of the network stream. Raise if the response is overdue."""
+        if not self._reading:  # it is read for another response
+            return timeout
+        self._check()
+        return self.read_timeout(timeout)
+
+    def _check(self) -> None:
+        due = self._due = self._next()
+        if due is not None and due[0] <= self._hot.read_started_at:
+            self._raise(due[1])
+
+    @_guard.guarded("watchdog", None)
+    def _next(self) -> tuple[int, Clock] | None:
+        """Return when the read that begins is overdue, and by which clock; None if no clock runs."""
+        hot, progress = self._hot, self._progress
+        if self._gate is None or self._gate.state_unknown or hot.read_mode is not ReadMode.EVENTS:
+            progress.follow(self._session.state.message)  # no gate sees the frames
+        started = hot.read_started_at
+        due = next_due(
+            self._limits_here(),
+            age=started - self._opened_at,
+            waited=hot.waited - self._waited,
+            gap=hot.waited - max(progress.waited, hot.wait_at_last_event),
+            event=progress.event,
+            content=progress.content,
+        )
+        return None if due is None else (started + due.left, due.clock)
+
+    def _limits_here(self) -> ClockLimits:
+        place = self._progress.phase, self._progress.block
+        found = self._limits.get(place)
+        if found is None:
+            found = self._limits[place] = limits_for(self._session.policy.watchdog, *place)
+        return found
+
+    def read_timeout(self, timeout: float | None) -> float | None:
+        """Return the time until a clock expires, or the `timeout` of the client if that is shorter."""
+        due = self._due
+        if due is None:
+            return timeout
+        left = max((due[0] - self._hot.clock()) / _NS, _LEAST)
+        self._lowered = timeout is None or left < timeout
+        return left if self._lowered else timeout
+
+    def returned(self) -> None:
+        """Record that the read is over. In a dry run, report the clock that expired meanwhile."""
+        self._due, self._reading = None, False
+        if not self._acts and not self._reported:
+            self._dry_run()
+
+    def failed(self, error: BaseException) -> None:
+        """Record that the read raised. Raise the time-out of a clock in place of the one that it had lowered."""
+        due, lowered = self._due, self._lowered
+        self.returned()
+        self.release()
+        if due is not None and lowered and type(error) is self._base and exception_of_caller(error) is None:
+            self._raise(due[1], error)
+
+    def expired(self) -> None:
+        """Raise the time-out of the clock that limits the read under way."""
+        if self._due is not None:
+            self._raise(self._due[1])
+
+    def _raise(self, clock: Clock, cause: BaseException | None = None) -> None:
+        made = self._time_out(clock)
+        if made is not None:
+            try:
+                raise made from cause
+            finally:
+                del made, cause  # the traceback of what is raised has this frame: a cycle otherwise
+
+    @_guard.guarded("watchdog", None)
+    def _time_out(self, clock: Clock) -> Exception | None:
+        name = clock.value.title().replace("_", "") + "Timeout"
         kind = _made.get((self._base, name))
         if kind is None:
             kind = _made[self._base, name] = type(name, (self._base,), {"__module__": __name__})
-        raise kind(_MESSAGES[name], request=self._request)
+        limit = format_duration((getattr(self._limits_here(), clock.value) or 0) / _NS)
+        made: Exception = kind(f"{_MESSAGES[clock]} watchdog.{clock.value} ({limit}).", request=self._request)
+        return made
 
     @_guard.guarded("watchdog", None)
-    def _overdue(self) -> str | None:
-        """Return the name of the time-out that the stream has exceeded; None if it is in time."""
-        state, limits = self._session.state, self._watchdog
-        timing = state.timing
-        if limits.first_event is not None and timing.first_event is None:
-            opened = timing.opened_at if timing.opened_at is not None else timing.started
-            if state.hot.clock() - opened > limits.first_event * _NS:
-                return "FirstEventTimeout"
-        if limits.no_progress is not None and timing.gap > limits.no_progress * _NS:
-            return "NoProgressTimeout"
-        return None
+    def _dry_run(self) -> None:
+        now, started = self._hot.clock(), self._hot.read_started_at
+        due = self._next() if now - started > WAIT_NS else None
+        if due is not None and now >= due[0] and (made := self._time_out(due[1])) is not None:
+            self._reported = True
+            self._session.retries.would_abort(End(Stop.RAISED, fault_of(made)), max(due[0], started))
+
+    # --- The body ------------------------------------------------------------------------------------------------
+    @_guard.guarded("watchdog", None)
+    def limit(self) -> None:
+        """Let the network stream take the time-out of each read from the clocks."""
+        if self._stream is not None and self._acts:
+            vars(self._stream)["read"] = self._limited = LimitedRead(self._stream, self)
+
+    @_guard.guarded("watchdog", None)
+    def release(self) -> None:
+        """Restore the network stream. The body ended, and its connection may be used for another one."""
+        if self._stream is not None and vars(self._stream).get("read") is self._limited:
+            vars(self._stream).pop("read", None)
+
+    @property
+    def needs_scope(self) -> bool:
+        """Whether only a cancel scope can limit an asynchronous read."""
+        return self._limited is None and self._due is not None
 
     def sync_reads(self, inner: Iterator[bytes]) -> Iterator[bytes]:
         """Yield the bytes of a body until it is overdue."""
-        for chunk in inner:
-            yield chunk
-            self.check()  # the event is recorded by now, so that progress counts
+        self.limit()
+        try:
+            self.begin()
+            for chunk in inner:
+                self.returned()
+                yield chunk
+                self.begin()
+        except BaseException as error:
+            self.failed(error)
+            raise
+        self.returned()
+        self.release()
 
-    async def async_reads(self, inner: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    def async_reads(self, inner: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """As `sync_reads`."""
-        async for chunk in inner:
-            yield chunk
-            self.check()
+        self.limit()
+        return AsyncWatchedReads(inner, self._session, self)
 
 
-def watched(session: StreamSession, response: Any, watchdog: Watchdog) -> WatchedReads | None:
-    """Lower the time-out of the reads of this body. Return the watchdog of its progress; None without limits on it."""
-    if watchdog.silence is not None:
-        timeouts = response.request.extensions.get("timeout")
-        if isinstance(timeouts, dict):
-            before = timeouts.get("read")
-            timeouts["read"] = watchdog.silence if before is None else min(before, watchdog.silence)
-            session.state.attempts.lower_read_timeout(timeouts["read"])
-    if watchdog.first_event is None and watchdog.no_progress is None:
-        return None
-    return WatchedReads(session, response, watchdog)
+class AsyncWatchedReads(AsyncShell):
+    """The asynchronous reads of a body, until it is overdue."""
+
+    __slots__ = ("_watch",)
+
+    def __init__(self, inner: AsyncIterator[bytes], session: StreamSession, watch: WatchedReads) -> None:
+        super().__init__(inner, session)
+        self._watch = watch
+
+    async def __anext__(self) -> bytes:
+        watch = self._watch
+        try:
+            watch.begin()
+            chunk: bytes = await (self._scoped() if watch.needs_scope else self._next())
+        except BaseException as error:
+            watch.failed(error)
+            raise
+        watch.returned()
+        return chunk
+
+    async def _scoped(self) -> bytes:
+        import anyio  # the SDK's own; not before the SDK is imported
+
+        left = None
+        with _guard.guard("watchdog"):
+            left = self._watch.read_timeout(None)
+        with anyio.move_on_after(left):
+            return await self._next()  # type: ignore[no-any-return] # bytes by contract
+        self._watch.expired()
+        raise TimeoutError  # only after a failure of this package
+
+
+def watched(session: StreamSession, response: Any, gate: Gate | None) -> WatchedReads | None:
+    """Return the watchdog of a response, whose frames pass through `gate` if the policy acts; None without clocks."""
+    return WatchedReads(session, response, gate) if session.policy.watchdog.is_set else None

@@ -21,6 +21,11 @@ SDK_RETRIES: Final = 2
 MANY_REQUESTS: Final = 6
 """Requests of one call above which there is a note. Two layers with three attempts each make nine."""
 
+TRANSPORTS: Final = (
+    "the clocks of the watchdog expire while a read blocks. In a synchronous client whose transport is not that of "
+    "httpx, only watchdog.silence does; the others expire when something arrives"
+)
+
 
 def policy(environ: Mapping[str, str], path: str | None = None, declared: object = None) -> Section:
     """Check the policy of a process with this environment; ``path`` replaces the file that is named there.
@@ -68,9 +73,9 @@ def _values(found: Loaded) -> Iterator[Finding]:
     for key in KEYS:
         value = preview(key.in_file(key.value_in(found.policy)))
         layer = found.origin(key.path)
-        if layer.name == "default":
+        if layer.name == "default" and len(key.path) < 3:
             defaults.append(f"{key.name} {value}")
-        else:
+        elif layer.name != "default":
             yield ok(f"{key.name} = {layer.references.get(key.path, value)} ({layer.location(key.path)})")
     for number, rule in enumerate(found.policy.rules):
         path = ("rules", number)
@@ -111,12 +116,13 @@ def _effects(found: Loaded, *, killed: bool) -> Iterator[Finding]:
             f"({_source(found, 'sdk_retries')}); retry-after at most {format_duration(policy.retry_after.max)}"
         )
     observes = ", but only recorded in mode observe" if policy.mode is Mode.OBSERVE else ""
-    clocks = [name for name in ("first_event", "silence", "no_progress") if getattr(policy.watchdog, name) is not None]
-    for name in clocks:
-        at = f"watchdog.{name}"
-        yield ok(f"{at}: on, by {format_duration(getattr(policy.watchdog, name))} ({_source(found, at)}){observes}")
+    clocks = [key for key in KEYS if key.path[0] == "watchdog" and key.value_in(policy) is not None]
+    for key in clocks:
+        yield ok(f"{key.name}: on, by {key.in_file(key.value_in(policy))} ({_source(found, key.name)}){observes}")
     if not clocks:
         yield ok("watchdog: off, no limit is set")
+    elif policy.mode is not Mode.OBSERVE:
+        yield ok(TRANSPORTS)
     if policy.raise_on_truncation and policy.mode is not Mode.OBSERVE:
         yield ok(
             f"an exception for a truncated body: on, by raise_on_truncation ({_source(found, 'raise_on_truncation')})"
