@@ -327,10 +327,10 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(tags=REST, requires=["build"])
 def dashboards(session: nox.Session) -> None:
-    """Test the dashboards and the rules with a real Prometheus."""
-    install_wheel(session, "dashboards", pins=[])
+    """Test the dashboards and the rules with a real Prometheus, and in a page with Chromium."""
+    install_wheel(session, "dashboards", "browser", pins=[])
     # Go and Node build these once. Without Go or Node, the tests that need them are skipped.
-    for build in ("prometheus", "perses_model"):
+    for build in ("prometheus", "perses_model", "perses_page"):
         session.run("python", "-m", f"tests.dashboards.build_{build}", success_codes=[0, 1])
     pytest(session, "dashboards", DASHBOARDS)
 
@@ -342,7 +342,15 @@ def draw(session: nox.Session) -> None:
     session.env["PYTHONPATH"] = "src"
     session.run("python", "-m", "dashboards.generator")
     if "pictures" in session.posargs:
+        session.install("--upgrade", *group("browser"))
         session.run("python", "-m", "dashboards.pictures")
+
+
+@nox.session(name="dashboards-live", default=False)
+def dashboards_live(session: nox.Session) -> None:
+    """Show the dashboards in a page of Perses' components, with a real Prometheus, until Ctrl-C."""
+    session.install("--upgrade", *package_requirements("instruments", "otlp", "policy"), *group("dashboards"))
+    session.run("python", "-m", "dashboards.live", env={"PYTHONPATH": "src"})
 
 
 @nox.session(default=False, requires=["build"])

@@ -18,7 +18,10 @@ PROJECT: Final = "claude-streams"
 """The project of the dashboards, a part of their URLs."""
 
 _COLUMNS: Final = 24
-_COLORS: Final = {"good": "#2e7d32", "warn": "#c77700", "bad": "#d32f2f", None: "#5b6472"}
+_COLORS: Final = {"good": "#3c9a40", "warn": "#d07c00", "bad": "#e03c3c", None: "#7a869a"}
+"""Colours that are legible in the light and in the dark theme."""
+_WIDE: Final = 480
+"""Width of the column that takes the rest of a table in Grafana."""
 _UNITS: Final = {"percentunit": "percent-decimal", "s": "seconds", "bytes": "bytes"}
 _NO_TRACEQL_METRICS: Final = "*Perses has no TraceQL metrics. The Grafana dashboard shows this panel.*"
 _ALL: Final = "$__all"
@@ -51,9 +54,8 @@ def _query(query: Query) -> dict[str, Any]:
 
 def _stat(panel: Panel) -> dict[str, Any]:
     spec: dict[str, Any] = {"calculation": "last-number", "format": _format(panel), "valueFontSize": 32}
-    if panel.thresholds:
-        steps = [{"value": value, "color": _COLORS[level]} for value, level in panel.thresholds]
-        spec["thresholds"] = {"defaultColor": _COLORS[panel.base_level], "steps": steps}
+    steps = [{"value": value, "color": _COLORS[level]} for value, level in panel.thresholds]
+    spec["thresholds"] = {"defaultColor": _COLORS[panel.base_level], "steps": steps}
     return _plugin("StatChart", spec)
 
 
@@ -78,7 +80,7 @@ def _table(panel: Panel) -> dict[str, Any]:
     columns: list[dict[str, Any]] = [{"name": "timestamp", "hide": True}]
     for column in panel.columns:
         name = "value" if column.field == "Value" else column.field
-        columns.append({"name": name, "header": column.title, "width": column.width or "auto", "enableSorting": True})
+        columns.append({"name": name, "header": column.title, "width": column.width or _WIDE, "enableSorting": True})
     cells = [
         {"condition": _plugin("Value", {"value": f"{column.field}:{value}"}), "text": shown}
         for column in panel.columns
@@ -109,8 +111,11 @@ def _chart(panel: Panel) -> tuple[dict[str, Any], tuple[Query, ...]]:
         case "timeseries" | "bars":
             return _timeseries(panel), panel.queries
         case "heatmap":
-            unit = {"yAxisFormat": _format(panel), "countFormat": {"unit": "decimal"}, "showVisualMap": False}
-            return _plugin("HeatMapChart", unit), panel.queries
+            # Perses shortens 62 s and 61 s to one label.
+            plain = {"unit": "decimal", "shortValues": False}
+            return _plugin(
+                "HeatMapChart", {"yAxisFormat": plain, "countFormat": plain, "showVisualMap": False}
+            ), panel.queries
         case "bargauge":
             bars = {"calculation": "last-number", "format": _format(panel), "mode": "value"}
             return _plugin("BarChart", bars), panel.queries

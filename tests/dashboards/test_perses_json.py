@@ -14,7 +14,7 @@ from dashboards.generator.boards import BOARDS
 from dashboards.generator.command import ROOT
 
 SCHEMA = json.loads(Path(__file__).with_name("perses_schema.json").read_text(encoding="utf-8"))
-"""Made from the types that the packages of Perses publish: `npm run schema` in `dashboards/page`."""
+"""Made from the types that the packages of Perses publish (`npm run schema` in `dashboards/page`)."""
 FILES = sorted((ROOT / "perses").glob("*.json"))
 
 
