@@ -60,7 +60,7 @@ dashboards: .venv-tools/installed ## generate the dashboards, the rules and the 
 dashboards-live: .venv-tools/installed ## show the dashboards in a browser, with a real Prometheus; needs Node
 	@$(NOX) -s dashboards-live
 
-pictures: .venv-tools/installed ## draw the pictures of the dashboards for README and runbook; needs Node and Chromium
+pictures: .venv-tools/installed ## take the pictures of the dashboards for README and runbook; needs Node and Chromium
 	@$(NOX) -s draw -- pictures
 
 page: ## build the page of the report from its sources; needs Node

@@ -307,7 +307,7 @@ def release_check(session: nox.Session) -> None:
 @nox.session(requires=["build"])
 def bench(session: nox.Session) -> None:
     """Measure the overhead per event and per stream. `-- --plot` and `-- --peers` write a part of the page about it."""
-    install_wheel(session, "test", *(["dashboards"] if "--plot" in session.posargs else []), pins=[])
+    install_wheel(session, "test", *(["plot"] if "--plot" in session.posargs else []), pins=[])
     session.run("python", "-m", "tests.benchmarks", *session.posargs)
 
 
@@ -337,7 +337,7 @@ def dashboards(session: nox.Session) -> None:
 
 @nox.session
 def draw(session: nox.Session) -> None:
-    """Generate the dashboards and the rules. With `-- pictures`, draw the pictures too."""
+    """Generate the dashboards and the rules. With `-- pictures`, take the pictures too."""
     session.install("--upgrade", *package_requirements("instruments", "otlp", "policy"), *group("dashboards"))
     session.env["PYTHONPATH"] = "src"
     session.run("python", "-m", "dashboards.generator")

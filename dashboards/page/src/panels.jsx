@@ -3,6 +3,7 @@
 import { useTheme } from '@mui/material';
 import { EChart, useChartsTheme } from '@perses-dev/components';
 import { formatValue } from '@perses-dev/core';
+import { useMemo } from 'react';
 import { nativeHistogram } from './buckets.js';
 
 const LEVELS = { green: '#3c9a40', orange: '#d07c00', red: '#e03c3c' };
@@ -32,7 +33,10 @@ export function withText(plugin) {
 export function withClassicBuckets(plugin) {
   const { PanelComponent } = withText(plugin);
   function HeatMap({ queryResults, ...props }) {
-    return <PanelComponent {...props} queryResults={queryResults.map((one) => ({ ...one, data: nativeHistogram(one.data) }))} />;
+    // A panel has one query. Without the memory, each rendering would draw thousands of cells again.
+    const [query] = queryResults;
+    const converted = useMemo(() => [{ ...query, data: nativeHistogram(query.data) }], [query?.data]);
+    return <PanelComponent {...props} queryResults={converted} />;
   }
   return { ...plugin, PanelComponent: HeatMap };
 }
