@@ -353,7 +353,7 @@ def dashboards_live(session: nox.Session) -> None:
     session.run("python", "-m", "dashboards.live", env={"PYTHONPATH": "src"})
 
 
-@nox.session(default=False, requires=["build"])
+@nox.session(tags=REST, requires=["build"])
 def frameworks(session: nox.Session) -> None:
     """Test real frameworks and other instrumentations, and check the page about them.
 

@@ -21,7 +21,7 @@ from otel_claude_stream._core.durations import format_duration
 from otel_claude_stream._core.retry.rules import BUILTIN_RULES, BuiltinRule, Veto
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, AbortReason
 from otel_claude_stream._telemetry import schema
-from otel_claude_stream._telemetry.spec import Attribute
+from otel_claude_stream._telemetry.spec import Attribute, names_under
 
 _KINDS = {"observable_updowncounter": "up-down counter", "observable_gauge": "gauge"}
 
@@ -53,7 +53,7 @@ def metrics() -> str:
         ("Metric", "Kind, unit", "Description", "Attributes"),
         (
             (
-                f"`{x.name}`" + (f" (latest: `{x.latest}`)" if x.latest else ""),
+                f"`{x.name}`" + (f" (0.1: `{x.name_0_1}`)" if x.name_0_1 else ""),
                 f"{_KINDS.get(x.kind, x.kind)}, `{x.unit}`",
                 x.doc,
                 _names(x.attributes),
@@ -83,6 +83,24 @@ def attributes() -> str:
                 ", ".join(f"`{value}`" for value in x.values),
             )
             for x in sorted(found.values(), key=lambda x: (not x.name.startswith("claude."), x.name))
+        ),
+    )
+
+
+def conventions() -> str:
+    """Return the table of the names of the GenAI conventions under each value of `semconv`."""
+    specs = {
+        "attribute": {x.name: x for owner in (*schema.SPANS, *schema.METRICS) for x in owner.attributes},
+        "metric": {x.name: x for x in schema.METRICS},
+        "event": {x.name: x for x in schema.EVENTS},
+    }
+    return _table(
+        ("Signal", "1.41", "0.1"),
+        (
+            (signal, *(", ".join(f"`{name}`" for name in names_under(spec, version)) for version in ("1.41", "0.1")))
+            for signal, found in specs.items()
+            for name, spec in sorted(found.items())
+            if name.startswith("gen_ai.")
         ),
     )
 
@@ -186,6 +204,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "spans": spans,
     "events": events,
     "metrics": metrics,
+    "conventions": conventions,
     "attributes": attributes,
     "settings": settings,
     "limits": limits,

@@ -23,7 +23,7 @@ def metric(spec: Metric, *, name: str = "") -> str:
 
     Args:
         spec: a metric of the schema.
-        name: the alternative name in the latest semantic conventions, if there is one.
+        name: the name in version 0.1 of the GenAI conventions, if that differs.
 
     Raises:
         KeyError: if the translation of the unit is not known.

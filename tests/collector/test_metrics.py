@@ -118,9 +118,9 @@ def test_the_conventions_histogram_of_chunks_is_derived_from_ours(start, backend
     assert "has_chunks" not in backend.text()
 
 
-@pytest.mark.parametrize("name", [schema.GENAI_TIME_PER_OUTPUT_CHUNK.name, schema.GENAI_TIME_PER_OUTPUT_CHUNK.latest])
+@pytest.mark.parametrize("name", [schema.GENAI_TIME_PER_OUTPUT_CHUNK.name, schema.GENAI_TIME_PER_OUTPUT_CHUNK.name_0_1])
 def test_a_sender_that_records_the_conventions_histogram_itself_gets_no_second_one(start, backend, name):
-    """Its own name may be that of the latest conventions. Another sender in the same request gets one."""
+    """Its own name may be that of version 0.1 of the conventions. Another sender in the same request gets one."""
     collector = start(GATEWAY, PROMETHEUS, **QUICK)
     both = sending.metrics(gaps(), gaps(name, mark="own"), resource={"service.name": "both"})
     ours = sending.metrics(gaps(), resource={"service.name": "ours"})

@@ -66,21 +66,22 @@ def test_a_config_replaces_the_environment_and_an_argument_overrides_it(monkeypa
 
 
 OPTED_IN = ("OTEL_SEMCONV_STABILITY_OPT_IN", "http,gen_ai_latest_experimental")
-DURATION, LATEST_DURATION = "gen_ai.client.operation.duration", "gen_ai.client.inference.duration"
+DURATION, NEW_DURATION = "gen_ai.client.operation.duration", "gen_ai.client.inference.duration"
 
 
 @pytest.mark.parametrize(
     ("variables", "arguments", "names"),
     [
-        ({}, {}, {LATEST_DURATION}),
-        ({"OTEL_CLAUDE_STREAM_SEMCONV": "both"}, {}, {DURATION, LATEST_DURATION}),
-        ({"OTEL_CLAUDE_STREAM_SEMCONV": "released"}, {}, {DURATION}),
-        ({}, {"semconv": "released"}, {DURATION}),
-        ({}, {"declared": {"semconv": "released"}}, {DURATION}),
-        ({}, {"declared": {"events": "none"}}, {LATEST_DURATION}),
-        ({}, {"declared": {"semconv": "latest"}, "semconv": "both"}, {DURATION, LATEST_DURATION}),
-        ({}, {"config": StreamConfig(semconv="released")}, {DURATION}),
-        ({}, {"config": StreamConfig(), "semconv": "latest"}, {LATEST_DURATION}),
+        ({}, {}, {NEW_DURATION}),
+        ({"OTEL_CLAUDE_STREAM_SEMCONV": "both"}, {}, {DURATION, NEW_DURATION}),
+        ({"OTEL_CLAUDE_STREAM_SEMCONV": "1.41"}, {}, {DURATION}),
+        ({}, {"semconv": "1.41"}, {DURATION}),
+        ({}, {"declared": {"semconv": "1.41"}}, {DURATION}),
+        ({}, {"declared": {"semconv": 1.41}}, {DURATION}),
+        ({}, {"declared": {"events": "none"}}, {NEW_DURATION}),
+        ({}, {"declared": {"semconv": "0.1"}, "semconv": "both"}, {DURATION, NEW_DURATION}),
+        ({}, {"config": StreamConfig(semconv="1.41")}, {DURATION}),
+        ({}, {"config": StreamConfig(), "semconv": "0.1"}, {NEW_DURATION}),
     ],
 )
 def test_the_opt_in_applies_if_no_source_sets_semconv(monkeypatch, errors, variables, arguments, names):
@@ -89,7 +90,7 @@ def test_the_opt_in_applies_if_no_source_sets_semconv(monkeypatch, errors, varia
     api = API(MESSAGE)
     with instrumented(monkeypatch, api.clock, **arguments) as capture:
         read(api)
-        assert {DURATION, LATEST_DURATION} & set(capture.metrics()) == names
+        assert {DURATION, NEW_DURATION} & set(capture.metrics()) == names
     assert errors() == []
 
 

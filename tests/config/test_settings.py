@@ -33,7 +33,7 @@ VALUES = {
 INVALID = {
     "enabled": ["maybe", "2", "none"],
     "span": ["ever", "", "always,off"],
-    "semconv": ["newest", "1.41"],
+    "semconv": ["newest", "1.4", "0.10"],
     "events": ["spans", "all"],
     "deltas": ["some", "coalesced"],
     "event_budget": ["15", "10001", "-1", "many", "1e3", "3.5"],
@@ -139,7 +139,7 @@ def test_an_argument_of_the_wrong_type_is_a_problem(name, value):
 
 @pytest.mark.parametrize(
     ("name", "value", "nearest"),
-    [("span", "of", "off"), ("semconv", "relesed", "released"), ("events", "spn", "span"), ("deltas", "al", "all"),
+    [("span", "of", "off"), ("semconv", "1.40", "1.41"), ("events", "spn", "span"), ("deltas", "al", "all"),
      ("span", "xyz", "")],
 )  # fmt: skip
 def test_a_problem_names_the_nearest_word(name, value, nearest):
@@ -244,6 +244,8 @@ def test_an_argument_that_raises_is_a_problem(name):
         ({"LIMITS": "x2"}, {}, "environment: OTEL_CLAUDE_STREAM_LIMITS='x2'", "OTEL_CLAUDE_STREAM_KNOWN_LIMITS"),
         ({}, {"span": "own"}, "instrument(): span='own'", "always"),
         ({}, {"gaps": "own"}, "instrument(): gaps='own'", "claude_stream"),
+        ({"SEMCONV": "released"}, {}, "environment: OTEL_CLAUDE_STREAM_SEMCONV='released'", "1.41"),
+        ({}, {"semconv": "latest"}, "instrument(): semconv='latest'", "0.1"),
         ({}, {"limits": "x2"}, "instrument(): limits='x2'", "known_limits"),
     ],
 )
@@ -259,26 +261,32 @@ def test_an_old_value_of_another_setting_is_not_a_renamed_one():
 
 
 OPT_IN = "OTEL_SEMCONV_STABILITY_OPT_IN"
-LATEST = "gen_ai_latest_experimental"
+OPTED_IN = "gen_ai_latest_experimental"
 
 
 @pytest.mark.parametrize(
     ("listed", "semconv"),
     [
-        (LATEST, "latest"),
-        (f"http, {LATEST} ,database/dup", "latest"),
-        ("", "released"),
-        ("http/dup,database", "released"),
-        (f"{LATEST}_2", "released"),
-        (f"http {LATEST}", "released"),
+        (OPTED_IN, "0.1"),
+        (f"http, {OPTED_IN} ,database/dup", "0.1"),
+        ("", "1.41"),
+        ("http/dup,database", "1.41"),
+        (f"{OPTED_IN}_2", "1.41"),
+        (f"http {OPTED_IN}", "1.41"),
     ],
 )
-def test_the_opt_in_selects_the_latest_names_of_the_conventions(listed, semconv):
+def test_the_opt_in_selects_version_0_1_of_the_conventions(listed, semconv):
     assert load({OPT_IN: listed}) == (dataclasses.replace(DEFAULT, semconv=semconv), ())
 
 
-@pytest.mark.parametrize("semconv", ["released", "both", "latest"])
+@pytest.mark.parametrize("version", [1.41, 0.1])
+def test_a_version_of_the_conventions_may_be_a_number(version):
+    """In a configuration file, YAML reads a version without quotes as a number."""
+    assert load({}, {"semconv": version}) == (dataclasses.replace(DEFAULT, semconv=str(version)), ())
+
+
+@pytest.mark.parametrize("semconv", ["1.41", "both", "0.1"])
 def test_the_setting_overrides_the_opt_in(semconv):
-    in_environment, _ = load({OPT_IN: LATEST, f"{PREFIX}SEMCONV": semconv})
-    in_code, _ = load({OPT_IN: LATEST}, {"semconv": semconv})
+    in_environment, _ = load({OPT_IN: OPTED_IN, f"{PREFIX}SEMCONV": semconv})
+    in_code, _ = load({OPT_IN: OPTED_IN}, {"semconv": semconv})
     assert in_environment == in_code == dataclasses.replace(DEFAULT, semconv=semconv)

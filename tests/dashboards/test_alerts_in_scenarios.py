@@ -124,7 +124,7 @@ def test_no_alert_fires_for_a_job_with_one_stream_an_hour(firing, minute):
 
 @pytest.mark.parametrize("minute", [30, 60, 100, 102, 141, 179])
 def test_unusual_jobs_fire_no_unexpected_alert(firing, minute):
-    found = firing(minute, {"buffering", "many", "special", "latest", "both", "headroom", "restarting"})
+    found = firing(minute, {"buffering", "many", "special", "new", "both", "headroom", "restarting"})
     assert {(alert.name, alert.job) for alert in found} <= {("ProxyTimeoutSignature", "restarting")}
 
 

@@ -34,8 +34,11 @@ def test_each_board_has_one_file_and_a_unique_uid():
 NOT_SHOWN = {
     # `time_to_first_token` and `chunk.gap` show these better, without the time of the caller.
     schema.GENAI_DURATION, schema.GENAI_TIME_TO_FIRST_CHUNK, schema.GENAI_TIME_PER_OUTPUT_CHUNK,
-    # This one describes requests, not streams.
-    schema.GENAI_INPUT_TOKENS,
+    # These describe requests, not streams.
+    schema.GENAI_INPUT_TOKENS, schema.GENAI_OUTPUT_TOKENS, schema.GENAI_USAGE_INPUT, schema.GENAI_USAGE_CACHE_READ,
+    schema.GENAI_USAGE_CACHE_WRITE, schema.GENAI_USAGE_REASONING,
+    # Only requests that list fallback models have it.
+    schema.FALLBACKS,
 }  # fmt: skip
 
 

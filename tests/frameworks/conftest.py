@@ -32,7 +32,7 @@ def observed(runs: Runs, framework: Framework):
     try:
         return runs[framework]
     except NotInstalled as error:
-        reason = f"{framework.title} cannot be installed: {error}"
+        reason = f"{framework.title} is not tested: {error}"
         if os.environ.get("CI") == "true":
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)

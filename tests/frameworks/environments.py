@@ -11,7 +11,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 from tests.frameworks.catalogue import ENVIRONMENTS
@@ -26,11 +25,9 @@ INSTALL_SECONDS = 600
 NEWEST_VARIABLE = "FRAMEWORKS_NEWEST"
 """Set: ignore the pins, install the newest of everything that resolves together."""
 
-_locks = {name: threading.Lock() for name in ENVIRONMENTS}
-
 
 class NotInstalled(Exception):
-    """An environment could not be made; the message is the reason."""
+    """An environment could not be made. The message has the reason and the remedy."""
 
 
 @functools.cache
@@ -47,17 +44,24 @@ def requirements(environment: str) -> tuple[str, ...]:
 def interpreter(environment: str) -> Path:
     """Return the Python of an environment; make the environment if it is missing.
 
-    Raises `NotInstalled`.
+    Called once for each environment, since a further attempt would fail too. Raises `NotInstalled`.
     """
     wanted = requirements(environment)
     key = hashlib.sha256("\n".join([sys.version, *wanted]).encode()).hexdigest()[:16]
     folder = CACHE / f"{environment}-{key}"
     CACHE.mkdir(parents=True, exist_ok=True)
-    with _locks[environment], folder.with_suffix(".lock").open("w") as lock:
+    with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # other test runs
         if not (folder / "complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
-            _install(folder, wanted)
+            try:
+                _install(folder, wanted)
+            except NotInstalled as error:
+                raise NotInstalled(
+                    f"the environment {environment!r} of tests/frameworks/catalogue.py cannot be installed: {error}\n"
+                    "If the index lacks a version or its requirements conflict, pin another one there, or move the "
+                    "framework to an environment of its own."
+                ) from error
             (folder / "complete").touch()
     return folder / "bin" / "python"
 

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.frameworks import environments, faults
-from tests.frameworks.catalogue import FRAMEWORKS, Framework
+from tests.frameworks.catalogue import FRAMEWORKS, NEWEST, Framework
 from tests.frameworks.faults import Fault
 
 from otel_claude_stream.testing import FakeAPI
 
 HERE = Path(__file__).resolve().parent
-WORKERS = 2
+WORKERS = min(4, max(2, os.cpu_count() or 1))
 RUN_SECONDS = 300
 TEXTS_BEFORE_LEAVING = 2
 CONFIGURING = ("OTEL_", "ANTHROPIC_", "PYTHONPATH", "COVERAGE", "COV_", "DD_", "SENTRY_", "LOGFIRE_", "LANGFUSE_")
@@ -31,6 +31,8 @@ SETTINGS = {
     "NO_PROXY": "127.0.0.1,localhost",
     "no_proxy": "127.0.0.1,localhost",
     "PYTHONUNBUFFERED": "1",
+    # The environments keep the bytecode. Without it, each process would compile its framework for ten seconds.
+    "PYTHONDONTWRITEBYTECODE": "",
     # None of the frameworks may report its use to its makers.
     "DO_NOT_TRACK": "1",
     # LiteLLM asks the network for prices at its import.
@@ -75,9 +77,8 @@ def faults_of(framework: Framework, mode: str, way: str) -> Iterable[Fault]:
     return [fault for fault in met if leaves or not fault.leaves]
 
 
-def observe(framework: Framework, modes: tuple[str, ...]) -> Observed:
+def observe(framework: Framework, python: Path, modes: tuple[str, ...]) -> Observed:
     """Run a framework in one process, in some modes."""
-    python = environments.interpreter(framework.environment)
     with tempfile.TemporaryDirectory(prefix="frameworks-") as folder:
         return _run(framework, python, Path(folder), modes)
 
@@ -192,13 +193,20 @@ class Runs:
 
     def __init__(self, selected: Iterable[Framework]) -> None:
         self.selected = tuple(selected)
+        needed = dict.fromkeys(one.environment for one in self.selected)
+        self._installs = ThreadPoolExecutor(max(1, len(needed)))
+        self._pythons = {name: self._installs.submit(environments.interpreter, name) for name in needed}
         self._pool = ThreadPoolExecutor(WORKERS)
         self._bare: dict[tuple[str, tuple[str, ...]], Future[Observed]] = {}
         self._ours: dict[str, Future[Observed]] = {}
-        for one in self.selected:
+        # The largest environment last, since it is installed meanwhile.
+        for one in sorted(self.selected, key=lambda one: one.environment == NEWEST):
             if _application(one) not in self._bare:
-                self._bare[_application(one)] = self._pool.submit(observe, one, BARE)
-            self._ours[one.name] = self._pool.submit(observe, one, OURS)
+                self._bare[_application(one)] = self._pool.submit(self._observe, one, BARE)
+            self._ours[one.name] = self._pool.submit(self._observe, one, OURS)
+
+    def _observe(self, framework: Framework, modes: tuple[str, ...]) -> Observed:
+        return observe(framework, self._pythons[framework.environment].result(), modes)
 
     def __getitem__(self, framework: Framework) -> Observed:
         """Wait for a run. Raises `NotInstalled` if its environment cannot be made."""
@@ -212,6 +220,7 @@ class Runs:
     def close(self) -> None:
         """Wait for what runs; forget what has not begun."""
         self._pool.shutdown(cancel_futures=True)
+        self._installs.shutdown()
 
 
 def _application(framework: Framework) -> tuple[str, tuple[str, ...]]:

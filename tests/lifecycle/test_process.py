@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from tests.support.processes import outcomes, run
@@ -442,3 +443,76 @@ def test_the_thread_for_stalls_starts_as_soon_as_that_is_possible(monkeypatch, c
     assert len(started) == 1
     ticker.stop()
     started[0].join(10)
+
+
+def test_streams_that_open_while_the_thread_for_stalls_starts_start_no_other(monkeypatch):
+    """The start waits for the thread. Meanwhile other threads and greenlets run."""
+    start, started = threading.Thread.start, []
+    ticker = StallTicker((1000.0,), list)
+
+    def start_slowly(thread):
+        started.append(thread)
+        if len(started) < 5:
+            ticker.wake()
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_slowly)
+    ticker.wake()
+    ticker.stop()
+    assert len(started) == 1
+    started[0].join(10)
+
+
+def test_an_interrupt_of_the_start_leaves_one_thread_for_stalls(monkeypatch):
+    """The thread may run by then. It ends, and the next stream starts another."""
+    start, started = threading.Thread.start, []
+    ticker = StallTicker((0.04,), lambda: [SimpleNamespace(check_stall=bool)])
+
+    def start_interrupted(thread):
+        started.append(thread)
+        start(thread)
+        if len(started) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", start_interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ticker.wake()
+    ticker.wake()
+    started[0].join(10)
+    assert [thread.is_alive() for thread in started] == [False, True]
+    ticker.stop()
+    started[1].join(10)
+    assert not started[1].is_alive()
+
+
+def test_a_timeout_of_gevent_that_strikes_while_a_stream_begins_is_the_callers():
+    """It strikes at the first switch of greenlets, which is in this package if it starts a thread."""
+    pytest.importorskip("gevent")
+    lines = run(
+        """
+        import gevent
+        instrument()
+        api = FakeAPI([Script.message("Hi")])
+        api.start()
+        start = threading.Thread.start
+
+        def start_slowly(thread):  # as with many greenlets that are ready
+            if "stalls" in thread.name:
+                gevent.sleep(0.1)
+            start(thread)
+
+        threading.Thread.start = start_slowly
+
+        def late():
+            with client(api) as closing, gevent.Timeout(0, False):
+                list(closing.messages.create(stream=True, **REQUEST))
+
+        gevent.joinall([gevent.spawn(late) for _ in range(10)], raise_error=True)
+        read_one(api)
+        emit(threads=[thread.name for thread in threading.enumerate()])
+        """,
+        before="from gevent import monkey; monkey.patch_all()",
+    )
+    assert outcomes(lines) == [("closed", "caller_error", 0)] * 10 + [("completed", None, 1)]
+    (threads,) = [line["threads"] for line in lines if "threads" in line]
+    assert threads.count("otel-claude-stream-stalls") <= 2  # one more while the interrupted one ends

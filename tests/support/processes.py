@@ -65,10 +65,11 @@ def emit(**fields):
 """
 
 
-def run(program: str, *, code: int = 0) -> list[dict]:
-    """Run a program after `PROLOGUE` and return its JSON lines. It must exit by itself with `code`."""
+def run(program: str, *, code: int = 0, before: str = "") -> list[dict]:
+    """Run `before`, `PROLOGUE` and a program, and return its JSON lines. It must exit by itself with `code`."""
+    text = before + PROLOGUE + textwrap.dedent(program)
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", PROLOGUE + textwrap.dedent(program)],
+        [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", text],
         capture_output=True,
         text=True,
         timeout=TIMEOUT,

@@ -128,7 +128,7 @@ def ill_formed_values(specs: Iterable[Attribute]) -> Iterator[str]:
 
 
 # --- The names that the package declares -----------------------------------------------------------------------------
-METRIC_NAMES = {name for metric in schema.METRICS for name in (metric.name, metric.latest) if name}
+METRIC_NAMES = {name for metric in schema.METRICS for name in (metric.name, metric.name_0_1) if name}
 SETTING_VARIABLES = {setting.variable for setting in SETTINGS} | set(variables())
 
 
@@ -176,7 +176,7 @@ def test_the_new_names_of_settings_and_keys_exist_and_the_old_ones_do_not():
     assert not set(renamed.RULE_KEYS) & rule
     for (name, old), new in renamed.VALUES.items():
         allowed = settings[name].allowed if name in settings else keys[name].type.allowed
-        words = re.findall(r"\w+", allowed)
+        words = re.findall(r"[\w.]+", allowed)
         assert new in words, name
         assert old not in words, name
     assert KILL_SWITCH.variable in SETTING_VARIABLES

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
-from opentelemetry import context
+from opentelemetry import baggage, context
 from tests.support.rig import API, WAYS, instrumented, play, read
 from tests.support.scenes import MESSAGE, SCENES
 
 from otel_claude_stream import _guard
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
-from otel_claude_stream.testing import Event
 
 TYPES = {
     "string": str,
@@ -21,8 +20,9 @@ TYPES = {
     "boolean": bool,
 }
 SPANS = {spec.name.partition("{")[0]: spec for spec in schema.SPANS}
-EVENTS = {spec.name: spec for spec in schema.EVENTS}
-METRICS = {name: spec for spec in schema.METRICS for name in (spec.name, spec.latest) if name}
+EVENTS = {name: spec for spec in schema.EVENTS for name in (spec.name, spec.name_0_1) if name}
+METRICS = {name: spec for spec in schema.METRICS for name in (spec.name, spec.name_0_1) if name}
+IN_CONVERSATION = baggage.set_baggage("gen_ai.conversation.id", "conv_1")
 KINDS = {
     "counter": ("sum", True),
     "histogram": ("histogram", None),
@@ -72,29 +72,31 @@ def emitted():
         for way in WAYS if name == "text" else [scene.way]:
             found.add_capture(play(monkeypatch, scene, way, events="both"))
     found.add_capture(play(monkeypatch, SCENES["text"], semconv="both", gaps="both", events="log"))
-    add_reasoning_tokens(monkeypatch, found)
+    found.add_capture(play(monkeypatch, SCENES["sse error"], semconv="both", events="log"))
+    for scene in ("parameters", "reasoning", "compacted"):
+        found.add_capture(play(monkeypatch, SCENES[scene], semconv="both"))
     add_other_owner(monkeypatch, found)
     add_open_streams_and_internal_errors(monkeypatch, found)
     return found
 
 
-def add_reasoning_tokens(monkeypatch, found):
-    """Add a stream whose usage contains the number of thinking tokens."""
-    usage = {"output_tokens": 15, "output_tokens_details": {"thinking_tokens": 9}}
-    delta = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage}
-    api = API(replace(MESSAGE, steps=(*MESSAGE.steps[:-2], Event("message_delta", delta), MESSAGE.steps[-1])))
-    with instrumented(monkeypatch, api.clock) as capture:
-        read(api)
-        found.add_capture(capture)
-
-
 def add_other_owner(monkeypatch, found):
     """Add streams whose `chat` span is recorded by another instrumentation."""
-    for scene in ("text", "sse error", "retried", "cut after silence", "resumed"):
-        api = API(SCENES[scene].scripts)
-        with instrumented(monkeypatch, api.clock, **SCENES[scene].settings) as capture:
-            token = context.attach(context.set_value("suppress_language_model_instrumentation", True))
-            read(api)
+    for name in (
+        "text",
+        "sse error",
+        "retried",
+        "cut after silence",
+        "resumed",
+        "fallback",
+        "compacted",
+        "long thought",
+    ):
+        scene = SCENES[name]
+        api = API(scene.scripts)
+        with instrumented(monkeypatch, api.clock, **scene.settings) as capture:
+            token = context.attach(context.set_value("suppress_language_model_instrumentation", True, IN_CONVERSATION))
+            read(api, **scene.request)
             context.detach(token)
             found.add_capture(capture)
 
@@ -104,7 +106,9 @@ def add_open_streams_and_internal_errors(monkeypatch, found):
     api = API(MESSAGE)
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
     with instrumented(monkeypatch, api.clock) as capture:
+        token = context.attach(IN_CONVERSATION)
         read(api, each=lambda _: capture.metrics())
+        context.detach(token)
         _guard.report("test", ValueError())
         found.add_capture(capture)
 
@@ -182,7 +186,7 @@ def test_names_begin_with_a_prefix_of_this_package_or_of_opentelemetry():
     names = {spec.name for owner in (*schema.SPANS, *schema.EVENTS, *schema.METRICS) for spec in owner.attributes}
     names |= set(METRICS) | set(EVENTS)
     others = {name for name in names if not name.startswith(("claude.stream.", "gen_ai.", "server.", "http."))}
-    assert others == {"error.type"}
+    assert others == {"error.type", "exception.type"}
 
 
 def test_no_metric_has_an_id_or_an_index(emitted):

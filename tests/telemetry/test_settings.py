@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from anthropic import _base_client, _streaming
+from opentelemetry import context
 from tests.support.expected_telemetry import HEALTHY, but
 from tests.support.rig import API, instrumented, play, points, read, short, shown
 from tests.support.scenes import BUSY, MESSAGE, SCENES, Scene
@@ -11,52 +12,96 @@ from tests.support.scenes import BUSY, MESSAGE, SCENES, Scene
 from otel_claude_stream._telemetry import schema
 from otel_claude_stream.testing import Script
 
-LATEST = {metric.latest: metric.name for metric in schema.METRICS if metric.latest}
-"""The metrics whose names differ in the latest conventions."""
+RENAMED = {metric.name_0_1: metric.name for metric in schema.METRICS if metric.name_0_1}
+"""The metrics whose names differ in version 0.1 of the conventions."""
 
 
 def genai_metrics(capture):
     return {name for name in capture.metrics() if name.startswith("gen_ai.")}
 
 
-RELEASED_NAMES = {
+NAMES_1_41 = {
     "gen_ai.client.operation.duration",
     "gen_ai.client.operation.time_to_first_chunk",
     "gen_ai.client.token.usage",
 }
-LATEST_NAMES = {
+NAMES_0_1 = {
     "gen_ai.client.inference.duration",
     "gen_ai.client.inference.operation.input_tokens",
     "gen_ai.client.inference.operation.output_tokens",
     "gen_ai.client.inference.time_to_first_chunk",
+    "gen_ai.client.inference.usage.cache_read.input_tokens",
+    "gen_ai.client.inference.usage.cache_write.input_tokens",
+    "gen_ai.client.inference.usage.input_tokens",
+    "gen_ai.client.inference.usage.output_tokens",
 }
 CACHE_WRITES = {"gen_ai.usage.cache_write.input_tokens": 7}
+PARAMETERS = {
+    "gen_ai.request.stop_sequences": ["END", "STOP"],
+    "gen_ai.output.type": "json",
+    ".effort": "xhigh",
+    ".thinking.display": "omitted",
+}
+LEVEL = {"gen_ai.request.reasoning.level": "xhigh"}
 
 
 @pytest.mark.parametrize(
     ("semconv", "names", "attributes"),
     [
-        ("released", RELEASED_NAMES, HEALTHY),
-        ("latest", LATEST_NAMES, but(HEALTHY, CACHE_WRITES, absent=("gen_ai.usage.cache_creation.input_tokens",))),
-        ("both", RELEASED_NAMES | LATEST_NAMES, but(HEALTHY, CACHE_WRITES)),
+        ("1.41", NAMES_1_41, but(HEALTHY, PARAMETERS)),
+        (
+            "0.1",
+            NAMES_0_1,
+            but(
+                HEALTHY,
+                {**PARAMETERS, **CACHE_WRITES, **LEVEL},
+                absent=("gen_ai.usage.cache_creation.input_tokens",),
+            ),
+        ),
+        ("both", NAMES_1_41 | NAMES_0_1, but(HEALTHY, {**PARAMETERS, **CACHE_WRITES, **LEVEL})),
     ],
 )
 def test_semconv_selects_the_names_of_the_conventions(monkeypatch, semconv, names, attributes):
-    capture = play(monkeypatch, SCENES["text"], semconv=semconv)
+    capture = play(monkeypatch, SCENES["parameters"], semconv=semconv)
     assert genai_metrics(capture) == names
     assert short(capture.spans()[0]["attributes"]) == attributes
 
 
-def test_metrics_have_the_same_values_under_their_latest_names(monkeypatch):
-    released = points(play(monkeypatch, SCENES["text"], gaps="both"))
-    latest = points(play(monkeypatch, SCENES["text"], gaps="both", semconv="latest"))
-    for new, old in LATEST.items():
-        assert latest[new] == released[old]
-    call = dict(released["gen_ai.client.operation.duration"][0][0])
+def test_metrics_have_the_same_values_under_their_names_of_version_0_1(monkeypatch):
+    before = points(play(monkeypatch, SCENES["text"], gaps="both"))
+    after = points(play(monkeypatch, SCENES["text"], gaps="both", semconv="0.1"))
+    for new, old in RENAMED.items():
+        assert after[new] == before[old]
+
+
+def test_version_0_1_has_a_histogram_and_a_counter_of_tokens(monkeypatch):
+    """Only the counters have the modality, since the percentiles of modalities do not add up."""
+    found = points(play(monkeypatch, SCENES["reasoning"], semconv="0.1"))
+    call = dict(found["gen_ai.client.inference.duration"][0][0])
     for kind, tokens in (("input", 132), ("output", 15)):
-        assert latest[f"gen_ai.client.inference.operation.{kind}_tokens"] == [
-            ({**call, "gen_ai.token.modality": "unknown"}, (1, tokens))
-        ]
+        assert found[f"gen_ai.client.inference.operation.{kind}_tokens"] == [(call, (1, tokens))]
+    usage = {name.partition(".usage.")[2]: value for name, value in found.items() if ".usage." in name}
+    labels = {**call, "gen_ai.token.modality": "unknown"}
+    assert usage == {
+        "input_tokens": [(labels, 132)],
+        "output_tokens": [(labels, 15)],
+        "cache_read.input_tokens": [(labels, 100)],
+        "cache_write.input_tokens": [(labels, 7)],
+        "reasoning.output_tokens": [(labels, 9)],
+    }
+
+
+@pytest.mark.parametrize(
+    ("scene", "counted"), [("sse error", {"input": 132, "output": 0}), ("gave up", {"input": 0, "output": 0})]
+)
+def test_a_failed_call_counts_the_tokens_that_were_reported(monkeypatch, scene, counted):
+    """The conventions require 0 without usage. The histograms have no failed calls."""
+    capture = play(monkeypatch, SCENES[scene], semconv="0.1")
+    metrics = capture.metrics()
+    assert not [name for name in metrics if name.startswith("gen_ai.client.inference.operation")]
+    for kind, tokens in counted.items():
+        (point,) = metrics[f"gen_ai.client.inference.usage.{kind}_tokens"]["points"]
+        assert point["value"] == tokens
 
 
 CHUNK_GAP, TIME_PER_CHUNK = "claude.stream.chunk.gap", "gen_ai.client.operation.time_per_output_chunk"
@@ -90,7 +135,7 @@ def log_events(capture):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("scene", ["text", "sse error", "retried", "pings only"])
+@pytest.mark.parametrize("scene", ["text", "truncated", "retried", "pings only"])
 def test_events_selects_spans_log_records_both_or_none(monkeypatch, scene):
     """The events and their times are the same in both."""
     events = {
@@ -101,6 +146,33 @@ def test_events_selects_spans_log_records_both_or_none(monkeypatch, scene):
     expected = events["span"][0]
     assert expected
     assert events == {"span": (expected, []), "log": ([], expected), "both": (expected, expected), "none": ([], [])}
+
+
+OPERATION, INFERENCE = "gen_ai.client.operation.exception", "gen_ai.client.inference.exception"
+
+
+@pytest.mark.parametrize(
+    ("semconv", "names"), [("1.41", [OPERATION]), ("0.1", [INFERENCE]), ("both", [OPERATION, INFERENCE])]
+)
+def test_an_exception_is_a_log_record_of_the_conventions(monkeypatch, semconv, names):
+    """It has the class of the exception, and never its message. The span has no such event."""
+    capture = play(monkeypatch, SCENES["sse error"], events="both", semconv=semconv)
+    found = [log for log in capture.logs() if log["event_name"].startswith("gen_ai.")]
+    assert [(log["event_name"], log["severity"], log["attributes"]) for log in found] == [
+        (name, "WARN", {"exception.type": "anthropic.APIStatusError"}) for name in names
+    ]
+    assert {log["span_id"] for log in found} == {capture.spans()[0]["span_id"]}
+    assert not [event for event in capture.spans()[0]["events"] if event["name"].startswith("gen_ai.")]
+
+
+def test_an_exception_is_not_recorded_beside_another_chat_span(monkeypatch):
+    """The instrumentation that records the `chat` span records its exceptions."""
+    api = API(SCENES["sse error"].scripts)
+    with instrumented(monkeypatch, api.clock, events="log") as capture:
+        token = context.attach(context.set_value("suppress_language_model_instrumentation", True))
+        read(api)
+        context.detach(token)
+    assert not [log for log in capture.logs() if log["event_name"].startswith("gen_ai.")]
 
 
 def test_a_log_record_has_the_ids_of_its_span(monkeypatch):
@@ -115,6 +187,7 @@ def test_a_log_record_has_the_ids_of_its_span(monkeypatch):
         ("claude.stream.error", "WARN"),
         ("claude.stream.retry", "WARN"),
         ("claude.stream.abort", "WARN"),
+        ("gen_ai.client.operation.exception", "WARN"),
     ]
     for log in capture.logs():
         assert (log["trace_id"], log["span_id"], log["scope"], log["body"]) == (

@@ -32,10 +32,10 @@ _SILENCE: Final = CALLS.series(schema.LONGEST_SILENCE, COMPLETED, suffix="_bucke
 _ENDED: Final = CALLS.series(schema.DURATION, suffix="_count")
 _OUTPUT: Final = equal(a.TOKEN_TYPE, "output")
 
-# The conventions rename this metric. With `semconv` set to `both` a process emits both names; `or` counts it once.
+# The conventions replaced this metric. With `semconv` set to `both` a process emits both; `or` counts it once.
 _OUTPUT_TOKEN_RATE: Final = (
     f"{rate(CALLS.series(schema.GENAI_TOKEN_USAGE, _OUTPUT, suffix='_sum'), STEP, 'job', 'instance')}"
-    f" or {rate(CALLS.series(schema.GENAI_OUTPUT_TOKENS, suffix='_sum'), STEP, 'job', 'instance')}"
+    f" or {rate(CALLS.series(schema.GENAI_USAGE_OUTPUT), STEP, 'job', 'instance')}"
 )
 
 _SUMMARY: Final = Row(

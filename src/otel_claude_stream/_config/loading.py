@@ -50,7 +50,7 @@ def load(
         except Exception:  # noqa: BLE001 - code may pass any object, and its `__str__` may raise anything
             problems.append(_invalid(assignment))
     if base is None and opted_in(environment):
-        values.setdefault("semconv", "latest")
+        values.setdefault("semconv", "0.1")
     return replace(base or StreamConfig(), **values), tuple(problems)  # type: ignore[arg-type] # parsed by its setting
 
 

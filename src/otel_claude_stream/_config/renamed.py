@@ -7,7 +7,13 @@ from typing import Final
 SETTINGS: Final = {"limits": "known_limits"}
 """Settings by their old names, as arguments of `instrument()`. Their environment variables were renamed with them."""
 
-VALUES: Final = {("span", "own"): "always", ("gaps", "own"): "claude_stream", ("sdk_retries", "own"): "replace"}
+VALUES: Final = {
+    ("span", "own"): "always",
+    ("gaps", "own"): "claude_stream",
+    ("sdk_retries", "own"): "replace",
+    ("semconv", "released"): "1.41",
+    ("semconv", "latest"): "0.1",
+}
 """New values, by the setting or policy key that takes them and the old value."""
 
 RULE_KEYS: Final = {"on": "reasons"}

@@ -31,7 +31,7 @@ class StreamConfig:
 
     enabled: bool = True
     span: str = "auto"
-    semconv: str = "released"
+    semconv: str = "1.41"
     events: str = "span"
     deltas: str = "coalesce"
     event_budget: int = 96
@@ -63,7 +63,7 @@ class Setting:
 
     def parse(self, value: object) -> object:
         """Return the value of the setting for a text or an object. Raises `ValueError` for an invalid one."""
-        return self.type.parse(self.type.read(str(value)) if isinstance(value, str | int) else value)
+        return self.type.parse(self.type.read(str(value)) if isinstance(value, str | int | float) else value)
 
 
 def opted_in(environment: Mapping[str, str]) -> bool:
@@ -116,9 +116,10 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "semconv",
-        choice("released", "latest", "both"),
-        "Which names of the GenAI conventions are recorded: those of the last release, those of the next one, or both. "
-        "If unset, the entry `gen_ai_latest_experimental` of `OTEL_SEMCONV_STABILITY_OPT_IN` selects `latest`.",
+        choice("1.41", "0.1", "both"),
+        "Which names of the GenAI conventions are recorded: those of OpenTelemetry's semantic conventions 1.41, those "
+        "of the newer GenAI conventions 0.1, or both. If unset, the entry `gen_ai_latest_experimental` of "
+        "`OTEL_SEMCONV_STABILITY_OPT_IN` selects `0.1`.",
     ),
     Setting(
         "events",

@@ -73,12 +73,4 @@ class Summary:
     @property
     def usage_complete(self) -> bool:
         """Whether the usage is that of the whole stream."""
-        return self.message.output_tokens is not None
-
-    @property
-    def total_input_tokens(self) -> int | None:
-        """Input tokens including cache reads and writes, as the conventions count them; None if unknown."""
-        message = self.message
-        if message.input_tokens is None:
-            return None
-        return message.input_tokens + (message.cache_read or 0) + (message.cache_creation or 0)
+        return self.message.usage.output_tokens is not None

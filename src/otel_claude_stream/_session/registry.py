@@ -41,8 +41,7 @@ class OpenStreams:
         self.warmed_up: set[str] = set()
         """Helpers of the SDK that have delivered a token in this process, so that the SDK has built its models."""
         self._seen: dict[tuple[object, ...], dict[str, Any]] = {}
-        self._ticker: StallTicker | None = None
-        self._thresholds: tuple[float, ...] = ()
+        self._ticker = StallTicker((), self._sessions.values)
         self._emitter: Emitter | None = None
         self._exit_registered = False
         self._child_looked_at = False
@@ -53,8 +52,7 @@ class OpenStreams:
         """Add a session, which calls `remove` at its end and `dropped` if its stream is dropped."""
         self.end_deferred()
         self._sessions[id(session)] = session
-        if self._thresholds:
-            self._wake()
+        self._ticker.wake()
         if not self._exit_registered:
             # At the first stream, not at import. Handlers run last in, first out, and the handler of the providers,
             # which was registered when they were created, has to run after this one.
@@ -74,14 +72,8 @@ class OpenStreams:
 
     def report_stalls(self, thresholds: tuple[float, ...]) -> None:
         """Set the waits, in seconds, that are reported while they last; without any there is no thread."""
-        if self._ticker is not None:
-            self._ticker.stop()
-        self._ticker, self._thresholds = None, thresholds
-
-    def _wake(self) -> None:
-        if self._ticker is None:
-            self._ticker = StallTicker(self._thresholds, self._sessions.values)
-        self._ticker.wake()
+        self._ticker.stop()
+        self._ticker = StallTicker(thresholds, self._sessions.values)
 
     @_guard.guarded("lose", None)
     def discard(self, session: StreamSession) -> None:
@@ -160,7 +152,7 @@ class OpenStreams:
             session.detach_after_fork()
         self._sessions.clear()
         self._anchors.clear()
-        self._ticker = None  # threads do not survive a fork
+        self._ticker.after_fork()
         self._child_looked_at = False
         self._deferred.clear()
         if self._emitter is not None and (owner := release_locks(self._emitter)) is not None:

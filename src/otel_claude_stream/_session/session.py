@@ -261,7 +261,9 @@ class StreamSession:
         kind = "pings_only" if pinged else "silent"
         for label in self._stalls.newly_exceeded(gap):
             self._telemetry.record_stall(label, kind)
-            message.record_synthetic_event("stall", now, stall_attributes(label, kind, message.open_block), gap)
+            message.record_synthetic_event(
+                "stall", now, stall_attributes(label, kind, message.open_block, self.state.call), gap
+            )
 
     # --- Attempts: called by the hooks of the request, and by the retries ------------------------------------------
     @property

@@ -45,8 +45,8 @@ class StallTicker:
         self._period = min(_LONGEST_PERIOD, thresholds[0] / _SHARE) if thresholds else 0.0
         self._sessions = sessions
         self._wanted = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._stopped = False
+        self._runner: object | None = None
+        """Identifies the thread that checks. Any other one ends by itself."""
 
     def wake(self) -> None:
         """Start checking, since a stream was opened."""
@@ -54,22 +54,33 @@ class StallTicker:
             return
         if not self._wanted.is_set():
             self._wanted.set()
-        if self._thread is None:
-            thread = threading.Thread(target=self._run, name="otel-claude-stream-stalls", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError as error:  # a limit of the system, or the exit of the interpreter
-                _log_once(str(error))
-                return
-            self._thread = thread
+        if self._runner is None:
+            self._start()
+
+    def _start(self) -> None:
+        this = object()
+        try:
+            # Before the start, which waits for the thread: other threads and greenlets open streams meanwhile.
+            self._runner = this
+            threading.Thread(target=self._run, args=(this,), name="otel-claude-stream-stalls", daemon=True).start()
+        except BaseException as error:  # a limit of the system, the exit of the interpreter, or an interrupt
+            if self._runner is this:
+                self._runner = None
+            if not isinstance(error, RuntimeError) or _guard.is_interrupt(error):
+                raise
+            _log_once(str(error))
 
     def stop(self) -> None:
         """Let the thread end, after `uninstrument()`."""
-        self._stopped = True
+        self._runner, self._period = None, 0.0
         self._wanted.set()
 
-    def _run(self) -> None:
-        while not self._stopped:
+    def after_fork(self) -> None:
+        """Begin anew in a child, where the thread does not run, and its lock may be held."""
+        self._runner, self._wanted = None, threading.Event()
+
+    def _run(self, this: object) -> None:
+        while self._runner is this:
             self._wanted.wait()
             time.sleep(self._period)
             BUFFER.flush()

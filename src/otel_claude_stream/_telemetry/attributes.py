@@ -15,9 +15,9 @@ from otel_claude_stream._core.vocabulary import (
 )
 from otel_claude_stream._telemetry.spec import Attribute, count, flag, seconds, text, tokens
 
-# --- Names of OpenTelemetry: the GenAI conventions released with semantic-conventions 1.41 (Development), and the
-# --- stable `error`, `server` and `http` ones. They are written out because the conventions' package deprecates its
-# --- constants for the GenAI names.
+# --- Names of OpenTelemetry: the GenAI conventions (Development) of semantic-conventions 1.41 and of their own version
+# --- 0.1, and the stable `error`, `exception`, `server` and `http` ones. They are written out because the conventions'
+# --- package deprecates its constants for the GenAI names.
 OPERATION_NAME: Final = text("gen_ai.operation.name", "Always `chat`.", ("chat",))
 PROVIDER_NAME: Final = text(
     "gen_ai.provider.name", "`anthropic`, or the platform that serves the model, such as `aws.bedrock`."
@@ -33,9 +33,31 @@ REQUEST_TEMPERATURE: Final = Attribute(
 )
 REQUEST_TOP_P: Final = Attribute("gen_ai.request.top_p", "double", "`top_p` of the request. Absent if not set.")
 REQUEST_TOP_K: Final = Attribute("gen_ai.request.top_k", "int", "`top_k` of the request. Absent if not set.")
+REQUEST_STOP_SEQUENCES: Final = Attribute(
+    "gen_ai.request.stop_sequences",
+    "string[]",
+    "The first 16 of the request's `stop_sequences`. Absent if not set.",
+)
+REQUEST_REASONING_LEVEL: Final = text(
+    "gen_ai.request.reasoning.level", "`output_config.effort` of the request. Absent if not set.", semconv="0.1"
+)
+OUTPUT_TYPE: Final = text(
+    "gen_ai.output.type", "`json` if the request has a schema for the output. Absent otherwise.", ("json",)
+)
+CONVERSATION_ID: Final = text(
+    "gen_ai.conversation.id",
+    "`conversation_id` of the client's option `open_telemetry`, otherwise the entry `gen_ai.conversation.id` of "
+    "OpenTelemetry's baggage. Absent if neither is set. Metrics never have it.",
+)
+CONVERSATION_COMPACTED: Final = flag(
+    "gen_ai.conversation.compacted",
+    "True if the server replaced earlier parts of the conversation with a summary. Absent otherwise.",
+    semconv="0.1",
+)
 RESPONSE_ID: Final = text("gen_ai.response.id", "Id of the message. Absent if `message_start` did not arrive.")
 RESPONSE_MODEL: Final = text(
-    "gen_ai.response.model", "Model named in the response. Absent if `message_start` did not arrive."
+    "gen_ai.response.model",
+    "Model that wrote the response; after a fallback, the fallback model. Absent if `message_start` did not arrive.",
 )
 FINISH_REASONS: Final = Attribute(
     "gen_ai.response.finish_reasons",
@@ -48,10 +70,11 @@ RESPONSE_TIME_TO_FIRST_CHUNK: Final = seconds(
 )
 INPUT_TOKENS: Final = tokens(
     "gen_ai.usage.input_tokens",
-    "Input tokens, including cache reads and cache writes. Absent if `message_start` did not arrive.",
+    "Input tokens, including cache reads, cache writes and compactions. Absent if `message_start` did not arrive.",
 )
 OUTPUT_TOKENS: Final = tokens(
-    "gen_ai.usage.output_tokens", "Output tokens. Absent unless `message_delta` reported them."
+    "gen_ai.usage.output_tokens",
+    "Output tokens, including those of compactions. Absent unless `message_delta` reported them.",
 )
 CACHE_READ_TOKENS: Final = tokens(
     "gen_ai.usage.cache_read.input_tokens",
@@ -59,18 +82,22 @@ CACHE_READ_TOKENS: Final = tokens(
 )
 CACHE_CREATION_TOKENS: Final = tokens(
     "gen_ai.usage.cache_creation.input_tokens",
-    "Input tokens written to the prompt cache (name of the released conventions). Absent unless "
-    "`message_delta` arrived.",
+    "Input tokens written to the prompt cache. Absent unless `message_delta` arrived.",
+    semconv="1.41",
 )
 CACHE_WRITE_TOKENS: Final = tokens(
     "gen_ai.usage.cache_write.input_tokens",
-    "Input tokens written to the prompt cache (name of the latest conventions). Absent unless `message_delta` arrived.",
+    "Input tokens written to the prompt cache. Absent unless `message_delta` arrived.",
+    semconv="0.1",
 )
 REASONING_TOKENS: Final = tokens(
     "gen_ai.usage.reasoning.output_tokens", "Output tokens spent on thinking. Absent if the API does not report them."
 )
-TOKEN_TYPE: Final = text("gen_ai.token.type", "Whether input or output tokens are counted.", ("input", "output"))
-TOKEN_MODALITY: Final = text("gen_ai.token.modality", "Always `unknown`.", ("unknown",))
+TOKEN_TYPE: Final = text(
+    "gen_ai.token.type", "Whether input or output tokens are counted.", ("input", "output"), semconv="1.41"
+)
+TOKEN_MODALITY: Final = text("gen_ai.token.modality", "Always `unknown`.", ("unknown",), semconv="0.1")
+EXCEPTION_TYPE: Final = text("exception.type", "Class of the exception that was raised to the caller.")
 ERROR_TYPE: Final = text(
     "error.type",
     "Error type reported by the API, otherwise the abort reason. Absent unless the stream or the attempt failed. On "
@@ -203,14 +230,15 @@ TIME_TO_HEADERS: Final = seconds(
 TIME_TO_FIRST_TOKEN: Final = seconds(
     "claude.stream.time_to_first_token",
     "Seconds from the start of the call to the first content delta, including retries, without the caller's "
-    "time. The first streams of a process include the time in which the SDK builds its models. "
+    "time. Empty thinking and the summary of a compaction are no content. The first streams of a process include the "
+    "time in which the SDK builds its models. "
     "Absent if no content arrived.",
 )
 BLOCK_TYPE: Final = text(
     "claude.stream.block.type",
     "Type of the content block; on the span of a stream and on metrics, of the block with the first delta. "
     "Absent if there was no block.",
-    ("text", "thinking", "tool_use", "other"),
+    ("text", "thinking", "tool_use", "compaction", "other"),
 )
 BLOCK_INDEX: Final = Attribute("claude.stream.block.index", "int", "Index of the content block.")
 EVENT_COUNT: Final = count(
@@ -225,7 +253,7 @@ DELTA_COUNT: Final = count("claude.stream.delta.count", "{delta}", "Content delt
 PING_COUNT: Final = count("claude.stream.ping.count", "{ping}", "Pings.")
 BLOCK_COUNT: Final = count("claude.stream.block.count", "{block}", "Content blocks.")
 CONTENT_CHARACTERS: Final = count(
-    "claude.stream.content.characters", "{character}", "Characters of text, thinking and tool input."
+    "claude.stream.content.characters", "{character}", "Characters of text, thinking, tool input and summaries."
 )
 READ_BYTES: Final = count(
     "claude.stream.read.bytes", "By", "Bytes of the body as they arrived over the wire, before decompression."
@@ -356,6 +384,38 @@ STALL_KIND: Final = text(
     "claude.stream.stall.kind",
     "Whether no byte arrived during the wait (`silent`), or only pings (`pings_only`).",
     ("silent", "pings_only"),
+)
+THINKING_DISPLAY: Final = text(
+    "claude.stream.thinking.display",
+    "`thinking.display` of the request. `omitted` makes a long silence normal while the model thinks. Absent if not "
+    "set.",
+    ("summarized", "omitted", "updates", "other"),
+)
+EFFORT: Final = text(
+    "claude.stream.effort",
+    "`output_config.effort` of the request. The higher it is, the longer the model may think. Absent if not set.",
+    ("low", "medium", "high", "xhigh", "max", "other"),
+)
+FALLBACK_SERVED: Final = flag(
+    "claude.stream.fallback.served",
+    "True if a fallback model of the API served the response. `gen_ai.response.model` names it. Absent otherwise.",
+)
+DECLINED_INPUT_TOKENS: Final = tokens(
+    "claude.stream.fallback.declined_input_tokens",
+    "Input tokens, including cache, of the models that declined before the fallback model served, as "
+    "`usage.iterations` reports them. Absent if there are none.",
+)
+DECLINED_OUTPUT_TOKENS: Final = tokens(
+    "claude.stream.fallback.declined_output_tokens",
+    "Output tokens of the models that declined before the fallback model served. Absent if there are none.",
+)
+COMPACTION_INPUT_TOKENS: Final = tokens(
+    "claude.stream.compaction.input_tokens",
+    "Input tokens, including cache, of compactions. The API's own totals leave them out; those of "
+    "`gen_ai.usage` here do not. Absent if there was no compaction.",
+)
+COMPACTION_OUTPUT_TOKENS: Final = tokens(
+    "claude.stream.compaction.output_tokens", "Output tokens of compactions. Absent if there was no compaction."
 )
 INTERNAL_COMPONENT: Final = text("claude.stream.internal.component", "Part of this package that failed.")
 

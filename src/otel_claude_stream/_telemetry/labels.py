@@ -55,21 +55,26 @@ class LabelSets:
             self._on_new(found)
         return found
 
-    def extended(self, common: Labels, further: Pairs) -> Labels:
-        """Return the common labels of a call with further ones."""
+    def extended(self, common: Labels, further: Pairs, on_new: Callable[[Labels], None] | None = None) -> Labels:
+        """Return the common labels of a call with further ones. `on_new` gets them if no stream has had them."""
         key = (id(common), further)
         found = self._extended.get(key)
         if found is None:
             found = {**common, **dict(further)}
             if len(self._extended) < MAX_SHARED:
                 self._extended[key] = found
+                if on_new is not None:
+                    on_new(found)
         return found
 
     def genai(self, call: Call, response_model: str | None) -> Labels:
         """Return the labels of the GenAI conventions' metrics."""
         found: Labels = {a.OPERATION_NAME.name: "chat", a.PROVIDER_NAME.name: call.provider, **self.common(call)}
-        if response_model is not None:
-            found[a.RESPONSE_MODEL.name] = self._response_models(response_model)
+        found |= self.response(response_model)
         if call.server_port is not None:
             found[a.SERVER_PORT.name] = call.server_port
         return found
+
+    def response(self, model: str | None) -> Labels:
+        """Return the label for the model that wrote a response, if it is known."""
+        return {a.RESPONSE_MODEL.name: self._response_models(model)} if model is not None else {}

@@ -6,10 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry._logs import Logger, LogRecord, SeverityNumber
 
+from otel_claude_stream._telemetry import schema
+
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
-_PROBLEMS = frozenset({"claude.stream.abort", "claude.stream.error", "claude.stream.retry", "claude.stream.stall"})
+_PROBLEMS = frozenset(
+    {schema.ABORT.name, schema.ERROR.name, schema.RETRY.name, schema.STALL.name}
+    | {schema.EXCEPTION.name, schema.EXCEPTION.name_0_1}
+)
 
 
 class LogEvents:

@@ -17,7 +17,7 @@ from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
 from otel_claude_stream._telemetry.buffer import BUFFER, NO_EXEMPLAR, Labels
 from otel_claude_stream._telemetry.span_attributes import abort_labels
-from otel_claude_stream._telemetry.spec import Metric
+from otel_claude_stream._telemetry.spec import Metric, names_under
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -89,31 +89,32 @@ def flushed_before(read: Callable[[], Iterable[tuple[float, Labels]]]) -> Callab
     return flush_and_read
 
 
-def names(spec: Metric, semconv: str) -> tuple[str, ...]:
-    """Return the names of a metric under this `semconv` setting."""
-    if not spec.latest or semconv == "released":
-        return (spec.name,)
-    return (spec.latest,) if semconv == "latest" else (spec.name, spec.latest)
-
-
 class Instruments:
     """The synchronous instruments of the schema. An instrument that the settings exclude is None."""
 
     def __init__(self, meter: Meter, semconv: str, gaps: str) -> None:
         def histogram(spec: Metric) -> Histogram:
-            return Histogram(meter, spec, names(spec, semconv))
+            return Histogram(meter, spec, names_under(spec, semconv))
 
         def counter(spec: Metric) -> Counter:
             return Counter(meter, spec)
+
+        def usage(spec: Metric) -> Counter | None:
+            return counter(spec) if names_under(spec, semconv) else None
 
         self.genai_duration = histogram(schema.GENAI_DURATION)
         self.genai_time_to_first_chunk = histogram(schema.GENAI_TIME_TO_FIRST_CHUNK)
         self.genai_time_per_chunk = (
             histogram(schema.GENAI_TIME_PER_OUTPUT_CHUNK) if gaps in ("gen_ai", "both") else None
         )
-        self.genai_token_usage = histogram(schema.GENAI_TOKEN_USAGE) if semconv != "latest" else None
-        self.genai_input_tokens = histogram(schema.GENAI_INPUT_TOKENS) if semconv != "released" else None
-        self.genai_output_tokens = histogram(schema.GENAI_OUTPUT_TOKENS) if semconv != "released" else None
+        self.genai_token_usage = histogram(schema.GENAI_TOKEN_USAGE)
+        self.genai_input_tokens = histogram(schema.GENAI_INPUT_TOKENS)
+        self.genai_output_tokens = histogram(schema.GENAI_OUTPUT_TOKENS)
+        self.genai_usage_input = usage(schema.GENAI_USAGE_INPUT)
+        self.genai_usage_output = usage(schema.GENAI_USAGE_OUTPUT)
+        self.genai_usage_cache_read = usage(schema.GENAI_USAGE_CACHE_READ)
+        self.genai_usage_cache_write = usage(schema.GENAI_USAGE_CACHE_WRITE)
+        self.genai_usage_reasoning = usage(schema.GENAI_USAGE_REASONING)
         self.duration = histogram(schema.DURATION)
         self.time_to_first_token = histogram(schema.TIME_TO_FIRST_TOKEN)
         self.chunk_gap = histogram(schema.CHUNK_GAP) if gaps in ("claude_stream", "both") else None
@@ -126,6 +127,7 @@ class Instruments:
         self.aborts = counter(schema.ABORTS)
         self.attempt_aborts = counter(schema.ATTEMPT_ABORTS)
         self.stalls = counter(schema.STALLS)
+        self.fallbacks = counter(schema.FALLBACKS)
         self.requests = counter(schema.REQUESTS)
         self.retries = counter(schema.RETRIES)
         self.retry_decisions = counter(schema.RETRY_DECISIONS)
@@ -149,6 +151,8 @@ class EndLabels:
     """The common labels and the outcome."""
     genai: Labels | None
     """Those of the GenAI conventions' metrics. None if another instrumentation records these."""
+    fallback: Labels
+    """Those of the counter of fallbacks."""
 
 
 def record_end(instruments: Instruments, end_labels: EndLabels, context: Context, summary: Summary) -> None:
@@ -159,6 +163,8 @@ def record_end(instruments: Instruments, end_labels: EndLabels, context: Context
     if summary.reads:
         instruments.longest_silence.record(summary.longest_silence, outcome, context)
         instruments.caller_time.record(summary.caller_time, labels)
+    if message.fallback:
+        instruments.fallbacks.add(1, end_labels.fallback, context)
     if verdict.reason is not None:
         instruments.aborts.add(1, {**labels, **abort_labels(summary.diagnosis)}, context)
     if summary.retries.action is not None:
@@ -168,8 +174,8 @@ def record_end(instruments: Instruments, end_labels: EndLabels, context: Context
         wasted = round(message.characters / CHARACTERS_PER_TOKEN)
         if wasted:
             instruments.output_tokens_wasted.add(wasted, {**labels, a.REASON.name: summary.diagnosis.reason.value})
-    elif message.output_tokens is not None and summary.writing_time:
-        instruments.output_tokens_rate.record(message.output_tokens / summary.writing_time, labels)
+    elif message.usage.output_tokens is not None and summary.writing_time:
+        instruments.output_tokens_rate.record(message.usage.output_tokens / summary.writing_time, labels)
     if end_labels.genai is not None:
         _record_genai(instruments, end_labels.genai, summary)
 
@@ -191,15 +197,23 @@ def _record_genai(instruments: Instruments, labels: Labels, summary: Summary) ->
     )
     if summary.time_to_first_event is not None:
         instruments.genai_time_to_first_chunk.record(summary.time_to_first_event, labels)
+    usage = summary.message.usage.billed
+    modality = {**labels, a.TOKEN_MODALITY.name: "unknown"}
+    for counter, tokens in (
+        (instruments.genai_usage_input, usage.prompt or 0),
+        (instruments.genai_usage_output, usage.output_tokens or 0),
+        (instruments.genai_usage_cache_read, usage.cache_read),
+        (instruments.genai_usage_cache_write, usage.cache_write),
+        (instruments.genai_usage_reasoning, summary.message.usage.reasoning),
+    ):
+        if counter is not None and tokens is not None:
+            counter.add(tokens, modality)
     if not summary.usage_complete:
         return
-    for kind, tokens, latest in (
-        ("input", summary.total_input_tokens, instruments.genai_input_tokens),
-        ("output", summary.message.output_tokens, instruments.genai_output_tokens),
+    for kind, tokens, per_call in (
+        ("input", usage.prompt, instruments.genai_input_tokens),
+        ("output", usage.output_tokens, instruments.genai_output_tokens),
     ):
-        if tokens is None:
-            continue
-        if instruments.genai_token_usage is not None:
+        if tokens is not None:
             instruments.genai_token_usage.record(tokens, {**labels, a.TOKEN_TYPE.name: kind})
-        if latest is not None:
-            latest.record(tokens, {**labels, a.TOKEN_MODALITY.name: "unknown"})
+            per_call.record(tokens, labels)

@@ -11,7 +11,7 @@ from typing import Final
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry.spec import Metric, Span, SpanEvent, counter, histogram
 
-# The GenAI conventions prescribe these (released with semantic-conventions 1.41).
+# The GenAI conventions prescribe these, in both versions.
 _GENAI_SECONDS: Final = (
     0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
 )  # fmt: skip
@@ -62,7 +62,7 @@ GENAI_DURATION: Final = histogram(
     "records the `chat` span.",
     (*_GENAI_CALL, a.ERROR_TYPE),
     _GENAI_SECONDS,
-    latest="gen_ai.client.inference.duration",
+    name_0_1="gen_ai.client.inference.duration",
 )
 GENAI_TIME_TO_FIRST_CHUNK: Final = histogram(
     "gen_ai.client.operation.time_to_first_chunk",
@@ -71,7 +71,7 @@ GENAI_TIME_TO_FIRST_CHUNK: Final = histogram(
     "event arrived, or if another instrumentation records the `chat` span.",
     _GENAI_CALL,
     _GENAI_SECONDS,
-    latest="gen_ai.client.inference.time_to_first_chunk",
+    name_0_1="gen_ai.client.inference.time_to_first_chunk",
 )
 GENAI_TIME_PER_OUTPUT_CHUNK: Final = histogram(
     "gen_ai.client.operation.time_per_output_chunk",
@@ -80,31 +80,48 @@ GENAI_TIME_PER_OUTPUT_CHUNK: Final = histogram(
     "`gen_ai` or `both`, unless another instrumentation records the `chat` span.",
     _GENAI_CHUNK,
     _GENAI_SECONDS,
-    latest="gen_ai.client.inference.time_per_output_chunk",
+    name_0_1="gen_ai.client.inference.time_per_output_chunk",
 )
 GENAI_TOKEN_USAGE: Final = histogram(
     "gen_ai.client.token.usage",
     "{token}",
-    "Tokens of the call, by type. Not recorded if the usage is incomplete, with `semconv` `latest`, or if "
-    "another instrumentation records the `chat` span.",
+    "Tokens of the call, by type. Not recorded if the usage is incomplete, or if another instrumentation records the "
+    "`chat` span.",
     (*_GENAI_CALL, a.TOKEN_TYPE),
     _GENAI_TOKENS,
+    semconv="1.41",
 )
 GENAI_INPUT_TOKENS: Final = histogram(
     "gen_ai.client.inference.operation.input_tokens",
     "{token}",
-    "Input tokens of the call, including cache reads and writes. Recorded with `semconv` `latest` or `both`, "
-    "if the usage is complete.",
-    (*_GENAI_CALL, a.TOKEN_MODALITY),
+    "Input tokens of the call, including cache reads, cache writes and compactions. Not recorded if the usage is "
+    "incomplete, or if another instrumentation records the `chat` span.",
+    _GENAI_CALL,
     _GENAI_TOKENS,
+    semconv="0.1",
 )
 GENAI_OUTPUT_TOKENS: Final = histogram(
     "gen_ai.client.inference.operation.output_tokens",
     "{token}",
-    "Output tokens of the call. Recorded with `semconv` `latest` or `both`, if the usage is complete.",
-    (*_GENAI_CALL, a.TOKEN_MODALITY),
+    "Output tokens of the call, including those of compactions. Not recorded if the usage is incomplete, or if another "
+    "instrumentation records the `chat` span.",
+    _GENAI_CALL,
     _GENAI_TOKENS,
+    semconv="0.1",
 )
+
+
+def _usage(name: str, doc: str) -> Metric:
+    doc += " Counted for failed calls too. Not recorded if another instrumentation records the `chat` span."
+    labels = (*_GENAI_CALL, a.TOKEN_MODALITY)
+    return counter(f"gen_ai.client.inference.usage.{name}", "{token}", doc, labels, semconv="0.1")
+
+
+GENAI_USAGE_INPUT: Final = _usage("input_tokens", "Input tokens, including cache reads, cache writes and compactions.")
+GENAI_USAGE_OUTPUT: Final = _usage("output_tokens", "Output tokens, including those of compactions.")
+GENAI_USAGE_CACHE_READ: Final = _usage("cache_read.input_tokens", "Input tokens read from the prompt cache.")
+GENAI_USAGE_CACHE_WRITE: Final = _usage("cache_write.input_tokens", "Input tokens written to the prompt cache.")
+GENAI_USAGE_REASONING: Final = _usage("reasoning.output_tokens", "Output tokens spent on thinking.")
 
 DURATION: Final = histogram(
     "claude.stream.duration",
@@ -171,7 +188,13 @@ STALLS: Final = counter(
     "claude.stream.stalls",
     "{stall}",
     "Stall thresholds exceeded by waits for content, each counted once for each wait.",
-    (*_CALL, a.STALL_THRESHOLD, a.STALL_KIND),
+    (*_CALL, a.STALL_THRESHOLD, a.STALL_KIND, a.THINKING_DISPLAY, a.EFFORT),
+)
+FALLBACKS: Final = counter(
+    "claude.stream.fallbacks",
+    "{stream}",
+    "Streams that a fallback model of the API served, by that model.",
+    (*_CALL, a.RESPONSE_MODEL, a.OUTCOME),
 )
 ACTIVE: Final = Metric("claude.stream.active", "observable_updowncounter", "{stream}", "Streams that are open.", _CALL)
 OLDEST_AGE: Final = Metric(
@@ -252,9 +275,10 @@ INTERNAL_ERRORS: Final = counter(
 
 METRICS: Final[tuple[Metric, ...]] = (
     GENAI_DURATION, GENAI_TIME_TO_FIRST_CHUNK, GENAI_TIME_PER_OUTPUT_CHUNK, GENAI_TOKEN_USAGE, GENAI_INPUT_TOKENS,
-    GENAI_OUTPUT_TOKENS, DURATION, TIME_TO_FIRST_TOKEN, CHUNK_GAP, LONGEST_SILENCE, ABORTS, ATTEMPT_ABORTS,
-    ABORT_IDLE, ABORT_ELAPSED, STALLS, ACTIVE, OLDEST_AGE, REQUESTS, RETRIES, RETRY_DECISIONS, RETRY_DELAY, RECOVERIES,
-    RETRY_BUDGET, OUTPUT_TOKENS_WASTED, OUTPUT_TOKENS_RATE, CALLER_TIME, INTERNAL_ERRORS,
+    GENAI_OUTPUT_TOKENS, GENAI_USAGE_INPUT, GENAI_USAGE_OUTPUT, GENAI_USAGE_CACHE_READ, GENAI_USAGE_CACHE_WRITE,
+    GENAI_USAGE_REASONING, DURATION, TIME_TO_FIRST_TOKEN, CHUNK_GAP, LONGEST_SILENCE, ABORTS, ATTEMPT_ABORTS,
+    ABORT_IDLE, ABORT_ELAPSED, STALLS, FALLBACKS, ACTIVE, OLDEST_AGE, REQUESTS, RETRIES, RETRY_DECISIONS, RETRY_DELAY,
+    RECOVERIES, RETRY_BUDGET, OUTPUT_TOKENS_WASTED, OUTPUT_TOKENS_RATE, CALLER_TIME, INTERNAL_ERRORS,
 )  # fmt: skip
 
 # --- Span events -------------------------------------------------------------------------------------------------
@@ -286,7 +310,7 @@ UNKNOWN: Final = SpanEvent("claude.stream.<type>", "An SSE event of a type that 
 STALL: Final = SpanEvent(
     "claude.stream.stall",
     "A wait for content exceeded a threshold.",
-    (a.STALL_THRESHOLD, a.STALL_KIND, a.BLOCK_TYPE, a.GAP),
+    (a.STALL_THRESHOLD, a.STALL_KIND, a.BLOCK_TYPE, a.THINKING_DISPLAY, a.EFFORT, a.GAP),
 )
 RETRY: Final = SpanEvent(
     "claude.stream.retry",
@@ -308,18 +332,26 @@ ABORT: Final = SpanEvent(
     "The stream ended without completing.",
     _VERDICT,
 )
+EXCEPTION: Final = SpanEvent(
+    "gen_ai.client.operation.exception",
+    "The call raised an exception. Recorded as a log record only, with `events` `log` or `both`, unless another "
+    "instrumentation records the `chat` span. The message of an exception is never recorded.",
+    (a.EXCEPTION_TYPE,),
+    name_0_1="gen_ai.client.inference.exception",
+)
 RESERVED_EVENTS: Final = frozenset({"stall", "retry", "resume", "abort"})
 """Types of the synthetic events. An SSE event of such a type is recorded as `claude.stream.sse_<type>`."""
 
 EVENTS: Final[tuple[SpanEvent, ...]] = (
     MESSAGE_START, CONTENT_BLOCK_START, CONTENT_BLOCK_DELTA, CONTENT_BLOCK_STOP, MESSAGE_DELTA, MESSAGE_STOP, PING,
-    ERROR, UNKNOWN, STALL, RETRY, RESUME, ABORT,
+    ERROR, UNKNOWN, STALL, RETRY, RESUME, ABORT, EXCEPTION,
 )  # fmt: skip
 
 # --- Spans -------------------------------------------------------------------------------------------------------
 _GENAI_SPAN: Final = (
     a.OPERATION_NAME, a.PROVIDER_NAME, a.REQUEST_MODEL, a.REQUEST_STREAM, a.REQUEST_MAX_TOKENS, a.REQUEST_TEMPERATURE,
-    a.REQUEST_TOP_P, a.REQUEST_TOP_K, a.RESPONSE_ID, a.RESPONSE_MODEL, a.FINISH_REASONS,
+    a.REQUEST_TOP_P, a.REQUEST_TOP_K, a.REQUEST_STOP_SEQUENCES, a.REQUEST_REASONING_LEVEL, a.OUTPUT_TYPE,
+    a.CONVERSATION_COMPACTED, a.RESPONSE_ID, a.RESPONSE_MODEL, a.FINISH_REASONS,
     a.RESPONSE_TIME_TO_FIRST_CHUNK, a.INPUT_TOKENS, a.OUTPUT_TOKENS, a.CACHE_READ_TOKENS, a.CACHE_CREATION_TOKENS,
     a.CACHE_WRITE_TOKENS, a.REASONING_TOKENS,
 )  # fmt: skip
@@ -329,11 +361,13 @@ _ABORT: Final = (
 )  # fmt: skip
 _STREAM_ATTRIBUTES: Final = (
     a.OUTCOME, *_ABORT, a.ABORT_EXCEPTION, a.FAULT_AFTER_STOP, a.MISSING_MESSAGE_STOP, a.STOP_REASON, a.API, a.HELPER,
-    a.READ_MODE, a.SPAN_OWNER, a.REQUEST_ID, a.INTERMEDIARY, a.SERVER_ADDRESS, a.SERVER_PORT, a.STATUS_CODE,
-    a.RESEND_COUNT, a.ATTEMPT_COUNT, a.TIME_TO_HEADERS, a.TIME_TO_FIRST_TOKEN, a.BLOCK_TYPE, a.EVENT_COUNT,
-    a.EVENT_DROPPED, a.DELTA_COUNT, a.PING_COUNT, a.BLOCK_COUNT, a.CONTENT_CHARACTERS, a.READ_BYTES, a.READ_COUNT,
-    a.READ_EVENTS, a.LONGEST_SILENCE, a.CHUNK_LONGEST_GAP, a.PING_LONGEST_GAP, a.CALLER_TIME, a.USAGE_COMPLETE,
-    a.RECOVERY_ACTION, a.RESUMED, a.SEAM, a.ATTEMPT_CHARACTERS, a.ATTEMPT_INPUT_TOKENS, a.ATTEMPT_OUTPUT_TOKENS,
+    a.READ_MODE, a.SPAN_OWNER, a.REQUEST_ID, a.INTERMEDIARY, a.SERVER_ADDRESS, a.SERVER_PORT, a.CONVERSATION_ID,
+    a.STATUS_CODE, a.RESEND_COUNT, a.ATTEMPT_COUNT, a.TIME_TO_HEADERS, a.TIME_TO_FIRST_TOKEN, a.BLOCK_TYPE,
+    a.EVENT_COUNT, a.EVENT_DROPPED, a.DELTA_COUNT, a.PING_COUNT, a.BLOCK_COUNT, a.CONTENT_CHARACTERS, a.READ_BYTES,
+    a.READ_COUNT, a.READ_EVENTS, a.LONGEST_SILENCE, a.CHUNK_LONGEST_GAP, a.PING_LONGEST_GAP, a.CALLER_TIME,
+    a.USAGE_COMPLETE, a.THINKING_DISPLAY, a.EFFORT, a.FALLBACK_SERVED, a.DECLINED_INPUT_TOKENS,
+    a.DECLINED_OUTPUT_TOKENS, a.COMPACTION_INPUT_TOKENS, a.COMPACTION_OUTPUT_TOKENS, a.RECOVERY_ACTION, a.RESUMED,
+    a.SEAM, a.ATTEMPT_CHARACTERS, a.ATTEMPT_INPUT_TOKENS, a.ATTEMPT_OUTPUT_TOKENS,
 )  # fmt: skip
 
 CHAT_SPAN: Final = Span(

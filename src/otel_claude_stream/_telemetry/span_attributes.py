@@ -13,7 +13,7 @@ from otel_claude_stream._core.summary import Attempt, Summary
 from otel_claude_stream._core.vocabulary import Origin, Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry.schema import EVENT_PREFIX, RESERVED_EVENTS
-from otel_claude_stream._telemetry.spec import Attribute
+from otel_claude_stream._telemetry.spec import Attribute, names_under
 
 _NS = 1e9
 AttributeValues = dict[str, Any]
@@ -117,12 +117,21 @@ def _reply_attributes(reply: Reply) -> AttributeValues:
     return found
 
 
-def stall_attributes(threshold: str, kind: str, block: str) -> AttributeValues:
+def stall_attributes(threshold: str, kind: str, block: str, call: Call) -> AttributeValues:
     """Return the attributes of the event for a stall. `block` is the type of the open block, or empty."""
-    found: AttributeValues = {a.STALL_THRESHOLD.name: threshold, a.STALL_KIND.name: kind}
+    found: AttributeValues = {a.STALL_THRESHOLD.name: threshold, a.STALL_KIND.name: kind, **dict(thought_pairs(call))}
     if block:
         found[a.BLOCK_TYPE.name] = block
     return found
+
+
+def thought_pairs(call: Call) -> tuple[tuple[str, str], ...]:
+    """Return the parameters of a request that make long silences normal, each with a value of its closed set."""
+    return tuple(
+        (attribute.name, value if value in attribute.values else "other")
+        for attribute, value in ((a.THINKING_DISPLAY, call.thinking_display), (a.EFFORT, call.effort))
+        if value is not None
+    )
 
 
 def abort_labels(diagnosis: Diagnosis) -> dict[str, str]:
@@ -170,8 +179,10 @@ def span_attributes(summary: Summary, semconv: str) -> AttributeValues:
     """Return the attributes of a stream's span at its end."""
     pairs = [*_ending(summary), *_progress(summary), *_request(summary)]
     if summary.call.owner == "self":
-        pairs += _genai(summary, semconv)
-    return {attribute.name: value for attribute, value in pairs if value is not None}
+        pairs += ((attribute, value) for attribute, value in _genai(summary) if names_under(attribute, semconv))
+    found = {attribute.name: value for attribute, value in pairs if value is not None}
+    found.update(thought_pairs(summary.call))
+    return found
 
 
 def _ending(summary: Summary) -> list[tuple[Attribute, object]]:
@@ -214,6 +225,7 @@ def _abort(diagnosis: Diagnosis, elapsed: float) -> list[tuple[Attribute, object
 
 def _progress(summary: Summary) -> list[tuple[Attribute, object]]:
     message = summary.message
+    compaction, declined = message.usage.compaction, message.usage.declined
     return [
         (a.TIME_TO_HEADERS, summary.time_to_headers),
         (a.TIME_TO_FIRST_TOKEN, summary.time_to_first_token),
@@ -232,6 +244,11 @@ def _progress(summary: Summary) -> list[tuple[Attribute, object]]:
         (a.PING_LONGEST_GAP, message.longest_ping_gap / _NS or None),
         (a.CALLER_TIME, summary.caller_time),
         (a.USAGE_COMPLETE, summary.usage_complete),
+        (a.FALLBACK_SERVED, message.fallback or None),
+        (a.DECLINED_INPUT_TOKENS, declined and declined.prompt),
+        (a.DECLINED_OUTPUT_TOKENS, declined and declined.output_tokens),
+        (a.COMPACTION_INPUT_TOKENS, compaction and compaction.prompt),
+        (a.COMPACTION_OUTPUT_TOKENS, compaction and compaction.output_tokens),
         (a.READ_MODE, summary.read_mode.value),
     ]
 
@@ -265,14 +282,19 @@ def _recovery(summary: Summary) -> list[tuple[Attribute, object]]:
     ]
 
 
-def _genai(summary: Summary, semconv: str) -> list[tuple[Attribute, object]]:
+def _genai(summary: Summary) -> list[tuple[Attribute, object]]:
     call, message = summary.call, summary.message
+    usage = message.usage.billed
     pairs: list[tuple[Attribute, object]] = [
         (a.REQUEST_STREAM, True),
         (a.REQUEST_MAX_TOKENS, call.max_tokens),
         (a.REQUEST_TEMPERATURE, call.temperature),
         (a.REQUEST_TOP_P, call.top_p),
         (a.REQUEST_TOP_K, call.top_k),
+        (a.REQUEST_STOP_SEQUENCES, list(call.stop_sequences) or None),
+        (a.REQUEST_REASONING_LEVEL, call.effort),
+        (a.OUTPUT_TYPE, "json" if call.capabilities.structured_output else None),
+        (a.CONVERSATION_COMPACTED, message.compacted or None),
         (a.RESPONSE_ID, message.ledger.message_id),
         (a.RESPONSE_MODEL, message.model),
         (a.RESPONSE_TIME_TO_FIRST_CHUNK, summary.time_to_first_event),
@@ -281,15 +303,13 @@ def _genai(summary: Summary, semconv: str) -> list[tuple[Attribute, object]]:
         pairs.append((a.FINISH_REASONS, [message.stop_reason]))
     elif message.ledger.started:
         pairs.append((a.FINISH_REASONS, ["error"]))
+    pairs.append((a.INPUT_TOKENS, usage.prompt))
     if summary.usage_complete:
         pairs += [
-            (a.INPUT_TOKENS, summary.total_input_tokens),
-            (a.OUTPUT_TOKENS, message.output_tokens),
-            (a.CACHE_READ_TOKENS, message.cache_read),
-            (a.CACHE_CREATION_TOKENS, message.cache_creation if semconv != "latest" else None),
-            (a.CACHE_WRITE_TOKENS, message.cache_creation if semconv != "released" else None),
-            (a.REASONING_TOKENS, message.reasoning_tokens),
+            (a.OUTPUT_TOKENS, usage.output_tokens),
+            (a.CACHE_READ_TOKENS, usage.cache_read),
+            (a.CACHE_CREATION_TOKENS, usage.cache_write),
+            (a.CACHE_WRITE_TOKENS, usage.cache_write),
+            (a.REASONING_TOKENS, message.usage.reasoning),
         ]
-    else:
-        pairs.append((a.INPUT_TOKENS, summary.total_input_tokens))
     return pairs

@@ -20,6 +20,7 @@ from otel_claude_stream._core.summary import Summary
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema, zero_series
+from otel_claude_stream._telemetry.attempt_spans import write_attempt_spans
 from otel_claude_stream._telemetry.buffer import NO_EXEMPLAR, Labels
 from otel_claude_stream._telemetry.interrupts import end_after, start_span, started_span
 from otel_claude_stream._telemetry.labels import LabelSets
@@ -34,11 +35,12 @@ from otel_claude_stream._telemetry.metrics import (
     record_end,
 )
 from otel_claude_stream._telemetry.span_attributes import (
-    attempt_attributes,
     event_attributes,
     event_name,
     span_attributes,
+    thought_pairs,
 )
+from otel_claude_stream._telemetry.spec import names_under
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -70,6 +72,7 @@ class StreamTelemetry:
         """Wall time in nanoseconds at the start of the call."""
         self._instruments = emitter.instruments
         self.labels = emitter.labels.common(call)
+        emitter.stall_labels(call, self.labels)  # the series have to exist before the first stall
         self._genai_labels: Labels | None = None
         self._longest_gap = 0.0
 
@@ -122,8 +125,9 @@ class StreamTelemetry:
     def record_stall(self, threshold: str, kind: str) -> None:
         """Count a wait for content that exceeded a threshold."""
         if self._instruments is not None:
+            labels = self._emitter.stall_labels(self.call, self.labels)
             self._instruments.stalls.add(
-                1, {**self.labels, a.STALL_THRESHOLD.name: threshold, a.STALL_KIND.name: kind}, self.context
+                1, {**labels, a.STALL_THRESHOLD.name: threshold, a.STALL_KIND.name: kind}, self.context
             )
 
     def record_request(self, status: int | None, layer: str) -> None:
@@ -173,7 +177,7 @@ class StreamTelemetry:
             if summary.diagnosis.verdict.outcome is Outcome.FAILED:
                 span.set_status(Status(StatusCode.ERROR, summary.diagnosis.reason.value))
             if len(summary.attempts) > 1:
-                self._emitter.write_attempt_spans(self, summary, wall)
+                write_attempt_spans(self._emitter.tracer, self.context, summary, wall)
         span.end(wall(summary.ended))
 
     def start_span(self) -> None:
@@ -225,7 +229,7 @@ class Emitter:
     ) -> None:
         """`budgets` returns the retries that the budgets allow. It is None if the policy only observes."""
         self._active = budgets is not None
-        self._tracer = tracer
+        self.tracer = tracer
         self._logs = log_events if config.events in {"log", "both"} else None
         self.config = config
         self.instruments = Instruments(meter, config.semconv, config.gaps) if config.metrics else None
@@ -243,6 +247,15 @@ class Emitter:
         self.instruments = self._logs = None
         self._silenced_by = owner
 
+    def stall_labels(self, call: Call, common: Labels) -> Labels:
+        """Return the labels that the stalls of a call have."""
+        pairs = thought_pairs(call)
+        return self.labels.extended(common, pairs, self._create_stalls) if pairs else common
+
+    def _create_stalls(self, labels: Labels) -> None:
+        if self.instruments is not None:
+            zero_series.create_stalls(self.instruments, labels, self.config.stall_thresholds)
+
     def _create_zero_series(self, labels: Labels) -> None:
         if self.instruments is not None:
             zero_series.create(self.instruments, labels, active=self._active, thresholds=self.config.stall_thresholds)
@@ -250,12 +263,13 @@ class Emitter:
     def end_labels(self, telemetry: StreamTelemetry, summary: Summary) -> EndLabels:
         """Return the labels of a stream at its end."""
         records_genai = telemetry.call.owner != "other"
+        model = summary.message.model
+        outcome = self.labels.extended(telemetry.labels, ((a.OUTCOME.name, summary.diagnosis.verdict.outcome.value),))
         return EndLabels(
             common=telemetry.labels,
-            outcome=self.labels.extended(
-                telemetry.labels, ((a.OUTCOME.name, summary.diagnosis.verdict.outcome.value),)
-            ),
-            genai=self.labels.genai(telemetry.call, summary.message.model) if records_genai else None,
+            outcome=outcome,
+            genai=self.labels.genai(telemetry.call, model) if records_genai else None,
+            fallback={**outcome, **self.labels.response(model)} if summary.message.fallback else outcome,
         )
 
     def telemetry(self, call: Call, wall: int) -> StreamTelemetry:
@@ -273,12 +287,14 @@ class Emitter:
         attributes: Labels = {a.REQUEST_MODEL.name: call.model, a.SERVER_ADDRESS.name: call.server_address}
         if call.server_port is not None:
             attributes[a.SERVER_PORT.name] = call.server_port
+        if call.conversation_id is not None:
+            attributes[a.CONVERSATION_ID.name] = call.conversation_id
         if is_chat:
             attributes[a.OPERATION_NAME.name] = "chat"
             attributes[a.PROVIDER_NAME.name] = call.provider
         spec = schema.CHAT_SPAN if is_chat else schema.STREAM_SPAN
         start_span(
-            self._tracer,
+            self.tracer,
             into,
             spec.name.format(model=call.model),
             None,
@@ -304,28 +320,10 @@ class Emitter:
                 span.add_event(name, attributes or None, at)
             if self._logs is not None:
                 self._logs.emit(name, attributes, at, telemetry.context)
-
-    def write_attempt_spans(self, telemetry: StreamTelemetry, summary: Summary, wall: Callable[[int], int]) -> None:
-        """Record a child span for each HTTP request of a call, with explicit times."""
-        for attempt in summary.attempts:
-            started: list[Span] = []
-            try:
-                start_span(
-                    self._tracer,
-                    started,
-                    schema.ATTEMPT_SPAN.name,
-                    telemetry.context,
-                    kind=SpanKind.INTERNAL,
-                    attributes=attempt_attributes(attempt, summary.call),
-                    start_time=wall(attempt.started),
-                )
-                (span,) = started
-                if attempt.diagnosis is not None:
-                    span.set_status(Status(StatusCode.ERROR, attempt.diagnosis.reason.value))
-                span.end(wall(attempt.ended))
-            except BaseException as error:
-                end_after(error, started_span(started, error))
-                raise
+        if self._logs is not None and summary.call.owner == "self" and summary.exception is not None:
+            for name in names_under(schema.EXCEPTION, self.config.semconv):
+                raised = {a.EXCEPTION_TYPE.name: summary.exception}
+                self._logs.emit(name, raised, wall(summary.ended), telemetry.context)
 
     def is_unobserved(self, telemetry: StreamTelemetry) -> bool:
         """Whether nothing records this stream: no tracer, meter or logger of a real provider."""

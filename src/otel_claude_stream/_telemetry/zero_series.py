@@ -64,8 +64,15 @@ def _labels(**pairs: tuple[Attribute, str | int]) -> Labels:
     return {attribute.name: value for attribute, value in pairs.values()}
 
 
+def create_stalls(instruments: Instruments, labels: Labels, thresholds: tuple[float, ...]) -> None:
+    """Create the series of stalls of calls with these labels."""
+    for further in stalls(thresholds):
+        instruments.stalls.record_now(0, {**labels, **further})
+
+
 def create(instruments: Instruments, labels: Labels, *, active: bool, thresholds: tuple[float, ...]) -> None:
     """Create the series of calls with these common labels. If not `active`, the policy only observes."""
+    create_stalls(instruments, labels, thresholds)
     for counter, series in (
         (instruments.aborts, aborts()),
         (instruments.attempt_aborts, aborts()),
@@ -73,7 +80,6 @@ def create(instruments: Instruments, labels: Labels, *, active: bool, thresholds
         (instruments.retry_decisions, decisions(active=active)),
         (instruments.recoveries, recoveries(active=active)),
         (instruments.requests, requests()),
-        (instruments.stalls, stalls(thresholds)),
     ):
         for further in series:
             counter.record_now(0, {**labels, **further})

@@ -238,7 +238,7 @@ class TestSettings:
 
     def test_the_opt_in_of_the_conventions_is_named_as_the_source(self) -> None:
         opted_in = {"OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_latest_experimental"}
-        assert "semconv = latest (OTEL_SEMCONV_STABILITY_OPT_IN)" in levels(settings(opted_in))
+        assert "semconv = 0.1 (OTEL_SEMCONV_STABILITY_OPT_IN)" in levels(settings(opted_in))
         ours = settings({**opted_in, "OTEL_CLAUDE_STREAM_SEMCONV": "both"})
         assert "semconv = both (OTEL_CLAUDE_STREAM_SEMCONV)" in levels(ours)
 

@@ -9,7 +9,8 @@ import pytest
 from otel_claude_stream._core.stream.delivered import Delivered
 from otel_claude_stream._core.stream.events import content_size, is_well_formed, record_event, type_of
 from otel_claude_stream._core.stream.hot_path import HotPath
-from otel_claude_stream._core.stream.message_state import MessageState, Usage
+from otel_claude_stream._core.stream.message_state import MessageState
+from otel_claude_stream._core.stream.usage import Usage
 
 LONG = "x" * 200
 
@@ -27,7 +28,9 @@ def record(state, kind, /, **fields):
 def test_a_whole_message_is_recorded():
     message = new_message()
     usage = Object(input_tokens=5, output_tokens=1, cache_read_input_tokens=2, cache_creation_input_tokens=None)
-    assert record(message, "message_start", message=Object(id="msg_1", model="claude", usage=usage)) == Usage(5, 1, 2)
+    assert record(message, "message_start", message=Object(id="msg_1", model="claude", usage=usage)) == Usage(
+        5, None, 2
+    )
     assert record(message, "content_block_start", index=0, content_block=Object(type="text", text="")) is None
     assert record(message, "content_block_stop", index=0) is None
     final = Object(output_tokens=7, output_tokens_details=Object(thinking_tokens=3))
@@ -35,7 +38,7 @@ def test_a_whole_message_is_recorded():
     assert found == Usage(output_tokens=7, reasoning=3)
     assert record(message, "message_stop") is None
     assert (message.ledger.message_id, message.model, message.stop_reason) == ("msg_1", "claude", "end_turn")
-    assert (message.input_tokens, message.cache_read, message.output_tokens, message.reasoning_tokens) == (5, 2, 7, 3)
+    assert message.usage == Usage(input_tokens=5, cache_read=2, output_tokens=7, reasoning=3)
     assert [entry.type for entry in message.journal.entries()] == [
         "message_start", "content_block_start", "content_block_stop", "message_delta", "message_stop",
     ]  # fmt: skip
@@ -54,7 +57,7 @@ def test_values_of_other_types_are_ignored_and_names_are_cut():
     message = new_message()
     usage = Object(input_tokens=True, output_tokens="7", cache_read_input_tokens=1.5, cache_creation_input_tokens=None)
     assert record(message, "message_start", message=Object(id=7, model=LONG, usage=usage)) == Usage()
-    assert (message.ledger.message_id, message.model, message.input_tokens) == (None, LONG[:128], None)
+    assert (message.ledger.message_id, message.model, message.usage) == (None, LONG[:128], Usage())
     record(message, "content_block_start", index="0", content_block=Object(type="text", text=7))
     assert message.blocks == 1
 
@@ -90,12 +93,30 @@ def test_a_block_that_begins_with_content_delivers_it(block, flags):
         (Object(type="thinking_delta", thinking="Hmm"), 3),
         (Object(type="input_json_delta", partial_json='{"a'), 3),
         (Object(type="signature_delta", signature="abc"), 0),
+        (Object(type="compaction_delta", content="A summary"), 9),
+        (Object(type="compaction_delta", content=None), 0),
+        (Object(type="compaction_delta", content=7), 0),
+        (Object(type="compaction_delta"), 0),
         (Object(type="new_delta", new="abc"), 0),
     ],
     ids=lambda value: value.type if isinstance(value, Object) else None,
 )
 def test_the_size_of_a_delta_is_that_of_its_content(delta, size):
     assert content_size(delta, delta.type) == size
+
+
+def test_a_fallback_block_sets_the_model():
+    message = new_message()
+    record(message, "message_start", message=Object(id="msg_1", model="claude-a", usage=None))
+    record(message, "content_block_start", index=0, content_block=Object(type="fallback", to=Object(model="claude-b")))
+    assert (message.model, message.fallback) == ("claude-b", True)
+
+
+@pytest.mark.parametrize(("content", "compacted"), [("A summary", True), (None, False)])
+def test_a_compaction_block_may_begin_with_its_summary(content, compacted):
+    message = new_message()
+    record(message, "content_block_start", index=0, content_block=Object(type="compaction", content=content))
+    assert message.compacted is compacted
 
 
 def test_a_delta_without_its_content_raises():

@@ -15,10 +15,10 @@ from otel_claude_stream._core.stream.message_state import (
     CORE_TYPES,
     TRANSITIONS,
     MessageState,
-    Usage,
     block_kind,
 )
 from otel_claude_stream._core.stream.timing import Timing
+from otel_claude_stream._core.stream.usage import Usage
 from otel_claude_stream._core.vocabulary import Phase
 
 MS = 1_000_000
@@ -134,13 +134,12 @@ def test_block_types_are_a_closed_set(type_, kind):
     ("opened", "delta", "block"),
     [
         ("text", "text_delta", "text"),
-        ("thinking", "signature_delta", "thinking"),
+        ("thinking", "thinking_delta", "thinking"),
         ("tool_use", "input_json_delta", "tool_use"),
         ("invented", "text_delta", "other"),
         (None, "text_delta", "text"),
         (None, "citations_delta", "text"),
         (None, "thinking_delta", "thinking"),
-        (None, "signature_delta", "thinking"),
         (None, "input_json_delta", "tool_use"),
         (None, "invented_delta", "other"),
     ],
@@ -241,16 +240,59 @@ def test_later_events_without_names_keep_the_known_ones():
 
 def test_an_event_without_usage_keeps_the_known_usage():
     message = new_message()
-    message.record_usage(
-        Usage(input_tokens=9, output_tokens=1, cache_read=8, cache_creation=7, reasoning=1), final=False
-    )
-    assert (message.output_tokens, message.reasoning_tokens) == (None, None)
-    message.record_usage(Usage(output_tokens=60, reasoning=50), final=True)
-    message.record_usage(Usage(), final=True)
-    assert (
-        message.input_tokens, message.output_tokens, message.cache_read, message.cache_creation,
-        message.reasoning_tokens,
-    ) == (9, 60, 8, 7, 50)  # fmt: skip
+    message.record_usage(Usage(input_tokens=9, cache_read=8, cache_write=7))
+    message.record_usage(Usage(output_tokens=60, reasoning=50))
+    message.record_usage(Usage())
+    assert message.usage == Usage(9, 60, 8, 7, 50)
+
+
+@pytest.mark.parametrize(
+    ("handed_over", "usage", "model", "fallback"),
+    [
+        ((), Usage(), "claude-a", False),
+        (("claude-b",), Usage(), "claude-b", True),
+        (("claude-b", None), Usage(), "claude-b", True),
+        (("claude-b", "claude-c"), Usage(fallback=True, model="claude-c"), "claude-c", True),
+        ((), Usage(fallback=True, model="claude-b"), "claude-b", True),
+        (("claude-b",), Usage(fallback=False), "claude-b", False),
+    ],
+    ids=["none", "block", "unnamed block", "two hops", "usage alone", "all declined"],
+)
+def test_the_model_is_the_last_one_that_wrote(handed_over, usage, model, fallback):
+    """The usage decides whether a fallback model served. A stream that breaks before it has only the blocks."""
+    message = new_message()
+    message.message_start("msg_1", "claude-a", 0, 0)
+    for name in handed_over:
+        message.hand_over(name)
+    message.record_usage(usage)
+    assert (message.model, message.fallback) == (model, fallback)
+
+
+@pytest.mark.parametrize("mode", ["coalesce", "all", "none"])
+def test_empty_thinking_and_a_summary_come_before_the_first_content(mode):
+    """Waits before it are no gaps. A burst begins with the first content."""
+    message = new_message(delta_mode=mode)
+    message.message_start("msg_1", "claude", 0, 0)
+    message.block_start(0, "compaction", 0, 0)
+    assert not message.block_delta(0, "compaction_delta", 400, 60_000 * MS, 60_000 * MS)
+    message.block_stop(0, 60_000 * MS, 0)
+    message.block_start(1, "thinking", 60_000 * MS, 0)
+    assert not message.block_delta(1, "thinking_delta", 0, 61_000 * MS, 1_000 * MS)
+    assert not message.block_delta(1, "thinking_delta", 0, 62_000 * MS, 1_000 * MS)
+    assert not message.block_delta(1, "signature_delta", 0, 70_000 * MS, 8_000 * MS)
+    assert (message.phase, message.first_block, hot(message).in_burst) == (Phase.AWAITING_FIRST_TOKEN, "", False)
+    assert message.block_delta(1, "thinking_delta", 4, 71_000 * MS, 1_000 * MS)
+    assert not message.block_delta(1, "thinking_delta", 4, 71_001 * MS, 1 * MS)
+    assert (message.phase, message.first_block) == (Phase.STREAMING, "thinking")
+    assert hot(message).in_burst is (mode != "all")
+    message.close_batches(71_001 * MS)
+    assert (message.longest_gap, message.compacted, message.deltas) == (1 * MS, True, 6)
+
+
+def test_a_compaction_without_a_summary_compacts_nothing():
+    message = new_message()
+    message.block_delta(0, "compaction_delta", 0, 0, 0)
+    assert not message.compacted
 
 
 # --- The journal -----------------------------------------------------------------------------------------------------
@@ -498,7 +540,7 @@ def test_the_usage_of_an_attempt():
     """The input includes the cache. The output counts only once it is final, not as the placeholder of the start."""
     message = new_message()
     assert message.tokens(final=True) == (0, 0)
-    message.record_usage(Usage(input_tokens=5, cache_read=3, cache_creation=2), final=False)
+    message.record_usage(Usage(input_tokens=5, cache_read=3, cache_write=2))
     assert message.tokens(final=False) == (10, 0)
-    message.record_usage(Usage(output_tokens=9), final=True)
+    message.record_usage(Usage(output_tokens=9))
     assert (message.tokens(final=False), message.tokens(final=True)) == ((10, 0), (10, 9))

@@ -8,7 +8,8 @@ from otel_claude_stream._core.diagnosis.classify import Diagnosis, Verdict
 from otel_claude_stream._core.diagnosis.facts import Facts, Fault
 from otel_claude_stream._core.stream.call import Call
 from otel_claude_stream._core.stream.hot_path import HotPath, ReadMode
-from otel_claude_stream._core.stream.message_state import MessageState, Usage
+from otel_claude_stream._core.stream.message_state import MessageState
+from otel_claude_stream._core.stream.usage import Usage
 from otel_claude_stream._core.summary import Summary
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, AbortReason, Origin, Outcome, Phase, Stop
 
@@ -39,8 +40,7 @@ def summary(message):
 def message(*usages):
     found = MessageState(HotPath(int, 0))
     for usage in usages:
-        counts = dict(usage)
-        found.record_usage(final=counts.pop("final"), usage=Usage(**counts))
+        found.record_usage(Usage(**usage))
     return found
 
 
@@ -48,18 +48,19 @@ def message(*usages):
     ("usages", "total", "complete"),
     [
         ([], None, False),
-        ([{"input_tokens": 25, "output_tokens": 1, "final": False}], 25, False),
-        ([{"input_tokens": 25, "cache_read": 100, "cache_creation": 7, "final": False}], 132, False),
-        ([{"input_tokens": 25, "cache_read": None, "cache_creation": 7, "final": False}], 32, False),
-        ([{"cache_read": 100, "final": False}], None, False),
-        ([{"input_tokens": 25, "output_tokens": 1, "final": False}, {"output_tokens": 90, "final": True}], 25, True),
-        ([{"input_tokens": 25, "final": False}, {"input_tokens": 26, "output_tokens": 0, "final": True}], 26, True),
+        ([{"input_tokens": 25}], 25, False),
+        ([{"input_tokens": 25, "cache_read": 100, "cache_write": 7}], 132, False),
+        ([{"input_tokens": 25, "cache_write": 7}], 32, False),
+        ([{"cache_read": 100}], None, False),
+        ([{"input_tokens": 25}, {"output_tokens": 90}], 25, True),
+        ([{"input_tokens": 25}, {"input_tokens": 26, "output_tokens": 0}], 26, True),
+        ([{"input_tokens": 25}, {"output_tokens": 9, "compaction": Usage(3, 4, 20, 1)}], 49, True),
     ],
 )
 def test_input_tokens_include_the_cache_and_the_end_completes_the_usage(usages, total, complete):
-    """The semantic conventions count cached tokens as input. `message_start` has only a placeholder for the output."""
+    """The semantic conventions count cached tokens as input, and those that are billed."""
     found = summary(message(*usages))
-    assert (found.total_input_tokens, found.usage_complete) == (total, complete)
+    assert (found.message.usage.billed.prompt, found.usage_complete) == (total, complete)
 
 
 @pytest.mark.parametrize(

@@ -433,8 +433,8 @@ UNUSUAL_JOBS = (
             "stream-health/Completed share": {"": 1 - 10 / 129},
         },
     ),
-    # The latest names of the semantic conventions, and both old and latest names. Each stream counts once.
-    Expected("latest", 170, healthy(120, 120, job="latest-{}")),
+    # The names of version 0.1 of the conventions, and those of both versions. Each stream counts once.
+    Expected("new", 170, healthy(120, 120, job="new-{}")),
     Expected("both", 170, healthy(120, 120, job="both-{}")),
 )
 

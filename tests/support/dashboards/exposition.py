@@ -29,9 +29,13 @@ SCOPE = {
 }
 """Labels that the Prometheus reader adds to every series. The translation of OTLP adds them only on request."""
 
-IGNORED = {schema.GENAI_DURATION, schema.GENAI_TIME_TO_FIRST_CHUNK, schema.GENAI_TIME_PER_OUTPUT_CHUNK}
+IGNORED = {
+    schema.GENAI_DURATION, schema.GENAI_TIME_TO_FIRST_CHUNK, schema.GENAI_TIME_PER_OUTPUT_CHUNK,
+    schema.GENAI_INPUT_TOKENS, schema.GENAI_OUTPUT_TOKENS, schema.GENAI_USAGE_INPUT, schema.GENAI_USAGE_CACHE_READ,
+    schema.GENAI_USAGE_CACHE_WRITE,
+}  # fmt: skip
 """Metrics that no dashboard queries. They would be a third of all series."""
-_SPECS = {name: spec for spec in schema.METRICS for name in (spec.name, spec.latest) if name}
+_SPECS = {name: spec for spec in schema.METRICS for name in (spec.name, spec.name_0_1) if name}
 
 
 def le_text(value: float, protocol: Protocol) -> str:

@@ -26,7 +26,7 @@ COLUMNS = 24
 SCHEMA_SERIES = {
     metric(spec, name=name) + part: spec
     for spec in schema.METRICS
-    for name in filter(None, (spec.name, spec.latest))
+    for name in filter(None, (spec.name, spec.name_0_1))
     for part in PARTS.get(spec.kind, ("",))
 }
 """The metrics of the schema by the names of their series in Prometheus."""

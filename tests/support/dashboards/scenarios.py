@@ -211,6 +211,6 @@ SCENARIOS = (
     Scenario("many", many, 2 / 3, 300.0, ("otlp",), {"max_models": 300}),
     Scenario("hanging", hanging),
     Scenario("restarting", alb, protocols=("otlp",), restarts=(100.0, 101.5, 140.0)),
-    Scenario("latest", lambda: every(1, 0, 180), protocols=("otlp",), settings={"semconv": "latest"}),
+    Scenario("new", lambda: every(1, 0, 180), protocols=("otlp",), settings={"semconv": "0.1"}),
     Scenario("both", lambda: every(1, 0, 180), protocols=("otlp",), settings={"semconv": "both"}),
 )

@@ -13,6 +13,8 @@ PRODUCT = 64
 """Characters of `server` or `via` as the name of an intermediary."""
 WORDING = 2000
 """Characters of an error body that is searched for known products. They are not recorded."""
+LISTED = 16
+"""Stop sequences of a request that are recorded."""
 COUNT = 10**12
 """Largest count of tokens, index or parameter. A larger or negative one counts as unknown."""
 

@@ -35,6 +35,11 @@ class Call:
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
+    stop_sequences: tuple[str, ...] = ()
+    effort: str | None = None
+    thinking_display: str | None = None
+    """How thinking appears in the answer. `omitted` makes long thoughts silent. None if the request does not set it."""
+    conversation_id: str | None = None
     read_timeout: float | None = None
     capabilities: RequestCapabilities = field(default_factory=RequestCapabilities)
     """Whether its answer could be repeated or continued."""

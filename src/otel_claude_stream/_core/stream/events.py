@@ -7,7 +7,8 @@ major version of pydantic, or a namespace made from JSON. Fields may be missing,
 from __future__ import annotations
 
 from otel_claude_stream._core.stream import bounds
-from otel_claude_stream._core.stream.message_state import CONTENT_OF, DELTA, MessageState, Usage
+from otel_claude_stream._core.stream.message_state import CONTENT_OF, DELTA, MessageState
+from otel_claude_stream._core.stream.usage import Usage, fallback_model, usage_of
 
 
 def content_size(delta: object, kind: str) -> int:
@@ -16,6 +17,9 @@ def content_size(delta: object, kind: str) -> int:
         return len(delta.thinking)  # type: ignore[attr-defined] # by its kind
     if kind == "input_json_delta":
         return len(delta.partial_json)  # type: ignore[attr-defined] # by its kind
+    if kind == "compaction_delta":
+        content = getattr(delta, "content", None)
+        return len(content) if isinstance(content, str) else 0  # None if the compaction failed
     return 0  # citations, signatures, and unknown kinds
 
 
@@ -35,6 +39,10 @@ def record_event(message: MessageState, event: object, kind: str, at: int, gap: 
             thinking=not plain and bool(getattr(block, "thinking", None) or getattr(block, "signature", None)),
             citations=bool(getattr(block, "citations", None)),
         )
+        if block_type == "fallback":
+            message.hand_over(fallback_model(block))
+        elif block_type == "compaction" and getattr(block, "content", None):
+            message.compact()
     elif kind == "content_block_stop":
         message.block_stop(_index(event), at, gap)
     elif kind == "message_start":
@@ -70,20 +78,9 @@ def type_of(event: object) -> object:
 def _usage(message: MessageState, usage: object, *, final: bool) -> Usage | None:
     if usage is None:
         return None
-    found = Usage(
-        input_tokens=_tokens(usage, "input_tokens"),
-        output_tokens=_tokens(usage, "output_tokens"),
-        cache_read=_tokens(usage, "cache_read_input_tokens"),
-        cache_creation=_tokens(usage, "cache_creation_input_tokens"),
-        reasoning=_tokens(getattr(usage, "output_tokens_details", None), "thinking_tokens"),
-    )
-    message.record_usage(found, final=final)
+    found = usage_of(usage, final=final)
+    message.record_usage(found)
     return found
-
-
-def _tokens(usage: object, name: str) -> int | None:
-    # Older models of the SDK hold newer fields as a plain dict.
-    return bounds.count(usage.get(name) if isinstance(usage, dict) else getattr(usage, name, None))
 
 
 def _index(event: object) -> int | None:

@@ -15,12 +15,12 @@ Times (`at`) are nanoseconds of a monotonic clock; gaps are nanoseconds that rea
 from __future__ import annotations
 
 from dataclasses import InitVar, dataclass, field, replace
-from typing import NamedTuple
 
 from otel_claude_stream._core.stream import bounds
 from otel_claude_stream._core.stream.delivered import Delivered
 from otel_claude_stream._core.stream.hot_path import HotPath
 from otel_claude_stream._core.stream.journal import Entry, Journal
+from otel_claude_stream._core.stream.usage import NO_USAGE, Usage
 from otel_claude_stream._core.vocabulary import Phase
 
 TRANSITIONS: dict[str, Phase] = {
@@ -48,15 +48,19 @@ TEXT = "text"
 CORE_TYPES = frozenset(TRANSITIONS)
 """The types of events that belong to a message, which the SDK parses and delivers to the caller."""
 
-_BLOCK_KINDS = {"text": "text", "thinking": "thinking", "redacted_thinking": "thinking"}
+_BLOCK_KINDS = {"text": "text", "thinking": "thinking", "redacted_thinking": "thinking", "compaction": "compaction"}
 _KIND_OF_DELTA = {
     "text_delta": "text",
     "citations_delta": "text",
     "thinking_delta": "thinking",
     "signature_delta": "thinking",
     "input_json_delta": "tool_use",
+    "compaction_delta": "compaction",
 }
 """The kind of block that a delta belongs to, if the start of that block was not seen."""
+
+_BEFORE_CONTENT = frozenset({"signature_delta", "compaction_delta"})
+"""Types of deltas that do not end the time to the first token. Empty thinking does not either."""
 
 CONTENT_OF = {"text_delta": TEXT, "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 """The attribute of a delta that holds its content, by type of delta."""
@@ -66,20 +70,10 @@ _NO_BATCH = object()
 
 
 def block_kind(block_type: str) -> str:
-    """Return the kind of a block, which is `text`, `thinking`, `tool_use` (of any kind of tool) or `other`."""
+    """Return `text`, `thinking`, `tool_use` (for any kind of tool), `compaction` or `other` for a type of block."""
     if block_type.endswith("tool_use"):
         return "tool_use"
     return _BLOCK_KINDS.get(block_type, "other")
-
-
-class Usage(NamedTuple):
-    """The token counts of one event; None where it has none."""
-
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_read: int | None = None
-    cache_creation: int | None = None
-    reasoning: int | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -120,11 +114,9 @@ class MessageState:
     model: str | None = None
     stop_reason: str | None = None
     error_type: str | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_read: int | None = None
-    cache_creation: int | None = None
-    reasoning_tokens: int | None = None
+    compacted: bool = False
+    usage: Usage = NO_USAGE
+    _handed_over: bool = False
 
     def __post_init__(self, delta_mode: str, budget: int) -> None:
         self.journal = Journal(budget)
@@ -153,14 +145,19 @@ class MessageState:
             return self.ledger
         return replace(self.ledger, text=self.ledger.text + self._hot.characters)
 
+    @property
+    def fallback(self) -> bool:
+        """Whether a fallback model serves the answer. The usage at the end decides, if it has iterations."""
+        return self._handed_over if self.usage.fallback is None else self.usage.fallback
+
     def tokens(self, *, final: bool) -> tuple[int, int]:
         """Return input tokens (including the cache) and, if they are `final`, output tokens; 0 where unknown."""
-        input_tokens = (self.input_tokens or 0) + (self.cache_read or 0) + (self.cache_creation or 0)
-        return input_tokens, (self.output_tokens or 0) if final else 0
+        billed = self.usage.billed
+        return billed.prompt or 0, (billed.output_tokens or 0) if final else 0
 
     # --- Deltas --------------------------------------------------------------------------------------------------
     def block_delta(self, index: int | None, kind: str, size: int, at: int, gap: int) -> bool:
-        """Count a delta with `size` characters of content. Return True if it is the first one of the stream."""
+        """Count a delta with `size` characters of content. Return True if it has the first content of the stream."""
         if self._batch_index == index and not self._all:
             hot = self._hot
             if kind == "citations_delta":
@@ -168,6 +165,8 @@ class MessageState:
             hot.deltas += 1
             hot.characters += size
             hot.last_delta_at = at
+            if self._reached < _CONTENT:
+                return self._begins_content(kind, size)
             self._batch_gap = max(self._batch_gap, gap)
             hot.in_burst = hot.content != ""
             return False
@@ -176,23 +175,31 @@ class MessageState:
     def _begin_batch(self, index: int | None, kind: str, size: int, at: int, gap: int) -> bool:
         if self._batch_index is not _NO_BATCH:
             self._close_batch(at)
-        first = self._reached < _CONTENT
         block = (self.open_block if index == self._open_index else "") or _KIND_OF_DELTA.get(kind, "other")
-        if first:
-            self._reached = _CONTENT
-            self.first_block = block
         ledger = self.ledger
         if kind != "text_delta" or index != ledger.open_index:
             ledger.block_delta(index, kind, block)
+            if kind == "compaction_delta" and size:
+                self.compact()
         self._batch_index, self._batch_block, self._batch_at = index, block, at
-        self._batch_gap = 0 if first else gap  # the wait for the first token is reported as the time to it
+        # The wait for the first token is reported as the time to it.
+        self._batch_gap = gap if self._reached >= _CONTENT else 0
         self._batch_order = self.deltas + self.others
         hot = self._hot
         hot.deltas, hot.characters, hot.last_delta_at = 1, size, at
         hot.content = CONTENT_OF.get(kind, "")
         hot.on_text = ledger.pieces.append if hot.content == TEXT and ledger.pieces is not None else None
-        hot.in_burst = hot.content != "" and not self._all
+        first = self._reached < _CONTENT and self._begins_content(kind, size)
+        hot.in_burst = hot.content != "" and not self._all and self._reached >= _CONTENT
         return first
+
+    def _begins_content(self, kind: str, size: int) -> bool:
+        """Record the first delta with content. Return False for one without."""
+        if kind in _BEFORE_CONTENT or (kind == "thinking_delta" and not size):
+            return False
+        self._reached = _CONTENT
+        self.first_block = self._batch_block
+        return True
 
     def _close_batch(self, at: int) -> None:
         hot = self._hot
@@ -244,22 +251,19 @@ class MessageState:
         self.model = self.model or model
         self._record("message_start", at, gap)
 
-    def record_usage(self, usage: Usage, *, final: bool) -> None:
-        """Record the token counts of an event. Output tokens are recorded only if they are `final`.
+    def record_usage(self, found: Usage) -> None:
+        """Record the usage in an event."""
+        self.usage = self.usage.updated(found)
+        self.model = found.model or self.model
 
-        `message_start` carries a placeholder of one to four output tokens: published, it would make an answer that
-        broke look almost free (litellm#30787).
-        """
-        if usage.input_tokens is not None:
-            self.input_tokens = usage.input_tokens
-        if usage.cache_read is not None:
-            self.cache_read = usage.cache_read
-        if usage.cache_creation is not None:
-            self.cache_creation = usage.cache_creation
-        if final and usage.output_tokens is not None:
-            self.output_tokens = usage.output_tokens
-        if final and usage.reasoning is not None:
-            self.reasoning_tokens = usage.reasoning
+    def hand_over(self, model: str | None) -> None:
+        """Record that a fallback model writes what follows."""
+        self.model = model or self.model
+        self._handed_over = True
+
+    def compact(self) -> None:
+        """Record that the server replaced earlier parts of the conversation with a summary."""
+        self.compacted = True
 
     def block_start(
         self,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from opentelemetry.baggage import get_baggage
+
 from otel_claude_stream._core.retry.resume.capabilities import CAPABILITY_KEYS, capabilities_of
 from otel_claude_stream._core.stream import bounds
 from otel_claude_stream._core.stream.call import Call
@@ -22,6 +24,10 @@ _PROVIDER_BY_CLIENT = {
 }
 """For SDKs without `_gen_ai_provider_name`, which came with 1.14."""
 
+_CONVERSATION = "conversation_id"
+_CONVERSATION_BAGGAGE = "gen_ai.conversation.id"
+"""The entry of OpenTelemetry's baggage with the ID of a conversation. It may come from another service."""
+
 _STAINLESS = "x-stainless-"
 """Prefix of the SDK's headers about itself."""
 
@@ -33,7 +39,7 @@ def is_message_stream(options: object, *, stream: bool) -> bool:
     return str(getattr(options, "url", "")).partition("?")[0].rstrip("/").endswith(MESSAGES_PATH)
 
 
-_KEYS = ("model", "max_tokens", "temperature", "top_p", "top_k", *CAPABILITY_KEYS)
+_KEYS = ("model", "max_tokens", "temperature", "top_p", "top_k", "stop_sequences", *CAPABILITY_KEYS)
 """The keys of a request's body that are read. It may have many more."""
 
 
@@ -53,9 +59,29 @@ def call_of(client: object, options: object, cast_to: object, setting: str) -> C
         temperature=bounds.number(request.get("temperature")),
         top_p=bounds.number(request.get("top_p")),
         top_k=bounds.count(request.get("top_k")),
+        stop_sequences=_stop_sequences(request.get("stop_sequences")),
+        effort=_name(request.get("output_config"), "effort"),
+        thinking_display=_name(request.get("thinking"), "display"),
+        conversation_id=_conversation_id(client),
         read_timeout=_read_timeout(client, options),
         capabilities=capabilities_of(request),
     )
+
+
+def _name(part: object, key: str) -> str | None:
+    """Return the name in a part of a request or an option; None if it has none."""
+    return bounds.text(part.get(key)) or None if isinstance(part, Mapping) else None
+
+
+def _conversation_id(client: object) -> str | None:
+    """Return the ID from the client's option, which older SDKs lack, or else from the baggage of the context."""
+    found = _name(getattr(client, "open_telemetry", None), _CONVERSATION)
+    return found or bounds.text(get_baggage(_CONVERSATION_BAGGAGE)) or None
+
+
+def _stop_sequences(found: object) -> tuple[str, ...]:
+    names = found[: bounds.LISTED] if isinstance(found, list | tuple) else ()
+    return tuple(name for name in map(bounds.text, names) if name)
 
 
 def _api(options: object, cast_to: object) -> str:

@@ -139,7 +139,7 @@ class SdkHooks:
             return RequestScope(context)
         except BaseException as error:  # the call goes on without this package, or was interrupted
             if session is not None:
-                session.ended(None)
+                _unseen(session, error)
             else:
                 telemetry.end_span(error)
             raise
@@ -224,8 +224,8 @@ class SdkHooks:
             else:
                 # Read as a part of the first stream. Without what retries it, which has the response: a cycle.
                 extensions[CALL_KEY] = CallContext(session, expects_events=True)
-        except BaseException:
-            session.ended(None)  # nothing of this stream would be seen
+        except BaseException as error:
+            _unseen(session, error)
             raise
         return True
 
@@ -262,6 +262,14 @@ def _failed(scope: RequestScope, error: BaseException) -> None:
     scope.failed(error)
     if scope.call is not None:
         request_failed(scope.call.session, error)
+
+
+def _unseen(session: StreamSession, error: BaseException) -> None:
+    """End a session of which nothing more would be seen. It has an outcome if the caller interrupted it."""
+    if _guard.is_interrupt(error):
+        request_failed(session, error)
+    else:
+        session.ended(None)
 
 
 Shell = Callable[..., Any]
