@@ -14,8 +14,8 @@ NOX := $(TOOLS) -m nox
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-rest lint types collector bench bench-collector docs dashboards pictures
-.PHONY: page release-check clean clean-caches
+.PHONY: help demo test test-all test-rest lint types collector bench bench-collector docs dashboards
+.PHONY: dashboards-live pictures page release-check clean clean-caches
 SHELL := /bin/sh
 
 help: ## list the targets
@@ -63,7 +63,10 @@ docs: .venv-tools/installed ## build the documentation into build/docs, and gene
 dashboards: .venv-tools/installed ## generate the dashboards, the rules and the alerts
 	@$(NOX) -s draw
 
-pictures: .venv-tools/installed ## draw the pictures of the dashboards for README and runbook
+dashboards-live: .venv-tools/installed ## show the dashboards in a browser, with a real Prometheus; needs Node
+	@$(NOX) -s dashboards-live
+
+pictures: .venv-tools/installed ## take the pictures of the dashboards for README and runbook; needs Node and Chromium
 	@$(NOX) -s draw -- pictures
 
 page: ## build the page of the report from its sources; needs Node

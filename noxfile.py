@@ -325,7 +325,7 @@ def release_check(session: nox.Session) -> None:
 @nox.session(requires=["build"])
 def bench(session: nox.Session) -> None:
     """Measure the overhead per event and per stream. `-- --plot` and `-- --peers` write a part of the page about it."""
-    install_wheel(session, "test", *(["dashboards"] if "--plot" in session.posargs else []), pins=[])
+    install_wheel(session, "test", *(["plot"] if "--plot" in session.posargs else []), pins=[])
     # uv, which is installed with nox, makes the environment of the other instrumentations.
     path = f"{os.environ['PATH']}{os.pathsep}{UV}"
     session.run("python", "-m", "tests.benchmarks", *session.posargs, env={"PATH": path})
@@ -347,21 +347,30 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(tags=REST, requires=["build"])
 def dashboards(session: nox.Session) -> None:
-    """Test the dashboards and the rules with a real Prometheus."""
-    install_wheel(session, "dashboards", pins=[])
-    # Go compiles a current Prometheus once. Without Go, the tests that need it are skipped.
-    session.run("python", "-m", "tests.dashboards.build_prometheus", success_codes=[0, 1])
+    """Test the dashboards and the rules with a real Prometheus, and in a page with Chromium."""
+    install_wheel(session, "dashboards", "browser", pins=[])
+    # Go and Node build these once. Without Go or Node, the tests that need them are skipped.
+    for build in ("prometheus", "perses_model", "perses_page"):
+        session.run("python", "-m", f"tests.dashboards.build_{build}", success_codes=[0, 1])
     pytest(session, "dashboards", DASHBOARDS)
 
 
 @nox.session
 def draw(session: nox.Session) -> None:
-    """Generate the dashboards and the rules. With `-- pictures`, draw the pictures too."""
+    """Generate the dashboards and the rules. With `-- pictures`, take the pictures too."""
     session.install("--upgrade", *package_requirements("instruments", "otlp", "policy"), *group("dashboards"))
     session.env["PYTHONPATH"] = "src"
     session.run("python", "-m", "dashboards.generator")
     if "pictures" in session.posargs:
+        session.install("--upgrade", *group("browser"))
         session.run("python", "-m", "dashboards.pictures")
+
+
+@nox.session(name="dashboards-live", default=False)
+def dashboards_live(session: nox.Session) -> None:
+    """Show the dashboards in a page of Perses' components, with a real Prometheus, until Ctrl-C."""
+    session.install("--upgrade", *package_requirements("instruments", "otlp", "policy"), *group("dashboards"))
+    session.run("python", "-m", "dashboards.live", env={"PYTHONPATH": "src"})
 
 
 @nox.session(tags=REST, requires=["build"])

@@ -1,4 +1,4 @@
-"""Grafana's interpolation of variables in queries, for tests and pictures that run without Grafana."""
+"""Grafana's interpolation of variables in queries, for tests that run without Grafana."""
 
 from __future__ import annotations
 

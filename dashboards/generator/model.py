@@ -1,4 +1,4 @@
-"""Dashboards as data: queries, presentation and texts. The module ``grafana_json`` turns them into Grafana's JSON."""
+"""Dashboards as data: queries, presentation and texts. ``grafana_json`` and ``perses_json`` convert them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Draws the committed dashboards with the answers of a real Prometheus. Run it with ``python -m dashboards.pictures``.
+"""Takes the pictures of the dashboards for README and runbook. Run it with ``python -m dashboards.pictures``.
 
-The pictures are not screenshots of Grafana. A small renderer draws the same JSON. The data comes from the scenarios of
-the tests.
+Perses' components draw them in Chromium, with a real Prometheus and the data of the tests.
 """

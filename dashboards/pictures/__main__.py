@@ -1,108 +1,105 @@
-"""Entry point of ``python -m dashboards.pictures``, which draws every dashboard into ``dashboards/pictures``.
+"""Entry point of ``python -m dashboards.pictures``, which writes the pictures into ``dashboards/pictures``.
 
-It needs ``promtool`` and ``prometheus``, for example from Debian's package ``prometheus``.
+It needs Node, Chromium, and ``promtool`` and ``prometheus``, for example from Debian's package ``prometheus``.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from dashboards.pictures.draw import draw
-from dashboards.pictures.panel_data import query_panel
-from tests.support.dashboards.prometheus_server import Prometheus, running
+from dashboards.generator.boards import BOARDS
+from dashboards.generator.command import ROOT
+from dashboards.generator.model import Board
+from dashboards.live.browser import ARGUMENTS, MILLISECONDS, WINDOW, bottom, wait_until_drawn
+from dashboards.live.scenario_data import scenario_prometheus
+from dashboards.live.server import address, serving
+from tests.dashboards.build_perses_page import PAGE
+from tests.support.dashboards.cached_builds import NotBuilt, find_tool
 from tests.support.dashboards.scenarios import START
-from tests.support.dashboards.tsdb_blocks import write_blocks
 
-ROOT: Final = Path(__file__).resolve().parents[1]
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
 FOLDER: Final = ROOT / "pictures"
+MARGIN: Final = 12
+ANIMATION: Final = 1500
+"""Milliseconds in which curves grow."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of a dashboard, with the scenario and the minutes that it shows."""
+    """A picture of a dashboard, with the job and the minutes of its scenario."""
 
     name: str
     board: str
-    scenario: str
     job: str
-    caption: str
     minutes: tuple[int, int] = (60, 180)
-    row: str = ""
-    """Beginning of the heading of the only row to draw. Empty for all rows."""
+    rows: tuple[int, int] = (0, 99)
+    """The rows to show, from the first to before the second. From row 0, the picture has the variables too."""
 
 
 PICTURES: Final = (
-    Picture("stream-health", "stream-health", "incident", "incident-otlp",
-            "HTTP 529 for ten minutes, without a retry policy"),
-    Picture("proxy-timeouts", "proxy-timeouts", "alb", "alb-otlp",
-            "a load balancer cuts every tenth stream at 60 s; the proxy log is invented"),
-    Picture(
-        "proxy-timeouts-buffering", "proxy-timeouts", "buffering", "buffering-otlp",
-        "one of two gateways buffers answers", row="Headroom and buffering",
-    ),
-    Picture("overload-retries", "overload-retries", "incident", "incident-otlp",
-            "HTTP 529 for ten minutes, without a retry policy", (90, 150)),
-    Picture("overload-retries-guarded", "overload-retries", "guarded", "guarded-otlp",
-            "HTTP 529 for ten minutes, then errors before the first token, with a retry policy and its budget",
-            (110, 165)),
-    Picture("drill-down", "drill-down", "alb", "alb-otlp", "a load balancer cuts every tenth stream at 60 s"),
-    Picture("pipeline", "pipeline", "alb", "alb-otlp",
-            "a Collector that begins to refuse items; the figures are invented"),
-)  # fmt: skip
+    Picture("proxy-timeouts", "proxy-timeouts", "alb-otlp", rows=(0, 2)),
+    Picture("proxy-timeouts-buffering", "proxy-timeouts", "buffering-otlp", rows=(2, 3)),
+    Picture("overload-retries", "overload-retries", "incident-otlp", (90, 150), rows=(0, 3)),
+    Picture("overload-retries-guarded", "overload-retries", "guarded-otlp", (110, 165), rows=(0, 3)),
+    Picture("pipeline", "pipeline", "alb-otlp"),
+)
 
 
-def row_panels(panels: list[dict[str, Any]], heading: str) -> list[dict[str, Any]]:
-    """Return the heading and the panels of one row, moved to the top."""
-    row = next(panel for panel in panels if panel["type"] == "row" and panel["title"].startswith(heading))
-    top = row["gridPos"]["y"]
-    bottom = min((p["gridPos"]["y"] for p in panels if p["type"] == "row" and p["gridPos"]["y"] > top), default=10_000)
-    inside = [panel for panel in panels if top <= panel["gridPos"]["y"] < bottom]
-    return [{**panel, "gridPos": {**panel["gridPos"], "y": panel["gridPos"]["y"] - top}} for panel in inside]
-
-
-def draw_picture(one: Picture, prometheus: Prometheus) -> Path:
-    """Draw one picture and return its path."""
-    board = json.loads((ROOT / "grafana" / f"{one.board}.json").read_text(encoding="utf-8"))
-    if one.row:
-        board["panels"] = row_panels(board["panels"], one.row)
-    values = {"job": one.job, "model": ".*", "server": ".*", "collector": "collector-suffixed"}
-    start, end = (START + minute * 60 for minute in one.minutes)
-    path = FOLDER / f"{one.name}.png"
-    draw(
-        board,
-        f"Drawn from the dashboard's own queries, not a screenshot of Grafana. Scenario: {one.caption}.",
-        lambda panel: query_panel(
-            panel, values, start, end, query_at=prometheus.query_at, query_range=prometheus.query_range
-        ),
-        path,
+def edges(page: Page, board: Board, rows: tuple[int, int]) -> tuple[float, float]:
+    """Return the upper and the lower edge of some rows."""
+    headings: Any = page.evaluate(
+        """titles => titles.map(title => [...document.querySelectorAll('h2')]
+            .find(heading => heading.innerText.trim() === title).parentElement.getBoundingClientRect().top)""",
+        [row.title for row in board.rows],
     )
+    tops = [float(top) for top in headings]
+    first, end = rows
+    low = tops[end] if end < len(tops) else bottom(page) + MARGIN
+    return (0 if first == 0 else tops[first] - MARGIN), low - MARGIN / 2
+
+
+def take(picture: Picture, browser: Browser, site: str, folder: Path) -> Path:
+    """Take one picture and return its path."""
+    board = next(board for board in BOARDS if board.file == picture.board)
+    start, end = (START + minute * 60 for minute in picture.minutes)
+    page = browser.new_page(viewport=WINDOW, timezone_id="UTC")
+    collector = {"collector": "collector-suffixed"} if picture.board == "pipeline" else {}
+    page.goto(site + address(board, start, end, job=picture.job, **collector))
+    wait_until_drawn(page, board)
+    page.wait_for_timeout(ANIMATION)
+    top, low = edges(page, board, picture.rows)
+    path = folder / f"{picture.name}.png"
+    clip: Any = {"x": 0, "y": top, "width": WINDOW["width"], "height": low - top}
+    page.screenshot(path=path, clip=clip, timeout=MILLISECONDS)
+    page.close()
     return path
 
 
 def main() -> int:
-    """Play the scenarios, start Prometheus and draw the pictures. Return 1 if a tool is missing."""
-    promtool, prometheus = shutil.which("promtool"), shutil.which("prometheus")
-    if promtool is None or prometheus is None:
-        print("cannot draw: promtool or prometheus is missing; run apt-get install prometheus", file=sys.stderr)
+    """Play the scenarios, start Prometheus and take the pictures. Return 1 if a tool is missing."""
+    from playwright.sync_api import sync_playwright  # only this command needs it
+
+    try:
+        chromium = shutil.which("chromium") or find_tool("chromium-browser")
+        page = PAGE.build()
+        with (
+            scenario_prometheus() as prometheus,
+            serving(page, prometheus.url, "/") as site,
+            sync_playwright() as driver,
+        ):
+            browser = driver.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
+            for picture in PICTURES:
+                print(take(picture, browser, site, FOLDER))
+            browser.close()
+    except NotBuilt as error:
+        print(f"cannot take the pictures: {error}", file=sys.stderr)
         return 1
-
-    def run(*arguments: object) -> str:
-        command = [promtool, *map(str, arguments)]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 - our own files
-
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_blocks(folder, run, frozenset(one.scenario for one in PICTURES))
-        with running(Path(prometheus), folder) as found:
-            for one in PICTURES:
-                print(draw_picture(one, found).relative_to(ROOT))
     return 0
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from dashboards.generator.command import ROOT
-from tests.dashboards import build_prometheus
+from tests.dashboards import build_perses_model, build_prometheus
+from tests.support.dashboards.cached_builds import NotBuilt
 from tests.support.dashboards.prometheus_server import running
 from tests.support.dashboards.tsdb_blocks import ScenarioBlocks, write_blocks
 
@@ -31,6 +32,15 @@ def run_promtool(promtool):
         return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def perses_model():
+    """Path of the check with the Go model of Perses. Skips if it has not been built."""
+    try:
+        return build_perses_model.PERSES_MODEL.find()
+    except NotBuilt as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +67,7 @@ def prometheus3(scenario_blocks, tmp_path_factory):
     """Prometheus 3 with the same blocks and an OTLP receiver. Skips if it has not been built."""
     try:
         program = build_prometheus.find_existing()
-    except build_prometheus.NoPrometheus as error:
+    except NotBuilt as error:
         pytest.skip(str(error))
     folder = tmp_path_factory.mktemp("prometheus3")
     for block in (scenario_blocks.folder / "data").iterdir():
