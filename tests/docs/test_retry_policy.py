@@ -17,6 +17,10 @@ REFERENCE = ROOT / "docs" / "retry-policy.md"
 EXAMPLE = re.compile(r"```yaml\n(# yaml-language-server.*?)```", re.DOTALL)
 
 
+OF_A_PLACE = re.compile(r"watchdog\.\w+\.\w+")
+"""Keys of a clock in one phase or block, which have no default of their own."""
+
+
 @pytest.fixture
 def loaded(tmp_path):
     """A function that loads an example as a file and asserts that it has no problems."""
@@ -43,7 +47,8 @@ def test_the_full_example_lists_every_key_with_its_default(loaded):
     found = loaded(example)
     assert found.policy == RetryPolicy()
     documented = [".".join(map(str, path)) for path in leaves(found.layers[1].values)]
-    assert sorted(documented) == sorted(["version", "rules", *(key.name for key in (*KEYS, *PROCESS_KEYS))])
+    keys = [key.name for key in (*KEYS, *PROCESS_KEYS) if not OF_A_PLACE.fullmatch(key.name)]
+    assert sorted(documented) == sorted(["version", "rules", *keys])
 
 
 def test_every_link_has_a_target():
