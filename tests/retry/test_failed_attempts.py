@@ -85,7 +85,7 @@ def test_an_attempt_that_was_recovered_names_the_limit_that_cut_it(mode, case):
     assert verdict_in(broken["attributes"]) == verdict_in(event["attributes"]) == expected
     lasted = (broken["end_ns"] - broken["start_ns"]) / 1e9
     for attributes in (broken["attributes"], event["attributes"]):
-        assert SILENCE - 0.02 <= attributes[a.ABORT_IDLE.name] <= attributes[a.ABORT_ELAPSED.name] + 0.001
+        assert SILENCE - 0.1 <= attributes[a.ABORT_IDLE.name] <= attributes[a.ABORT_ELAPSED.name] + 0.001
         assert attributes[a.ABORT_ELAPSED.name] == pytest.approx(lasted, abs=0.001)
     (point,) = nonzero_points(telemetry.capture, schema.ATTEMPT_ABORTS)
     assert (point["value"], verdict_in(point["attributes"])) == (1, without_suspects(expected))
