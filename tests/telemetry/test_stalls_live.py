@@ -17,6 +17,11 @@ STALLED = ANSWER.cut_after(4, ending=Hang(30))
 THRESHOLDS = "50ms,100ms"
 
 
+def client_of(api: FakeAPI) -> anthropic.Anthropic:
+    """Return a client without retries. Close it: a garbage collection that finds an open socket warns about it."""
+    return anthropic.Anthropic(api_key="none", base_url=api.url, max_retries=0)
+
+
 def stall_points(capture: Capture) -> list[dict[str, Any]]:
     """The points of the counter of stalls, without those that are 0."""
     found = capture.metrics().get("claude.stream.stalls", {"points": []})["points"]
@@ -42,9 +47,8 @@ def wait_for_stalls(capture: Capture, number: int) -> list[dict[str, Any]]:
 )
 def test_a_stall_is_reported_while_it_lasts(script: Script, kind: str) -> None:
     """The reader is blocked and the stream is open. The counter has each threshold once."""
-    with Capture() as capture, FakeAPI(script) as api:
+    with Capture() as capture, FakeAPI(script) as api, client_of(api) as client:
         ClaudeStreamInstrumentor().instrument(stall_thresholds=THRESHOLDS, **capture.providers)
-        client = anthropic.Anthropic(api_key="none", base_url=api.url, max_retries=0)
         stream = client.messages.create(
             model="claude-sonnet-5", max_tokens=9, messages=[{"role": "user", "content": "go on"}], stream=True
         )
@@ -78,11 +82,10 @@ def read_all(stream: Any) -> None:
 
 def test_without_thresholds_no_thread_is_started() -> None:
     before = set(threading.enumerate())
-    with Capture() as capture, FakeAPI(ANSWER) as api:
+    with Capture() as capture, FakeAPI(ANSWER) as api, client_of(api) as client:
         ClaudeStreamInstrumentor().instrument(stall_thresholds="none", **capture.providers)
         ClaudeStreamInstrumentor().uninstrument()
         ClaudeStreamInstrumentor().instrument(stall_thresholds=(), **capture.providers)
-        client = anthropic.Anthropic(api_key="none", base_url=api.url)
         read_all(
             client.messages.create(
                 model="claude-sonnet-5", max_tokens=9, messages=[{"role": "user", "content": "go on"}], stream=True
@@ -96,9 +99,8 @@ def test_without_thresholds_no_thread_is_started() -> None:
 def test_a_slow_caller_causes_no_stall() -> None:
     """The bytes have arrived, and the caller pauses between events."""
     pause = threading.Event()
-    with Capture() as capture, FakeAPI(ANSWER) as api:
+    with Capture() as capture, FakeAPI(ANSWER) as api, client_of(api) as client:
         ClaudeStreamInstrumentor().instrument(stall_thresholds=THRESHOLDS, **capture.providers)
-        client = anthropic.Anthropic(api_key="none", base_url=api.url)
         for _ in client.messages.create(
             model="claude-sonnet-5", max_tokens=9, messages=[{"role": "user", "content": "go on"}], stream=True
         ):
