@@ -138,10 +138,13 @@ def live():
 
 def read_live(script: Script) -> None:
     question = {"role": "user", "content": "?"}
-    with FakeAPI(script) as api, suppress(Exception):
-        client = anthropic.Anthropic(api_key="none", base_url=api.url, max_retries=0)
+    with (
+        FakeAPI(script) as api,
+        suppress(Exception),
+        anthropic.Anthropic(api_key="none", base_url=api.url, max_retries=0) as client,
+    ):
         call = client.messages.create(model="claude-sonnet-5", max_tokens=9, messages=[question], stream=True)
-        with client, call:
+        with call:
             for _ in call:
                 continue
 

@@ -31,8 +31,10 @@ def ask(monkeypatch):
         return call
 
     def call():
-        with FakeAPI([REFUSED, WHOLE]) as api:
-            client = anthropic.Anthropic(api_key="none", base_url=api.url, max_retries=0)
+        with (
+            FakeAPI([REFUSED, WHOLE]) as api,
+            anthropic.Anthropic(api_key="none", base_url=api.url, max_retries=0) as client,
+        ):
             asked = [{"role": "user", "content": "Hello?"}]
             try:
                 with client.messages.stream(model="claude-sonnet-5", max_tokens=64, messages=asked) as stream:
