@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import anthropic
 import pytest
+from tests.support import memory_api
 from tests.support.interrupted_text import (
     BEFORE_BREAK,
     COMPLETE,
@@ -304,11 +305,13 @@ def test_the_clocks_end_a_body_that_is_read_as_bytes(mode):
 
 
 # --- The caller's own time-outs, and its connections -----------------------------------------------------------------
-def test_the_time_out_of_the_client_stays_its_own(mode):
+@pytest.mark.parametrize("hides_connections", [False, True], ids=["network stream", "other transport"])
+def test_the_time_out_of_the_client_stays_its_own(mode, hides_connections):
     policy = replace(RESUME_AT_ONCE, mode=Mode.RETRY, watchdog=Watchdog(silence=SOON, no_progress=STALL))
+    options = {"http_client": without_network_stream(mode)} if hides_connections else {}
 
     async def body():
-        async with mode.entered(mode.client(api.url, timeout=LIMIT)) as client:
+        async with mode.entered(mode.client(api.url, timeout=LIMIT, **options)) as client:
             await by_iteration(mode, await mode.do(client.messages.create(**ASK, stream=True)), Seen())
 
     with FakeAPI(stalled(5, Hang(STALL))) as api, observed(retry_policy=policy) as telemetry:
@@ -371,6 +374,37 @@ def test_other_transports_of_asynchronous_clients_are_limited_as_well(mode, cloc
         first, second = api.requests
         assert (second.received_at - first.received_at < wakes) is at_once
     assert_complete(seen)
+
+
+@pytest.mark.parametrize("own", [10.0, 90.0])
+def test_each_read_over_http_2_takes_the_shorter_time_out(own):
+    """The library takes the time-out from the request at each read. A clock runs out later than one of 10 s."""
+    parts, given = memory_api.chunks(3), []
+
+    class Body(memory_api.HTTP.SyncByteStream):
+        def __init__(self, request):
+            self.timeouts = request.extensions["timeout"]
+
+        def __iter__(self):
+            for part in parts:
+                given.append(self.timeouts["read"])
+                yield part
+
+    class Transport(memory_api.HTTP.BaseTransport):
+        def handle_request(self, request):
+            found = {"http_version": b"HTTP/2", "network_stream": object()}
+            headers = {"content-type": "text/event-stream"}
+            return memory_api.HTTP.Response(200, headers=headers, stream=Body(request), extensions=found)
+
+    with (
+        observed(retry_policy=replace(RESUME_AT_ONCE, watchdog=Watchdog(silence=60.0, lifetime=40.0))),
+        anthropic.Anthropic(
+            api_key="none", timeout=own, http_client=memory_api.HTTP.Client(transport=Transport())
+        ) as client,
+    ):
+        list(client.messages.create(**ASK, stream=True))
+    assert len(given) == len(parts)
+    assert all(timeout == own if own < 40.0 else 39.0 < timeout <= 40.0 for timeout in given)
 
 
 # --- In mode `observe` -----------------------------------------------------------------------------------------------

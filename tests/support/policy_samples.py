@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from otel_claude_stream._config.policy.loading import load
-from otel_claude_stream._core.retry.policy import Mode
+from otel_claude_stream._core.retry.policy import PLACES, Mode
 from otel_claude_stream._core.vocabulary import AbortReason
 
 
@@ -220,16 +220,7 @@ VALUES = {
     "watchdog.lifetime": ("2h", "2h", 7200.0),
     **{
         f"watchdog.{place}.{clock}": ("7m", "7m", 420.0)
-        for place in (
-            "awaiting_first_event",
-            "awaiting_first_token",
-            "streaming",
-            "finishing",
-            "text",
-            "thinking",
-            "tool_use",
-            "other",
-        )
+        for place in PLACES
         for clock in ("first_content", "silence", "no_progress", "lifetime")
     },
     "resume.strategy": ("prefill", "prefill", "prefill"),

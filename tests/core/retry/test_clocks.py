@@ -17,7 +17,7 @@ from otel_claude_stream._core.retry.clocks import (
 )
 from otel_claude_stream._core.retry.policy import PLACES, Clocks, Watchdog
 from otel_claude_stream._core.stream.hot_path import HotPath
-from otel_claude_stream._core.stream.message_state import MessageState
+from otel_claude_stream._core.stream.message_state import MessageState, block_kind
 from otel_claude_stream._core.vocabulary import Phase
 
 NONE = ClockLimits(None, None, None, None, None)
@@ -230,3 +230,9 @@ def test_the_progress_of_a_message_whose_frames_are_not_recorded(thinking):
     message.message_delta("end_turn", 0, 0)
     progress.follow(message)
     assert progress == Progress(event=True, content=True, finished=True)
+
+
+def test_each_type_of_block_and_each_phase_of_a_response_has_a_place():
+    types = ("text", "thinking", "redacted_thinking", "tool_use", "server_tool_use", "compaction", "fallback")
+    phases = set(Phase) - {Phase.CONNECTING, Phase.AWAITING_RESPONSE}
+    assert {*map(block_kind, types), *(phase.value for phase in phases)} == set(PLACES)

@@ -9,7 +9,7 @@ The defaults hold for an application that sets nothing. Their sources:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from fnmatch import fnmatchcase
 
@@ -141,17 +141,6 @@ class Clocks:
 
 
 _GENERAL = Clocks()
-PLACES = (
-    "awaiting_first_event",
-    "awaiting_first_token",
-    "streaming",
-    "finishing",
-    "text",
-    "thinking",
-    "tool_use",
-    "other",
-)
-"""The phases, and the types of blocks, for which the clocks may have values of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +168,7 @@ class Watchdog:
     text: Clocks = _GENERAL
     thinking: Clocks = _GENERAL
     tool_use: Clocks = _GENERAL
+    compaction: Clocks = _GENERAL
     other: Clocks = _GENERAL
     """Blocks of any other type, such as the result of a server tool."""
 
@@ -186,6 +176,10 @@ class Watchdog:
     def is_set(self) -> bool:
         """Whether any clock may expire."""
         return self != Watchdog()
+
+
+PLACES = tuple(field.name for field in fields(Watchdog) if field.default is _GENERAL)
+"""The phases, and the types of blocks, for which the clocks may have values of their own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ it, and the time-out of the request itself stays unchanged:
 
 - HTTP/1.1: the HTTP library takes the time-out of the body once, but passes it to its network stream with each read of
   the socket. So `read` of that stream is replaced until the body ends.
-- HTTP/2: the library takes the time-out from the request at each read.
-- Asynchronous code over any other transport: a cancel scope around each read of the body.
+- HTTP/2, synchronous: the library takes the time-out from the request at each read.
+- Asynchronous code over HTTP/2 or any other transport: a cancel scope around each read of the body.
 - Synchronous code over any other transport: `silence` is the read time-out of the request, which the transport may
   obey. The other clocks are noticed when something arrives.
 
@@ -70,7 +70,7 @@ class WatchedReads:
         self._session = session
         self._hot = hot = session.hot
         self._acts = session.acts
-        self._request = request = response.request
+        self._request = response.request
         self._base = sys.modules[type(response).__module__.partition(".")[0]].ReadTimeout
         self._opened_at = session.state.timing.opened_at or 0
         self._waited = hot.waited
@@ -87,16 +87,11 @@ class WatchedReads:
         version, stream = response.extensions.get("http_version"), response.extensions.get("network_stream")
         self._stream: Any = stream if version in _HTTP_1 and hasattr(stream, "__dict__") else None
         self._limited: LimitedRead | None = None
-        timeouts = request.extensions.get("timeout")
+        self._is_http_2 = version == _HTTP_2 and stream is not None
         self._timeouts: dict[str, Any] | None = None
-        """The time-outs of the request, if the transport takes them from it at each read."""
-        self._own = None
-        if self._acts and isinstance(timeouts, dict) and self._stream is None:
-            self._own = timeouts.get("read")
-            self._timeouts = timeouts if version == _HTTP_2 and stream is not None else None
-            silence = longest_silence(session.policy.watchdog)
-            if self._timeouts is None and silence is not None:
-                timeouts["read"] = silence if self._own is None else min(self._own, silence)
+        """The time-outs of the request, if each read takes them from there."""
+        self._own: float | None = None
+        """The read time-out among them that the client has set."""
 
     # --- One read ------------------------------------------------------------------------------------------------
     def begin(self) -> None:
@@ -145,13 +140,14 @@ class WatchedReads:
             found = self._limits[place] = limits_for(self._session.policy.watchdog, *place)
         return found
 
+    def left(self) -> float | None:
+        """Return the seconds until a clock expires; None if no clock runs."""
+        return None if self._due is None else max((self._due[0] - self._hot.clock()) / _NS, _LEAST)
+
     def read_timeout(self, timeout: float | None) -> float | None:
         """Return the time until a clock expires, or the `timeout` of the client if that is shorter."""
-        due = self._due
-        if due is None:
-            return timeout
-        left = max((due[0] - self._hot.clock()) / _NS, _LEAST)
-        self._lowered = timeout is None or left < timeout
+        left = self.left()
+        self._lowered = left is not None and (timeout is None or left < timeout)
         return left if self._lowered else timeout
 
     def returned(self) -> None:
@@ -207,6 +203,21 @@ class WatchedReads:
             vars(self._stream)["read"] = self._limited = LimitedRead(self._stream, self)
 
     @_guard.guarded("watchdog", None)
+    def _limit_request(self) -> None:
+        """Lower the read time-out of the request, which is all that limits a synchronous read without network stream.
+
+        HTTP/2 takes it from there at each read, other transports once, if at all.
+        """
+        timeouts = self._request.extensions.get("timeout")
+        if not self._acts or self._stream is not None or not isinstance(timeouts, dict):
+            return
+        own, silence = timeouts.get("read"), longest_silence(self._session.policy.watchdog)
+        if self._is_http_2:
+            self._timeouts, self._own = timeouts, own
+        elif silence is not None:
+            timeouts["read"] = silence if own is None else min(own, silence)
+
+    @_guard.guarded("watchdog", None)
     def release(self) -> None:
         """Restore the network stream. The body ended, and its connection may be used for another one."""
         if self._stream is not None and vars(self._stream).get("read") is self._limited:
@@ -220,6 +231,7 @@ class WatchedReads:
     def sync_reads(self, inner: Iterator[bytes]) -> Iterator[bytes]:
         """Yield the bytes of a body until it is overdue."""
         self.limit()
+        self._limit_request()
         try:
             self.begin()
             for chunk in inner:
@@ -263,7 +275,7 @@ class AsyncWatchedReads(AsyncShell):
 
         left = None
         with _guard.guard("watchdog"):
-            left = self._watch.read_timeout(None)
+            left = self._watch.left()
         with anyio.move_on_after(left):
             return await self._next()  # type: ignore[no-any-return] # bytes by contract
         self._watch.expired()
