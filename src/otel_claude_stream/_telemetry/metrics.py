@@ -99,9 +99,6 @@ class Instruments:
         def counter(spec: Metric) -> Counter:
             return Counter(meter, spec)
 
-        def usage(spec: Metric) -> Counter | None:
-            return counter(spec) if names_under(spec, semconv) else None
-
         self.genai_duration = histogram(schema.GENAI_DURATION)
         self.genai_time_to_first_chunk = histogram(schema.GENAI_TIME_TO_FIRST_CHUNK)
         self.genai_time_per_chunk = (
@@ -110,11 +107,7 @@ class Instruments:
         self.genai_token_usage = histogram(schema.GENAI_TOKEN_USAGE)
         self.genai_input_tokens = histogram(schema.GENAI_INPUT_TOKENS)
         self.genai_output_tokens = histogram(schema.GENAI_OUTPUT_TOKENS)
-        self.genai_usage_input = usage(schema.GENAI_USAGE_INPUT)
-        self.genai_usage_output = usage(schema.GENAI_USAGE_OUTPUT)
-        self.genai_usage_cache_read = usage(schema.GENAI_USAGE_CACHE_READ)
-        self.genai_usage_cache_write = usage(schema.GENAI_USAGE_CACHE_WRITE)
-        self.genai_usage_reasoning = usage(schema.GENAI_USAGE_REASONING)
+        self.genai_usage = tuple(counter(spec) for spec in schema.GENAI_USAGE if names_under(spec, semconv))
         self.duration = histogram(schema.DURATION)
         self.time_to_first_token = histogram(schema.TIME_TO_FIRST_TOKEN)
         self.chunk_gap = histogram(schema.CHUNK_GAP) if gaps in ("claude_stream", "both") else None
@@ -198,16 +191,12 @@ def _record_genai(instruments: Instruments, labels: Labels, summary: Summary) ->
     if summary.time_to_first_event is not None:
         instruments.genai_time_to_first_chunk.record(summary.time_to_first_event, labels)
     usage = summary.message.usage.billed
-    modality = {**labels, a.TOKEN_MODALITY.name: "unknown"}
-    for counter, tokens in (
-        (instruments.genai_usage_input, usage.prompt or 0),
-        (instruments.genai_usage_output, usage.output_tokens or 0),
-        (instruments.genai_usage_cache_read, usage.cache_read),
-        (instruments.genai_usage_cache_write, usage.cache_write),
-        (instruments.genai_usage_reasoning, summary.message.usage.reasoning),
-    ):
-        if counter is not None and tokens is not None:
-            counter.add(tokens, modality)
+    if instruments.genai_usage:
+        modality = {**labels, a.TOKEN_MODALITY.name: "unknown"}
+        counts = (usage.prompt or 0, usage.output_tokens or 0, usage.cache_read, usage.cache_write)
+        for counter, tokens in zip(instruments.genai_usage, (*counts, summary.message.usage.reasoning), strict=True):
+            if tokens is not None:
+                counter.add(tokens, modality)
     if not summary.usage_complete:
         return
     for kind, tokens, per_call in (

@@ -13,7 +13,7 @@ from otel_claude_stream._core.summary import Attempt, Summary
 from otel_claude_stream._core.vocabulary import Origin, Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry.schema import EVENT_PREFIX, RESERVED_EVENTS
-from otel_claude_stream._telemetry.spec import Attribute
+from otel_claude_stream._telemetry.spec import VERSIONS, Attribute
 
 _NS = 1e9
 AttributeValues = dict[str, Any]
@@ -179,8 +179,8 @@ def span_attributes(summary: Summary, semconv: str) -> AttributeValues:
     """Return the attributes of a stream's span at its end."""
     pairs = [*_ending(summary), *_progress(summary), *_request(summary)]
     if summary.call.owner == "self":
-        wanted = ("", "1.41", "0.1") if semconv == "both" else ("", semconv)
-        pairs += ((attribute, value) for attribute, value in _genai(summary) if attribute.semconv in wanted)
+        versions = VERSIONS[semconv]
+        pairs += ((attribute, value) for attribute, value in _genai(summary) if attribute.semconv in versions)
     found = {attribute.name: value for attribute, value in pairs if value is not None}
     found.update(thought_pairs(summary.call))
     return found

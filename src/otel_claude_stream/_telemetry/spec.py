@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -105,9 +106,17 @@ def counter(name: str, unit: str, doc: str, attributes: tuple[Attribute, ...], *
     return Metric(name, "counter", unit, doc, attributes, semconv=semconv)
 
 
+VERSIONS: Mapping[str, tuple[Semconv, ...]] = {
+    "1.41": ("", "1.41"),
+    "0.1": ("", "0.1"),
+    "both": ("", "1.41", "0.1"),
+}
+"""The versions whose names are recorded, by the value of the setting `semconv`."""
+
+
 def names_under(spec: Attribute | Metric | SpanEvent, semconv: str) -> tuple[str, ...]:
     """Return the names under a value of the setting `semconv`: none, one, or two if it is `both`."""
-    if spec.semconv and semconv not in (spec.semconv, "both"):
+    if spec.semconv not in VERSIONS[semconv]:
         return ()
     renamed = "" if isinstance(spec, Attribute) else spec.name_0_1
     if not renamed or semconv == "1.41":
