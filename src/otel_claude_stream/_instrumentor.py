@@ -18,7 +18,6 @@ from otel_claude_stream._config import Declared, Problem, StreamConfig, load, ot
 from otel_claude_stream._config.policy import override, policy_source
 from otel_claude_stream._sdk.attach.hooks import Hooks
 from otel_claude_stream._sdk.attach.lazy_hooks import LazyHooks
-from otel_claude_stream._session import live
 from otel_claude_stream._session.registry import OpenStreams
 from otel_claude_stream._telemetry import export_log
 
@@ -143,7 +142,6 @@ class ClaudeStreamInstrumentor(BaseInstrumentor):
 
         override.set_process_policy(source)
         _streams.forget_labels()
-        _streams.write_to(os.environ.get(live.VARIABLE, ""))
         _streams.report_stalls(merged.stall_thresholds)
         _hooks.install(LazyHooks(create_hooks), _import_stream_handling)
 

@@ -1,4 +1,4 @@
-"""The open streams of this process in a file, for the command ``run``. See record 0038."""
+"""The open streams of this process in a file, for the command `run`. See record 0038."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from otel_claude_stream._session.session import StreamSession
 
 VARIABLE = "_OTEL_CLAUDE_STREAM_LIVE"
-"""The folder of the files. Only the command ``run`` sets it; it is no setting."""
+"""The folder of the files. Only the command `run` sets it; it is no setting."""
 
 PERIOD = 0.25
 """Seconds between two states of the file."""
@@ -23,7 +23,7 @@ _NS = 1_000_000_000
 
 
 class LiveFile:
-    """Writes what each open stream does to ``PID.json`` in a folder, which it replaces as a whole."""
+    """Writes what each open stream does to `PID.json` in a folder, which it replaces as a whole."""
 
     __slots__ = ("_folder", "_pid")
 
@@ -55,6 +55,12 @@ class LiveFile:
 
     def _path(self) -> str:
         return os.path.join(self._folder, f"{os.getpid()}.json")  # noqa: PTH118 - as above
+
+
+def live_file() -> LiveFile | None:
+    """Return the file of this process if the command `run` has started it, else None."""
+    folder = os.environ.get(VARIABLE)
+    return LiveFile(folder) if folder else None
 
 
 def describe(session: StreamSession) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from otel_claude_stream._core.vocabulary import Stop
 from otel_claude_stream._session.call_stack import runs_above
 from otel_claude_stream._session.child_exit import at_end_of_child
 from otel_claude_stream._session.fork_locks import release_locks
-from otel_claude_stream._session.live import LiveFile
+from otel_claude_stream._session.live import live_file
 from otel_claude_stream._session.stall_ticker import StallTicker
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ class OpenStreams:
         """Helpers of the SDK that have delivered a token in this process, so that the SDK has built its models."""
         self._seen: dict[tuple[object, ...], dict[str, Any]] = {}
         self._ticker = StallTicker((), self._sessions.values)
-        self._live_file: LiveFile | None = None
         self._emitter: Emitter | None = None
         self._exit_registered = False
         self._child_looked_at = False
@@ -75,11 +74,7 @@ class OpenStreams:
     def report_stalls(self, thresholds: tuple[float, ...]) -> None:
         """Set the waits, in seconds, that are reported while they last; without any there is no thread."""
         self._ticker.stop()
-        self._ticker = StallTicker(thresholds, self._sessions.values, self._live_file)
-
-    def write_to(self, folder: str) -> None:
-        """Set the folder in which a file has the open streams; empty for none. `report_stalls` follows."""
-        self._live_file = LiveFile(folder) if folder else None
+        self._ticker = StallTicker(thresholds, self._sessions.values, live_file())
 
     @_guard.guarded("lose", None)
     def discard(self, session: StreamSession) -> None:
@@ -151,8 +146,7 @@ class OpenStreams:
         self.end_deferred()
         for session in list(self._sessions.values()):
             session.ended(End(Stop.EXIT))
-        if self._live_file is not None:
-            self._live_file.close()
+        self._ticker.close_file()
 
     def _after_fork(self) -> None:
         """In a child: the open streams, and their ends, are the parent's. Nothing here waits for a lock."""

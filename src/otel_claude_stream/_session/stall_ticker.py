@@ -85,6 +85,11 @@ class StallTicker:
         self._runner, self._period = None, 0.0
         self._wanted.set()
 
+    def close_file(self) -> None:
+        """Remove the file of open streams, as the process ends."""
+        if self._live_file is not None:
+            self._live_file.close()
+
     def after_fork(self) -> None:
         """Begin anew in a child, where the thread does not run, and its lock may be held."""
         self._runner, self._wanted = None, threading.Event()

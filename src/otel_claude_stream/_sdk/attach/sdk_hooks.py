@@ -139,7 +139,7 @@ class SdkHooks:
             return RequestScope(context)
         except BaseException as error:  # the call goes on without this package, or was interrupted
             if session is not None:
-                _unseen(session, error)
+                _end_unrecorded(session, error)
             else:
                 telemetry.end_span(error)
             raise
@@ -225,7 +225,7 @@ class SdkHooks:
                 # Read as a part of the first stream. Without what retries it, which has the response: a cycle.
                 extensions[CALL_KEY] = CallContext(session, expects_events=True)
         except BaseException as error:
-            _unseen(session, error)
+            _end_unrecorded(session, error)
             raise
         return True
 
@@ -264,8 +264,8 @@ def _failed(scope: RequestScope, error: BaseException) -> None:
         request_failed(scope.call.session, error)
 
 
-def _unseen(session: StreamSession, error: BaseException) -> None:
-    """End a session of which nothing more would be seen. It has an outcome if the caller interrupted it."""
+def _end_unrecorded(session: StreamSession, error: BaseException) -> None:
+    """End a session whose stream cannot be recorded. It has an outcome if the caller interrupted it."""
     if _guard.is_interrupt(error):
         request_failed(session, error)
     else:
