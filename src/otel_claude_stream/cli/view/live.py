@@ -12,7 +12,7 @@ from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream.cli.view import formatting
 from otel_claude_stream.cli.view.decisions import policy_summary
 from otel_claude_stream.cli.view.model import NANO, StreamView
-from otel_claude_stream.cli.view.open_streams import OpenStream
+from otel_claude_stream.cli.view.open_streams import HANGING, OpenStream
 from otel_claude_stream.cli.view.printable import printable_line
 from otel_claude_stream.cli.view.terminal import GUTTER, SIGNS, Progress, limit_text
 
@@ -25,7 +25,6 @@ CLOCK, STATE, NAME, TOOK, ID = 8, 11, 20, 11, 28
 LEAST, MOST = 20, 60
 """Bounds of the column for the reason, or for what an open stream does. It takes the rest of the width."""
 WITH_ID: Final = 120  # columns of a terminal that has room for request IDs beside the reason
-HANGING: Final = 1.0  # seconds of silence from which on a stream is marked
 
 
 class LiveLine(NamedTuple):

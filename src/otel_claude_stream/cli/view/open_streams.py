@@ -18,7 +18,7 @@ from otel_claude_stream.cli.view.attribute_values import line
 
 STALE: Final = 10.0  # seconds after which a file that is not replaced counts no longer
 MOST_BYTES: Final = 4_000_000  # in one file; a stream takes some 300
-HANGS: Final = 1.0  # seconds of silence that are shown
+HANGING: Final = 1.0  # seconds of silence from which on a stream is marked
 PARTS: Final = {"tool_use": "a tool call", "finishing": "the end of the message"}
 
 
@@ -96,11 +96,11 @@ def _stream(row: dict[str, Any], at: float, since: float) -> OpenStream:
         doing += f" after {formatting.readable(line(row['failed']))}" if row["failed"] else ""
     elif kind == "request":
         doing = f"no response for {formatting.seconds(hangs)}{again}"
-    elif kind == "wait" and hangs >= HANGS:
+    elif kind == "wait" and hangs >= HANGING:
         doing = f"silent for {formatting.seconds(hangs)}{part}{again}"
-    elif kind == "wait" and gap >= HANGS:
+    elif kind == "wait" and gap >= HANGING:
         hangs, doing = gap, f"pings only for {formatting.seconds(gap)}{part}{again}"
-    elif kind == "caller" and seconds + since >= HANGS:
+    elif kind == "caller" and seconds + since >= HANGING:
         doing = f"not read for {formatting.seconds(seconds + since)}, the application is busy"
     else:
         doing = f"receiving{part}{again}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, TextIO
 
 from otel_claude_stream.cli.view.live import DETAIL, HANGS, HEAD, OPEN, live_lines
@@ -81,8 +82,6 @@ class RichView:
 def view_for(out: TextIO) -> View:
     """Return the live view for a capable terminal with rich installed, else the view of plain lines."""
     if out.isatty() and os.environ.get("TERM") != "dumb":
-        try:
+        with suppress(ImportError):
             return RichView(out)
-        except ImportError:
-            return PlainView(out)
     return PlainView(out)
