@@ -12,7 +12,7 @@ from otel_claude_stream._config.policy.layer import leaves, preview
 from otel_claude_stream._config.policy.loading import Loaded, is_configured, load
 from otel_claude_stream._config.policy.sources import FILE_VARIABLE
 from otel_claude_stream._core.durations import format_duration
-from otel_claude_stream._core.retry.policy import Mode, RetryPolicy, SdkRetries
+from otel_claude_stream._core.retry.policy import PLACES, Mode, RetryPolicy, SdkRetries
 from otel_claude_stream.cli.doctor.findings import Finding, Section, error, note, ok, warning
 from otel_claude_stream.cli.view.formatting import plural
 
@@ -20,6 +20,9 @@ SDK_RETRIES: Final = 2
 """The default of `max_retries` of a client."""
 MANY_REQUESTS: Final = 6
 """Requests of one call above which there is a note. Two layers with three attempts each make nine."""
+
+_PLACES: Final = frozenset(("watchdog", place) for place in PLACES)
+"""Sections whose keys have no default of their own, so that a list of defaults leaves them out."""
 
 TRANSPORTS: Final = (
     "the clocks of the watchdog expire while a read blocks. In a synchronous client whose transport is not that of "
@@ -73,7 +76,7 @@ def _values(found: Loaded) -> Iterator[Finding]:
     for key in KEYS:
         value = preview(key.in_file(key.value_in(found.policy)))
         layer = found.origin(key.path)
-        if layer.name == "default" and len(key.path) < 3:
+        if layer.name == "default" and key.path[:-1] not in _PLACES:
             defaults.append(f"{key.name} {value}")
         elif layer.name != "default":
             yield ok(f"{key.name} = {layer.references.get(key.path, value)} ({layer.location(key.path)})")
