@@ -46,6 +46,17 @@ def test_an_advice_without_a_column_is_printed_below_the_table(monkeypatch: pyte
         assert out.getvalue().count("connection closed: Raise the idle limit.") == times
 
 
+def test_an_advice_that_its_column_cuts_is_printed_below_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    advice = "Back off with jitter, and spread the load over more than one model or region."
+    abort = {"outcome": "failed", "abort.reason": "overloaded", "abort.limit_match": "none", "abort.advice": advice}
+    failed = span({f"claude.stream.{key}": value for key, value in abort.items()}, span_id="2" * 16)
+    for width, times in ((110, 1), (240, 0)):
+        monkeypatch.setenv("COLUMNS", str(width))
+        out = io.StringIO()
+        PlainView(out).finish(samples.views(failed), summarise(VIEWS))
+        assert out.getvalue().count(f"overloaded: {advice}") == times
+
+
 def test_unusual_data_in_a_table() -> None:
     unusual = samples.views(span(name="chat a\x1b[31m\nb"), span({"claude.stream.outcome": "?"}, span_id="1" * 16))
     text = as_text(table(unusual, 120))

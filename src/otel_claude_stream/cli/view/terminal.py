@@ -125,14 +125,12 @@ def as_text(found: Table) -> str:
 
 
 def advice_lines(views: Sequence[StreamView], width: int) -> list[str]:
-    """Return each advice once, with the reasons, if the table of this width has no column for it."""
-    if any(title.startswith("consistent") for title in table(views, width).titles):
-        return []
+    """Return each advice once, with the reasons, of streams whose limit or advice the table of this width cuts."""
     reasons: dict[str, set[str]] = {}
-    for view in views:
-        if view.advice:
+    for view, row in zip(views, table(views, width).rows, strict=True):
+        if view.advice and printable_line(limit_or_advice(view)) not in row:
             reasons.setdefault(view.advice, set()).add(formatting.readable(view.reason))
-    return [f"{', '.join(sorted(found))}: {advice}" for advice, found in reasons.items()]
+    return [f"{', '.join(sorted(names))}: {advice}" for advice, names in reasons.items()]
 
 
 def summary_lines(summary: Summary) -> list[str]:
