@@ -257,6 +257,7 @@ NEVER_REACHED: dict[str, str] = {
     "_sdk.retry.watchdog:LimitedRead.__init__": "needs a socket; test_watchdog.py",
     "_sdk.retry.watchdog:LimitedRead.__call__": "needs a socket; test_watchdog.py",
     "_sdk.retry.watchdog:WatchedReads.limited": "needs a socket; test_watchdog.py",
+    "_sdk.retry.watchdog:WatchedReads.read_timeout": "needs a socket or HTTP/2; test_watchdog.py",
     "_core.retry.resume.seam:missing_low_surrogate": "needs a server that splits a character; see tests/core",
     "_core.retry.resume.seam:SeamFinder.has_tail": "needs another text block after the seam; see tests/core",
     "_core.retry.budget:RetryBudgets.__init__": PROCESS,
