@@ -72,12 +72,12 @@ def span(name="chat claude", *, trace=None, parent="", status=0, message="", eve
     }
 
 
-def traces(*spans, resource=None):
+def traces(*spans, resource=None, scope="by.hand"):
     return {
         "resourceSpans": [
             {
                 "resource": {"attributes": attributes(resource or {"service.name": "sender"})},
-                "scopeSpans": [{"scope": {"name": "by.hand"}, "spans": list(spans)}],
+                "scopeSpans": [{"scope": {"name": scope}, "spans": list(spans)}],
             }
         ]
     }
