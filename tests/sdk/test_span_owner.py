@@ -22,7 +22,7 @@ from tests.support.ways import ALL_WAYS, Seen, by_iteration
 from otel_claude_stream import AbortReason
 from otel_claude_stream._core.retry.policy import Backoff, Budget, RetryPolicy, Rule
 from otel_claude_stream._core.retry.policy import Mode as PolicyMode
-from otel_claude_stream._sdk.attach import span_owner
+from otel_claude_stream._sdk.attach import sdk_hooks, span_owner
 from otel_claude_stream.testing import Capture, CutMidChunk, End, Error, FakeAPI, Script
 
 VARYING = {"server.port", "url.full", "gen_ai.response.time_to_first_chunk"}
@@ -161,6 +161,22 @@ def test_the_sdks_own_span_is_marked_whichever_span_this_package_records(mode, s
         mode.run(call_once, mode, api.url, telemetry.capture, stream=True)
         otel_context.detach(token)
         assert native_span(telemetry.capture)[1][-1].items() >= MARK.items()
+
+
+@needs_native_tracing
+@pytest.mark.parametrize("place", [(sdk_hooks, "mark_sdk_span"), (span_owner, "_marked")], ids=["before", "in the SDK"])
+def test_a_failure_to_mark_the_sdks_own_span_does_not_reach_the_caller(mode, monkeypatch, telemetry, place):
+    """The SDK hides a failure while it starts its span."""
+
+    def fail(*_):
+        raise ValueError
+
+    monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
+    monkeypatch.setattr(*place, fail)
+    with FakeAPI(WHOLE) as api:
+        mode.run(read_one, mode, api.url, **tracing_options(telemetry.capture))
+    scopes = {span["scope"] for span in telemetry.capture.spans()}
+    assert scopes == ({SDK_SCOPE, "otel_claude_stream"} if place[0] is sdk_hooks else {"otel_claude_stream"})
 
 
 @needs_native_tracing

@@ -218,8 +218,8 @@ def queries_filter_by_the_variables(board):
                 continue  # proxy logs have no job of an application
             if conditions.get("job") not in (FILLED["job"], FILLED["collector"]):
                 yield f"{panel['title']}: {name} is not filtered by the variable job"
-            if name.startswith("claude_stream"):
-                has |= {SOURCE} if has else set()
+            if "gen_ai_request_model" in has and name.startswith("claude_stream"):
+                has.add(SOURCE)
             for wanted in ("gen_ai_request_model", "server_address", SOURCE):
                 if (
                     wanted in has
