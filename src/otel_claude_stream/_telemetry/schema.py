@@ -47,9 +47,10 @@ Timers are accurate (a 2 s limit cuts at 2.0 to 2.1 s; Envoy is one second late)
 _RATE: Final = (1.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 80.0, 100.0, 150.0, 200.0, 300.0, 500.0)
 _DELAY_SECONDS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0)
 
-_CALL: Final = (a.REQUEST_MODEL, a.SERVER_ADDRESS)
+_CALL: Final = (a.REQUEST_MODEL, a.SERVER_ADDRESS, a.LABEL)
 _GENAI_CALL: Final = (
     a.OPERATION_NAME, a.PROVIDER_NAME, a.REQUEST_MODEL, a.RESPONSE_MODEL, a.SERVER_ADDRESS, a.SERVER_PORT,
+    a.LABEL,
 )  # fmt: skip
 _GENAI_CHUNK: Final = tuple(attribute for attribute in _GENAI_CALL if attribute is not a.RESPONSE_MODEL)
 """Without the response model. A stream's labels are created with its first chunk, possibly before it is known."""
@@ -238,7 +239,7 @@ RETRY_BUDGET: Final = Metric(
     "{retry}",
     "Retries that the budget allows now. At 0, retries are suppressed; first attempts never are. Not reported "
     "while no policy is active.",
-    _CALL,
+    (a.REQUEST_MODEL, a.SERVER_ADDRESS),
 )
 RETRY_DELAY: Final = histogram(
     "claude.stream.retry.delay",
@@ -365,7 +366,7 @@ _ABORT: Final = (
 _STREAM_ATTRIBUTES: Final = (
     a.OUTCOME, *_ABORT, a.ABORT_EXCEPTION, a.FAULT_AFTER_STOP, a.MISSING_MESSAGE_STOP, a.STOP_REASON, a.API, a.HELPER,
     a.READ_MODE, a.SPAN_OWNER, a.REQUEST_ID, a.INTERMEDIARY, a.SERVER_ADDRESS, a.SERVER_PORT, a.CONVERSATION_ID,
-    a.STATUS_CODE, a.RESEND_COUNT, a.ATTEMPT_COUNT, a.TIME_TO_HEADERS, a.TIME_TO_FIRST_TOKEN, a.BLOCK_TYPE,
+    a.LABEL, a.STATUS_CODE, a.RESEND_COUNT, a.ATTEMPT_COUNT, a.TIME_TO_HEADERS, a.TIME_TO_FIRST_TOKEN, a.BLOCK_TYPE,
     a.EVENT_COUNT, a.EVENT_DROPPED, a.DELTA_COUNT, a.PING_COUNT, a.BLOCK_COUNT, a.CONTENT_CHARACTERS, a.READ_BYTES,
     a.READ_COUNT, a.READ_EVENTS, a.LONGEST_SILENCE, a.CHUNK_LONGEST_GAP, a.PING_LONGEST_GAP, a.CALLER_TIME,
     a.USAGE_COMPLETE, a.THINKING_DISPLAY, a.EFFORT, a.FALLBACK_SERVED, a.DECLINED_INPUT_TOKENS,
@@ -391,7 +392,8 @@ ATTEMPT_SPAN: Final = Span(
     "INTERNAL",
     "One HTTP request of a call that sent more than one.",
     (
-        *_CALL, a.ATTEMPT_NUMBER, *_ABORT, a.STATUS_CODE, a.REQUEST_ID, a.RETRY_AFTER, a.RETRY_DELAY, a.RETRY_LAYER,
+        a.REQUEST_MODEL, a.SERVER_ADDRESS, a.ATTEMPT_NUMBER, *_ABORT,
+        a.STATUS_CODE, a.REQUEST_ID, a.RETRY_AFTER, a.RETRY_DELAY, a.RETRY_LAYER,
         a.INTERMEDIARY,
     ),
 )  # fmt: skip
