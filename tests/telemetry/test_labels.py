@@ -243,4 +243,4 @@ def test_without_labels_a_call_reads_no_baggage(monkeypatch):
 
 def test_every_metric_of_streams_may_have_the_labels():
     names = {spec.name for spec in METRICS if "claude.stream.label.<key>" not in {x.name for x in spec.attributes}}
-    assert names == {"claude.stream.internal.errors", "claude.stream.retry.budget"}
+    assert names == {"claude.stream.internal.errors"}

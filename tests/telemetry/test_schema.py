@@ -10,6 +10,7 @@ from tests.support.rig import API, WAYS, instrumented, play, read
 from tests.support.scenes import MESSAGE, SCENES
 
 from otel_claude_stream import _guard, stream_labels
+from otel_claude_stream._core.retry.policy import Budget, Mode, RetryPolicy, Scope
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
 
@@ -84,6 +85,8 @@ def add_all(monkeypatch, found):
     found.add_capture(play(monkeypatch, SCENES["sse error"], semconv="both", events="log"))
     for scene in ("parameters", "reasoning", "compacted"):
         found.add_capture(play(monkeypatch, SCENES[scene], semconv="both"))
+    by_label = RetryPolicy(mode=Mode.RETRY, budget=Budget(scope=Scope.HOST_MODEL_LABEL))
+    found.add_capture(play(monkeypatch, SCENES["text"], retry_policy=by_label))
     add_other_owner(monkeypatch, found)
     add_open_streams_and_internal_errors(monkeypatch, found)
 

@@ -239,7 +239,7 @@ RETRY_BUDGET: Final = Metric(
     "{retry}",
     "Retries that the budget allows now. At 0, retries are suppressed; first attempts never are. Not reported "
     "while no policy is active.",
-    (a.REQUEST_MODEL, a.SERVER_ADDRESS),
+    _CALL,
 )
 RETRY_DELAY: Final = histogram(
     "claude.stream.retry.delay",

@@ -47,6 +47,9 @@ def test_each_call_adds_its_share():
     [
         (Scope.HOST_MODEL, ("api", "claude", ())),
         (Scope.HOST, ("api", "", ())),
+        (Scope.MODEL, ("", "claude", ())),
+        (Scope.LABEL, ("", "", (("tenant", "a"),))),
+        (Scope.HOST_MODEL_LABEL, ("api", "claude", (("tenant", "a"),))),
         (Scope.PROCESS, ("", "", ())),
     ],
 )
