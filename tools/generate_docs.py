@@ -108,9 +108,9 @@ def conventions() -> str:
 def _code(value: object) -> str:
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
-    if isinstance(value, tuple):
+    if isinstance(value, tuple) and value:
         return f"`{','.join(f'{x:g}s' for x in value)}`"
-    return f"`{value}`" if value != "" else "empty"
+    return f"`{value}`" if value not in ("", ()) else "empty"
 
 
 def settings() -> str:

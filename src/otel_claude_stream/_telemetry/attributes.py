@@ -49,6 +49,12 @@ CONVERSATION_ID: Final = text(
     "`conversation_id` of the client's option `open_telemetry`, otherwise the entry `gen_ai.conversation.id` of "
     "OpenTelemetry's baggage. Absent if neither is set. Metrics never have it.",
 )
+LABEL_PREFIX: Final = "claude.stream.label."
+LABEL: Final = text(
+    f"{LABEL_PREFIX}<key>",
+    "A label of the caller, from `stream_labels()` or from an entry of the baggage in `baggage_labels`. Absent by "
+    "default. On metrics, values beyond the first `max_label_values` (20) are recorded as `other`.",
+)
 CONVERSATION_COMPACTED: Final = flag(
     "gen_ai.conversation.compacted",
     "True if the server replaced earlier parts of the conversation with a summary. Absent otherwise.",

@@ -195,7 +195,8 @@ KEYS: Final = (
     Key(
         "budget.scope",
         choice_of(Scope),
-        "Which streams of the process share a budget of retries.",
+        "Which streams of the process share a budget of retries: those for which the parts that the value names are "
+        "the same. `label` is all labels of the caller.",
         "One model is overloaded on one host; others need not suffer.",
     ),
     Key(

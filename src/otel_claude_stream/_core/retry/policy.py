@@ -61,6 +61,10 @@ class Scope(str, Enum):
 
     HOST_MODEL = "host_model"
     HOST = "host"
+    MODEL = "model"
+    LABEL = "label"
+    """The labels of the caller, from `stream_labels()` or from baggage."""
+    HOST_MODEL_LABEL = "host_model_label"
     PROCESS = "process"
 
 
