@@ -21,6 +21,12 @@ STREAMS = {
 }
 
 
+def without_cycle(stream):
+    """Break the cycle of the SDK itself: a stream of the helper holds the generator of its texts, which holds it."""
+    if hasattr(stream, "text_stream"):
+        stream.text_stream = None
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("stream", STREAMS)
 def test_the_state_of_a_call_is_freed_without_garbage_collection(monkeypatch, stream, way):
@@ -38,7 +44,7 @@ def test_the_state_of_a_call_is_freed_without_garbage_collection(monkeypatch, st
     gc.disable()
     try:
         with instrumented(monkeypatch, api.clock, retry_policy=RESUME):
-            read(api, way)
+            read(api, way, before=without_cycle)
+        assert [reference() for reference in flows] == [None]
     finally:
         gc.enable()
-    assert [reference() for reference in flows] == [None]
