@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from dashboards.generator import grafana_json, perses_json, rules, slo
+from dashboards.generator import costs, grafana_json, perses_json, rules, slo
 from dashboards.generator.boards import BOARDS
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -56,8 +56,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         default=rules.RUNBOOK,
         help="URL or path of the runbook in the links of the alerts, without # (default: %(default)s)",
     )
+    parser.add_argument("--prices", type=Path, help="file of prices; also write the recording rules of costs")
     arguments = parser.parse_args(argv)
     wanted = generated_files(arguments.runbook)
+    if arguments.prices:
+        try:
+            priced = costs.render(costs.read_prices(arguments.prices))
+        except costs.InvalidPrices as error:
+            parser.error(str(error))
+        wanted.update({Path("prometheus") / name: text for name, text in priced.items()})
     problems = find_differences(arguments.output, wanted)
     if arguments.check:
         for problem in problems:
