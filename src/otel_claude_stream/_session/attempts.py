@@ -20,6 +20,9 @@ class Totals(NamedTuple):
     characters: int
 
 
+_NOTHING = Totals(0, 0, 0)
+
+
 class Attempts:
     """The requests of one call. Times are nanoseconds of the monotonic clock."""
 
@@ -54,7 +57,7 @@ class Attempts:
         """There is one that is not in `over` yet."""
         self._unanswered = False
         """It is a later one of the policy without a response yet, and `reply` belongs to the one before."""
-        self._before = Totals(0, 0, 0)
+        self._before = _NOTHING
 
     # --- The one under way ---------------------------------------------------------------------------------------
     def answered(self, reply: Reply) -> None:
