@@ -10,6 +10,7 @@ from otel_claude_stream._core.stream.call import Call, Reply
 from otel_claude_stream._core.stream.hot_path import ReadMode
 from otel_claude_stream._core.stream.journal import Entry
 from otel_claude_stream._core.stream.message_state import MessageState
+from otel_claude_stream._core.stream.usage import NO_USAGE, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,8 @@ class Attempt:
     """Seconds of back-off that followed; None if no attempt followed."""
     characters: int = 0
     """Characters that it wrote."""
-    input_tokens: int = 0
-    """Input tokens that it reported, including the cache."""
-    output_tokens: int = 0
+    usage: Usage = NO_USAGE
+    """What it reported."""
     model: str = ""
     """The model of its request, if it is not that of the call."""
 

@@ -385,6 +385,36 @@ ATTEMPT_OUTPUT_TOKENS: Final = Attribute(
     "retried or resumed the stream.",
     unit="{token}",
 )
+BILLED_REPORTED: Final = tokens(
+    "claude.stream.billed.reported_tokens",
+    "Tokens that the API reported for all requests of the call: input, cache reads and writes, output, compactions, "
+    "and models that declined. Absent if `gen_ai.usage` has all tokens of the call.",
+)
+BILLED_ESTIMATED: Final = tokens(
+    "claude.stream.billed.estimated_tokens",
+    "Output tokens of requests that broke before the API reported them, estimated at four characters per token. Absent "
+    "if there are none.",
+)
+BILLED_WASTED: Final = tokens(
+    "claude.stream.billed.wasted_tokens",
+    "Those of both that bought nothing: of requests whose content was not delivered, of models that declined, and of "
+    "all requests of a call that failed. Absent if there are none.",
+)
+BILLED_TYPE: Final = text(
+    "claude.stream.billed.type",
+    "Type of the tokens, as they have different prices.",
+    ("input", "cache_read", "cache_write", "output"),
+)
+BILLED_SOURCE: Final = text(
+    "claude.stream.billed.source",
+    "Whether the API reported the tokens, or they are estimated at four characters per token.",
+    ("reported", "estimated"),
+)
+BILLED_USE: Final = text(
+    "claude.stream.billed.use",
+    "`wasted` if the content was not delivered, a model declined, or the call failed.",
+    ("delivered", "wasted"),
+)
 STALL_THRESHOLD: Final = text("claude.stream.stall.threshold", "Threshold that the wait exceeded, such as `30s`.")
 STALL_KIND: Final = text(
     "claude.stream.stall.kind",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from otel_claude_stream._core.bill import bill_of, has_extra_tokens
 from otel_claude_stream._core.diagnosis.classify import Diagnosis
 from otel_claude_stream._core.retry.context import Action, Decision
 from otel_claude_stream._core.stream import bounds
@@ -270,6 +271,7 @@ def _request(summary: Summary) -> list[tuple[Attribute, object]]:
         (a.REQUEST_ID, reply.request_id if reply is not None else None),
         (a.INTERMEDIARY, (reply.intermediary or None) if reply is not None else None),
         *(_recovery(summary) if summary.retries.action is not None else ()),
+        *(_bill(summary) if has_extra_tokens(summary) else ()),
     ]
 
 
@@ -281,8 +283,19 @@ def _recovery(summary: Summary) -> list[tuple[Attribute, object]]:
         (a.RESUMED, summary.retries.resumed or None),
         (a.SEAM, summary.retries.seam),
         (a.ATTEMPT_CHARACTERS, [attempt.characters for attempt in attempts]),
-        (a.ATTEMPT_INPUT_TOKENS, [attempt.input_tokens for attempt in attempts]),
-        (a.ATTEMPT_OUTPUT_TOKENS, [attempt.output_tokens for attempt in attempts]),
+        (a.ATTEMPT_INPUT_TOKENS, [attempt.usage.billed.prompt or 0 for attempt in attempts]),
+        (a.ATTEMPT_OUTPUT_TOKENS, [attempt.usage.billed.output_tokens or 0 for attempt in attempts]),
+    ]
+
+
+def _bill(summary: Summary) -> list[tuple[Attribute, object]]:
+    bill = bill_of(summary)
+    if not any(item.extra for item in bill):
+        return []
+    return [
+        (a.BILLED_REPORTED, sum(item.tokens for item in bill if item.source == "reported") or None),
+        (a.BILLED_ESTIMATED, sum(item.tokens for item in bill if item.source == "estimated") or None),
+        (a.BILLED_WASTED, sum(item.tokens for item in bill if item.use == "wasted") or None),
     ]
 
 
