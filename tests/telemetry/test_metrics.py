@@ -6,6 +6,7 @@ import pytest
 from tests.support.rig import API, REQUEST, instrumented, play, points, read
 from tests.support.scenes import MESSAGE, SCENES, Scene
 
+from otel_claude_stream import StreamConfig
 from otel_claude_stream._telemetry import labels, schema, zero_series
 from otel_claude_stream.testing import Capture, Script
 
@@ -318,7 +319,7 @@ def test_without_metrics_there_are_still_spans(monkeypatch):
 def test_streams_share_their_sets_of_labels_up_to_a_bound(monkeypatch):
     """A server may answer with any status, so the sets are not kept for ever."""
     monkeypatch.setattr(labels, "MAX_SHARED", 2)
-    sets, common = labels.LabelSets(20, print), {"model": "claude"}
+    sets, common = labels.LabelSets(StreamConfig(), print), {"model": "claude"}
     kept = [sets.extended(common, (("status", status),)) for status in (200, 529, 503)]
     again = [sets.extended(common, (("status", status),)) for status in (200, 529, 503)]
     assert again == kept == [{"model": "claude", "status": status} for status in (200, 529, 503)]

@@ -30,17 +30,23 @@ class Attempt:
     """Characters that it wrote."""
     usage: Usage = NO_USAGE
     """The usage that it reported."""
+    model: str = ""
+    """The model of its request, if it is not that of the call."""
 
 
 class RetryOutcome(NamedTuple):
     """The retries of a call."""
 
     action: str | None = None
-    """`retry`, or `resume` (maybe both); None for nothing."""
+    """The last in the order `retry`, `fallback`, `resume` of the actions that were taken; None for nothing."""
     seam: str | None = None
     """How the last continuation met the text before it; None if there was none."""
     resumed: bool = False
     """The caller has text of a continuation."""
+    model: str | None = None
+    """The fallback model that a request was sent to; None without one."""
+    served: bool = False
+    """It answered."""
 
 
 NO_RETRIES = RetryOutcome()
@@ -69,6 +75,11 @@ class Summary:
     writing_time: float | None
     """From the first token to the last event of the message, without the caller's time."""
     retries: RetryOutcome = NO_RETRIES
+
+    @property
+    def fallback_served(self) -> bool:
+        """Whether another model than that of the call wrote the answer."""
+        return self.message.fallback or (self.retries.served and self.message.ledger.started)
 
     @property
     def usage_complete(self) -> bool:

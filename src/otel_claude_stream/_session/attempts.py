@@ -28,6 +28,7 @@ class Attempts:
 
     __slots__ = (
         "_before",
+        "_model",
         "_unanswered",
         "_under_way",
         "_usage",
@@ -58,6 +59,8 @@ class Attempts:
         self._unanswered = False
         """It is a later one of the policy without a response yet, and `reply` belongs to the one before."""
         self._before = _NOTHING
+        self._model = ""
+        """The model of the one under way, if it is not that of the call."""
 
     # --- The one under way ---------------------------------------------------------------------------------------
     def answered(self, reply: Reply) -> None:
@@ -112,6 +115,7 @@ class Attempts:
             delay=delay,
             characters=totals.characters - self._before.characters,
             usage=self._usage if self.over or usage is NO_USAGE else usage,
+            model=self._model,
         )
         self.over.append(attempt)
         self._before, self._usage = totals, NO_USAGE
@@ -123,9 +127,10 @@ class Attempts:
         """Record that no other one follows."""
         self._under_way = False
 
-    def follow(self) -> None:
-        """Record that the policy sends another one, which has no response yet."""
+    def follow(self, model: str) -> None:
+        """Record that the policy sends another one, which has no response yet; `model` if it is another one."""
         self._unanswered = True
+        self._model = model or self._model
         self.discard_buffer()
 
     # --- All of them ---------------------------------------------------------------------------------------------

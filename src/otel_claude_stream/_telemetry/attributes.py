@@ -49,6 +49,12 @@ CONVERSATION_ID: Final = text(
     "`conversation_id` of the client's option `open_telemetry`, otherwise the entry `gen_ai.conversation.id` of "
     "OpenTelemetry's baggage. Absent if neither is set. Metrics never have it.",
 )
+LABEL_PREFIX: Final = "claude.stream.label."
+LABEL: Final = text(
+    f"{LABEL_PREFIX}<key>",
+    "A label of the caller, from `stream_labels()` or from an entry of the baggage in `baggage_labels`. Absent by "
+    "default. On metrics, values beyond the first `max_label_values` (20) are recorded as `other`.",
+)
 CONVERSATION_COMPACTED: Final = flag(
     "gen_ai.conversation.compacted",
     "True if the server replaced earlier parts of the conversation with a summary. Absent otherwise.",
@@ -300,7 +306,7 @@ RETRY_REASON: Final = text(
 )
 RETRY_DECISION: Final = text(
     "claude.stream.retry.decision",
-    "Decision about the failed attempt: retry from the start, resume the text, or give up.",
+    "Decision about the failed attempt: retry from the start, fall back to another model, resume the text, or give up.",
     tuple(x.value for x in Action),
 )
 RETRY_BLOCKED_BY: Final = text(
@@ -342,7 +348,7 @@ RESUMED: Final = flag(
 RECOVERY_ACTION: Final = text(
     "claude.stream.recovery.action",
     "Action of the retry policy on a stream that broke. Absent if there was none.",
-    ("retry", "resume"),
+    ("retry", "fallback", "resume"),
 )
 RECOVERY_OUTCOME: Final = text(
     "claude.stream.recovery.outcome",
@@ -428,7 +434,13 @@ EFFORT: Final = text(
 )
 FALLBACK_SERVED: Final = flag(
     "claude.stream.fallback.served",
-    "True if a fallback model of the API served the response. `gen_ai.response.model` names it. Absent otherwise.",
+    "True if a fallback model of the API or of the retry policy served the response. `gen_ai.response.model` names it. "
+    "Absent otherwise.",
+)
+FALLBACK_MODEL: Final = text(
+    "claude.stream.fallback.model",
+    "Model that the retry policy sent the request to after the requested one had failed. In a dry run, the model that "
+    "it would have been sent to. Absent without one.",
 )
 DECLINED_INPUT_TOKENS: Final = tokens(
     "claude.stream.fallback.declined_input_tokens",

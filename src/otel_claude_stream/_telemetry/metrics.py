@@ -154,7 +154,7 @@ def record_end(instruments: Instruments, end_labels: EndLabels, context: Context
     if summary.reads:
         instruments.longest_silence.record(summary.longest_silence, outcome, context)
         instruments.caller_time.record(summary.caller_time, labels)
-    if message.fallback:
+    if summary.fallback_served:
         instruments.fallbacks.add(1, end_labels.fallback, context)
     if verdict.reason is not None:
         instruments.aborts.add(1, {**labels, **abort_labels(summary.diagnosis)}, context)

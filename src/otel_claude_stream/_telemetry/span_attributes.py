@@ -81,6 +81,8 @@ def decision_attributes(
     if decision.action is not Action.GIVE_UP:
         found[a.RETRY_DELAY.name] = decision.delay
         found[a.RETRY_DELAY_SOURCE.name] = decision.delay_source.value
+    if decision.model:
+        found[a.FALLBACK_MODEL.name] = decision.model
     if budget_left is not None:
         found[a.RETRY_BUDGET.name] = budget_left
     return found
@@ -158,7 +160,7 @@ def abort_attributes(diagnosis: Diagnosis, elapsed: float) -> AttributeValues:
 def attempt_attributes(attempt: Attempt, call: Call) -> AttributeValues:
     """Return the attributes of the span of an attempt."""
     found: AttributeValues = {
-        a.REQUEST_MODEL.name: call.model,
+        a.REQUEST_MODEL.name: attempt.model or call.model,
         a.SERVER_ADDRESS.name: call.server_address,
         a.ATTEMPT_NUMBER.name: attempt.number,
         a.RETRY_LAYER.name: attempt.layer,
@@ -246,7 +248,8 @@ def _progress(summary: Summary) -> list[tuple[Attribute, object]]:
         (a.PING_LONGEST_GAP, message.longest_ping_gap / _NS or None),
         (a.CALLER_TIME, summary.caller_time),
         (a.USAGE_COMPLETE, summary.usage_complete),
-        (a.FALLBACK_SERVED, message.fallback or None),
+        (a.FALLBACK_SERVED, summary.fallback_served or None),
+        (a.FALLBACK_MODEL, summary.retries.model),
         (a.DECLINED_INPUT_TOKENS, declined and declined.prompt),
         (a.DECLINED_OUTPUT_TOKENS, declined and declined.output_tokens),
         (a.COMPACTION_INPUT_TOKENS, compaction and compaction.prompt),
