@@ -397,8 +397,8 @@ BILLED_ESTIMATED: Final = tokens(
 )
 BILLED_WASTED: Final = tokens(
     "claude.stream.billed.wasted_tokens",
-    "Those of both that bought nothing: of requests whose content was not delivered, of models that declined, and of "
-    "all requests of a call that failed. Absent if there are none.",
+    "Those of both that bought nothing. They belong to requests whose content was not delivered, to models that "
+    "declined, and to all requests of a call that failed. Absent if there are none.",
 )
 BILLED_TYPE: Final = text(
     "claude.stream.billed.type",
