@@ -99,6 +99,7 @@ def add_other_owner(monkeypatch, found):
         "retried",
         "cut after silence",
         "resumed",
+        "sent to a fallback model",
         "fallback",
         "compacted",
         "long thought",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from otel_claude_stream import _guard
@@ -55,14 +55,32 @@ class PolicyResolver:
         policies = (self._policy, *(policy for _, policy in self._policy.models))
         return any(policy.mode is not Mode.OBSERVE for policy in policies)
 
-    def call_policy(self, call: Call, labels: dict[str, Any], *, measured: bool = True) -> CallPolicy:
-        """Return the policy of a call that begins now; `labels` are those of its metrics, if they are `measured`."""
+    def call_policy(
+        self,
+        call: Call,
+        labels: dict[str, Any],
+        first_that_takes_it: Callable[[Sequence[str]], str],
+        *,
+        measured: bool = True,
+    ) -> CallPolicy:
+        """Return the policy of a call that begins now.
+
+        Args:
+            call: The call.
+            labels: Those of its metrics, if they are `measured`.
+            first_that_takes_it: Returns the first of some models that takes the request, empty if none does.
+            measured: Whether the call has metrics.
+        """
         override = self._override() if self._override is not None else None
         policy = (override or self._policy).for_model(call.model)
+        models = policy.fallbacks_for(call.model)
+        fallback = first_that_takes_it(models) if models else None
         if policy.mode is Mode.OBSERVE or policy.kill_switch:
+            if models:
+                return CallPolicy(policy, tokens=None, random=self._chance, fallback=fallback)
             return self._observed(policy)
         if self._killed is not None and self._killed():
-            return CallPolicy(policy, tokens=None, random=self._chance, killed=True)
+            return CallPolicy(policy, tokens=None, random=self._chance, killed=True, fallback=fallback)
         # Those of the caller are taken from the metrics, where they have a bounded number of values.
         of_caller = tuple(pair for pair in labels.items() if pair[0] not in _CALL) if call.labels else ()
         key = key_of(policy.budget.scope, call.server_address, call.model, of_caller)
@@ -71,7 +89,7 @@ class PolicyResolver:
             self._labels[key] = {**named, **dict(key[2])}
         tokens = BudgetTokens(_budgets, key, policy.budget, self._clock)
         tokens.first()
-        return CallPolicy(policy, tokens=tokens, random=self._chance)
+        return CallPolicy(policy, tokens=tokens, random=self._chance, fallback=fallback)
 
     def _observed(self, policy: RetryPolicy) -> CallPolicy:
         """Return the policy that all observed calls share, since nothing is counted on it."""

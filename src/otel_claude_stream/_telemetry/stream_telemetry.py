@@ -269,7 +269,7 @@ class Emitter:
             common=telemetry.labels,
             outcome=outcome,
             genai=self.labels.genai(telemetry.call, model) if records_genai else None,
-            fallback={**outcome, **self.labels.response(model)} if summary.message.fallback else outcome,
+            fallback={**outcome, **self.labels.response(model)} if summary.fallback_served else outcome,
         )
 
     def telemetry(self, call: Call, wall: int) -> StreamTelemetry:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from opentelemetry.baggage import get_baggage
 
+from otel_claude_stream import _guard
 from otel_claude_stream._config.stream_labels import StreamLabels, current_labels
+from otel_claude_stream._core.retry.fallback import fallback_model
 from otel_claude_stream._core.retry.resume.capabilities import CAPABILITY_KEYS, capabilities_of
 from otel_claude_stream._core.stream import bounds
 from otel_claude_stream._core.stream.call import Call
@@ -28,6 +30,8 @@ _PROVIDER_BY_CLIENT = {
 _CONVERSATION = "conversation_id"
 _CONVERSATION_BAGGAGE = "gen_ai.conversation.id"
 """The entry of OpenTelemetry's baggage with the ID of a conversation. It may come from another service."""
+
+_BETA_HEADER = "anthropic-beta"
 
 _STAINLESS = "x-stainless-"
 """Prefix of the SDK's headers about itself."""
@@ -71,6 +75,20 @@ def call_of(client: object, options: object, cast_to: object, setting: str, labe
         read_timeout=_read_timeout(client, options),
         capabilities=capabilities_of(request),
     )
+
+
+@_guard.guarded("fallback", "")
+def fallback_for(client: object, options: object, models: Sequence[str]) -> str:
+    """Return the first of some models that takes a request unchanged; empty if none does."""
+    return fallback_model(models, body_of(options), _betas(client, options))
+
+
+def _betas(client: object, options: object) -> Iterator[str]:
+    """Yield the beta headers of a request and of all requests of its client."""
+    for headers in (getattr(client, "default_headers", None), getattr(options, "headers", None)):
+        for name, value in headers.items() if isinstance(headers, Mapping) else ():
+            if str(name).lower() == _BETA_HEADER and is_given(value):
+                yield from map(str.strip, str(value).split(","))
 
 
 def _name(part: object, key: str) -> str | None:
