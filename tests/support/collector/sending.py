@@ -146,10 +146,10 @@ def record(body, name="", **values):
     }
 
 
-def post(url, signal, document, timeout=10.0):
+def post(url, signal, document, timeout=10.0, **headers):
     """Send a document. Returns status and body of the answer."""
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    request = urllib.request.Request(f"{url}/v1/{signal}", body, {"Content-Type": "application/json"})
+    request = urllib.request.Request(f"{url}/v1/{signal}", body, {"Content-Type": "application/json", **headers})
     try:
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             return answer.status, answer.read().decode()
