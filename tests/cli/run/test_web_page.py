@@ -290,7 +290,7 @@ def test_a_page_of_another_site_cannot_read_the_events(browser: Any) -> None:
 
 
 def test_a_saved_report_opens_no_connection(browser: Any, tmp_path: Path) -> None:
-    """Not even if its data name one: the policy in the file forbids it."""
+    """The policy in the file forbids it, even if its data name one."""
     from otel_claude_stream.cli.view import report
 
     with serving() as (server, feed):
