@@ -358,7 +358,7 @@ def dashboards(session: nox.Session) -> None:
     """Test the dashboards and the rules with a real Prometheus, and in a page with Chromium."""
     install_wheel(session, "dashboards", "browser", pins=[])
     # Go and Node build these once. Without Go or Node, the tests that need them are skipped.
-    for build in ("prometheus", "perses_model", "perses_page"):
+    for build in ("prometheus", "perses_model", "openslo_model", "perses_page"):
         session.run("python", "-m", f"tests.dashboards.build_{build}", success_codes=[0, 1])
     pytest(session, "dashboards", DASHBOARDS)
 

@@ -33,7 +33,7 @@ from otel_claude_stream.cli.view.timeline import (
 SCOPE = "otel_claude_stream"
 UNKNOWN = "unknown"
 NANO = 1e9
-RECOVERED = {Action.RETRY.value: "retried", Action.RESUME.value: "continued"}
+RECOVERED = {Action.RETRY.value: "retried", Action.FALLBACK.value: "retried", Action.RESUME.value: "continued"}
 SHORTEST_WRITING = 0.05  # seconds; a rate means nothing for an answer that arrived in one piece
 
 
