@@ -313,6 +313,8 @@ NOT_REACHED = {
     "_sdk.read.body:AsyncGeneratorReads.asend": PROXY,
     "_sdk.read.body:AsyncGeneratorReads.athrow": PROXY,
     "_sdk.attach.replaced:reroute_client": "see tests/sdk/test_replaced_request.py",
+    "_sdk.attach.span_owner:mark_sdk_span": "needs the SDK's own span; see tests/sdk/test_span_owner.py",
+    "_sdk.attach.span_owner:_marked": "needs the SDK's own span; see tests/sdk/test_span_owner.py",
     "_sdk.attach.replaced:_is_ours": "see tests/sdk/test_replaced_request.py",
     "_core.stream.timing:Timing.began_to_read": PROCESS,
     "_session.child_exit:at_end_of_child": PROCESS,

@@ -218,6 +218,12 @@ SPAN_OWNER: Final = text(
     "(`sdk`), or another one (`other`).",
     ("self", "sdk", "other"),
 )
+SOURCE: Final = text(
+    "claude.stream.source",
+    "Where the measurements of a stream come from: this package (`instrumentation`), or the SDK's own span (`sdk`). "
+    "Set on the SDK's span of a stream that this package measures, and by the Collector on metrics.",
+    ("instrumentation", "sdk"),
+)
 REQUEST_ID: Final = text(
     "claude.stream.request_id",
     "`request-id` header of the last response. Quote it when you contact Anthropic's support. Absent if no "

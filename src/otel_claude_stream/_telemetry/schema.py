@@ -408,3 +408,5 @@ ATTEMPT_SPAN: Final = Span(
     ),
 )  # fmt: skip
 SPANS: Final[tuple[Span, ...]] = (CHAT_SPAN, STREAM_SPAN, ATTEMPT_SPAN)
+SET_ELSEWHERE: Final = (a.SOURCE,)
+"""Attributes on spans of the SDK, and on metrics by the Collector, which nothing of this package itself has."""
