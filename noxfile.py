@@ -40,7 +40,15 @@ CORE = "tests/core"
 FRAMEWORKS = "tests/frameworks"
 APART = (f"--ignore={DASHBOARDS}", f"--ignore={COLLECTOR}", f"--ignore={FRAMEWORKS}")
 # Tests that depend on the version of the SDK.
-SDK = ("tests/sdk", "tests/integration", "tests/recordings", "tests/retry", "tests/telemetry")
+SDK = (
+    "tests/sdk",
+    "tests/integration",
+    "tests/recordings",
+    "tests/retry",
+    "tests/telemetry",
+    "tests/failopen",
+    "tests/lifecycle",
+)
 # The marker of tests that run programs which may have to be installed first.
 SYSTEM = "system"
 # The tests of one file share fixtures such as servers, so they run in one process. Many tests wait, so that one process
@@ -249,16 +257,19 @@ def system(session: nox.Session) -> None:
 def collector(session: nox.Session) -> None:
     """Test the Collector's configuration with a real Collector, which is compiled once, in some minutes."""
     install_wheel(session, "test", "collector", pins=[])
-    session.run("python", "collector/build.py", success_codes=[0, 1])  # without a Collector the tests skip or fail
+    # Without a Collector, Prometheus or Node, the tests that need them skip or fail.
+    session.run("python", "collector/build.py", success_codes=[0, 1])
+    for build in ("dashboards.build_prometheus", "support.collector.node_sdk"):
+        session.run("python", "-m", f"tests.{build}", success_codes=[0, 1])
     pytest(session, "collector", COLLECTOR)
 
 
 @nox.session(requires=["build"])
 @nox.parametrize("anthropic", MATRIX, ids=MATRIX)
 def matrix(session: nox.Session, anthropic: str) -> None:
-    """Run the whole suite with versions of the SDK between the oldest and the newest."""
+    """Run the tests that depend on the SDK with more versions between the oldest and the newest."""
     install_wheel(session, "test", pins=sdk_pin(anthropic))
-    pytest(session, f"matrix-{anthropic}", *APART, *PARALLEL)
+    pytest(session, f"matrix-{anthropic}", *SDK, *PARALLEL)
 
 
 @nox.session(tags=REST, requires=["build"])
@@ -350,7 +361,7 @@ def dashboards(session: nox.Session) -> None:
     """Test the dashboards and the rules with a real Prometheus, and in a page with Chromium."""
     install_wheel(session, "dashboards", "browser", pins=[])
     # Go and Node build these once. Without Go or Node, the tests that need them are skipped.
-    for build in ("prometheus", "perses_model", "perses_page"):
+    for build in ("prometheus", "perses_model", "openslo_model", "perses_page"):
         session.run("python", "-m", f"tests.dashboards.build_{build}", success_codes=[0, 1])
     pytest(session, "dashboards", DASHBOARDS)
 

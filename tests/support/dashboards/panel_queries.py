@@ -15,7 +15,7 @@ from tests.support.dashboards.scenarios import START
 
 INTERVAL = 240
 """`$__rate_interval` in seconds, for samples 60 s apart."""
-ALL = {"job": ".+", "model": ".*", "server": ".*", "collector": ".+"}
+ALL = {"job": ".+", "model": ".*", "server": ".*", "source": ".*", "collector": ".+"}
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def panel_values(prometheus: Prometheus, name: str, minute: float, **options: An
         assert not values.keys() & found.keys(), f"{name}: two queries with one legend"
         found.update(values)
     if mine[0].kind == "bargauge":
-        return {legend.partition(":")[0]: value for legend, value in found.items() if value}
+        return {legend.partition(": ")[0]: value for legend, value in found.items() if value}
     return found
 
 
