@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import anthropic
 import pytest
 from tests.support.rig import API, REQUEST, WAYS, Seen, by, chain, instrumented, plain, read
-from tests.support.scenes import BUSY, COMPACTED, FALLBACK, MESSAGE, after
+from tests.support.scenes import BUSY, COMPACTED, DATE, FALLBACK, MESSAGE, RATE_LIMITS, after
 from tests.support.targets import POLICY_ONLY, TARGETS, Target, broken, code_of, code_reached, sample
 
 from otel_claude_stream import _guard, stream_labels
@@ -119,7 +119,7 @@ CASES = {
     "compacted": Case("create", (COMPACTED,)),
     "unknown content": Case("create", (UNKNOWN_CONTENT,)),
     "unknown content, async": Case("async create", (UNKNOWN_CONTENT,)),
-    "retried": Case("create", (BUSY, MESSAGE)),
+    "retried": Case("create", (BUSY, replace(MESSAGE, headers=(DATE, *RATE_LIMITS)))),
     "retried, async": Case("async create", (BUSY, MESSAGE)),
     "refused": Case("create", (Script.no_response(),)),
     "refused, async": Case("async create", (Script.no_response(),)),
