@@ -43,7 +43,7 @@ FURTHER = [(BY_FILE["proxy-timeouts"], "light", case_of(scenario)) for scenario 
 
 
 def hours_of(case, board):
-    """Return the hours to show: few for curves alone, because a legend also has those that ended before."""
+    """Return the hours to show, which are few for curves alone. A legend also has curves that ended before."""
     kinds = {panel.kind for panel in board.panels if panel.title in answers(case, board)}
     return case.hours if kinds - {"timeseries", "bars"} else 0.2
 
