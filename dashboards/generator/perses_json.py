@@ -1,7 +1,7 @@
 """Converts dashboards to the JSON of Perses 0.52.
 
 Perses has no TraceQL metrics, no exemplars, no annotations and no free suffixes of units. It inserts selected values
-into queries without escaping them.
+into PromQL without escaping them, and into TraceQL not at all.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import re
 from dataclasses import replace
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from dashboards.generator.boards import BOARDS
 from dashboards.generator.model import Board, Panel, Query, Variable
@@ -26,10 +27,22 @@ _WIDE: Final = 480
 _UNITS: Final = {"percentunit": "percent-decimal", "s": "seconds", "bytes": "bytes"}
 _NO_TRACEQL_METRICS: Final = "*Perses has no TraceQL metrics. The Grafana dashboard shows this panel.*"
 _ALL: Final = "$__all"
+_VARIABLE_CONDITION: Final = re.compile(r'\S+ =~ "\$\{\w+:regex\}" && ')
 
 
 def _plugin(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
     return {"kind": kind, "spec": spec}
+
+
+def _trace_query(text: str, **more: Any) -> dict[str, Any]:
+    return _plugin("TraceQuery", {"plugin": _plugin("TempoTraceQuery", {"query": text, **more})})
+
+
+def _trace_link() -> str:
+    """Return the link of a trace to the explorer of Perses, without which its name is plain text."""
+    data = json.dumps({"queries": [_trace_query("ID")]}, separators=(",", ":"))
+    address = urlencode({"explorer": "Tempo-TempoExplorer", "data": data})
+    return f"/explore?{address}".replace("%22ID%22", "%22${traceId}%22")
 
 
 def _format(panel: Panel, *, axis: bool = False) -> dict[str, Any]:
@@ -44,10 +57,8 @@ def _format(panel: Panel, *, axis: bool = False) -> dict[str, Any]:
 
 def _query(query: Query) -> dict[str, Any]:
     if query.form == "traces":
-        # Perses' format `regex` escapes the patterns of *All* too.
-        spec: dict[str, Any] = {"query": query.expr.replace(":regex}", "}"), "limit": 50}
-        return _plugin("TraceQuery", {"plugin": _plugin("TempoTraceQuery", spec)})
-    spec = {"query": query.expr}
+        return _trace_query(_VARIABLE_CONDITION.sub("", query.expr), limit=50)
+    spec: dict[str, Any] = {"query": query.expr}
     if query.legend:
         spec["seriesNameFormat"] = query.legend
     return _plugin("TimeSeriesQuery", {"plugin": _plugin("PrometheusTimeSeriesQuery", spec)})
@@ -123,7 +134,7 @@ def _chart(panel: Panel) -> tuple[dict[str, Any], tuple[Query, ...]]:
         case "table":
             return _table(panel), tuple(_distinct_values(query, panel) for query in panel.queries)
         case "traces":
-            return _plugin("TraceTable", {}), panel.queries
+            return _plugin("TraceTable", {"links": {"trace": _trace_link()}}), panel.queries
         case "text":
             return _plugin("Markdown", {"text": panel.content}), ()
 
@@ -146,7 +157,7 @@ def _variable(variable: Variable) -> dict[str, Any]:
     matcher, _, name = variable.expr.rpartition(", ")
     spec: dict[str, Any] = {
         "name": variable.name,
-        "display": {"name": variable.label, "description": variable.description, "hidden": variable.hidden},
+        "display": {"name": variable.label, "description": variable.description},
         "allowAllValue": True,
         "allowMultiple": True,
         "defaultValue": [_ALL],
@@ -155,8 +166,6 @@ def _variable(variable: Variable) -> dict[str, Any]:
     }
     if variable.all_value:
         spec["customAllValue"] = variable.all_value
-    if variable.regex:
-        spec["capturingRegexp"] = variable.regex.strip("/")
     return _plugin("ListVariable", spec)
 
 
@@ -190,7 +199,7 @@ def build(board: Board) -> dict[str, Any]:
             "display": {"name": board.title, "description": board.description},
             "duration": "6h",
             "refreshInterval": "1m",
-            "variables": [_variable(variable) for variable in board.variables],
+            "variables": [_variable(variable) for variable in board.variables if not variable.hidden],
             "panels": {panel_key(panel): _panel(panel) for panel in board.panels},
             "layouts": layouts,
         },

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dashboards.generator.boards import BOARDS
 from dashboards.generator.command import ROOT
 from dashboards.generator.model import Board
-from dashboards.live.browser import ARGUMENTS, MILLISECONDS, WINDOW, bottom, wait_until_drawn
+from dashboards.live.browser import ARGUMENTS, INITIAL_SCRIPT, MILLISECONDS, WINDOW, bottom, wait_until_drawn
 from dashboards.live.scenario_data import scenario_prometheus
 from dashboards.live.server import address, serving
 from tests.dashboards.build_perses_page import PAGE
@@ -70,6 +70,7 @@ def take(picture: Picture, browser: Browser, site: str, folder: Path) -> Path:
     board = next(board for board in BOARDS if board.file == picture.board)
     start, end = (START + minute * 60 for minute in picture.minutes)
     page = browser.new_page(viewport=WINDOW, timezone_id="UTC")
+    page.add_init_script(INITIAL_SCRIPT)
     collector = {"collector": "collector-suffixed"} if picture.board == "pipeline" else {}
     page.goto(site + address(board, start, end, job=picture.job, **collector))
     wait_until_drawn(page, board)

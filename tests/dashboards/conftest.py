@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dashboards.generator.command import ROOT
+from dashboards.live.browser import ARGUMENTS, INITIAL_SCRIPT, MILLISECONDS, WINDOW
+from dashboards.live.server import serving
 from tests.dashboards import build_perses_model, build_prometheus
+from tests.dashboards.build_perses_page import PAGE
 from tests.support.dashboards.cached_builds import NotBuilt
+from tests.support.dashboards.perses_page import RECORD_TEXTS, Site
 from tests.support.dashboards.prometheus_server import running
 from tests.support.dashboards.tsdb_blocks import ScenarioBlocks, write_blocks
 
@@ -75,3 +81,43 @@ def prometheus3(scenario_blocks, tmp_path_factory):
             shutil.copytree(block, folder / "data" / block.name)
     with running(program, folder, "--web.enable-otlp-receiver") as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def browser(require_tool) -> Iterator[Any]:
+    """Chromium for the page, one for each module. Skips without playwright."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = require_tool("chromium", "chromium")
+    with playwright.sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=str(chromium), args=list(ARGUMENTS))
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="session")
+def page_of_perses() -> Path:
+    """Folder of the built page. Skips if it has not been built."""
+    try:
+        return PAGE.find()
+    except NotBuilt as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def site_of_scenarios(browser, page_of_perses, prometheus) -> Iterator[tuple[str, Any]]:
+    """URL of the page over the scenarios, and the browser's context, whose cache keeps the scripts of the page."""
+    with serving(page_of_perses, prometheus.url, "/") as url:
+        context = browser.new_context(viewport=WINDOW, timezone_id="UTC")
+        context.add_init_script(INITIAL_SCRIPT)
+        context.add_init_script(RECORD_TEXTS)
+        context.set_default_timeout(MILLISECONDS)
+        yield url, context
+        context.close()
+
+
+@pytest.fixture
+def site(site_of_scenarios) -> Iterator[Site]:
+    """The page over the scenarios, with all windows closed at the end of the test."""
+    found = Site(*site_of_scenarios)
+    yield found
+    found.close()

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 
-import pytest
 from dashboards.generator.boards import BOARDS, overview
 from dashboards.generator.command import ROOT
-from dashboards.live.browser import ARGUMENTS, bottom, wait_until_drawn
-from dashboards.live.server import address, serving
-from tests.dashboards.build_perses_page import PAGE
-from tests.support.dashboards.cached_builds import NotBuilt
+from dashboards.live.browser import bottom
+from dashboards.live.server import address
 from tests.support.dashboards.scenarios import START
 
 WINDOW = {"width": 1440, "height": 900}
@@ -32,19 +29,11 @@ def test_all_panels_fit_into_one_window_of_grafana():
     assert GRAFANA_BARS + GRAFANA_ROW * rows <= WINDOW["height"]
 
 
-def test_all_panels_fit_into_one_window_of_perses(prometheus, require_tool):
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = require_tool("chromium", "chromium")
-    try:
-        built = PAGE.find()
-    except NotBuilt as error:
-        pytest.skip(str(error))
-    with serving(built, prometheus.url, "/") as site, playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=str(chromium), args=list(ARGUMENTS))
-        page = browser.new_page(viewport=WINDOW, timezone_id="UTC")
-        page.goto(site + address(overview.BOARD, START + 60 * 60, START + 180 * 60, job="incident-otlp"))
-        wait_until_drawn(page, overview.BOARD)
-        assert bottom(page) <= WINDOW["height"]
-        size = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
-        assert size == [WINDOW["width"], WINDOW["height"]]
-        browser.close()
+def test_all_panels_fit_into_one_window_of_perses(site):
+    page = site.context.new_page()
+    page.set_viewport_size(WINDOW)
+    page.goto(site.url + address(overview.BOARD, START + 60 * 60, START + 180 * 60, job="incident-otlp"))
+    site.wait(page, overview.BOARD.file)
+    assert bottom(page) <= WINDOW["height"]
+    size = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
+    assert size == [WINDOW["width"], WINDOW["height"]]

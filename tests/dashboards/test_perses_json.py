@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import jsonschema
 import pytest
@@ -119,9 +120,28 @@ def test_every_panel_is_in_the_layout_once():
         assert sorted(placed) == sorted(f"#/spec/panels/{key}" for key in spec["panels"])
 
 
-def test_traceql_reaches_tempo_without_a_format_that_escapes_all():
-    spec = load(ROOT / "perses" / "drill-down.json")["spec"]["panels"]["failed-streams"]["spec"]
-    (query,) = (query["spec"]["plugin"] for query in spec["queries"])
-    assert (spec["plugin"]["kind"], query["kind"]) == ("TraceTable", "TempoTraceQuery")
-    assert '"${service}"' in query["spec"]["query"]
-    assert ":regex" not in query["spec"]["query"]
+TRACE_TABLES = [
+    (path.stem, panel["spec"])
+    for path in FILES
+    for panel in load(path)["spec"]["panels"].values()
+    if panel["spec"]["plugin"]["kind"] == "TraceTable"
+]
+
+
+def test_traceql_has_no_variables_which_perses_does_not_insert():
+    assert len(TRACE_TABLES) >= 6
+    for board, spec in TRACE_TABLES:
+        (query,) = (query["spec"]["plugin"] for query in spec["queries"])
+        assert query["kind"] == "TempoTraceQuery"
+        assert "$" not in query["spec"]["query"], board
+        assert re.match(r"\{ (span|event)[.:][\w.]+ ", query["spec"]["query"])
+
+
+def test_a_trace_in_a_table_links_to_the_explorer_of_perses():
+    for _, spec in TRACE_TABLES:
+        link = urlsplit(spec["plugin"]["spec"]["links"]["trace"].replace("${traceId}", "1234"))
+        parameters = parse_qs(link.query)
+        assert (link.path, parameters.pop("explorer")) == ("/explore", ["Tempo-TempoExplorer"])
+        ((query,),) = (json.loads(text)["queries"] for text in parameters.pop("data"))
+        assert query["spec"]["plugin"] == {"kind": "TempoTraceQuery", "spec": {"query": "1234"}}
+        assert parameters == {}

@@ -30,10 +30,10 @@ QUESTION = [{"role": "user", "content": "a secret question"}]
 
 
 @contextmanager
-def instrumented(monkeypatch: pytest.MonkeyPatch, folder: str) -> Iterator[None]:
+def instrumented(monkeypatch: pytest.MonkeyPatch, folder: str, thresholds: tuple[float, ...] = ()) -> Iterator[None]:
     monkeypatch.setenv(live.VARIABLE, folder)
     instrumentor = ClaudeStreamInstrumentor()
-    instrumentor.instrument(tracer_provider=TracerProvider(), config=StreamConfig(stall_thresholds=()))
+    instrumentor.instrument(tracer_provider=TracerProvider(), config=StreamConfig(stall_thresholds=thresholds))
     try:
         yield
     finally:
@@ -89,6 +89,16 @@ def test_a_silent_stream_is_open_until_it_ends(tmp_path: Path, monkeypatch: pyte
     assert "secret" not in text
     assert SECRET not in text
     wait_until(lambda: LiveFolder(str(tmp_path)).read() == ())
+
+
+def test_the_threshold_that_a_wait_has_exceeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        instrumented(monkeypatch, str(tmp_path), (0.5, 1.5, 60.0)),
+        FakeAPI(ANSWER.cut_after(5, Hang(2.5))) as api,
+        reading(api.url),
+    ):
+        assert seen(tmp_path, lambda one: one.stall != "").stall == "0.5s"
+        assert seen(tmp_path, lambda one: one.stall not in ("", "0.5s")).stall == "1.5s"
 
 
 def test_a_back_off_and_the_attempt_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

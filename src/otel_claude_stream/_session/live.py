@@ -87,5 +87,6 @@ def describe(session: StreamSession) -> dict[str, Any]:
         return {**row, "doing": "request", "seconds": (now - attempts.started) / _NS}
     if timing.is_waiting:
         silent, gap = now - hot.read_started_at, timing.gap_at(now)
+        row["stall"] = session.stalls.exceeded
         return {**row, "doing": "wait", "seconds": max(0, silent) / _NS, "gap": max(0, gap) / _NS}
     return {**row, "doing": "caller", "seconds": max(0, now - hot.last_byte_at) / _NS}

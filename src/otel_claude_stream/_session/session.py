@@ -52,7 +52,7 @@ class StreamSession:
         "_on_drop",
         "_on_end",
         "_retries",
-        "_stalls",
+        "stalls",
         "_telemetry",
         "_timing",
         "_warmed_up",
@@ -96,7 +96,7 @@ class StreamSession:
         self.bytes_read = self._timing.bytes_read  # see `StreamListener`; a method would cost a call for each read
         self._keep_text = self._message.ledger.keep_text if call_policy.keeps_text else None
         self._telemetry = telemetry
-        self._stalls = StallThresholds(config.stall_thresholds)
+        self.stalls = StallThresholds(config.stall_thresholds)
         self._retries: Retries | None = None
         self._on_end = on_end
         self._on_drop = on_drop
@@ -197,9 +197,9 @@ class StreamSession:
             if gap > BURST_NS and not self._ended_by:  # the caller may read on after it closed the stream
                 if self._timing.first_token is not None:
                     self._telemetry.record_gap(gap / _NS)
-                if gap >= self._stalls.lowest:
+                if gap >= self.stalls.lowest:
                     self._report_stall(gap, at)
-                    self._stalls.reset()
+                    self.stalls.reset()
             if first:
                 self._first_token(waited, at)
         except Exception as error:
@@ -220,9 +220,9 @@ class StreamSession:
         if gap > BURST_NS and not self.is_over:
             if timing.first_token is not None:
                 self._telemetry.record_gap(gap / _NS)
-            if gap >= self._stalls.lowest:
+            if gap >= self.stalls.lowest:
                 self._report_stall(gap, at)
-                self._stalls.reset()
+                self.stalls.reset()
         found = record_event(self._message, event, kind, at, gap)
         if found is not None and self.state.attempts.over:
             self.state.attempts.record_usage(found)
@@ -253,14 +253,14 @@ class StreamSession:
         now = self.hot.clock()
         if timing.is_waiting and not self.is_over:
             gap = timing.gap_at(now)
-            if gap >= self._stalls.lowest:
+            if gap >= self.stalls.lowest:
                 self._report_stall(gap, now)
 
     def _report_stall(self, gap: int, now: int) -> None:
         message = self._message
         pinged = message.last_ping_at is not None and message.last_ping_at > now - gap
         kind = "pings_only" if pinged else "silent"
-        for label in self._stalls.newly_exceeded(gap):
+        for label in self.stalls.newly_exceeded(gap):
             self._telemetry.record_stall(label, kind)
             message.record_synthetic_event(
                 "stall", now, stall_attributes(label, kind, message.open_block, self.state.call), gap
@@ -322,7 +322,7 @@ class StreamSession:
 
     def _finish(self, end: End, now: int) -> None:
         state, message, timing, attempts = self.state, self._message, self._timing, self.state.attempts
-        if timing.gap >= self._stalls.lowest:
+        if timing.gap >= self.stalls.lowest:
             self._report_stall(timing.gap, now)
         message.close_batches(self.hot.last_byte_at)
         reply = attempts.last_reply

@@ -43,7 +43,8 @@ from otel_claude_stream.cli.errors import CommandError
 from otel_claude_stream.cli.view import decisions
 from otel_claude_stream.cli.view.explanation import explanation
 from otel_claude_stream.cli.view.model import StreamView
-from otel_claude_stream.cli.view.terminal import PlainView, as_text, table
+from otel_claude_stream.cli.view.plain import PlainView
+from otel_claude_stream.cli.view.terminal import as_text, table
 from otel_claude_stream.testing import Error
 
 COMMAND = [sys.executable, "-m", "otel_claude_stream", "demo"]

@@ -13,6 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from tests.support import cli_samples as samples
 from tests.support.otlp_receiver import JSON, PROTOBUF, post, receiving
 
+from otel_claude_stream.cli import loopback
 from otel_claude_stream.cli.otlp import bounds, decode, receive
 from otel_claude_stream.cli.otlp.decode import BadTelemetry
 from otel_claude_stream.cli.otlp.receive import Message
@@ -160,7 +161,7 @@ def test_headers_are_limited(headers: str) -> None:
 @pytest.mark.parametrize("slow", ["head", "body"])
 def test_slow_requests_end_at_a_deadline(slow: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client does not extend the deadline by a byte now and then."""
-    monkeypatch.setattr(receive, "HEAD_SECONDS", 0.5)
+    monkeypatch.setattr(loopback, "HEAD_SECONDS", 0.5)
     monkeypatch.setattr(receive, "BODY_SECONDS", 0.5)
     with receiving() as (receiver, messages, errors):
         target = urlsplit(receiver.url)
@@ -186,8 +187,8 @@ def test_slow_requests_end_at_a_deadline(slow: str, monkeypatch: pytest.MonkeyPa
 
 
 def test_connections_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receive, "MAX_CONNECTIONS", 4)
-    monkeypatch.setattr(receive, "WAIT_SECONDS", 0.02)
+    monkeypatch.setattr(loopback, "MAX_CONNECTIONS", 4)
+    monkeypatch.setattr(loopback, "WAIT_SECONDS", 0.02)
     before = threading.active_count()
     with receiving() as (receiver, *_):
         target = urlsplit(receiver.url)

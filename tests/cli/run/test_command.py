@@ -313,7 +313,7 @@ class Terminal:
                 self.output += found
 
 
-@pytest.mark.parametrize("options", [["-q"], ["--live"]], ids=["lines", "live"])
+@pytest.mark.parametrize("options", [["-q"], ["--live"], ["-q", "--web"]], ids=["lines", "live", "web"])
 def test_ctrl_c_in_a_terminal_arrives_once(tmp_path: Path, options: list[str]) -> None:
     """The terminal sends it to the whole process group. The output of the application is unchanged in a live view."""
     app = [sys.executable, app_file(tmp_path, RECORDS_SIGNALS), "SIGINT", "1.5"]

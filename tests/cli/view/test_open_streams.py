@@ -14,9 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support import cli_samples as samples
 
+from otel_claude_stream.cli.demo.command import LONG_OPEN
 from otel_claude_stream.cli.run.lines import LineView
 from otel_claude_stream.cli.view.live import DETAIL, HANGS, HEAD, OPEN, live_lines
 from otel_claude_stream.cli.view.open_streams import LiveFolder, OpenStream
+from otel_claude_stream.cli.view.rich_view import view_for
 from otel_claude_stream.cli.view.telemetry import Telemetry
 from otel_claude_stream.cli.view.terminal import Progress, status_line
 
@@ -27,6 +29,12 @@ VIEWS = samples.views(
     samples.span({**samples.CUT, "claude.stream.abort.advice": ADVICE, "claude.stream.request_id": "req_" + "7" * 24},
                  start=1.0, seconds=2.2, span_id="1" * 16),
 )  # fmt: skip
+
+
+AREAS = {
+    "silent": ["silent"], "pings": ["pings"], "receiving,": [""], "no": ["asked"], "not": ["caller"],
+    "back-off": ["backoff"],
+}  # fmt: skip
 
 
 def row(**more: Any) -> dict[str, Any]:
@@ -48,6 +56,7 @@ def read(folder: Path, now: float = 1001.0) -> tuple[OpenStream, ...] | None:
     ("more", "doing", "hangs"),
     [
         ({}, "silent for 41.0 s, in thinking", 41.0),
+        ({"stall": "30s"}, "silent for 41.0 s, in thinking", 41.0),
         ({"part": "tool_use", "attempt": 2}, "silent for 41.0 s, in a tool call, attempt 2", 41.0),
         ({"part": "awaiting_first_token"}, "silent for 41.0 s, awaiting first token", 41.0),
         ({"seconds": -0.5, "gap": 40.0}, "pings only for 41.0 s, in thinking", 41.0),
@@ -64,6 +73,9 @@ def test_what_an_open_stream_does(tmp_path: Path, more: dict[str, Any], doing: s
     write(tmp_path, row(**more))
     (found,) = read(tmp_path)
     assert (found.doing, found.hangs) == (doing, hangs)
+    assert found.lasts == (row(**more)["seconds"] + 1.0 if more.get("doing") == "caller" else hangs)
+    assert found.stall == more.get("stall", "")
+    assert found.area in AREAS[doing.split(maxsplit=1)[0]]
     assert (found.started, found.age, found.name) == (950.0, 51.0, "claude-sonnet-5")
 
 
@@ -117,6 +129,28 @@ def test_a_stream_is_open_or_ended_and_the_counts_agree(tmp_path: Path) -> None:
     telemetry.add("traces", samples.traces(ended))
     after = telemetry.snapshot()
     assert (len(after.views), after.open, after.oldest, len(after.open_streams)) == (1, 1, 51.0, 1)
+
+
+def test_a_stream_is_open_until_its_span_has_come(tmp_path: Path) -> None:
+    """The sum of open and ended streams never falls. A span that a sampler drops is waited for 2 s."""
+    now = [100.0]
+    live = LiveFolder(str(tmp_path), clock=lambda: 1001.0).read
+    telemetry = Telemetry(live=live, clock=lambda: now[0])
+    write(tmp_path, row(), row(key=f"{samples.TRACE}/{'c' * 16}", age=70.0), row(key=""), row(key=""))
+    assert telemetry.snapshot().open == 4
+    write(tmp_path)
+    now[0] = 101.0
+    found = telemetry.snapshot()
+    assert [(one.doing, one.hangs, one.age) for one in found.open_streams] == [
+        ("ending", 0.0, 71.0),
+        ("ending", 0.0, 51.0),
+    ]
+    assert (found.open, found.oldest) == (2, 71.0)
+    telemetry.add("traces", samples.traces(samples.healthy(span_id="c" * 16)))
+    found = telemetry.snapshot()
+    assert (len(found.views), found.open) == (1, 1)
+    now[0] = 102.1
+    assert telemetry.snapshot().open == 0
 
 
 def stream(n: int = 0, doing: str = "silent for 41.0 s, in thinking", hangs: float = 41.0) -> OpenStream:
@@ -178,6 +212,21 @@ def test_a_failure_keeps_its_lines_before_complete_streams_get_any(rows: int) ->
         assert "connection closed" in shown
     if rows >= 10:
         assert ADVICE in shown
+
+
+def test_plain_lines_of_the_demo_show_silent_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its streams last for seconds, so the lines come sooner than those of `run`."""
+    out = io.StringIO()
+    view = view_for(out, long_open=LONG_OPEN)
+    for elapsed in (3.0, 4.0, 5.0):
+        view.update(Progress((), 23, 1, elapsed, running=True, oldest=elapsed, open_streams=(stream(hangs=2.5),)))
+    view.update(Progress((), 23, 0, 6.0, running=False, open_streams=(stream(hangs=9.0),)))
+    lines = [line.strip().split("  ") for line in out.getvalue().splitlines()]
+    assert [line[:2] for line in lines[::2]] == [
+        ["3.0 s", "1 open, the oldest for 3.00 s"],
+        ["5.0 s", "1 open, the oldest for 5.00 s"],
+    ]
+    assert all("  silent for 41.0 s, in thinking  claude-sonnet-5  " in "  ".join(line) for line in lines[1::2])
 
 
 def test_plain_lines_repeat_a_silent_stream_every_ten_seconds() -> None:

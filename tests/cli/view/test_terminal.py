@@ -10,9 +10,10 @@ from tests.support import cli_samples as samples
 from tests.support.cli_samples import CUT, delta, healthy, span
 
 from otel_claude_stream.cli.view import formatting
+from otel_claude_stream.cli.view.plain import PlainView
 from otel_claude_stream.cli.view.rich_view import RichView, view_for
 from otel_claude_stream.cli.view.summary import summarise
-from otel_claude_stream.cli.view.terminal import PlainView, Progress, as_text, status_line, table
+from otel_claude_stream.cli.view.terminal import Progress, as_text, status_line, table
 
 VIEWS = samples.views(healthy(), span(CUT, [delta(0.1), delta(0.2)], start=1.0, seconds=2.2, span_id="1" * 16))
 
@@ -75,8 +76,8 @@ def test_plain_lines_as_streams_end(monkeypatch: pytest.MonkeyPatch) -> None:
     view.finish(VIEWS, summarise(VIEWS))
     view.close()
     lines = out.getvalue().splitlines()
-    assert lines[0] == f"   1.5 s  ✓ completed  {formatting.DASH}                     2.00 s  claude-sonnet-5"
-    assert lines[1] == "   1.5 s  ✗ failed     connection closed     2.20 s  claude-sonnet-5"
+    assert lines[0] == f"    1.5 s  ✓ completed  {formatting.DASH}                     2.00 s  claude-sonnet-5"
+    assert lines[1] == "    1.5 s  ✗ failed     connection closed     2.20 s  claude-sonnet-5"
     assert lines[-1] == "Reasons: connection closed 1."
     assert max(map(len, lines)) <= 100
 

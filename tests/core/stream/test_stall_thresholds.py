@@ -35,6 +35,7 @@ def test_a_wait_exceeds_each_threshold_that_it_reaches(waited, labels):
     stalls = StallThresholds((10.0, 30.0, 60.0))
     assert (waited >= stalls.lowest) is bool(labels)
     assert stalls.newly_exceeded(waited) == labels
+    assert stalls.exceeded == (labels[-1] if labels else "")
 
 
 def test_a_threshold_is_reported_once_for_each_wait():
@@ -43,7 +44,9 @@ def test_a_threshold_is_reported_once_for_each_wait():
     assert [stalls.newly_exceeded(seconds * S) for seconds in (5, 12, 20, 31, 100, 200)] == [
         [], ["10s"], [], ["30s"], ["60s"], [],
     ]  # fmt: skip
+    assert stalls.exceeded == "60s"
     stalls.reset()
+    assert stalls.exceeded == ""
     assert stalls.newly_exceeded(35 * S) == ["10s", "30s"]
 
 
@@ -51,6 +54,7 @@ def test_without_thresholds_nothing_is_a_stall():
     stalls = StallThresholds(())
     assert stalls.lowest > 10_000 * S
     assert stalls.newly_exceeded(10_000 * S) == []
+    assert stalls.exceeded == ""
 
 
 @given(RISING, st.lists(st.integers(0, 2000), max_size=20))

@@ -202,6 +202,13 @@ class StallThresholds:
             found.append(self._unreported.popleft()[1])
         return found
 
+    @property
+    def exceeded(self) -> str:
+        """The label of the highest threshold that was returned for the wait; empty without any. For any thread."""
+        unreported = self._unreported
+        reported = 0 if unreported is None else len(self._thresholds) - len(unreported)
+        return self._thresholds[reported - 1][1] if reported else ""
+
     def reset(self) -> None:
         """Begin anew: an event of the message came."""
         self._unreported = None

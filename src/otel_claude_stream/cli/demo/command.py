@@ -35,6 +35,7 @@ from otel_claude_stream.testing import FakeAPI
 WORKER: Final = Path(__file__).parent / "example" / "chat_worker.py"
 TIMEOUT: Final = 90.0  # seconds; the application takes about ten, and longer to start on a slow machine
 TICK: Final = 0.1
+LONG_OPEN: Final = 2.0  # seconds of silence until an open stream gets a plain line; the longest ones take three
 TAIL: Final = 12  # lines of the application's output that are printed after a failure
 
 EXAMPLES: Final = f"""\
@@ -88,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     check_installed()
     options = _options(args)
     with ExitStack() as stack:
-        view = stack.enter_context(closing(view_for(sys.stdout)))
+        view = stack.enter_context(closing(view_for(sys.stdout, long_open=LONG_OPEN)))
         telemetry, code = observe(view, options, stack)
         snapshot = telemetry.snapshot()
         view.close()

@@ -1,45 +1,30 @@
 """A receiver of OTLP/HTTP on the loopback interface: traces, metrics and logs in protobuf or JSON, plain or gzip.
 
-Every local user can connect to the port. The path therefore begins with a random token, which only the application
-knows, from its environment. All that a connection may cost is limited: bytes, elements, time, and their number.
+The application knows the token of the path from its environment. All that a connection may cost is limited: bytes,
+elements, time, and their number.
 """
 
 from __future__ import annotations
 
-import hmac
-import io
 import json
-import secrets
-import socket
 import threading
-import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.client import HTTPException
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from otel_claude_stream.cli import loopback
 from otel_claude_stream.cli.otlp import bounds, decode
 from otel_claude_stream.cli.otlp.decode import BadTelemetry, Document, Signal
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-HOST: Final = "127.0.0.1"  # never another interface: only local processes may send telemetry
 PATHS: Final[Mapping[str, Signal]] = {f"/v1/{signal}": signal for signal in decode.SIGNALS}
-TOKEN_BYTES: Final = 24  # random ones
 MAX_BODY: Final = 20 * 1024 * 1024  # bytes, compressed or not, as in the Collector's receiver
-MAX_HEAD: Final = 16 * 1024  # bytes of the request line and all headers
 MAX_LENGTH_DIGITS: Final = 12
-MAX_CONNECTIONS: Final = 64  # at a time; each has a thread
 MAX_BODIES: Final = 4  # read and decoded at a time, which limits the memory
 GZIP_WINDOW: Final = 31  # zlib's largest window (15) plus 16, which stands for a gzip header
-HEAD_SECONDS: Final = 5.0  # for the request line and headers together, so that slow clients do not occupy threads
 BODY_SECONDS: Final = 10.0  # for the body
-WAIT_SECONDS: Final = 1.0  # for one of the connections to end when there are too many
 STRANGER: Final = "refused a request of another program, which does not know the token of this receiver"
 INVALID_ARGUMENT: Final = 3  # google.rpc.Code
 
@@ -63,7 +48,7 @@ class RequestRefused(Exception):
         self.status = status
 
 
-class Receiver:
+class Receiver(loopback.LoopbackServer):
     """Listens on a loopback port and passes each message to ``on_message``, in the thread of its connection.
 
     A context manager. ``port`` 0 is any free port. A request must have ``token`` as the first segment of its path, by
@@ -78,62 +63,16 @@ class Receiver:
         port: int = 0,
         token: str | None = None,
     ) -> None:
-        self._server = _Server(port, token or secrets.token_urlsafe(TOKEN_BYTES), on_message, on_error)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), name="otlp-receiver", daemon=True
-        )
+        self.on_message = on_message
+        self.on_error = on_error
+        self.bodies = threading.BoundedSemaphore(MAX_BODIES)
+        self._warned = threading.Event()
+        super().__init__(port, _Handler, token)
 
     @property
     def url(self) -> str:
         """The base endpoint for an exporter, with the token and without the path of a signal. It is a secret."""
-        return f"http://{HOST}:{self._server.server_port}/{self._server.token}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
-
-    def __init__(
-        self, port: int, token: str, on_message: Callable[[Message], None], on_error: Callable[[str], None]
-    ) -> None:
-        self.token = token
-        self.on_message = on_message
-        self.on_error = on_error
-        self.bodies = threading.BoundedSemaphore(MAX_BODIES)
-        self._connections = threading.BoundedSemaphore(MAX_CONNECTIONS)
-        self._warned = threading.Event()
-        super().__init__((HOST, port), _Handler)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Start a thread for a connection, or close it if there are too many."""
-        if not self._connections.acquire(timeout=WAIT_SECONDS):
-            self.shutdown_request(request)
-            return
-        try:
-            super().process_request(request, client_address)
-        except BaseException:
-            self._connections.release()
-            raise
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Handle a connection in its thread."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._connections.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore a broken connection, since the exporter tries again."""
+        return self.base_url
 
     def report_stranger(self) -> None:
         """Report the first request without the token; more would let others write to the terminal."""
@@ -142,70 +81,29 @@ class _Server(ThreadingHTTPServer):
             self.on_error(STRANGER)
 
 
-class _LimitedReader(io.RawIOBase):
-    """Reads a socket, up to a number of bytes and until a deadline for all of them."""
+class _Handler(loopback.LoopbackHandler):
+    server: Receiver
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._left = 0
-        self._deadline = 0.0
-
-    def allow(self, size: int, seconds: float) -> None:
-        """Permit ``size`` further bytes within ``seconds`` from now."""
-        self._left, self._deadline = size, time.monotonic() + seconds
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Read once. Raises ``TimeoutError``, and ``HTTPException`` if nothing more is permitted."""
-        seconds = self._deadline - time.monotonic()
-        if seconds <= 0:
-            raise TimeoutError
-        if not self._left:
-            raise HTTPException(f"the headers are larger than {MAX_HEAD} bytes")
-        self._connection.settimeout(seconds)
-        size = self._connection.recv_into(buffer, min(len(buffer), self._left))
-        self._left -= size
-        return size
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: _Server
-
-    def setup(self) -> None:
-        """Replace the reader of the base class, whose timeout is for each read."""
-        super().setup()
-        self.rfile.close()
-        self._reader = _LimitedReader(self.connection)
-        self._reader.allow(MAX_HEAD, HEAD_SECONDS)
-        self.rfile = io.BufferedReader(self._reader)
-
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802 - the name that the base class looks up
         """Handle one export."""
-        token, _, path = self.path.removeprefix("/").partition("/")
-        if not hmac.compare_digest(token.encode("latin-1"), self.server.token.encode()):
+        path = self.checked_path()
+        if path is None:
             self.server.report_stranger()
             self._answer(HTTPStatus.NOT_FOUND, decode.JSON, "not found")
             return
         content_type = self.headers.get_content_type()
         try:
             with self.server.bodies:
-                message = self._message(f"/{path}", content_type)
+                message = self._message(path, content_type)
                 self.server.on_message(message)
         except RequestRefused as refused:
-            self.server.on_error(f"refused /{path}: {refused}")
+            self.server.on_error(f"refused {path}: {refused}")
             self._answer(refused.status, content_type, str(refused))
         except Exception as error:  # noqa: BLE001 - the exporter must get an answer, and the error must be reported
-            self.server.on_error(f"receiving /{path} failed: {error!r}")
+            self.server.on_error(f"receiving {path} failed: {error!r}")
             self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, content_type, "the receiver failed")
         else:
             self._answer(HTTPStatus.OK, content_type)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the signature of the base class
-        """Log nothing: the terminal belongs to the views."""
 
     def _message(self, path: str, content_type: str) -> Message:
         signal = PATHS.get(path)
@@ -232,7 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise RequestRefused(HTTPStatus.LENGTH_REQUIRED, "the header content-length is missing")
         if len(length) > MAX_LENGTH_DIGITS or int(length) > MAX_BODY:
             raise RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {MAX_BODY} bytes")
-        self._reader.allow(int(length), BODY_SECONDS)
+        self.reader.allow(int(length), BODY_SECONDS)
         try:
             raw = self.rfile.read(int(length))
         except TimeoutError as error:
@@ -246,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer, and close the connection, which an exporter would keep open and thereby a thread."""
         encoded = content_type if content_type in (decode.PROTOBUF, decode.JSON) else decode.JSON
         body = _status(encoded, reason) if reason else (b"{}" if encoded == decode.JSON else b"")
-        self.connection.settimeout(HEAD_SECONDS)
+        self.connection.settimeout(loopback.HEAD_SECONDS)
         self.send_response(status)
         self.send_header("Content-Type", encoded)
         self.send_header("Content-Length", str(len(body)))

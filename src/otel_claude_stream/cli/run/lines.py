@@ -13,16 +13,14 @@ from typing import Final, TextIO
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream.cli.view import formatting
-from otel_claude_stream.cli.view.live import hanging, open_row, plain_line
 from otel_claude_stream.cli.view.model import NANO, StreamView
+from otel_claude_stream.cli.view.plain import PlainView
 from otel_claude_stream.cli.view.printable import printable_line
 from otel_claude_stream.cli.view.summary import Summary
-from otel_claude_stream.cli.view.terminal import SIGNS, PlainView, Progress, limit_text, summary_lines, use_colours
+from otel_claude_stream.cli.view.terminal import SIGNS, Progress, limit_text, summary_lines, use_colours
 
 PREFIX: Final = "[claude] "
 """Distinguishes these lines from those of the application."""
-LONG_OPEN: Final = 10.0  # seconds until an open stream gets a line, and between two such lines
-MOST_SILENT: Final = 5  # lines of silent streams at a time
 USAGE_SECONDS: Final = 0.5  # wait for the usage of a stream, which may come in another export
 COLOURS: Final[Mapping[str, str]] = {"completed": "32", "failed": "31", "closed": "36"}
 
@@ -33,38 +31,16 @@ class LineView(PlainView):
     def __init__(self, out: TextIO) -> None:
         colours = use_colours(out, os.environ)
         super().__init__(out, lambda view, elapsed: stream_line(view, elapsed, colours=colours))
-        self._last_open_line = 0.0
         self._last_views: Sequence[StreamView] = ()
         self._delayed: dict[str, float] = {}
-        self._silent_lines: dict[str, float] = {}
         self._lock = threading.Lock()
 
-    def update(self, progress: Progress) -> None:
-        """Print the lines that are due."""
+    def _print_ended(self, progress: Progress) -> None:
+        """Print a line for each stream that has ended, once its tokens have come."""
         if progress.views is not self._last_views or self._delayed:
             self._last_views = progress.views
-            super().update(
-                replace(progress, views=tuple(view for view in progress.views if self._ready(view, progress)))
-            )
-        due = progress.elapsed - self._last_open_line >= LONG_OPEN
-        if progress.running and progress.open and due and (progress.oldest or 0.0) >= LONG_OPEN:
-            self._last_open_line = progress.elapsed
-            self.print(
-                f"{progress.elapsed:7.1f} s  {progress.open} open, the oldest for {formatting.seconds(progress.oldest)}"
-            )
-        if progress.running:
-            self._print_silent(progress)
-
-    def _print_silent(self, progress: Progress) -> None:
-        """Print the streams from which nothing has come for 10 s, each one every 10 s."""
-        silent = hanging(progress.open_streams, LONG_OPEN)
-        known = {one.key: self._silent_lines.get(one.key, -LONG_OPEN) for one in silent}
-        due = [one for one in silent if progress.elapsed - known[one.key] >= LONG_OPEN]
-        for one in due[:MOST_SILENT]:
-            self.print(f"{progress.elapsed:7.1f} s  {plain_line(open_row(one))}")
-        if len(due) > MOST_SILENT:
-            self.print(f"{progress.elapsed:7.1f} s  … {len(due) - MOST_SILENT} more open and silent")
-        self._silent_lines = known | {one.key: progress.elapsed for one in due}
+            ready = tuple(view for view in progress.views if self._ready(view, progress))
+            super()._print_ended(replace(progress, views=ready))
 
     def _ready(self, view: StreamView, progress: Progress) -> bool:
         """Whether to print a stream now. Its tokens may be in the span of another library, which arrives later."""

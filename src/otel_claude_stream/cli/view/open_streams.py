@@ -24,7 +24,11 @@ PARTS: Final = {"tool_use": "a tool call", "finishing": "the end of the message"
 
 @dataclass(frozen=True, slots=True)
 class OpenStream:
-    """One open stream. ``started`` is in seconds since the epoch. ``hangs`` is for how long nothing has come."""
+    """One open stream. ``started`` is in seconds since the epoch. ``hangs`` is for how long nothing has come.
+
+    ``area`` is how a lane draws the last ``lasts`` seconds: ``asked``, ``backoff``, ``silent``, ``pings``, ``caller``,
+    or empty while it receives. ``stall`` is the highest threshold that the wait has exceeded.
+    """
 
     key: str
     title: str
@@ -35,6 +39,9 @@ class OpenStream:
     doing: str
     hangs: float
     request_id: str
+    area: str = ""
+    lasts: float = 0.0
+    stall: str = ""
 
     @property
     def name(self) -> str:
@@ -91,16 +98,21 @@ def _stream(row: dict[str, Any], at: float, since: float) -> OpenStream:
         part = f", {formatting.readable(line(row['part']))}"
     gap = _seconds(row.get("gap", 0.0)) + since
     hangs = 0.0 if kind == "caller" else gap if kind == "back_off" else seconds + since
+    area = ""
     if kind == "back_off":
+        area = "backoff"
         doing = f"back-off {formatting.seconds(max(0.0, seconds - since))}{again}"
         doing += f" after {formatting.readable(line(row['failed']))}" if row["failed"] else ""
     elif kind == "request":
+        area = "asked"
         doing = f"no response for {formatting.seconds(hangs)}{again}"
     elif kind == "wait" and hangs >= HANGING:
+        area = "silent"
         doing = f"silent for {formatting.seconds(hangs)}{part}{again}"
     elif kind == "wait" and gap >= HANGING:
-        hangs, doing = gap, f"pings only for {formatting.seconds(gap)}{part}{again}"
+        area, hangs, doing = "pings", gap, f"pings only for {formatting.seconds(gap)}{part}{again}"
     elif kind == "caller" and seconds + since >= HANGING:
+        area = "caller"
         doing = f"not read for {formatting.seconds(seconds + since)}, the application is busy"
     else:
         doing = f"receiving{part}{again}"
@@ -114,6 +126,9 @@ def _stream(row: dict[str, Any], at: float, since: float) -> OpenStream:
         doing=doing,
         hangs=hangs,
         request_id=line(row["request_id"]),
+        area=area,
+        lasts=seconds + since if kind == "caller" else hangs,
+        stall=line(row.get("stall", "")) if area in ("silent", "pings") else "",
     )
 
 

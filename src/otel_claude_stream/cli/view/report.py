@@ -6,6 +6,7 @@ import base64
 import html
 import json
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
@@ -31,6 +32,8 @@ DEFAULT_FILE: Final = "claude-streams.html"
 MOST_SERVICES: Final = 5  # in a title
 PLACES: Final = ("<!--title-->", "<!--description-->", "<!--data-->")
 """Comments in the built page, in this order, that the report replaces."""
+POLICY: Final = re.compile(r'<meta http-equiv="Content-Security-Policy" content="([^"]+)">\n')
+"""The element with the policy of the built page, under which it opens no connection."""
 
 TEXTS: Final[dict[str, Callable[[StreamView], str]]] = {
     "title": lambda view: view.title,
@@ -81,16 +84,35 @@ def report_data(snapshot: Snapshot, title: str) -> str:
     kinds: dict[tuple[str, str], int] = {}
     lanes = [_lane(view, kinds) for view in views]
     head = {
-        "title": printable_line(title),
-        "subtitle": subtitle(snapshot),
-        "notes": _notes(snapshot),
+        **head_of(snapshot, title),
         "first": first / 1e6,
         "start": [round((view.start - first) / 1e9, 4) for view in views],
         "texts": {name: _shared(text(view) for view in views) for name, text in TEXTS.items()},
         "figures": {name: [_rounded(value(view)) for view in views] for name, value in FIGURES.items()},
-        "kinds": [[kind, printable_line(name)] for kind, name in kinds],
+        "kinds": _names(kinds),
     }
     return "\n".join(json.dumps(one, separators=(",", ":")) for one in (head, *lanes))
+
+
+def head_of(snapshot: Snapshot, title: str) -> dict[str, Any]:
+    """Return the texts above the streams."""
+    return {"title": printable_line(title), "subtitle": subtitle(snapshot), "notes": _notes(snapshot)}
+
+
+def stream_row(view: StreamView) -> dict[str, Any]:
+    """Return the data of one stream, for a page to which streams are added."""
+    kinds: dict[tuple[str, str], int] = {}
+    lane = _lane(view, kinds)
+    return {
+        "start": view.start / 1e6,
+        "texts": {name: printable_line(text(view)) for name, text in TEXTS.items()},
+        "figures": {name: _rounded(value(view)) for name, value in FIGURES.items()},
+        "lane": {**lane, "kinds": _names(kinds)},
+    }
+
+
+def _names(kinds: Iterable[tuple[str, str]]) -> list[list[str]]:
+    return [[kind, printable_line(name)] for kind, name in kinds]
 
 
 def _shared(texts: Iterable[str]) -> list[list[Any]]:
@@ -176,10 +198,22 @@ def _notes(snapshot: Snapshot) -> list[str]:
 
 def page(snapshot: Snapshot, title: str) -> str:
     """Return the whole file. Everything from telemetry is compressed and encoded, except for title and subtitle."""
-    packed = base64.b64encode(zlib.compress(report_data(snapshot, title).encode(), 6)).decode()
+    return _filled(title, subtitle(snapshot), report_data(snapshot, title))
+
+
+def live_page(title: str, events: str) -> tuple[str, str]:
+    """Return the page without streams, which it gets from the URL ``events``, and its policy, which permits that."""
+    head = {"live": events, "title": printable_line(title)}
+    text = _filled(title, "", json.dumps(head))
+    (policy,) = POLICY.findall(text)
+    return POLICY.sub("", text), f"{policy}; connect-src 'self'; frame-ancestors 'none'"
+
+
+def _filled(title: str, description: str, data: str) -> str:
+    packed = base64.b64encode(zlib.compress(data.encode(), 6)).decode()
     rest = files(__package__).joinpath("report.html").read_text(encoding="utf-8")
     parts = []
-    texts = (html.escape(printable_line(title)), html.escape(subtitle(snapshot)), packed)
+    texts = (html.escape(printable_line(title)), html.escape(description), packed)
     for place, text in zip(PLACES, texts, strict=True):
         before, _, rest = rest.partition(place)
         parts += [before, text]

@@ -9,12 +9,12 @@ from typing import Any, Final, TextIO
 
 from otel_claude_stream.cli.view.live import DETAIL, HANGS, HEAD, OPEN, live_lines
 from otel_claude_stream.cli.view.model import StreamView
+from otel_claude_stream.cli.view.plain import LONG_OPEN, PlainView
 from otel_claude_stream.cli.view.printable import printable
 from otel_claude_stream.cli.view.summary import Summary
 from otel_claude_stream.cli.view.terminal import (
     GUTTER,
     STYLES,
-    PlainView,
     Progress,
     View,
     advice_lines,
@@ -79,9 +79,12 @@ class RichView:
         return shown
 
 
-def view_for(out: TextIO) -> View:
-    """Return the live view for a capable terminal with rich installed, else the view of plain lines."""
+def view_for(out: TextIO, *, long_open: float = LONG_OPEN) -> View:
+    """Return the live view for a capable terminal with rich installed, else the view of plain lines.
+
+    For ``long_open`` see ``PlainView``.
+    """
     if out.isatty() and os.environ.get("TERM") != "dumb":
         with suppress(ImportError):
             return RichView(out)
-    return PlainView(out)
+    return PlainView(out, long_open=long_open)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from otel_claude_stream._telemetry import schema
@@ -21,6 +21,9 @@ from otel_claude_stream.cli.view.summary import Summary
 STALE: Final = 90.0
 """Seconds until an open stream no longer counts unless an export repeats it, as its process may be gone. Metrics are
 exported every 60 s by default."""
+LINGER: Final = 2.0
+"""Seconds for which a stream that is open no longer waits for its span, so that it is not missing in between. A span
+that a sampler drops never comes."""
 MOST_SERIES: Final = 10_000
 METRICS: Final = frozenset({schema.ACTIVE.name, schema.OLDEST_AGE.name, schema.INTERNAL_ERRORS.name})
 
@@ -32,9 +35,9 @@ class Snapshot:
     """The state at one moment.
 
     ``open`` is the number of open streams, ``oldest`` the age of the oldest in seconds. Both come from ``open_streams``
-    if these are known, else from metrics, and are None until then. ``summary`` covers all streams, also the ``dropped``
-    ones, which have no view. Views ``without_marks`` have lost their events. ``internal_errors`` counts failures of the
-    instrumentation.
+    if these are known, else from metrics, and are None until then. A stream is open until its span has come.
+    ``summary`` covers all streams, also the ``dropped`` ones, which have no view. Views ``without_marks`` have lost
+    their events. ``internal_errors`` counts failures of the instrumentation.
     """
 
     views: tuple[StreamView, ...]
@@ -67,6 +70,7 @@ class Telemetry:
         self._values: dict[Series, tuple[float, float]] = {}
         self._clock = clock
         self._signals: set[Signal] = set()
+        self._last_open: dict[str, tuple[OpenStream, float]] = {}
 
     def add_message(self, message: Message) -> None:
         """Add a message of a receiver."""
@@ -99,7 +103,7 @@ class Telemetry:
             active = self._fresh(schema.ACTIVE.name, now)
             ages = self._fresh(schema.OLDEST_AGE.name, now)
             errors = [value for (name, _, _), (value, _) in self._values.items() if name == schema.INTERNAL_ERRORS.name]
-            open_streams = tuple(one for one in live or () if not self._streams.has(one.key))
+            open_streams = self._without_span(live or (), now)
             if live is not None:
                 active, ages = [len(open_streams)], [one.age for one in open_streams]
             return Snapshot(
@@ -123,6 +127,19 @@ class Telemetry:
         """Whether no telemetry has arrived at all."""
         with self._lock:
             return not self._signals
+
+    def _without_span(self, live: Sequence[OpenStream], now: float) -> tuple[OpenStream, ...]:
+        """Return the streams of which no span has come: those that are open, and those that have just ended."""
+        found = [one for one in live if not self._streams.has(one.key)]
+        known = {one.key for one in live}
+        ending = {
+            key: (one, seen)
+            for key, (one, seen) in self._last_open.items()
+            if key not in known and now - seen <= LINGER and not self._streams.has(key)
+        }
+        self._last_open = {one.key: (one, now) for one in found if one.key} | ending
+        found += [replace(one, doing="ending", hangs=0.0, area="", stall="") for one, _ in ending.values()]
+        return tuple(sorted(found, key=lambda one: (one.started, one.key)))
 
     def _fresh(self, name: str, now: float) -> list[float]:
         found = self._values.items()

@@ -1,4 +1,4 @@
-"""A table that fits the width of a terminal, the figures below it, and the view of plain lines."""
+"""A table that fits the width of a terminal, the figures below it, and what a view is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from otel_claude_stream.cli.view import formatting
 from otel_claude_stream.cli.view.decisions import policy_summary, recovered_cuts
 from otel_claude_stream.cli.view.model import StreamView
 from otel_claude_stream.cli.view.open_streams import OpenStream
-from otel_claude_stream.cli.view.printable import printable, printable_line
+from otel_claude_stream.cli.view.printable import printable_line
 from otel_claude_stream.cli.view.summary import Summary
 
 GUTTER: Final = 2
@@ -153,13 +153,6 @@ def summary_lines(summary: Summary) -> list[str]:
     return [*lines, f"Reasons: {reasons}."] if reasons else lines
 
 
-def finished_line(view: StreamView, elapsed: float) -> str:
-    """Return one stream that has just ended as a line."""
-    parts = [f"{elapsed:6.1f} s", f"{SIGNS.get(view.outcome, '?')} {view.outcome:<9}"]
-    parts += [f"{formatting.readable(view.reason):<18}", f"{formatting.seconds(view.duration):>8}", view.name]
-    return printable_line("  ".join(parts).rstrip())
-
-
 class View(Protocol):
     """Shows progress and results."""
 
@@ -174,43 +167,6 @@ class View(Protocol):
 
     def close(self) -> None:
         """Restore the terminal; may be called twice."""
-
-
-class PlainView:
-    """Prints a line when a stream ends, and a table at the end: for pipes, logs, and terminals without rich."""
-
-    def __init__(self, out: TextIO, line: Callable[[StreamView, float], str] = finished_line) -> None:
-        self._out = out
-        self._line = line
-        self._shown: Sequence[StreamView] = ()
-        self._seen: frozenset[str] = frozenset()
-
-    def update(self, progress: Progress) -> None:
-        """Print a line for each stream that has ended since the last update."""
-        if progress.views is self._shown:
-            return
-        for view in sorted(progress.views, key=lambda view: view.end):
-            if view.key not in self._seen:
-                self._show(self._line(view, progress.elapsed))
-        self._shown, self._seen = progress.views, frozenset(view.key for view in progress.views)
-
-    def print(self, text: str) -> None:
-        """Print a message, with escapes for control characters."""
-        self._show(printable(text))
-
-    def finish(self, views: Sequence[StreamView], summary: Summary) -> None:
-        """Print the table and the figures."""
-        width = width_of(self._out)
-        self.print("\n" + as_text(table(views, width)) + "\n")
-        for line in (*advice_lines(views, width), *summary_lines(summary)):
-            self.print(line)
-
-    def close(self) -> None:
-        """Do nothing: there is no live part."""
-
-    def _show(self, text: str) -> None:
-        """Print a text that is printable, apart from colours of this package."""
-        print(text, file=self._out, flush=True)
 
 
 def status_line(progress: Progress) -> str:

@@ -1,10 +1,11 @@
 import { options, render } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Chart, outcomeClass, reasonClass, reasonsOf } from "./chart";
-import { load, type Streams } from "./data";
+import { load, Streams, type LiveHead } from "./data";
 import { count, plural, readable, seconds } from "./format";
 import { Sign } from "./lane";
 import { List } from "./list";
+import { follow, Live, type Source } from "./live";
 import { AXES, EMPTY, FACETS, filtered, hashOf, parse, percentile, select, SORTS, toggled, type State } from "./state";
 
 const MOST_VALUES = 8; // of a facet, before "more"
@@ -13,15 +14,17 @@ const KEYS: [string, string][] = [
   ["Esc", "close, then clear the filters"], ["?", "this help"],
 ];
 
-function App({ streams }: { streams: Streams }) {
+function App({ streams, source }: { streams: Streams; source?: Source }) {
   const [state, setState] = useState<State>(() => parse(location.hash));
-  const [active, setActive] = useState(-1);
+  const [activeKey, setActiveKey] = useState("");
   const [printing, setPrinting] = useState(false);
   const [help, setHelp] = useState(false);
-  const many = streams.count > 1;
+  const many = streams.count > 1 || source !== undefined;
   const search = useRef<HTMLInputElement>(null);
-  const reasons = useMemo(() => reasonsOf(streams), []);
-  const { shown, charted, counts } = useMemo(() => select(streams, state), [state.q, state.failed, state.facets, state.from, state.to, state.sort, state.down]);
+  const reasons = useMemo(() => reasonsOf(streams), [streams]);
+  const { shown, charted, counts } = useMemo(() => select(streams, state), [streams, state.q, state.failed, state.facets, state.from, state.to, state.sort, state.down]);
+  const active = activeKey ? shown.indexOf(streams.find(activeKey)) : -1;
+  const setActive = (at: number) => setActiveKey(at < 0 ? "" : streams.text("trace", shown[at]));
   const change = (next: Partial<State>, replace = false) => {
     const changed = { ...state, ...next };
     const hash = hashOf(changed);
@@ -30,11 +33,18 @@ function App({ streams }: { streams: Streams }) {
     if (!("open" in next)) setActive(-1);
   };
 
+  // The time of the chart begins with the first stream, which another one may become while the command runs.
+  const first = useRef(streams.head.first);
+  useLayoutEffect(() => {
+    const moved = (first.current - streams.head.first) / 1000;
+    first.current = streams.head.first;
+    if (moved && state.from !== null) change({ from: state.from + moved, to: state.to! + moved }, true);
+  }, [streams]);
   // A link to a stream brings it into view.
   useEffect(() => {
     const at = state.open ? shown.indexOf(streams.find(state.open)) : -1;
     if (at >= 0 && many) setActive(at);
-  }, [state.open]);
+  }, [state.open, streams.find(state.open) >= 0]);
   useEffect(() => {
     const read = () => setState(parse(location.hash));
     addEventListener("hashchange", read);
@@ -66,7 +76,7 @@ function App({ streams }: { streams: Streams }) {
         return;
       }
       const inRow = event.target instanceof HTMLElement && event.target.dataset.at !== undefined;
-      const move = (by: number) => setActive(Math.max(0, Math.min(shown.length - 1, active + by)));
+      const move = (by: number) => { if (shown.length) setActive(Math.max(0, Math.min(shown.length - 1, active + by))); };
       const actions: Record<string, () => void> = {
         "/": () => search.current!.focus(), "?": () => setHelp(!help), f: () => change({ failed: !state.failed }), j: () => move(1), k: () => move(-1),
         ...(inRow ? { ArrowDown: () => move(1), ArrowUp: () => move(-1), PageDown: () => move(10), PageUp: () => move(-10), Home: () => setActive(0), End: () => setActive(shown.length - 1) } : {}),
@@ -83,9 +93,10 @@ function App({ streams }: { streams: Streams }) {
     <>
       <header><h1>{streams.head.title}</h1><p>{streams.head.subtitle}</p></header>
       <main>
+        {source && <Live source={source} />}
         {streams.head.notes.map((note) => <p class="note" key={note}>{note}</p>)}
         <Cards streams={streams} shown={shown} />
-        {many && streams.start(streams.count - 1) > 0 && <Chart streams={streams} charted={charted} reasons={reasons} state={state} zoom={(from, to) => change({ from, to })} />}
+        {streams.count > 1 && streams.start(streams.count - 1) > 0 && <Chart streams={streams} charted={charted} reasons={reasons} state={state} zoom={(from, to) => change({ from, to })} />}
         <div class={many ? "desk" : "desk single"}>
           {many && <Facets streams={streams} counts={counts} reasons={reasons} state={state} toggle={(facet, value) => change(toggled(state, facet, value))} />}
           <section class="streams" aria-labelledby="streams-title">
@@ -107,8 +118,8 @@ function App({ streams }: { streams: Streams }) {
             )}
             {help && <dl class="keys">{KEYS.map(([key, text]) => <div key={key}><dt><kbd>{key}</kbd></dt><dd>{text}</dd></div>)}</dl>}
             <Legend resumed={streams.head.texts.policy[0].some(Boolean)} />
-            {shown.length ? <List streams={streams} shown={shown} state={state} active={active} printing={printing} open={(key) => change({ open: key })} activate={setActive} />
-              : <p class="none">{streams.count ? "No stream matches the filters." : "No stream was seen."}</p>}
+            {shown.length ? <List streams={streams} shown={shown} state={state} active={active} activeKey={activeKey} printing={printing} open={(key) => change({ open: key })} activate={setActive} />
+              : <p class="none">{streams.count ? "No stream matches the filters." : source ? "No stream has ended yet." : "No stream was seen."}</p>}
           </section>
         </div>
         <Reading />
@@ -226,9 +237,23 @@ function Reading() {
   );
 }
 
+/** The page of a command that runs, which gets its streams one after the other. */
+function Following({ head }: { head: LiveHead }) {
+  const [streams, replace] = useState(() => Streams.of({ title: head.title, subtitle: "", notes: [] }, []));
+  const [source, setSource] = useState<Source>();
+  useEffect(() => setSource(follow(head.live, replace)), []);
+  return useMemo(() => source && <App streams={streams} source={source} />, [streams, source]) ?? null;
+}
+
 const root = document.getElementById("app")!;
 load(document.getElementById("data")!.textContent!).then(
   (streams) => {
+    if ("live" in streams) {
+      document.documentElement.classList.add("following");
+      render(<Following head={streams} />, root);
+      root.dataset.ready = "true";
+      return;
+    }
     if (streams.count === 1 && !location.hash) history.replaceState(null, "", `#${hashOf({ ...EMPTY, open: streams.text("trace", 0) })}`);
     render(<App streams={streams} />, root);
     root.dataset.ready = "true";

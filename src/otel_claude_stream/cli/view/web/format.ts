@@ -28,6 +28,9 @@ export function clock(ms: number, step = 0): string {
   return step >= 60 ? text.slice(11, 16) : step >= 1 ? text.slice(11, 19) : text.slice(11, 21);
 }
 
+/** A point in time, in ms since the epoch, as the time of day of the reader. */
+export const clockHere = (ms: number): string => new Date(ms).toTimeString().slice(0, 8);
+
 const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21600, 43200];
 
 /** Positions of axis lines from `start` on for `length` seconds, `most` of them or less, and their distance. */

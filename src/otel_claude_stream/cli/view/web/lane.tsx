@@ -97,7 +97,7 @@ export function Track({ streams, n, axis, begin, width }: Props) {
   const lane = streams.lane(n);
   const duration = streams.duration(n);
   const [outcome, reason] = [streams.text("outcome", n), streams.text("reason", n)];
-  const kinds = streams.head.kinds;
+  const kinds = lane.kinds ?? streams.head.kinds;
   const x = (at: number) => place(axis, begin + at, width);
   const areas: Area[] = [];
   const area = (from: number, to: number, tip: string) => { areas.push({ from, to: Math.max(to, from + 3), tip }); };

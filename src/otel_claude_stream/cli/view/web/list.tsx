@@ -9,13 +9,24 @@ import type { State } from "./state";
 
 const FAR_APART = 20; // times the longest stream, which would be less than 5 % of a shared axis
 const BEYOND = 400; // pixels above and below the window
+const COVERED = 40; // pixels at the top of the window that the scale covers
 const MOST_ROWS = 60; // elements of the list, also on paper
+
+/** Where the lanes are, for a page to which streams are added. */
+export const lanes = {
+  /** The key of the topmost lane, unless the list begins far below the top of the window. */
+  topmost: (): string | undefined => undefined,
+  /** The pixels from the top of the window to a lane, also of one that is not drawn. */
+  topOf: (_key: string): number | undefined => undefined,
+};
 
 interface Props {
   streams: Streams;
   shown: number[];
   state: State;
+  /** The position of the active stream, and its key, which stays the same when streams are added. */
   active: number;
+  activeKey: string;
   printing: boolean;
   open(key: string): void;
   activate(at: number): void;
@@ -39,7 +50,7 @@ function axes(streams: Streams, shown: number[], mode: string): (n: number) => [
 const explained = (streams: Streams, n: number): boolean =>
   Boolean(streams.text("cuts", n) || (streams.text("outcome", n) !== "completed" && (streams.text("advice", n) || streams.text("limit", n))));
 
-export function List({ streams, shown, state, active, printing, open, activate }: Props) {
+export function List({ streams, shown, state, active, activeKey, printing, open, activate }: Props) {
   const [frame, width] = useWidth<HTMLDivElement>();
   const scale = useRef<HTMLDivElement>(null);
   const list = useRef<HTMLOListElement>(null);
@@ -76,6 +87,17 @@ export function List({ streams, shown, state, active, printing, open, activate }
     }
     return low;
   };
+  useLayoutEffect(() => {
+    const top = () => list.current?.getBoundingClientRect().top ?? Infinity;
+    lanes.topmost = () => {
+      const row = at(COVERED - top());
+      return top() < innerHeight / 3 && row < shown.length ? streams.text("trace", shown[row]) : undefined;
+    };
+    lanes.topOf = (key) => {
+      const row = shown.indexOf(streams.find(key));
+      return row < 0 ? undefined : top() + tops[row];
+    };
+  });
   const [first, last] = printing ? [0, Math.min(shown.length, MOST_ROWS)] : [at(view[0]), Math.min(shown.length, at(view[1]) + 1, at(view[0]) + MOST_ROWS)];
   const rows = Array.from({ length: Math.max(0, last - first) }, (_, n) => first + n);
   if (!printing && active >= 0 && active < shown.length && !rows.includes(active)) rows.push(active);
@@ -90,7 +112,7 @@ export function List({ streams, shown, state, active, printing, open, activate }
     moving.current = true; // its focus must not set the active row again, which may be another one by now
     list.current!.querySelector<HTMLElement>(`[data-at="${active}"]`)?.focus({ preventScroll: true });
     moving.current = false;
-  }, [active]);
+  }, [activeKey]);
 
   const axisOf = axes(streams, shown, state.axis);
   const common = shown.length && state.axis !== "fit" ? axisOf(shown[0])[0] : null;
