@@ -164,7 +164,8 @@ def test_links_of_panels_lead_to_dashboards_with_variables_and_times(site):
         address, parameters = link_of(page, title)
         assert address == path_of(targets[uid])
         assert parameters == {
-            **shown_times, "var-job": [JOBS["alb"]], "var-model": [".*"], "var-server": ["gw.example.com"]
+            **shown_times, "var-job": [JOBS["alb"]], "var-model": [".*"], "var-server": ["gw.example.com"],
+            "var-source": [".*"],
         }  # fmt: skip
         panel(page, title).hover()
         panel(page, title).locator("header a[href]:visible").click()
