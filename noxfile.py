@@ -40,7 +40,15 @@ CORE = "tests/core"
 FRAMEWORKS = "tests/frameworks"
 APART = (f"--ignore={DASHBOARDS}", f"--ignore={COLLECTOR}", f"--ignore={FRAMEWORKS}")
 # Tests that depend on the version of the SDK.
-SDK = ("tests/sdk", "tests/integration", "tests/recordings", "tests/retry", "tests/telemetry")
+SDK = (
+    "tests/sdk",
+    "tests/integration",
+    "tests/recordings",
+    "tests/retry",
+    "tests/telemetry",
+    "tests/failopen",
+    "tests/lifecycle",
+)
 # The marker of tests that run programs which may have to be installed first.
 SYSTEM = "system"
 # The tests of one file share fixtures such as servers, so they run in one process. Many tests wait, so that one process
@@ -256,9 +264,9 @@ def collector(session: nox.Session) -> None:
 @nox.session(requires=["build"])
 @nox.parametrize("anthropic", MATRIX, ids=MATRIX)
 def matrix(session: nox.Session, anthropic: str) -> None:
-    """Run the whole suite with versions of the SDK between the oldest and the newest."""
+    """Run the tests that depend on the SDK with more versions between the oldest and the newest."""
     install_wheel(session, "test", pins=sdk_pin(anthropic))
-    pytest(session, f"matrix-{anthropic}", *APART, *PARALLEL)
+    pytest(session, f"matrix-{anthropic}", *SDK, *PARALLEL)
 
 
 @nox.session(tags=REST, requires=["build"])
@@ -350,7 +358,7 @@ def dashboards(session: nox.Session) -> None:
     """Test the dashboards and the rules with a real Prometheus, and in a page with Chromium."""
     install_wheel(session, "dashboards", "browser", pins=[])
     # Go and Node build these once. Without Go or Node, the tests that need them are skipped.
-    for build in ("prometheus", "perses_model", "perses_page"):
+    for build in ("prometheus", "perses_model", "openslo_model", "perses_page"):
         session.run("python", "-m", f"tests.dashboards.build_{build}", success_codes=[0, 1])
     pytest(session, "dashboards", DASHBOARDS)
 

@@ -108,9 +108,9 @@ def conventions() -> str:
 def _code(value: object) -> str:
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
-    if isinstance(value, tuple):
+    if isinstance(value, tuple) and value:
         return f"`{','.join(f'{x:g}s' for x in value)}`"
-    return f"`{value}`" if value != "" else "empty"
+    return f"`{value}`" if value not in ("", ()) else "empty"
 
 
 def settings() -> str:
@@ -168,12 +168,13 @@ def policy_reasons() -> str:
             f"`{reason.value}`",
             again if builtin.retry and builtin.veto is Veto.NONE else vetoed,
             "yes" if builtin.resume else "no",
+            "yes" if builtin.fallback else "no",
             str(builtin.max_attempts or "as `limits`"),
             "none" if builtin.backoff == (0.0, 0.0) else rates,
             builtin.why,
         )
 
-    head = ("Reason", "Retried", "Resumed", "Attempts", "Back-off", "Why")
+    head = ("Reason", "Retried", "Resumed", "Fallback", "Attempts", "Back-off", "Why")
     return _table(head, [row(x, builtin) for x, builtin in BUILTIN_RULES.items() if x not in CALLER_REASONS])
 
 

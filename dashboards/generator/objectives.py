@@ -60,6 +60,8 @@ STALL_SECONDS: Final = 60.0
 STALL_SHARE: Final = 0.05
 STALLS: Final = 5
 STALL_WINDOW: Final = "15m"
+STALL_BURN: Final = Burn(1.0, STALL_WINDOW, STALL_WINDOW, "ticket", "2m", "10m")
+"""The alert about stalls compares one window with the objective itself."""
 STUCK_SECONDS: Final = 900.0
 """A stream older than this hangs if its server has sent no chunk for `STUCK_WINDOW`."""
 STUCK_WINDOW: Final = "5m"

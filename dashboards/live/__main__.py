@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 
-from dashboards.generator.boards import timeouts
+from dashboards.generator.boards import overview
 from dashboards.live.scenario_data import END, SCENARIOS, scenario_prometheus
 from dashboards.live.server import address, serving
 from tests.dashboards.build_perses_page import PAGE
@@ -19,7 +19,7 @@ def main() -> int:
     try:
         page = PAGE.build()
         print(f"playing the scenarios {', '.join(sorted(SCENARIOS))}: about a minute", file=sys.stderr, flush=True)
-        first = address(timeouts.BOARD, END - 7200, END, job="alb-otlp")
+        first = address(overview.BOARD, END - 7200, END)
         with scenario_prometheus() as prometheus, serving(page, prometheus.url, first) as url:
             print(f"dashboards: {url}/ (Ctrl-C ends)", flush=True)
             threading.Event().wait()

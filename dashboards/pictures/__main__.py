@@ -32,7 +32,7 @@ ANIMATION: Final = 1500
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of a dashboard, with the job and the minutes of its scenario."""
+    """A picture of a dashboard, with the job (or all of them) and the minutes of its scenario."""
 
     name: str
     board: str
@@ -43,6 +43,7 @@ class Picture:
 
 
 PICTURES: Final = (
+    Picture("overview", "overview", "$__all"),
     Picture("proxy-timeouts", "proxy-timeouts", "alb-otlp", rows=(0, 2)),
     Picture("proxy-timeouts-buffering", "proxy-timeouts", "buffering-otlp", rows=(2, 3)),
     Picture("overload-retries", "overload-retries", "incident-otlp", (90, 150), rows=(0, 3)),

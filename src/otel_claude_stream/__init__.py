@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from otel_claude_stream._config import StreamConfig
 from otel_claude_stream._config.policy.override import no_retry, retry_policy
+from otel_claude_stream._config.stream_labels import stream_labels
 from otel_claude_stream._core.retry.policy import RetryPolicy
 from otel_claude_stream._core.vocabulary import AbortReason, Origin, Outcome, Phase
 from otel_claude_stream._instrumentor import ClaudeStreamInstrumentor
@@ -24,4 +25,5 @@ __all__ = [
     "__version__",
     "no_retry",
     "retry_policy",
+    "stream_labels",
 ]

@@ -37,7 +37,10 @@ print(json.dumps([imported - started, done - imported, "anthropic" in sys.module
 
 
 def _open_bytes(deltas: int) -> float:
-    """Return the bytes streams by an open stream that was read up to its last delta."""
+    """Return the bytes held by an open stream that was read up to its last delta, with that event.
+
+    The loop of an application holds the event that it handles, and so does a generator of this package.
+    """
     client = sync_client(chunks(deltas))
     streams = []
     gc.collect()
@@ -45,12 +48,12 @@ def _open_bytes(deltas: int) -> float:
     for _ in range(OPEN):
         stream = client.messages.create(stream=True, **REQUEST)
         for _ in range(deltas):
-            next(stream)
-        streams.append(stream)
+            event = next(stream)
+        streams.append((stream, event))
     BUFFER.flush()
     gc.collect()
     found = (tracemalloc.get_traced_memory()[0] - before) / OPEN
-    for stream in streams:
+    for stream, _ in streams:
         stream.close()
     return found
 

@@ -161,11 +161,16 @@ def with_settings(measure: Callable[[], float], settings: Mapping[str, object] |
     return measure_instrumented
 
 
-def warm_cpu(work: Callable[[], object], times: int, unit: float) -> Callable[[], float]:
-    """Return a measurement of the CPU microseconds of `work` for each of `unit` events, after a run to warm up."""
+def warm_cpu(
+    work: Callable[[], object], times: int, unit: float, warm_up: Callable[[], object] | None = None
+) -> Callable[[], float]:
+    """Return a measurement of the CPU microseconds of `work` for each of `unit` events, after a run to warm up.
+
+    `warm_up` is a shorter run for that, so that the variants of a round follow each other soon.
+    """
 
     def measure() -> float:
-        work()
+        (warm_up or work)()
         return cpu(work, times) / unit * 1e6
 
     return measure
@@ -178,6 +183,7 @@ def compare_all(
     rounds: int,
     times: int,
     unit: float,
+    warm_up: Callable[[], object] | None = None,
 ) -> list[dict[str, float]]:
     """Measure the cost of `work` in each variant, and return a table for each round.
 
@@ -185,7 +191,7 @@ def compare_all(
     of `instrument()`, or None for the bare SDK. The order of the variants changes with each round.
     """
     work()
-    measure = warm_cpu(work, times, unit)
+    measure = warm_cpu(work, times, unit, warm_up)
     return interleaved({name: with_settings(measure, settings) for name, settings in variants.items()}, rounds)
 
 

@@ -43,8 +43,8 @@ def component_types(file):
 
 @pytest.mark.parametrize("files", list(combinations()), ids=stems)
 def test_every_combination_of_files_is_valid(otelcol, files, tmp_path):
-    """No variable is set except the state folder, whose default needs root."""
-    assert validate(otelcol, files, OTELCOL_STATE_DIR=str(tmp_path)) == (0, "")
+    """No variable is set except the state folder, whose default needs root, and a token that has none."""
+    assert validate(otelcol, files, OTELCOL_STATE_DIR=str(tmp_path), OTELCOL_API_TOKEN="token") == (0, "")
 
 
 def test_an_unknown_key_is_invalid(otelcol, tmp_path):
@@ -63,8 +63,9 @@ def test_overlays_of_the_gateway_add_components_and_replace_none():
     for file in GATEWAY_OVERLAYS:
         overlay = loaded(file)
         assert set(overlay) <= {*SECTIONS, "service"}
-        # The Collector's own metrics have one way out, which this overlay replaces.
-        assert set(overlay["service"]) == ({"telemetry"} if file.stem == "self-metrics" else {"pipelines"})
+        # One replaces the way out of the Collector's own metrics, one the list of extensions, which cannot be extended.
+        other = {"self-metrics": {"telemetry"}, "api-spans": {"pipelines", "extensions"}}
+        assert set(overlay["service"]) == other.get(file.stem, {"pipelines"})
         for section in SECTIONS:
             assert not seen[section] & set(overlay.get(section, {}))
             seen[section] |= set(overlay.get(section, {}))
@@ -94,7 +95,11 @@ def test_component_ids_are_current_and_in_the_stock_distributions(otelcol):
             assert component in known, f"{file.name}: {component} is not the current id of a component"
             assert "contrib" in known[component], (file.name, component)
             assert ("k8s" in known[component]) == (component[1] not in ONLY_CONTRIB), (file.name, component)
-    for file in (GATEWAY, AGENT, FILES / "metrics-from-spans.yaml", FILES / "proxy-logs.yaml"):
+    for file in (
+        GATEWAY,
+        AGENT,
+        *(FILES / f"{name}.yaml" for name in ("metrics-from-spans", "proxy-logs", "api-spans")),
+    ):
         assert not {name for _, name in component_types(file)} & ONLY_CONTRIB
 
 
@@ -186,6 +191,7 @@ LISTENS = {
     "OTELCOL_HEALTH",
     "OTELCOL_PROMETHEUS",
     "OTELCOL_TELEMETRY_HOST",
+    "OTELCOL_API_SPANS",
 }
 
 
@@ -196,6 +202,7 @@ def test_every_receiving_pipeline_limits_memory_first_and_redacts():
         for name, pipeline in found["service"].get("pipelines", {}).items():
             if any(one.partition("/")[0] in ("otlp", "kafka", "file_log") for one in pipeline["receivers"]):
                 assert pipeline["processors"][0] == "memory_limiter", (file.name, name)
-                assert "redaction/secrets" in pipeline["processors"], (file.name, name)
-    agent = loaded(AGENT)
-    assert all(pipeline["processors"][0] == "memory_limiter" for pipeline in agent["service"]["pipelines"].values())
+                assert {"redaction/secrets", "redaction/api"} & set(pipeline["processors"]), (file.name, name)
+    receiving = [one for one in loaded(AGENT)["service"]["pipelines"].values() if one["receivers"] == ["otlp"]]
+    assert len(receiving) == 3
+    assert all(pipeline["processors"][0] == "memory_limiter" for pipeline in receiving)

@@ -84,6 +84,20 @@ def test_labels_that_a_sender_invents_do_not_multiply_series(start, backend):
     assert wait_for_samples(collector, "gen_ai_client_token_usage_total") == [({"job": "sender"}, 5000.0)]
 
 
+@pytest.mark.parametrize(
+    ("keys", "kept"), [(None, {"tenant", "user.tier"}), ("tenant|other", {"tenant"}), ("-", set())]
+)
+def test_labels_of_callers_stay_if_their_keys_are_allowed(start, backend, keys, kept):
+    """A key that ends like the ID of a user or a session is removed in any case. Values are cut."""
+    collector = start(GATEWAY, PROMETHEUS, **QUICK, **({"OTELCOL_LABELS": keys} if keys else {}))
+    labels = {"tenant": "a" * 300, "user.tier": "gold", "user_id": "u1", "session.id": "s1"}
+    point = sending.point(1, **{f"claude.stream.label.{key}": value for key, value in labels.items()})
+    sending.send(collector.url, "metrics", sending.metrics(sending.counter("claude.stream.aborts", point)))
+    ((found, _),) = wait_for_samples(collector, "claude_stream_aborts_total")
+    expected = {f"claude_stream_label_{key.replace('.', '_')}": labels[key][:256] for key in kept}
+    assert found == {**expected, "job": "sender"}
+
+
 DERIVED = "gen_ai_client_operation_time_per_output_chunk_seconds_count"
 GAPS = {"gen_ai.request.model": "claude", "server.address": "api.anthropic.com"}
 
@@ -236,10 +250,11 @@ def test_the_metrics_of_the_collector_reach_a_backend_by_otlp(start, backend):
 def test_the_allowed_labels_are_those_of_the_schema_and_of_the_overlay():
     groups = yaml.safe_load(GATEWAY.read_text())["processors"]["transform/cardinality"]["metric_statements"]
     (allowed,) = (line.split('"')[1] for group in groups for line in group["statements"] if "keep_matching" in line)
-    pattern = re.compile(allowed.replace("\\\\", "\\"))
-    wanted = {a.name for metric in schema.METRICS for a in metric.attributes} | ADDED_BY_THE_OVERLAY
+    pattern = re.compile(re.sub(r"\$\{env:\w+:-(.*?)\}", r"\1", allowed).replace("\\\\", "\\"))
+    wanted = {a.name.replace("<key>", "tenant-x.id_2") for metric in schema.METRICS for a in metric.attributes}
+    wanted |= ADDED_BY_THE_OVERLAY
     assert {name for name in wanted if not pattern.search(name)} == set()
-    others = {a.name for span in schema.SPANS for a in span.attributes} - wanted
+    others = {a.name for span in schema.SPANS for a in span.attributes if a is not schema.a.LABEL} - wanted
     assert {name for name in others if pattern.search(name)} == set()
     assert all(re.match(OURS, metric.name) for metric in schema.METRICS)
 

@@ -27,6 +27,8 @@ VALUES = {
     "stall_thresholds": ("500ms,10s,2m,1h", [0.5, 10, 120.0, "1h"], (0.5, 10.0, 120.0, 3600.0)),
     "known_limits": ("x0.5", "x0.5", "x0.5"),
     "max_models": ("5", 5, 5),
+    "baggage_labels": (" tenant, user.tier ,tenant,", ["tenant", "user.tier"], ("tenant", "user.tier")),
+    "max_label_values": ("5", 5, 5),
     "export_failures": ("once", "once", "once"),
 }
 # For each setting: invalid values.
@@ -42,6 +44,8 @@ INVALID = {
     "stall_thresholds": ["10", "10x", "30s,10s", "10s,10s", "0s", "-5s", "10 s x", "1s;2s"],
     "known_limits": ["x0", "fast", "idle:", "x-1"],
     "max_models": ["0", "1001", "few"],
+    "baggage_labels": ["two words", "1st", "_a", "a.", "k" * 65, "a;b", "a,b,c,d,e,f,g,h,i"],
+    "max_label_values": ["0", "1001", "few"],
     "export_failures": ["none", "twice"],
 }
 CASES = [(name, value) for name, values in INVALID.items() for value in values]

@@ -115,7 +115,7 @@ def bars(page, title):
     """Return the bars that are not zero, by the range of seconds in their names."""
     label = panel(page, title).locator('[role="img"]').get_attribute("aria-label")
     named = (part.rpartition(": ") for part in label.split("; "))
-    return {name.partition(":")[0]: value for name, _, text in named if (value := number(text))}
+    return {name.partition(": ")[0]: value for name, _, text in named if (value := number(text))}
 
 
 def rows(page, title):

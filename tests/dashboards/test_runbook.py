@@ -10,6 +10,10 @@ from dashboards.generator.boards import BOARDS
 from dashboards.generator.command import ROOT
 from dashboards.generator.rules import alerts
 
+from otel_claude_stream._core.vocabulary import Origin, Outcome
+from otel_claude_stream._telemetry import attributes as a
+from otel_claude_stream.cli.view.sides import API_SCOPE
+
 RUNBOOK = (ROOT / "RUNBOOK.md").read_text(encoding="utf-8")
 
 
@@ -52,3 +56,16 @@ def test_panels_rows_and_dashboards_named_in_the_runbook_exist():
         plain = named.removeprefix("Claude streams: ")
         known = plain in titles | others or plain.capitalize() in boards
         assert known or any(title.startswith(plain) for title in titles), named
+
+
+def test_queries_for_both_ends_use_names_of_the_schema_and_of_the_api():
+    queries = re.findall(r"```traceql\n(.*?)\n```", RUNBOOK, re.DOTALL)
+    assert len(queries) == 3
+    for query in queries:
+        assert set(re.findall(r"span\.([\w.]+)", query)) == {a.OUTCOME.name, a.ORIGIN.name}
+        scope, outcome, origins = (
+            re.search(rf'{name} !?[=~]+ "(.*?)"', query)[1] for name in ("name", "outcome", "origin")
+        )
+        assert (scope, outcome) == (API_SCOPE, Outcome.FAILED.value)
+        assert set(origins.split("|")) <= {origin.value for origin in Origin}
+    assert {re.search(r"status = (\w+)", query)[1] for query in queries} == {"ok", "unset", "error"}

@@ -15,7 +15,7 @@ from tests.support.rig import API, REQUEST, WAYS, Seen, by, chain, instrumented,
 from tests.support.scenes import BUSY, COMPACTED, FALLBACK, MESSAGE, after
 from tests.support.targets import POLICY_ONLY, TARGETS, Target, broken, code_of, code_reached, sample
 
-from otel_claude_stream import _guard
+from otel_claude_stream import _guard, stream_labels
 from otel_claude_stream._instrumentor import _streams
 from otel_claude_stream._sdk.read.frames import is_parsed
 from otel_claude_stream._session.stall_ticker import StallTicker
@@ -205,14 +205,17 @@ def collect_metrics(capture):
     """
     for _ in range(20):
         with contextlib.suppress(RuntimeError):
-            return capture.metrics() is not None
-    return capture.metrics() is not None
+            capture.clear()
+            return True
+    capture.clear()
+    return True
 
 
 def observed(monkeypatch, case):
     """Return what the caller sees with the instrumentation, in mode `observe`."""
     api = API(CASES[case].scripts)
-    with instrumented(monkeypatch, api.clock, events="both", semconv="both", stall_thresholds="10ms") as capture:
+    settings = {"events": "both", "semconv": "both", "stall_thresholds": "10ms"}
+    with stream_labels(tenant="a"), instrumented(monkeypatch, api.clock, **settings) as capture:
         if case == "each block type":  # collect metrics while the stream is open
             api.chunks = lambda chunks: [chunk for chunk in chunks if collect_metrics(capture)]
         # Run in a copy of the context, which a broken function may fail to restore.

@@ -6,7 +6,7 @@ import gc
 import weakref
 
 import pytest
-from tests.support.rig import API, WAYS, instrumented, read
+from tests.support.rig import API, HTTP, WAYS, instrumented, read
 from tests.support.scenes import MESSAGE, RESUME, STORY, paced_script, resuming_script
 
 from otel_claude_stream._sdk.retry import flow
@@ -21,6 +21,13 @@ STREAMS = {
 }
 
 
+def without_cycle(stream):
+    """Break the SDK's own cycle. A stream of the helper holds the generator of its texts, which holds the stream."""
+    if hasattr(stream, "text_stream"):
+        stream.text_stream = None
+
+
+@pytest.mark.skipif(HTTP.__name__ == "httpx", reason="a response of httpx and its body hold each other")
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("stream", STREAMS)
 def test_the_state_of_a_call_is_freed_without_garbage_collection(monkeypatch, stream, way):
@@ -38,7 +45,7 @@ def test_the_state_of_a_call_is_freed_without_garbage_collection(monkeypatch, st
     gc.disable()
     try:
         with instrumented(monkeypatch, api.clock, retry_policy=RESUME):
-            read(api, way)
+            read(api, way, before=without_cycle)
+        assert [reference() for reference in flows] == [None]
     finally:
         gc.enable()
-    assert [reference() for reference in flows] == [None]

@@ -66,6 +66,7 @@ WATCHDOG = RetryPolicy(
 )
 OBSERVED = RetryPolicy(watchdog=Watchdog(no_progress=60.0, thinking=Clocks(no_progress=90.0)))
 DEADLINE = RetryPolicy(mode=Mode.RETRY, limits=RetryLimits(deadline=5.0))
+FALLBACK = RetryPolicy(mode=Mode.RETRY, fallback=(("claude-test", ("claude-opus-4-8",)),))
 THINKING_IS_NO_OUTPUT = RetryPolicy(mode=Mode.RESUME, commit=Commit(thinking_is_output=False))
 
 
@@ -118,6 +119,9 @@ CASES = {
     "retried by the SDK": Case(
         CAP_RETRY_AFTER, (Script.http_error(529, headers=[("retry-after", "9")]), COMPLETE), options={"max_retries": 1}
     ),
+    "fallback": Case(FALLBACK, (Script.http_error(529), COMPLETE)),
+    "fallback in the stream, async": Case(FALLBACK, (COMPLETE.cut_after(2, Error()), COMPLETE), "async stream"),
+    "fallback in vain": Case(FALLBACK, (Script.http_error(529), Script.http_error(400))),
     "refused": Case(CAP_RETRY_AFTER, (Script.no_response(), COMPLETE), options={"max_retries": 1}),
     "past the deadline": Case(DEADLINE, (replace(Script.no_response(), header_delay=9.0),), options={"max_retries": 1}),
     "stalled": Case(WATCHDOG, (COMPLETE.insert_pause(5, 100.0, ping_interval=20.0), COMPLETE)),
@@ -136,7 +140,7 @@ def with_policy(monkeypatch, case, **settings):
     with instrumented(monkeypatch, api.clock, retry_policy=CASES[case].policy, events="both", **settings) as capture:
         # Run in a copy of the context, which a broken function may fail to restore.
         seen = contextvars.copy_context().run(CASES[case].read, api)
-        capture.metrics()
+        capture.clear()  # collects the metrics
     return seen
 
 
@@ -207,7 +211,7 @@ def test_the_cases_differ_where_they_should(monkeypatch):
     """The cases that the policy saves differ from those without it, so that a comparison can find a difference."""
     same = {case for case in CASES if without_failures(monkeypatch, case) == bare(monkeypatch, case)}
     assert same == {"healthy", "healthy, async", "not resumed", "not resumed, async", "retried by the policy in vain",
-                    "retried by the SDK", "refused", "stalled, async", "stalled, observed",
+                    "retried by the SDK", "fallback in vain", "refused", "stalled, async", "stalled, observed",
                     "past the deadline"}  # fmt: skip
 
 

@@ -15,8 +15,12 @@ from tests.support.observing import observed
 from tests.support.rig import API, instrumented, read
 from tests.support.scenes import STORY, paced_script
 
+from otel_claude_stream import stream_labels
+from otel_claude_stream._core.retry.budget import MAX_KEYS
 from otel_claude_stream._core.retry.policy import Budget, Mode, RetryLimits, RetryPolicy, Rule, Scope, SdkRetries
+from otel_claude_stream._core.stream.call import Call
 from otel_claude_stream._core.vocabulary import AbortReason
+from otel_claude_stream._session.policy_resolver import PolicyResolver
 from otel_claude_stream.testing import FakeAPI
 
 COMPLETE = paced_script(STORY)
@@ -63,6 +67,65 @@ def test_each_host_and_model_has_a_separate_budget(monkeypatch):
             for model in ("claude-test", "claude-test", "claude-other", "claude-other"):
                 read(api, model=model)
         assert api.requests == sent
+
+
+@pytest.mark.parametrize(
+    ("scope", "sent"),
+    [
+        (Scope.PROCESS, 1),
+        (Scope.HOST, 1),
+        (Scope.MODEL, 2),
+        (Scope.HOST_MODEL, 2),
+        (Scope.LABEL, 3),
+        (Scope.HOST_MODEL_LABEL, 5),
+    ],
+)
+def test_a_budget_may_belong_to_a_host_a_model_or_the_labels_of_the_caller(monkeypatch, scope, sent):
+    """Two models, and two tenants besides a caller without labels. Each budget allows one retry."""
+    calls = [("claude-a", "one"), ("claude-b", "one"), ("claude-a", "two"), ("claude-b", "two"), ("claude-a", None)]
+    api = API(BROKEN)
+    policy = replace(SMALL_BUDGET, budget=replace(SMALL_BUDGET.budget, scope=scope, min_per_window=1))
+    with instrumented(monkeypatch, api.clock, retry_policy=policy) as capture:
+        for model, tenant in calls * 2:
+            with stream_labels(tenant=tenant):
+                read(api, model=model)
+        found = capture.metrics()["claude.stream.retry.budget"]["points"]
+    assert api.requests == 2 * len(calls) + sent
+    expected = {
+        tuple(
+            (name, value)
+            for name, part, value in (
+                ("claude.stream.label.tenant", "label", tenant),
+                ("gen_ai.request.model", "model", model),
+                ("server.address", "host", "api.example.com"),
+            )
+            if part in scope.value.split("_") and value is not None
+        )
+        for model, tenant in calls
+    }
+    assert {tuple(sorted(point["attributes"].items())) for point in found} == expected
+    assert [point["value"] for point in found] == [0.0] * sent
+
+
+def test_labels_with_many_values_share_the_budget_of_other(monkeypatch):
+    """A thousand values of a label make no thousand budgets, which would each allow retries."""
+    api = API(BROKEN)
+    budget = replace(SMALL_BUDGET.budget, scope=Scope.LABEL, min_per_window=1)
+    settings = {"retry_policy": replace(SMALL_BUDGET, budget=budget), "max_label_values": 2}
+    with instrumented(monkeypatch, api.clock, **settings):
+        for number in range(20):
+            with stream_labels(tenant=str(number)):
+                read(api)
+    assert api.requests == 20 + 3
+
+
+def test_the_labels_of_budgets_are_bounded():
+    """Models come from requests. Their budgets are bounded too."""
+    resolver = PolicyResolver(SMALL_BUDGET, clock=lambda: 0)
+    for number in range(2 * MAX_KEYS):
+        call = Call(f"claude-{number}", "anthropic", "messages", "create", "api", 443, "self")
+        resolver.call_policy(call, {"gen_ai.request.model": "other", "server.address": "api"}, lambda _: "")
+    assert len(resolver._labels) == MAX_KEYS
 
 
 def test_threads_share_the_budget():

@@ -31,6 +31,8 @@ from otel_claude_stream.testing import Error
 
 PREFILL_MODEL = "claude-haiku-4-5-20251001"
 PROMPT_MODEL = "claude-test"
+FALLBACK = (("claude-haiku-*", ("claude-sonnet-4-6",)), ("claude-test", ("claude-x", "claude-opus-4-8", PREFILL_MODEL)))
+"""Models that take the request of the tests, besides one that takes none."""
 LONGEST_SDK_SLEEP = 8.0
 """The longest back-off of the SDK in seconds, which a policy does not shorten."""
 
@@ -85,6 +87,7 @@ policies = st.builds(
     resume=st.builds(Resume, strategy=st.sampled_from(Strategy), min_partial_chars=st.sampled_from([16, 64])),
     commit=st.builds(Commit, thinking_is_output=st.booleans()),
     raise_on_truncation=st.booleans(),
+    fallback=st.sampled_from([(), FALLBACK]),
 )
 SETTINGS = settings(deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
@@ -119,7 +122,7 @@ calls = st.builds(
 )
 observed_calls = st.builds(
     Call,
-    policies.map(lambda policy: RetryPolicy(limits=policy.limits, resume=policy.resume)),
+    policies.map(lambda policy: RetryPolicy(limits=policy.limits, resume=policy.resume, fallback=policy.fallback)),
     way=st.sampled_from(["create", "stream", "async create", "async stream", "bytes"]),
     retries=st.sampled_from([0, 2, 5]),
 )
@@ -149,6 +152,17 @@ def normalized(seen: Seen) -> Seen:
     )
 
 
+def assert_one_model(api, events, call):
+    """The requests change to another model at most once, to the first that takes them. The message names its model."""
+    models = list(dict.fromkeys(body["model"] for body in api.request_bodies))
+    other = {PROMPT_MODEL: "claude-opus-4-8", PREFILL_MODEL: "claude-sonnet-4-6"}[call.model]
+    assert models in ([call.model], [call.model, other] if call.policy.fallback else [])
+    if events:
+        assert events[0]["message"]["model"] in models
+    if events and events[-1]["type"] == "message_stop":
+        assert events[0]["message"]["model"] == models[-1]
+
+
 @settings(SETTINGS, max_examples=150)
 @given(answers, response_lists, st.sampled_from(list(STYLES)), calls)
 def test_all_content_reaches_the_caller_once_and_within_the_limits(answer, responses, style, call):
@@ -169,6 +183,7 @@ def test_all_content_reaches_the_caller_once_and_within_the_limits(answer, respo
     if call.way == "stream" and seen.error == [] and events:
         written = "".join(block["text"] for block in seen.result[1]["content"] if block["type"] == "text")
         assert written == text_of(events)
+    assert_one_model(api, events, call)
     assert api.requests <= call.policy.limits.max_requests
     if call.policy.limits.deadline is not None:
         assert api.times[-1] <= call.policy.limits.deadline + LONGEST_SDK_SLEEP

@@ -46,6 +46,7 @@ COMPLETED = {
     ".content.characters": 105,
     ".attempt.input_tokens": [25, 25],
     ".attempt.output_tokens": [0, 15],
+    ".billed.reported_tokens": 65,
     "gen_ai.response.finish_reasons": ["end_turn"],
     "gen_ai.usage.cache_creation.input_tokens": 0,
     "gen_ai.usage.cache_read.input_tokens": 0,
@@ -162,6 +163,7 @@ SPANS: dict[str, list[dict[str, Any]]] = {
                 **CALL,
                 **COMPLETED,
                 ".attempt.characters": [0, 105],
+                ".billed.wasted_tokens": 25,
                 ".read.bytes": 2226,
                 ".delta.count": 10,
                 ".event.count": 17,
@@ -193,6 +195,7 @@ SPANS: dict[str, list[dict[str, Any]]] = {
                 **CALL,
                 **COMPLETED,
                 ".attempt.characters": [84, 21],
+                ".billed.estimated_tokens": 21,
                 ".read.bytes": 2191,
                 ".delta.count": 9,
                 ".event.count": 16,
@@ -233,6 +236,9 @@ SPANS: dict[str, list[dict[str, Any]]] = {
                 ".attempt.characters": [84, 0],
                 ".attempt.input_tokens": [25, 25],
                 ".attempt.output_tokens": [0, 0],
+                ".billed.estimated_tokens": 21,
+                ".billed.reported_tokens": 50,
+                ".billed.wasted_tokens": 71,
                 ".read.bytes": 1615,
                 ".content.characters": 84,
                 ".delta.count": 8,
@@ -313,6 +319,14 @@ def failed_attempts(reason: str, origin: str, phase: str, *, elapsed: float) -> 
     }
 
 
+def billed(use: str, *, input_tokens: int, output_tokens: int = 0) -> dict[str, list[Any]]:
+    """Return the points of the tokens that are billed beside the usage. The output is an estimate."""
+    found = [({".billed.source": "reported", ".billed.type": "input", ".billed.use": use}, input_tokens)]
+    if output_tokens:
+        found = [({".billed.source": "estimated", ".billed.type": "output", ".billed.use": use}, output_tokens), *found]
+    return {".billed.extra_tokens": found}
+
+
 TWO_REQUESTS = [
     ({".retry.layer": "policy", "http.response.status_code": 200}, 1),
     ({".retry.layer": "sdk", "http.response.status_code": 200}, 1),
@@ -325,6 +339,7 @@ METRICS = {
         ".retry.budget": [({}, 5.2)],
         ".retry.decisions": [decision("retry", "overloaded")],
         ".retry.delay": [({".retry.reason": "overloaded"}, (1, 0.5))],
+        **billed("wasted", input_tokens=25),
         **failed_attempts("overloaded", "anthropic", "awaiting_first_token", elapsed=0.3),
     },
     "resumed": {
@@ -334,9 +349,11 @@ METRICS = {
         ".retry.budget": [({}, 5.2)],
         ".retry.decisions": [decision("resume", "connection_closed")],
         ".retry.delay": [({".retry.reason": "connection_closed"}, (1, 0.125))],
+        **billed("delivered", input_tokens=25, output_tokens=21),
         **failed_attempts("connection_closed", "unknown", "streaming", elapsed=0.44),
     },
     "not resumed": {
+        **billed("wasted", input_tokens=50, output_tokens=21),
         ".output_tokens.wasted": [({".abort.reason": "connection_closed"}, 21)],
         ".recoveries": [({".recovery.action": "resume", ".recovery.outcome": "failed"}, 1)],
         ".requests": TWO_REQUESTS,
@@ -350,7 +367,7 @@ METRICS = {
         **failed_attempts("connection_closed", "unknown", "streaming", elapsed=0.44),
     },
 }
-METRIC_NAME_PARTS = ("retr", "recover", "requests", "wasted", "abort.", "attempt")
+METRIC_NAME_PARTS = ("retr", "recover", "requests", "wasted", "billed", "abort.", "attempt")
 
 
 @pytest.mark.parametrize("way", ["create", "async stream"])

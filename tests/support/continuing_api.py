@@ -35,6 +35,8 @@ class Answer:
     tool: bool = False
     deltas: int = 10
     """The number of deltas of each text. A short text has one for each character."""
+    model: str = "claude-test"
+    """The model that the message names."""
 
     @property
     def text(self) -> str:
@@ -55,7 +57,7 @@ class Answer:
             steps=message_steps(
                 blocks=[*blocks, *([tool_block("get_weather", {"city": "Paris"})] if self.tool else [])],
                 tokens=Tokens(25, 15, 0, 0),
-                model="claude-test",
+                model=self.model,
                 message_id=message_id,
                 stop_reason="tool_use" if self.tool else "end_turn",
                 gap=0.02,
@@ -199,7 +201,7 @@ class ContinuingAPI(API):
         self.request_headers.append(dict(request.headers))
         self.times.append((self.clock.monotonic_ns() - self._started_at) / 1e9)
         message_id = f"msg_{len(self.request_bodies)}"
-        answer, continuation = self._full_answer, continuation_request(body)
+        answer, continuation = replace(self._full_answer, model=body["model"]), continuation_request(body)
         if continuation is None:
             complete = answer.full_script(message_id=message_id)
         else:

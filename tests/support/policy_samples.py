@@ -53,7 +53,7 @@ INVALID = [
     ("rules: {reasons: [silent]}", "rules='{reasons: ...}'",
      "allowed is a list of at most 20 rules, such as [{reasons: [overloaded], max_attempts: 2}]"),
     ("rules: [silent]", "rules[0]='silent'",
-     "a rule is a mapping with the keys reasons, retry, resume, max_attempts, require_retry_after, backoff"),
+     "a rule is a mapping with the keys reasons, retry, resume, max_attempts, require_retry_after, fallback, backoff"),
     ("rules: [{retry: false}]", "rules[0].reasons=''",
      "it is missing; allowed is a list of reasons, such as [overloaded, silent], not an empty one"),
     ("rules: [{reasons: []}]", "rules[0].reasons='[]'",
@@ -76,7 +76,13 @@ INVALID = [
      "no such key; did you mean limits.max_attempts?"),
     ("models: {'a*': 3}", "models.a*='3'",
      ("allowed is a mapping with the keys mode, sdk_retries, limits, backoff, retry_after, budget, watchdog, resume, "
-     "commit, raise_on_truncation, rules")),
+     "commit, raise_on_truncation, rules, fallback")),
+    ("fallback: [claude-sonnet-5]", "fallback='[claude-sonnet-5]'",
+     "allowed is a mapping from at most 100 patterns, such as {claude-opus-*: [claude-sonnet-5]}"),
+    ("fallback: {'claude-opus-*': claude-sonnet-5}", "fallback.claude-opus-*='claude-sonnet-5'",
+     "allowed is a list of at most 5 models, such as [claude-sonnet-5]"),
+    ("fallback: {'claude-opus-*': ['claude-sonnet-*']}", "fallback.claude-opus-*[0]='claude-sonnet-*'",
+     "allowed is a whole name without wildcards"),
     ("mode: ${M-x}", "mode='${M-x}'",
      "not a reference: write ${NAME} or ${NAME:-default}, and $$ for a dollar sign"),
     ("mode: observe\nmode: observe", "mode=''", "the key is set twice"),
@@ -167,6 +173,13 @@ WARNED = [
      "shorter than the interval of pings (15 to 30 s), so it aborts healthy streams"),
     ("mode: retry\nmodels: {'a*': {mode: observe}}\nraise_on_truncation: true", "raise_on_truncation='true'",
      "it has no effect in mode observe, which raises only what the SDK raises"),
+    ("fallback: {opus: [claude-sonnet-5]}", "fallback.opus='[claude-sonnet-5]'",
+     ("this pattern matches no Claude model, because it must match the whole name of the model; "
+     "use '*opus*' instead")),
+    ("fallback: {'claude-opus-*': [claude-sonnet-5, claude-x]}", "fallback.claude-opus-*='[claude-sonnet-5, claude-x]'",
+     "no request is sent to claude-x: this version does not know which parameters it takes"),
+    ("rules: [{reasons: [api_error], fallback: true}]", "rules[0].fallback='true'",
+     "it has no effect, because fallback names no model"),
 ]  # fmt: skip
 
 # Files without a problem. A lowered limit does not contradict a default above it.
@@ -192,6 +205,8 @@ VALID = [
     "models: {'*haiku*': {limits: {max_attempts: 1}}, 'us.*': {mode: observe}, 'claude-[hs]*': {mode: observe}}",
     "models: {'anthropic/claude-haiku-*': {limits: {max_attempts: 1}}}",
     "limits: {deadline: null}\nretry_after: {max: 2h}",
+    "fallback: {'claude-opus-*': [claude-sonnet-5]}\nrules: [{reasons: [api_error], fallback: true}]",
+    "fallback: {'us.anthropic.claude-opus-*': ['us.anthropic.claude-sonnet-4-6-v1:0'], 'claude-fable-*': []}",
 ]
 
 # For each key: the value in a file, the text of a variable, and the value in the policy. None is the default.
@@ -278,14 +293,22 @@ def policies():
                 "retry": st.booleans(),
                 "resume": st.booleans(),
                 "require_retry_after": st.booleans(),
+                "fallback": st.booleans(),
                 "max_attempts": st.integers(1, 3),
                 "backoff": st.fixed_dictionaries({}, optional={"base": st.just("100ms"), "multiplier": st.just(4.0)}),
             },
         ),
         max_size=3,
     )
-    part = st.builds(lambda chosen, rules: tree(chosen) | ({"rules": rules} if rules else {}),
-                     st.fixed_dictionaries(choices), rules)  # fmt: skip
+    fallback = st.dictionaries(
+        st.sampled_from(["claude-opus-*", "claude-*"]),
+        st.lists(st.sampled_from(["claude-sonnet-5", "claude-haiku-4-5"]), max_size=2),
+        max_size=2,
+    )
+    part = st.builds(
+        lambda chosen, **lists: tree(chosen) | {name: found for name, found in lists.items() if found},
+        st.fixed_dictionaries(choices), rules=rules, fallback=fallback,
+    )  # fmt: skip
     models = st.dictionaries(st.sampled_from(["claude-*", "claude-haiku-*", "*"]), part, max_size=2)
     return st.builds(
         lambda whole, models, switches: {**whole, "models": models, **switches},

@@ -179,6 +179,10 @@ def read(
             await _aread(client or api.async_client(**(options or {})), way, seen, arguments, before=before, each=each)
         except Exception as error:  # noqa: BLE001 - any exception that the caller sees
             seen.error = chain(error)
+        # asyncio closes a generator that was dropped in a task. At the end of the loop it would cancel that task, and
+        # their frames form a cycle too.
+        for _ in range(3):
+            await asyncio.sleep(0)
 
     try:
         if way.startswith("async"):

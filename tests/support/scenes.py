@@ -193,6 +193,10 @@ SCENES: dict[str, Scene] = {
     "resumed after a limit": Scene(
         (after(paced_script(STORY), 11, Pause(60.05), Reset()), resuming_script(STORY[:83])), {"retry_policy": RESUME}
     ),
+    "sent to a fallback model": Scene(
+        (MESSAGE.cut_after(2, Error()), MESSAGE),
+        {"retry_policy": replace(RETRY, fallback=(("claude-test", ("claude-opus-4-8",)),))},
+    ),
     "fallback": Scene(FALLBACK),
     "fallback that broke": Scene(FALLBACK.cut_after(7, CutMidChunk())),
     "compacted": Scene(COMPACTED),

@@ -34,6 +34,10 @@ def test_a_fallback_sets_the_response_model_and_an_attribute(monkeypatch, way):
         ".fallback.declined_input_tokens": 120,
         ".fallback.declined_output_tokens": 2,
     }
+    assert pick(attributes, ".billed.reported_tokens", ".billed.estimated_tokens", ".billed.wasted_tokens") == {
+        ".billed.reported_tokens": 132 + 15 + 120 + 2,
+        ".billed.wasted_tokens": 120 + 2,
+    }
     assert pick(attributes, "gen_ai.response.model", "gen_ai.request.model", "gen_ai.usage.input_tokens") == {
         "gen_ai.response.model": FALLBACK_MODEL,
         "gen_ai.request.model": "claude-test",

@@ -6,6 +6,7 @@ import pytest
 from tests.support.rig import API, REQUEST, instrumented, play, points, read
 from tests.support.scenes import MESSAGE, SCENES, Scene
 
+from otel_claude_stream import StreamConfig
 from otel_claude_stream._telemetry import labels, schema, zero_series
 from otel_claude_stream.testing import Capture, Script
 
@@ -52,6 +53,16 @@ def stall_points(kind, *thresholds):
     return [({".stall.kind": kind, ".stall.threshold": threshold}, 1) for threshold in thresholds]
 
 
+def billed_points(use):
+    """The points of the tokens of a stream that broke after its second delta. Its usage is in no other metric."""
+    labels = {".billed.source": "reported", ".billed.use": use}
+    reported = {"cache_read": 100, "cache_write": 7, "input": 25}
+    return [
+        ({**labels, ".billed.source": "estimated", ".billed.type": "output"}, 2),
+        *(({**labels, ".billed.type": kind}, tokens) for kind, tokens in reported.items()),
+    ]
+
+
 HEALTHY = {
     ".chunk.gap": [({}, (3, 0.06))],
     ".caller.time": [({}, (1, 0.0))],
@@ -90,6 +101,7 @@ POINTS = {
         ".aborts": abort_points("overloaded", "anthropic", "streaming"),
         ".attempt.aborts": abort_points("overloaded", "anthropic", "streaming"),
         ".duration": [({".outcome": "failed"}, (1, 0.32))],
+        ".billed.extra_tokens": billed_points("wasted"),
         ".output_tokens.wasted": [({".abort.reason": "overloaded"}, 2)],
         ".retry.decisions": decision_points("overloaded", "too_short"),
         **genai_points(0.32, chunks=(1, 0.02), error="overloaded_error", usage=False),
@@ -102,6 +114,7 @@ POINTS = {
         ".attempt.aborts": abort_points("connection_closed", "intermediary", "streaming", "idle:60s"),
         ".duration": [({".outcome": "failed"}, (1, 60.37))],
         ".longest_silence": [({".outcome": "failed"}, (1, 60.05))],
+        ".billed.extra_tokens": billed_points("wasted"),
         ".output_tokens.wasted": [({".abort.reason": "connection_closed"}, 2)],
         ".retry.decisions": decision_points("connection_closed", "too_short"),
         ".stalls": stall_points("silent", "10s", "30s", "60s"),
@@ -110,6 +123,7 @@ POINTS = {
     "closed": {
         **BROKEN,
         ".aborts": abort_points("caller_closed", "caller", "streaming"),
+        ".billed.extra_tokens": billed_points("delivered"),
         ".duration": [({".outcome": "closed"}, (1, 0.32))],
         ".longest_silence": [({".outcome": "closed"}, (1, 0.3))],
         **genai_points(0.32, chunks=(1, 0.02), usage=False),
@@ -305,7 +319,7 @@ def test_without_metrics_there_are_still_spans(monkeypatch):
 def test_streams_share_their_sets_of_labels_up_to_a_bound(monkeypatch):
     """A server may answer with any status, so the sets are not kept for ever."""
     monkeypatch.setattr(labels, "MAX_SHARED", 2)
-    sets, common = labels.LabelSets(20, print), {"model": "claude"}
+    sets, common = labels.LabelSets(StreamConfig(), print), {"model": "claude"}
     kept = [sets.extended(common, (("status", status),)) for status in (200, 529, 503)]
     again = [sets.extended(common, (("status", status),)) for status in (200, 529, 503)]
     assert again == kept == [{"model": "claude", "status": status} for status in (200, 529, 503)]

@@ -55,9 +55,13 @@ def leaves_that_are_namespaces(names: Iterable[str], separator: str = ".") -> It
     return (name for name in unique if any(other.startswith(name + separator) for other in unique))
 
 
+PATTERNS = (schema.UNKNOWN, schema.a.LABEL)
+"""Declarations that stand for several names."""
+
+
 def ill_formed(specs: Iterable[Named]) -> Iterator[str]:
     """Lower case, dots between namespaces, underscores between words."""
-    return (spec.name for spec in with_prefix(specs) if spec is not schema.UNKNOWN and not FORM.fullmatch(spec.name))
+    return (spec.name for spec in with_prefix(specs) if spec not in PATTERNS and not FORM.fullmatch(spec.name))
 
 
 def numbers_without_units(specs: Iterable[Attribute | Metric]) -> Iterator[str]:

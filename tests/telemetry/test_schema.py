@@ -9,7 +9,8 @@ from opentelemetry import baggage, context
 from tests.support.rig import API, WAYS, instrumented, play, read
 from tests.support.scenes import MESSAGE, SCENES
 
-from otel_claude_stream import _guard
+from otel_claude_stream import _guard, stream_labels
+from otel_claude_stream._core.retry.policy import Budget, Mode, RetryPolicy, Scope
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
 
@@ -23,6 +24,7 @@ SPANS = {spec.name.partition("{")[0]: spec for spec in schema.SPANS}
 EVENTS = {name: spec for spec in schema.EVENTS for name in (spec.name, spec.name_0_1) if name}
 METRICS = {name: spec for spec in schema.METRICS for name in (spec.name, spec.name_0_1) if name}
 IN_CONVERSATION = baggage.set_baggage("gen_ai.conversation.id", "conv_1")
+LABELLED = stream_labels(tenant="a")
 KINDS = {
     "counter": ("sum", True),
     "histogram": ("histogram", None),
@@ -42,7 +44,8 @@ class Emitted:
     def add(self, owner, attributes):
         self.kinds.add(owner)
         for name, value in attributes.items():
-            self.values.setdefault((owner, name), []).append(value)
+            declared = a.LABEL.name if name.startswith(a.LABEL_PREFIX) else name
+            self.values.setdefault((owner, declared), []).append(value)
 
     def add_capture(self, capture):
         for span in capture.spans():
@@ -68,6 +71,13 @@ def emitted():
     """Everything that the scenes emit, with all settings that change names."""
     found = Emitted()
     monkeypatch = pytest.MonkeyPatch()
+    with LABELLED:
+        add_all(monkeypatch, found)
+    return found
+
+
+def add_all(monkeypatch, found):
+    """Add what each scene emits."""
     for name, scene in SCENES.items():
         for way in WAYS if name == "text" else [scene.way]:
             found.add_capture(play(monkeypatch, scene, way, events="both"))
@@ -75,9 +85,10 @@ def emitted():
     found.add_capture(play(monkeypatch, SCENES["sse error"], semconv="both", events="log"))
     for scene in ("parameters", "reasoning", "compacted"):
         found.add_capture(play(monkeypatch, SCENES[scene], semconv="both"))
+    by_label = RetryPolicy(mode=Mode.RETRY, budget=Budget(scope=Scope.HOST_MODEL_LABEL))
+    found.add_capture(play(monkeypatch, SCENES["text"], retry_policy=by_label))
     add_other_owner(monkeypatch, found)
     add_open_streams_and_internal_errors(monkeypatch, found)
-    return found
 
 
 def add_other_owner(monkeypatch, found):
@@ -88,6 +99,7 @@ def add_other_owner(monkeypatch, found):
         "retried",
         "cut after silence",
         "resumed",
+        "sent to a fallback model",
         "fallback",
         "compacted",
         "long thought",

@@ -9,7 +9,15 @@ from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
-from otel_claude_stream import AbortReason, ClaudeStreamInstrumentor, RetryPolicy, StreamConfig, no_retry, retry_policy
+from otel_claude_stream import (
+    AbortReason,
+    ClaudeStreamInstrumentor,
+    RetryPolicy,
+    StreamConfig,
+    no_retry,
+    retry_policy,
+    stream_labels,
+)
 from otel_claude_stream.policy import Mode, RetryLimits, Rule
 from otel_claude_stream.testing import FakeAPI, Request, Script
 
@@ -55,6 +63,9 @@ def retry(instrumentor: ClaudeStreamInstrumentor) -> RetryPolicy:
     def ask(question: str) -> int:
         return len(question)
 
+    with stream_labels(tenant="a", feature=None):
+        pass
+    stream_labels(tenant=7)  # type: ignore[arg-type]  # a text
     answer: int = ask("How are you?")
     ask(3)  # type: ignore[arg-type]  # the decorator keeps the signature
     print(answer)

@@ -374,7 +374,7 @@ BOARD: Final = Board(
     "stream-health",
     HEALTH,
     "Claude streams: health",
-    "Whether Claude streams complete, how soon they start and how evenly they flow. Start here.",
+    "Whether Claude streams complete, how soon they start and how evenly they flow.",
     (_SUMMARY, _OUTCOMES, _FIRST_TOKENS, _FLOW, _OPEN),
     (*VARIABLES, SERVICE),
     traces=True,

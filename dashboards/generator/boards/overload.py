@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from dashboards.generator.boards.retries import BUDGET, RETRIES
+from dashboards.generator.boards.retries import BILL, BUDGET, RETRIES
 from dashboards.generator.boards.shared import (
     AFTER_TOKEN,
     BEFORE_TOKEN,
@@ -242,7 +242,7 @@ BOARD: Final = Board(
     OVERLOAD,
     "Claude streams: overload and retries",
     "Whether Claude is overloaded, by source, model and server, and whether retries help.",
-    (_SUMMARY, _OVERLOAD_ERRORS, RETRIES),
+    (_SUMMARY, _OVERLOAD_ERRORS, RETRIES, BILL),
     (*VARIABLES, SERVICE),
     traces=True,
 )

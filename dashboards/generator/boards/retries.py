@@ -1,4 +1,4 @@
-"""The row on retries of the dashboard for overload and retries."""
+"""The rows on retries and on the bill of the dashboard for overload and retries."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 from dashboards.generator.boards.shared import CALLS, TRACES, amplification
 from dashboards.generator.model import Panel, Query, Row
 from dashboards.generator.names import label
-from dashboards.generator.promql import MODEL, SERVER, STEP, equal, quantile, rate, topk, total
+from dashboards.generator.promql import MODEL, RANGE, SERVER, STEP, equal, increase, quantile, rate, share, topk, total
 from dashboards.generator.traceql import ATTEMPTS_WITH_RETRY_AFTER, ENDED, field, rate_by
 
 from otel_claude_stream._core.retry.context import Action
@@ -20,6 +20,91 @@ _DRY_RUN: Final = equal(a.RETRY_DRY_RUN, "true")
 _GIVEN_UP: Final = (_NOT_DRY_RUN, equal(a.RETRY_DECISION, Action.GIVE_UP.value))
 _ACTION_AND_OUTCOME: Final = (label(a.RECOVERY_ACTION), label(a.RECOVERY_OUTCOME))
 _WASTED: Final = CALLS.series(schema.OUTPUT_TOKENS_WASTED)
+_KINDS: Final = tuple(label(kind) for kind in (a.BILLED_TYPE, a.BILLED_SOURCE, a.BILLED_USE))
+
+
+def _usage(window: str) -> str:
+    """Tokens in the usage of the calls, by either version of the conventions. `or` counts a process once."""
+    by = ("job", "instance")
+    new = increase(CALLS.series(schema.GENAI_TOKEN_USAGE, suffix="_sum"), window, *by)
+    parts = (schema.GENAI_INPUT_TOKENS, schema.GENAI_OUTPUT_TOKENS)
+    old = " + ".join(increase(CALLS.series(part, suffix="_sum"), window, *by) for part in parts)
+    return total(f"({new} or {old})")
+
+
+def billed_count(window: str) -> str:
+    """Tokens that were billed in a window, in the usage of calls and beside it."""
+    usage, extra = _usage(window), total(CALLS.growth(schema.BILLED_EXTRA_TOKENS, window))
+    return f"(({usage} or 0 * {extra}) + ({extra} or 0 * {usage}))"
+
+
+BILL: Final = Row(
+    "Bill",
+    (
+        Panel(
+            kind="stat",
+            title="Tokens billed",
+            description=(
+                "Number of tokens billed in the selected time range, input and output, over all HTTP requests: the "
+                "reported usage, and for requests that broke what they reported and an estimate. Empty if another "
+                "instrumentation records the usage."
+            ),
+            unit="suffix: tokens",
+            queries=(Query(billed_count(RANGE), form="instant"),),
+            width=4,
+            height=8,
+            no_value="no usage",
+            decimals=0,
+        ),
+        Panel(
+            kind="stat",
+            title="Wasted share of the bill",
+            description=(
+                "Share of the billed tokens that bought nothing: of requests whose content was not delivered, and of "
+                "calls that failed. Above 1 %, see *Failed streams, by reason* (*Health*). Mode `resume` keeps what "
+                "was delivered."
+            ),
+            unit="percentunit",
+            queries=(
+                Query(
+                    share(
+                        total(CALLS.growth(schema.BILLED_EXTRA_TOKENS, RANGE, equal(a.BILLED_USE, "wasted"))),
+                        billed_count(RANGE),
+                    ),
+                    form="instant",
+                ),
+            ),
+            width=4,
+            height=8,
+            no_value="no usage",
+            thresholds=((0.01, "warn"), (0.05, "bad")),
+            base_level="good",
+            decimals=2,
+            maximum=1,
+        ),
+        Panel(
+            kind="bars",
+            title="Tokens billed beside the usage, by type",
+            description=(
+                "Number of tokens in each interval that were billed and are not in the usage of a call, by type, by "
+                "whether the API reported them, and by use. `delivered` is a text that a further request continued. "
+                "`wasted` bought nothing. The rules of costs in the README turn tokens into money."
+            ),
+            unit="suffix: tokens",
+            queries=(
+                Query(
+                    f"{total(CALLS.growth(schema.BILLED_EXTRA_TOKENS, STEP), *_KINDS)} > 0",
+                    " ".join(f"{{{{{name}}}}}" for name in _KINDS),
+                ),
+            ),
+            width=16,
+            height=8,
+            stacked=True,
+            no_value="none",
+            link_to=TRACES,
+        ),
+    ),
+)
 
 RETRIES: Final = Row(
     "Retries",

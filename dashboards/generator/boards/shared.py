@@ -12,6 +12,7 @@ from otel_claude_stream._core.vocabulary import Origin, Outcome, Phase
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
 
+OVERVIEW: Final = "claude-stream-overview"
 HEALTH: Final = "claude-stream-health"
 TIMEOUTS: Final = "claude-stream-timeouts"
 OVERLOAD: Final = "claude-stream-overload"

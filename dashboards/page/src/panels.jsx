@@ -50,10 +50,12 @@ function Bars({ spec, definition, queryResults, contentDimensions }) {
   const { palette } = useTheme();
   if (!contentDimensions) return null;
   const { thresholds } = defaultsOf(definition);
-  const rows = queryResults.flatMap(({ data }) => data.series).map((series) => {
+  const row = (series) => {
     const value = series.values.at(-1)?.[1] ?? 0;
     return { name: series.formattedName, value, text: formatValue(value, spec.format) };
-  });
+  };
+  // The series of one query come in any order.
+  const rows = queryResults.flatMap(({ data }) => data.series.map(row).sort((one, other) => other.value - one.value));
   const style = (value) => ({ color: LEVELS[levelOf(thresholds?.steps ?? [], value)] ?? palette.text.secondary });
   const { width, height } = contentDimensions;
   const labels = Math.round(width * 0.46);
@@ -65,7 +67,7 @@ function Bars({ spec, definition, queryResults, contentDimensions }) {
       axisLabel: { width: labels, overflow: 'break', interval: 0, fontSize: 11, lineHeight: 12, color: palette.text.primary },
     },
     series: {
-      type: 'bar', barWidth: '62%', showBackground: true, backgroundStyle: { color: palette.action.hover },
+      type: 'bar', barWidth: '62%', barMaxWidth: 28, showBackground: true, backgroundStyle: { color: palette.action.hover },
       data: rows.map(({ value }) => ({ value, itemStyle: style(value), label: style(value) })),
       label: { show: true, position: 'right', formatter: ({ dataIndex }) => rows[dataIndex].text },
     },

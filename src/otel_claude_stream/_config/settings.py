@@ -6,8 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from otel_claude_stream._config.stream_labels import KEY
 from otel_claude_stream._config.value_types import ValueType, boolean, choice, integer
 from otel_claude_stream._core.durations import parse_duration
+from otel_claude_stream._core.stream import bounds
 
 PREFIX = "OTEL_CLAUDE_STREAM_"
 """The environment variable of a setting is this prefix and the name of the setting in upper case."""
@@ -40,6 +42,8 @@ class StreamConfig:
     stall_thresholds: tuple[float, ...] = (10.0, 30.0, 60.0, 180.0)
     known_limits: str = ""
     max_models: int = 20
+    baggage_labels: tuple[str, ...] = ()
+    max_label_values: int = 20
     export_failures: str = "auto"
 
 
@@ -88,6 +92,17 @@ def parse_durations(value: object) -> tuple[float, ...]:
     if not all(0 < x < math.inf for x in found) or list(found) != sorted(set(found)):
         raise ValueError(value)
     return found
+
+
+def parse_keys(value: object) -> tuple[str, ...]:
+    """Return different keys of labels, from a sequence or a text with commas. Raises `ValueError` for too many."""
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple):
+        raise ValueError(value)
+    keys = tuple(dict.fromkeys(str(part).strip() for part in parts if str(part).strip()))
+    if len(keys) > bounds.LABELS or not all(map(KEY.fullmatch, keys)):
+        raise ValueError(value)
+    return keys
 
 
 def parse_limits(value: object) -> str:
@@ -162,6 +177,18 @@ SETTINGS: tuple[Setting, ...] = (
         integer(1, 1000),
         "Maximum number of different model names, and of server addresses, on metrics. Further ones are recorded as "
         "`other`.",
+    ),
+    Setting(
+        "baggage_labels",
+        ValueType(f"at most {bounds.LABELS} keys with commas, such as tenant,feature", parse_keys),
+        "Entries of OpenTelemetry's baggage that become labels of metrics and attributes of spans, as "
+        "`claude.stream.label.<key>`. Baggage may come from other services, so only these keys are read.",
+    ),
+    Setting(
+        "max_label_values",
+        integer(1, 1000),
+        "Maximum number of different values on metrics, for each label of `baggage_labels` and `stream_labels()`. "
+        "Further ones are recorded as `other`.",
     ),
     Setting(
         "export_failures",

@@ -129,6 +129,18 @@ def text(longest: int) -> ValueType:
     return ValueType(f"a text of at most {longest} characters, or null", parse, _read_nullable, schema)
 
 
+def name(longest: int) -> ValueType:
+    """Return the type of one name, which is not empty and no pattern."""
+
+    def parse(value: object) -> str:
+        if not isinstance(value, str) or not 1 <= len(value) <= longest or any(map(value.__contains__, "*?[")):
+            raise ValueError(value)
+        return value
+
+    schema = {"type": "string", "minLength": 1, "maxLength": longest, "pattern": r"^[^*?\[]*$"}
+    return ValueType("a whole name without wildcards", parse, schema=schema)
+
+
 def _reader(convert: Callable[[str], object]) -> Callable[[str], object]:
     """Return a function that converts a text, or returns it if that raises `ValueError`."""
 

@@ -10,6 +10,7 @@ from otel_claude_stream._core.stream.call import Call, Reply
 from otel_claude_stream._core.stream.hot_path import ReadMode
 from otel_claude_stream._core.stream.journal import Entry
 from otel_claude_stream._core.stream.message_state import MessageState
+from otel_claude_stream._core.stream.usage import NO_USAGE, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +28,25 @@ class Attempt:
     """Seconds of back-off that followed; None if no attempt followed."""
     characters: int = 0
     """Characters that it wrote."""
-    input_tokens: int = 0
-    """Input tokens that it reported, including the cache."""
-    output_tokens: int = 0
+    usage: Usage = NO_USAGE
+    """What it reported."""
+    model: str = ""
+    """The model of its request, if it is not that of the call."""
 
 
 class RetryOutcome(NamedTuple):
     """The retries of a call."""
 
     action: str | None = None
-    """`retry`, or `resume` (maybe both); None for nothing."""
+    """The last in the order `retry`, `fallback`, `resume` of the actions that were taken; None for nothing."""
     seam: str | None = None
     """How the last continuation met the text before it; None if there was none."""
     resumed: bool = False
     """The caller has text of a continuation."""
+    model: str | None = None
+    """The fallback model that a request was sent to; None without one."""
+    served: bool = False
+    """It answered."""
 
 
 NO_RETRIES = RetryOutcome()
@@ -69,6 +75,11 @@ class Summary:
     writing_time: float | None
     """From the first token to the last event of the message, without the caller's time."""
     retries: RetryOutcome = NO_RETRIES
+
+    @property
+    def fallback_served(self) -> bool:
+        """Whether another model than that of the call wrote the answer."""
+        return self.message.fallback or (self.retries.served and self.message.ledger.started)
 
     @property
     def usage_complete(self) -> bool:

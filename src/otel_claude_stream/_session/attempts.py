@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from otel_claude_stream._core.diagnosis.classify import Diagnosis
 from otel_claude_stream._core.stream.call import Reply
+from otel_claude_stream._core.stream.usage import NO_USAGE, Usage
 from otel_claude_stream._core.summary import Attempt
 
 _NS = 1_000_000_000
@@ -19,14 +20,18 @@ class Totals(NamedTuple):
     characters: int
 
 
+_NOTHING = Totals(0, 0, 0)
+
+
 class Attempts:
     """The requests of one call. Times are nanoseconds of the monotonic clock."""
 
     __slots__ = (
         "_before",
-        "_tokens",
+        "_model",
         "_unanswered",
         "_under_way",
+        "_usage",
         "buffered_events",
         "over",
         "pending",
@@ -47,13 +52,15 @@ class Attempts:
         """The last response whose body was the stream."""
         self.buffered_events = 0
         """Events of the one under way that are buffered until its first content."""
-        self._tokens = (0, 0)
-        """Input tokens (including the cache) and output tokens of the one under way."""
+        self._usage = NO_USAGE
+        """What the one under way has reported, unless it is the first and its message is delivered."""
         self._under_way = True
         """There is one that is not in `over` yet."""
         self._unanswered = False
         """It is a later one of the policy without a response yet, and `reply` belongs to the one before."""
-        self._before = Totals(0, 0, 0)
+        self._before = _NOTHING
+        self._model = ""
+        """The model of the one under way, if it is not that of the call."""
 
     # --- The one under way ---------------------------------------------------------------------------------------
     def answered(self, reply: Reply) -> None:
@@ -66,9 +73,9 @@ class Attempts:
         self._unanswered = False
         self.reply = reply
 
-    def record_tokens(self, input_tokens: int, output_tokens: int) -> None:
-        """Record the usage that the response has reported so far."""
-        self._tokens = (input_tokens, output_tokens)
+    def record_usage(self, found: Usage) -> None:
+        """Record the usage in an event of the one under way. That of the first is in its message, once delivered."""
+        self._usage = self._usage.updated(found)
 
     def buffer_event(self) -> None:
         """Count an event of the message that is buffered."""
@@ -91,10 +98,13 @@ class Attempts:
         diagnosis: Diagnosis | None,
         totals: Totals,
         *,
+        usage: Usage,
         delay: float | None = None,
     ) -> Attempt:
-        """Record the end of the one under way. `delay` is the back-off, in seconds, before the next; None for none."""
-        input_tokens, output_tokens = self._tokens
+        """Record the end of the one under way. `delay` is the back-off, in seconds, before the next; None for none.
+
+        `totals` and `usage` are those of the message so far, over all attempts.
+        """
         attempt = Attempt(
             number=len(self.over) + 1,
             started=self.started,
@@ -104,11 +114,11 @@ class Attempts:
             diagnosis=diagnosis,
             delay=delay,
             characters=totals.characters - self._before.characters,
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
+            usage=self._usage if self.over or usage is NO_USAGE else usage,
+            model=self._model,
         )
         self.over.append(attempt)
-        self._before, self._tokens = totals, (0, 0)
+        self._before, self._usage = totals, NO_USAGE
         if delay is not None:
             self.started = now + int(max(delay, 0.0) * _NS)
         return attempt
@@ -117,9 +127,10 @@ class Attempts:
         """Record that no other one follows."""
         self._under_way = False
 
-    def follow(self) -> None:
-        """Record that the policy sends another one, which has no response yet."""
+    def follow(self, model: str) -> None:
+        """Record that the policy sends another one, which has no response yet; `model` if it is another one."""
         self._unanswered = True
+        self._model = model or self._model
         self.discard_buffer()
 
     # --- All of them ---------------------------------------------------------------------------------------------

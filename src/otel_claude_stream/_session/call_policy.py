@@ -51,6 +51,8 @@ class CallPolicy:
     random: Callable[[], float]
     """Returns a number from 0 up to 1, for the jitter."""
     killed: InitVar[bool] = False
+    fallback: str | None = None
+    """The fallback model that takes the request. Empty if none does, None if none may any more."""
     dry_run: bool = field(init=False)
     """Nothing is done about a failure; the decision is only reported."""
     attempt: int = 1
@@ -94,6 +96,7 @@ class CallPolicy:
         if self.dry_run:  # as its mode would decide, or as `resume` would if it only observes
             mode = Mode.RESUME if policy.mode is Mode.OBSERVE else policy.mode
             policy = replace(policy, mode=mode, kill_switch=False)
+            delivered = replace(delivered, started=delivered.thinking)  # the gate would have buffered it
         decision = decide(
             policy,
             RetryContext(
@@ -101,6 +104,7 @@ class CallPolicy:
                 phase=facts.phase,
                 delivered=delivered,
                 capabilities=capabilities,
+                fallback=self.fallback,
                 limit_match=verdict.limit_match,
                 certificate_rejected=facts.fault is not None and facts.fault.has(_CERTIFICATE),
                 retry_after=reply.retry_after if reply is not None else None,
@@ -119,4 +123,6 @@ class CallPolicy:
             self.attempt += 1
             self.resumes += decision.action is Action.RESUME
             self.delay = decision.delay
+            if decision.action is Action.FALLBACK:
+                self.fallback = None  # one step a call
         return decision

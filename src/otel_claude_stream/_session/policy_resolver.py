@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import random
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from otel_claude_stream import _guard
-from otel_claude_stream._core.retry.budget import BudgetKey, RetryBudgets, key_of
+from otel_claude_stream._core.retry.budget import MAX_KEYS, BudgetKey, RetryBudgets, key_of
 from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
 from otel_claude_stream._core.stream.call import Call
 from otel_claude_stream._session.call_policy import BudgetTokens, CallPolicy
+from otel_claude_stream._telemetry import attributes as a
 
 _budgets = RetryBudgets(threading.RLock)
 """The budgets of the process, which all instrumentations and clients share."""
@@ -54,22 +55,41 @@ class PolicyResolver:
         policies = (self._policy, *(policy for _, policy in self._policy.models))
         return any(policy.mode is not Mode.OBSERVE for policy in policies)
 
-    def call_policy(self, call: Call, labels: dict[str, Any]) -> CallPolicy:
-        """Return the policy of a call that begins now; `labels` are those of its metrics, empty without metrics."""
+    def call_policy(
+        self,
+        call: Call,
+        labels: dict[str, Any],
+        first_that_takes_it: Callable[[Sequence[str]], str],
+        *,
+        measured: bool = True,
+    ) -> CallPolicy:
+        """Return the policy of a call that begins now.
+
+        Args:
+            call: The call.
+            labels: Those of its metrics, if they are `measured`.
+            first_that_takes_it: Returns the first of some models that takes the request, empty if none does.
+            measured: Whether the call has metrics.
+        """
         override = self._override() if self._override is not None else None
         policy = (override or self._policy).for_model(call.model)
+        models = policy.fallbacks_for(call.model)
+        fallback = first_that_takes_it(models) if models else None
         if policy.mode is Mode.OBSERVE or policy.kill_switch:
+            if models:
+                return CallPolicy(policy, tokens=None, random=self._chance, fallback=fallback)
             return self._observed(policy)
         if self._killed is not None and self._killed():
-            return CallPolicy(policy, tokens=None, random=self._chance, killed=True)
-        key = key_of(policy.budget.scope, call.server_address, call.model)
-        if labels and key not in self._labels:
-            # In the order of the labels, as the key has them: server, model.
-            model, server = labels.items()
-            self._labels[key] = dict(pair for pair, part in ((server, key[0]), (model, key[1])) if part)
+            return CallPolicy(policy, tokens=None, random=self._chance, killed=True, fallback=fallback)
+        # Those of the caller are taken from the metrics, where they have a bounded number of values.
+        of_caller = tuple(pair for pair in labels.items() if pair[0] not in _CALL) if call.labels else ()
+        key = key_of(policy.budget.scope, call.server_address, call.model, of_caller)
+        if measured and key not in self._labels and len(self._labels) < MAX_KEYS:
+            named = {name: labels[name] for name, part in zip(_CALL, key, strict=False) if part}
+            self._labels[key] = {**named, **dict(key[2])}
         tokens = BudgetTokens(_budgets, key, policy.budget, self._clock)
         tokens.first()
-        return CallPolicy(policy, tokens=tokens, random=self._chance)
+        return CallPolicy(policy, tokens=tokens, random=self._chance, fallback=fallback)
 
     def _observed(self, policy: RetryPolicy) -> CallPolicy:
         """Return the policy that all observed calls share, since nothing is counted on it."""
@@ -88,10 +108,12 @@ class PolicyResolver:
         for key, left in _budgets.remaining_by_key(self._clock()):
             labels = self._labels.get(key)
             if labels is not None:
-                same = tuple(labels.values())
+                same = tuple(labels.items())
                 found[same] = (min(left, found[same][0]) if same in found else left, labels)
         return list(found.values())
 
 
+_CALL = (a.SERVER_ADDRESS.name, a.REQUEST_MODEL.name)
+"""The labels of a budget that are not the caller's, in the order of its key."""
 _MAX_OBSERVED = 64
 """Most policies whose shared object is kept. Code around calls may create a new policy each time."""

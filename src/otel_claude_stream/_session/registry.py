@@ -41,7 +41,7 @@ class OpenStreams:
         """Ends that were noticed where telemetry cannot be recorded, with their times."""
         self.warmed_up: set[str] = set()
         """Helpers of the SDK that have delivered a token in this process, so that the SDK has built its models."""
-        self._seen: dict[tuple[object, ...], dict[str, Any]] = {}
+        self._seen: dict[tuple[tuple[str, object], ...], dict[str, Any]] = {}
         self._ticker = StallTicker((), self._sessions.values)
         self._emitter: Emitter | None = None
         self._exit_registered = False
@@ -133,7 +133,7 @@ class OpenStreams:
         found = dict.fromkeys(list(self._seen), zero)
         for session in [one for one in list(self._sessions.values()) if one.is_measured]:
             labels = session.labels
-            key = tuple(labels.values())
+            key = tuple(labels.items())
             self._seen[key] = labels
             found[key] = add(found.get(key, zero), session)
         return [(value, self._seen[key]) for key, value in found.items()]

@@ -23,10 +23,12 @@ class Retries:
         "_action",
         "_given_up",
         "_last",
+        "_model",
         "_original_failure",
         "_reported",
         "_resumed",
         "_seam",
+        "_served",
         "_state",
         "_stopped_by",
     )
@@ -34,7 +36,7 @@ class Retries:
     def __init__(self, state: StreamState) -> None:
         self._state = state
         self._original_failure: Diagnosis | None = None
-        """The failure of the text that is being continued. The call ends by it if the continuation fails."""
+        """The failure that the call ends by, if the continuation of its text or its fallback model fails too."""
         self._given_up: Diagnosis | None = None
         """Why the current attempt failed, which no other one follows."""
         self._last = ("", "")
@@ -42,7 +44,11 @@ class Retries:
         self._reported = False
         """The decision about the last failure has been reported."""
         self._action: Action | None = None
-        """The action that followed a failure, `resume` if there were both; None for none."""
+        """The last in the order of `Action` of the actions that followed a failure; None for none."""
+        self._model: str | None = None
+        """The fallback model that a request was sent to."""
+        self._served = False
+        """It answered."""
         self._resumed = False
         self._seam: str | None = None
         self._stopped_by: Blocker | None = None
@@ -51,7 +57,8 @@ class Retries:
     @property
     def outcome(self) -> RetryOutcome:
         """The outcome, for the summary."""
-        return RetryOutcome(self._action.value if self._action is not None else None, self._seam, self._resumed)
+        action = self._action.value if self._action is not None else None
+        return RetryOutcome(action, self._seam, self._resumed, self._model, self._served)
 
     # --- The SDK's own retries -----------------------------------------------------------------------------------
     def sdk_attempt_failed(self, delay: float, end: End | None) -> None:
@@ -87,16 +94,21 @@ class Retries:
             return decision
         if before_response:
             self._report_pending(layer)
-        if decision.action is Action.RESUME and self._original_failure is None:
+        if decision.action is not Action.RETRY and self._original_failure is None:
             self._original_failure = found
         state.end_attempt(now, "policy", reply, found, delay=decision.delay)
-        attempts.follow()
+        attempts.follow(decision.model)
+        self._model = decision.model or self._model
         state.timing.attempt_failed(now)
         state.telemetry.record_retry(found.reason.value, decision.delay, "policy", decision.action.value)
-        if self._action is not Action.RESUME:
-            self._action = decision.action
+        self._action = max(self._action or decision.action, decision.action, key=list(Action).index)
         self._reported = False
         return decision
+
+    def answered(self) -> None:
+        """Record that the stream goes on with the whole answer of another attempt."""
+        self._original_failure = None
+        self._served = self._model is not None
 
     def not_sent(self) -> None:
         """Record that the attempt which was decided upon was not sent: the caller left, or the deadline passed."""
@@ -125,7 +137,8 @@ class Retries:
         reason, phase = self._last
         if decision.action is Action.GIVE_UP:
             return f"{reason} ({phase}), given up: {decision.blocked_by.value}"
-        return f"{reason} ({phase}), {decision.action.value} after {decision.delay:.2f} s"
+        action = f"fallback to {decision.model}" if decision.model else decision.action.value
+        return f"{reason} ({phase}), {action} after {decision.delay:.2f} s"
 
     # --- The end of the call -------------------------------------------------------------------------------------
     def known_end(self, end: End, now: int) -> tuple[Diagnosis, Diagnosis | None] | None:

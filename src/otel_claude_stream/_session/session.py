@@ -223,8 +223,9 @@ class StreamSession:
             if gap >= self._stalls.lowest:
                 self._report_stall(gap, at)
                 self._stalls.reset()
-        if record_event(self._message, event, kind, at, gap) is not None:
-            self.state.attempts.record_tokens(*self._message.tokens(final=kind == "message_delta"))
+        found = record_event(self._message, event, kind, at, gap)
+        if found is not None and self.state.attempts.over:
+            self.state.attempts.record_usage(found)
 
     def _first_token(self, waited: int, at: int) -> None:
         seconds = self._timing.note_first_token(waited, at) / _NS

@@ -41,4 +41,4 @@ class StreamState:
         """Record the end of the request under way, and its failure if there is a `diagnosis`."""
         if diagnosis is not None:
             self.telemetry.record_attempt_abort(diagnosis)
-        return self.attempts.end(now, layer, reply, diagnosis, self.totals, delay=delay)
+        return self.attempts.end(now, layer, reply, diagnosis, self.totals, usage=self.message.usage, delay=delay)

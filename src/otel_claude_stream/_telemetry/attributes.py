@@ -49,6 +49,12 @@ CONVERSATION_ID: Final = text(
     "`conversation_id` of the client's option `open_telemetry`, otherwise the entry `gen_ai.conversation.id` of "
     "OpenTelemetry's baggage. Absent if neither is set. Metrics never have it.",
 )
+LABEL_PREFIX: Final = "claude.stream.label."
+LABEL: Final = text(
+    f"{LABEL_PREFIX}<key>",
+    "A label of the caller, from `stream_labels()` or from an entry of the baggage in `baggage_labels`. Absent by "
+    "default. On metrics, values beyond the first `max_label_values` (20) are recorded as `other`.",
+)
 CONVERSATION_COMPACTED: Final = flag(
     "gen_ai.conversation.compacted",
     "True if the server replaced earlier parts of the conversation with a summary. Absent otherwise.",
@@ -300,7 +306,7 @@ RETRY_REASON: Final = text(
 )
 RETRY_DECISION: Final = text(
     "claude.stream.retry.decision",
-    "Decision about the failed attempt: retry from the start, resume the text, or give up.",
+    "Decision about the failed attempt: retry from the start, fall back to another model, resume the text, or give up.",
     tuple(x.value for x in Action),
 )
 RETRY_BLOCKED_BY: Final = text(
@@ -342,7 +348,7 @@ RESUMED: Final = flag(
 RECOVERY_ACTION: Final = text(
     "claude.stream.recovery.action",
     "Action of the retry policy on a stream that broke. Absent if there was none.",
-    ("retry", "resume"),
+    ("retry", "fallback", "resume"),
 )
 RECOVERY_OUTCOME: Final = text(
     "claude.stream.recovery.outcome",
@@ -379,6 +385,36 @@ ATTEMPT_OUTPUT_TOKENS: Final = Attribute(
     "retried or resumed the stream.",
     unit="{token}",
 )
+BILLED_REPORTED: Final = tokens(
+    "claude.stream.billed.reported_tokens",
+    "Tokens that the API reported for all requests of the call: input, cache reads and writes, output, compactions, "
+    "and models that declined. Absent if `gen_ai.usage` has all tokens of the call.",
+)
+BILLED_ESTIMATED: Final = tokens(
+    "claude.stream.billed.estimated_tokens",
+    "Output tokens of requests that broke before the API reported them, estimated at four characters per token. Absent "
+    "if there are none.",
+)
+BILLED_WASTED: Final = tokens(
+    "claude.stream.billed.wasted_tokens",
+    "Those of both that bought nothing: of requests whose content was not delivered, of models that declined, and of "
+    "all requests of a call that failed. Absent if there are none.",
+)
+BILLED_TYPE: Final = text(
+    "claude.stream.billed.type",
+    "Type of the tokens, as they have different prices.",
+    ("input", "cache_read", "cache_write", "output"),
+)
+BILLED_SOURCE: Final = text(
+    "claude.stream.billed.source",
+    "Whether the API reported the tokens, or they are estimated at four characters per token.",
+    ("reported", "estimated"),
+)
+BILLED_USE: Final = text(
+    "claude.stream.billed.use",
+    "`wasted` if the content was not delivered, a model declined, or the call failed.",
+    ("delivered", "wasted"),
+)
 STALL_THRESHOLD: Final = text("claude.stream.stall.threshold", "Threshold that the wait exceeded, such as `30s`.")
 STALL_KIND: Final = text(
     "claude.stream.stall.kind",
@@ -398,7 +434,13 @@ EFFORT: Final = text(
 )
 FALLBACK_SERVED: Final = flag(
     "claude.stream.fallback.served",
-    "True if a fallback model of the API served the response. `gen_ai.response.model` names it. Absent otherwise.",
+    "True if a fallback model of the API or of the retry policy served the response. `gen_ai.response.model` names it. "
+    "Absent otherwise.",
+)
+FALLBACK_MODEL: Final = text(
+    "claude.stream.fallback.model",
+    "Model that the retry policy sent the request to after the requested one had failed. In a dry run, the model that "
+    "it would have been sent to. Absent without one.",
 )
 DECLINED_INPUT_TOKENS: Final = tokens(
     "claude.stream.fallback.declined_input_tokens",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from otel_claude_stream import _guard
+from otel_claude_stream._core.bill import CHARACTERS_PER_TOKEN, bill_of, has_extra_tokens
 from otel_claude_stream._core.diagnosis.classify import Diagnosis
 from otel_claude_stream._core.summary import Summary
 from otel_claude_stream._core.vocabulary import Outcome
@@ -126,14 +127,11 @@ class Instruments:
         self.retry_decisions = counter(schema.RETRY_DECISIONS)
         self.recoveries = counter(schema.RECOVERIES)
         self.output_tokens_wasted = counter(schema.OUTPUT_TOKENS_WASTED)
+        self.billed_extra_tokens = counter(schema.BILLED_EXTRA_TOKENS)
         self.internal_errors = counter(schema.INTERNAL_ERRORS)
 
 
 # --- The metrics of a stream at its end --------------------------------------------------------------------------
-CHARACTERS_PER_TOKEN = 4
-"""Rule of thumb for English text, used for the estimate in `output_tokens.wasted`."""
-
-
 @dataclass(frozen=True, slots=True)
 class EndLabels:
     """The labels of one stream at its end."""
@@ -156,7 +154,7 @@ def record_end(instruments: Instruments, end_labels: EndLabels, context: Context
     if summary.reads:
         instruments.longest_silence.record(summary.longest_silence, outcome, context)
         instruments.caller_time.record(summary.caller_time, labels)
-    if message.fallback:
+    if summary.fallback_served:
         instruments.fallbacks.add(1, end_labels.fallback, context)
     if verdict.reason is not None:
         instruments.aborts.add(1, {**labels, **abort_labels(summary.diagnosis)}, context)
@@ -169,8 +167,17 @@ def record_end(instruments: Instruments, end_labels: EndLabels, context: Context
             instruments.output_tokens_wasted.add(wasted, {**labels, a.REASON.name: summary.diagnosis.reason.value})
     elif message.usage.output_tokens is not None and summary.writing_time:
         instruments.output_tokens_rate.record(message.usage.output_tokens / summary.writing_time, labels)
+    if has_extra_tokens(summary):
+        _record_bill(instruments, labels, summary)
     if end_labels.genai is not None:
         _record_genai(instruments, end_labels.genai, summary)
+
+
+def _record_bill(instruments: Instruments, labels: Labels, summary: Summary) -> None:
+    for item in bill_of(summary):
+        if item.extra:
+            kind = {a.BILLED_TYPE.name: item.type, a.BILLED_SOURCE.name: item.source, a.BILLED_USE.name: item.use}
+            instruments.billed_extra_tokens.add(item.tokens, {**labels, **kind})
 
 
 def record_attempt_abort(instruments: Instruments, labels: Labels, context: Context, failure: Diagnosis) -> None:

@@ -47,9 +47,10 @@ Timers are accurate (a 2 s limit cuts at 2.0 to 2.1 s; Envoy is one second late)
 _RATE: Final = (1.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 80.0, 100.0, 150.0, 200.0, 300.0, 500.0)
 _DELAY_SECONDS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0)
 
-_CALL: Final = (a.REQUEST_MODEL, a.SERVER_ADDRESS)
+_CALL: Final = (a.REQUEST_MODEL, a.SERVER_ADDRESS, a.LABEL)
 _GENAI_CALL: Final = (
     a.OPERATION_NAME, a.PROVIDER_NAME, a.REQUEST_MODEL, a.RESPONSE_MODEL, a.SERVER_ADDRESS, a.SERVER_PORT,
+    a.LABEL,
 )  # fmt: skip
 _GENAI_CHUNK: Final = tuple(attribute for attribute in _GENAI_CALL if attribute is not a.RESPONSE_MODEL)
 """Without the response model. A stream's labels are created with its first chunk, possibly before it is known."""
@@ -196,7 +197,7 @@ STALLS: Final = counter(
 FALLBACKS: Final = counter(
     "claude.stream.fallbacks",
     "{stream}",
-    "Streams that a fallback model of the API served, by that model.",
+    "Streams that a fallback model of the API or of the retry policy served, by that model.",
     (*_CALL, a.RESPONSE_MODEL, a.OUTCOME),
 )
 ACTIVE: Final = Metric("claude.stream.active", "observable_updowncounter", "{stream}", "Streams that are open.", _CALL)
@@ -253,6 +254,13 @@ OUTPUT_TOKENS_WASTED: Final = counter(
     "Output tokens of failed streams, estimated at four characters per token because no usage was reported.",
     (*_CALL, a.REASON),
 )
+BILLED_EXTRA_TOKENS: Final = counter(
+    "claude.stream.billed.extra_tokens",
+    "{token}",
+    "Tokens that were billed and are not in `gen_ai.client.token.usage`: those of earlier requests of a call, of "
+    "requests that broke, and of models that declined.",
+    (*_CALL, a.BILLED_TYPE, a.BILLED_SOURCE, a.BILLED_USE),
+)
 OUTPUT_TOKENS_RATE: Final = histogram(
     "claude.stream.output_tokens.rate",
     "{token}/s",
@@ -280,8 +288,8 @@ METRICS: Final[tuple[Metric, ...]] = (
     GENAI_DURATION, GENAI_TIME_TO_FIRST_CHUNK, GENAI_TIME_PER_OUTPUT_CHUNK, GENAI_TOKEN_USAGE, GENAI_INPUT_TOKENS,
     GENAI_OUTPUT_TOKENS, *GENAI_USAGE, DURATION, TIME_TO_FIRST_TOKEN, CHUNK_GAP, LONGEST_SILENCE, ABORTS,
     ATTEMPT_ABORTS, ABORT_IDLE, ABORT_ELAPSED, STALLS, FALLBACKS, ACTIVE, OLDEST_AGE, REQUESTS, RETRIES,
-    RETRY_DECISIONS, RETRY_DELAY, RECOVERIES, RETRY_BUDGET, OUTPUT_TOKENS_WASTED, OUTPUT_TOKENS_RATE, CALLER_TIME,
-    INTERNAL_ERRORS,
+    RETRY_DECISIONS, RETRY_DELAY, RECOVERIES, RETRY_BUDGET, OUTPUT_TOKENS_WASTED, BILLED_EXTRA_TOKENS,
+    OUTPUT_TOKENS_RATE, CALLER_TIME, INTERNAL_ERRORS,
 )  # fmt: skip
 
 # --- Span events -------------------------------------------------------------------------------------------------
@@ -321,8 +329,8 @@ RETRY: Final = SpanEvent(
     "retried.",
     (
         a.ATTEMPT_NUMBER, a.RETRY_DECISION, a.RETRY_REASON, a.RETRY_LAYER, *_VERDICT, a.SUSPECTS, a.RETRY_BLOCKED_BY,
-        a.RETRY_DRY_RUN, a.RETRY_DELAY, a.RETRY_DELAY_SOURCE, a.RETRY_AFTER, a.RETRY_BUDGET, a.STATUS_CODE,
-        a.REQUEST_ID,
+        a.RETRY_DRY_RUN, a.RETRY_DELAY, a.RETRY_DELAY_SOURCE, a.RETRY_AFTER, a.RETRY_BUDGET, a.FALLBACK_MODEL,
+        a.STATUS_CODE, a.REQUEST_ID,
     ),
 )  # fmt: skip
 RESUME: Final = SpanEvent(
@@ -365,12 +373,13 @@ _ABORT: Final = (
 _STREAM_ATTRIBUTES: Final = (
     a.OUTCOME, *_ABORT, a.ABORT_EXCEPTION, a.FAULT_AFTER_STOP, a.MISSING_MESSAGE_STOP, a.STOP_REASON, a.API, a.HELPER,
     a.READ_MODE, a.SPAN_OWNER, a.REQUEST_ID, a.INTERMEDIARY, a.SERVER_ADDRESS, a.SERVER_PORT, a.CONVERSATION_ID,
-    a.STATUS_CODE, a.RESEND_COUNT, a.ATTEMPT_COUNT, a.TIME_TO_HEADERS, a.TIME_TO_FIRST_TOKEN, a.BLOCK_TYPE,
+    a.LABEL, a.STATUS_CODE, a.RESEND_COUNT, a.ATTEMPT_COUNT, a.TIME_TO_HEADERS, a.TIME_TO_FIRST_TOKEN, a.BLOCK_TYPE,
     a.EVENT_COUNT, a.EVENT_DROPPED, a.DELTA_COUNT, a.PING_COUNT, a.BLOCK_COUNT, a.CONTENT_CHARACTERS, a.READ_BYTES,
     a.READ_COUNT, a.READ_EVENTS, a.LONGEST_SILENCE, a.CHUNK_LONGEST_GAP, a.PING_LONGEST_GAP, a.CALLER_TIME,
-    a.USAGE_COMPLETE, a.THINKING_DISPLAY, a.EFFORT, a.FALLBACK_SERVED, a.DECLINED_INPUT_TOKENS,
+    a.USAGE_COMPLETE, a.THINKING_DISPLAY, a.EFFORT, a.FALLBACK_SERVED, a.FALLBACK_MODEL, a.DECLINED_INPUT_TOKENS,
     a.DECLINED_OUTPUT_TOKENS, a.COMPACTION_INPUT_TOKENS, a.COMPACTION_OUTPUT_TOKENS, a.RECOVERY_ACTION, a.RESUMED,
-    a.SEAM, a.ATTEMPT_CHARACTERS, a.ATTEMPT_INPUT_TOKENS, a.ATTEMPT_OUTPUT_TOKENS,
+    a.SEAM, a.ATTEMPT_CHARACTERS, a.ATTEMPT_INPUT_TOKENS, a.ATTEMPT_OUTPUT_TOKENS, a.BILLED_REPORTED,
+    a.BILLED_ESTIMATED, a.BILLED_WASTED,
 )  # fmt: skip
 
 CHAT_SPAN: Final = Span(
@@ -391,7 +400,8 @@ ATTEMPT_SPAN: Final = Span(
     "INTERNAL",
     "One HTTP request of a call that sent more than one.",
     (
-        *_CALL, a.ATTEMPT_NUMBER, *_ABORT, a.STATUS_CODE, a.REQUEST_ID, a.RETRY_AFTER, a.RETRY_DELAY, a.RETRY_LAYER,
+        a.REQUEST_MODEL, a.SERVER_ADDRESS, a.ATTEMPT_NUMBER, *_ABORT,
+        a.STATUS_CODE, a.REQUEST_ID, a.RETRY_AFTER, a.RETRY_DELAY, a.RETRY_LAYER,
         a.INTERMEDIARY,
     ),
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from otel_claude_stream._core.bill import bill_of, has_extra_tokens
 from otel_claude_stream._core.diagnosis.classify import Diagnosis
 from otel_claude_stream._core.retry.context import Action, Decision
 from otel_claude_stream._core.stream import bounds
@@ -80,6 +81,8 @@ def decision_attributes(
     if decision.action is not Action.GIVE_UP:
         found[a.RETRY_DELAY.name] = decision.delay
         found[a.RETRY_DELAY_SOURCE.name] = decision.delay_source.value
+    if decision.model:
+        found[a.FALLBACK_MODEL.name] = decision.model
     if budget_left is not None:
         found[a.RETRY_BUDGET.name] = budget_left
     return found
@@ -157,7 +160,7 @@ def abort_attributes(diagnosis: Diagnosis, elapsed: float) -> AttributeValues:
 def attempt_attributes(attempt: Attempt, call: Call) -> AttributeValues:
     """Return the attributes of the span of an attempt."""
     found: AttributeValues = {
-        a.REQUEST_MODEL.name: call.model,
+        a.REQUEST_MODEL.name: attempt.model or call.model,
         a.SERVER_ADDRESS.name: call.server_address,
         a.ATTEMPT_NUMBER.name: attempt.number,
         a.RETRY_LAYER.name: attempt.layer,
@@ -245,7 +248,8 @@ def _progress(summary: Summary) -> list[tuple[Attribute, object]]:
         (a.PING_LONGEST_GAP, message.longest_ping_gap / _NS or None),
         (a.CALLER_TIME, summary.caller_time),
         (a.USAGE_COMPLETE, summary.usage_complete),
-        (a.FALLBACK_SERVED, message.fallback or None),
+        (a.FALLBACK_SERVED, summary.fallback_served or None),
+        (a.FALLBACK_MODEL, summary.retries.model),
         (a.DECLINED_INPUT_TOKENS, declined and declined.prompt),
         (a.DECLINED_OUTPUT_TOKENS, declined and declined.output_tokens),
         (a.COMPACTION_INPUT_TOKENS, compaction and compaction.prompt),
@@ -267,6 +271,7 @@ def _request(summary: Summary) -> list[tuple[Attribute, object]]:
         (a.REQUEST_ID, reply.request_id if reply is not None else None),
         (a.INTERMEDIARY, (reply.intermediary or None) if reply is not None else None),
         *(_recovery(summary) if summary.retries.action is not None else ()),
+        *(_bill(summary) if has_extra_tokens(summary) else ()),
     ]
 
 
@@ -278,8 +283,19 @@ def _recovery(summary: Summary) -> list[tuple[Attribute, object]]:
         (a.RESUMED, summary.retries.resumed or None),
         (a.SEAM, summary.retries.seam),
         (a.ATTEMPT_CHARACTERS, [attempt.characters for attempt in attempts]),
-        (a.ATTEMPT_INPUT_TOKENS, [attempt.input_tokens for attempt in attempts]),
-        (a.ATTEMPT_OUTPUT_TOKENS, [attempt.output_tokens for attempt in attempts]),
+        (a.ATTEMPT_INPUT_TOKENS, [attempt.usage.billed.prompt or 0 for attempt in attempts]),
+        (a.ATTEMPT_OUTPUT_TOKENS, [attempt.usage.billed.output_tokens or 0 for attempt in attempts]),
+    ]
+
+
+def _bill(summary: Summary) -> list[tuple[Attribute, object]]:
+    bill = bill_of(summary)
+    if not any(item.extra for item in bill):
+        return []
+    return [
+        (a.BILLED_REPORTED, sum(item.tokens for item in bill if item.source == "reported") or None),
+        (a.BILLED_ESTIMATED, sum(item.tokens for item in bill if item.source == "estimated") or None),
+        (a.BILLED_WASTED, sum(item.tokens for item in bill if item.use == "wasted") or None),
     ]
 
 

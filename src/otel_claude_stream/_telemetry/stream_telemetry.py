@@ -233,7 +233,7 @@ class Emitter:
         self._logs = log_events if config.events in {"log", "both"} else None
         self.config = config
         self.instruments = Instruments(meter, config.semconv, config.gaps) if config.metrics else None
-        self.labels = LabelSets(config.max_models, self._create_zero_series)
+        self.labels = LabelSets(config, self._create_zero_series)
         self._silenced_by = ""
         self._on_span = config.events in {"span", "both"}
         if config.metrics:
@@ -269,7 +269,7 @@ class Emitter:
             common=telemetry.labels,
             outcome=outcome,
             genai=self.labels.genai(telemetry.call, model) if records_genai else None,
-            fallback={**outcome, **self.labels.response(model)} if summary.message.fallback else outcome,
+            fallback={**outcome, **self.labels.response(model)} if summary.fallback_served else outcome,
         )
 
     def telemetry(self, call: Call, wall: int) -> StreamTelemetry:
@@ -289,6 +289,8 @@ class Emitter:
             attributes[a.SERVER_PORT.name] = call.server_port
         if call.conversation_id is not None:
             attributes[a.CONVERSATION_ID.name] = call.conversation_id
+        for key, value in call.labels:
+            attributes[a.LABEL_PREFIX + key] = value
         if is_chat:
             attributes[a.OPERATION_NAME.name] = "chat"
             attributes[a.PROVIDER_NAME.name] = call.provider

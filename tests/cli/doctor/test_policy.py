@@ -38,7 +38,8 @@ def test_values_with_their_sources_effects_and_the_worst_case(tmp_path):
         tmp_path,
         "version: 1\npreset: unattended\nlimits: {max_requests: 20}\n"
         "rules:\n  - reasons: [silent]\n    max_attempts: 2\n"
-        "models:\n  claude-haiku-*: {mode: retry, limits: {max_attempts: 2, max_resumes: 0}}\n",
+        "models:\n  claude-haiku-*: {mode: retry, limits: {max_attempts: 2, max_resumes: 0}}\n"
+        "fallback: {claude-opus-*: [claude-sonnet-5]}\n",
     )
     found = policy({f"{PREFIX}SDK_RETRIES": "replace", f"{PREFIX}LIMITS__DEADLINE": "10m"}, path)
     defaults = (
@@ -65,6 +66,7 @@ def test_values_with_their_sources_effects_and_the_worst_case(tmp_path):
             "watchdog.no_progress = 15m (preset unattended)",
             "raise_on_truncation = true (preset unattended)",
             f"rules[0] applies to silent ({path}:5)",
+            f"fallback of claude-opus-*: claude-sonnet-5 ({path}:9)",
             f"models that match claude-haiku-* differ in mode, limits.max_attempts, limits.max_resumes ({path}:8)",
             f"defaults: {defaults}",
             "retries before the first content: on, by mode resume (preset unattended)",

@@ -19,6 +19,7 @@ from otel_claude_stream import ClaudeStreamInstrumentor, StreamConfig
 from otel_claude_stream.cli.explain import playback
 from otel_claude_stream.cli.main import main
 from otel_claude_stream.cli.otlp import decode
+from otel_claude_stream.cli.view.sides import API_SCOPE, API_SERVICE
 from otel_claude_stream.testing import End, FakeAPI, Hang, Reset
 
 HTTP = playback.http_library(anthropic).__name__
@@ -289,3 +290,62 @@ def test_hostile_names_are_shown_escaped(capsys: pytest.CaptureFixture[str]) -> 
             assert [one["source"] for one in json.loads(shown)] == [f"{name}.jsonl", f"{name}.sse"]
         else:
             assert shown.startswith("a\\x1b[31m\\x9b\\u202e.jsonl · ")
+
+
+API_SPAN = {
+    **samples.span({"anthropic.request.id": "req_7", "error.type": "api_error"}, seconds=4.1, span_id="a" * 16),
+    "name": "anthropic.messages.create",
+    "kind": 2,
+    "status": {"code": 2},
+}
+SEEN_FROM_THE_CLIENT = samples.span(
+    {
+        **samples.CUT,
+        "claude.stream.abort.origin": "network",
+        "claude.stream.abort.limit_match": "none",
+        "claude.stream.abort.rule": "closed",
+        "claude.stream.request_id": "req_7",
+    },
+    seconds=4.2,
+)
+
+
+def api_file(name: str) -> None:
+    document = samples.traces(API_SPAN, scope=API_SCOPE, service=API_SERVICE)
+    Path(name).write_text(json.dumps(document), encoding="utf-8")
+
+
+def test_the_spans_of_the_api_in_another_file_decide_the_cause(capsys: pytest.CaptureFixture[str]) -> None:
+    """A Collector's file may also have the lines of proxies."""
+    Path("streams.json").write_text(json.dumps(samples.traces(SEEN_FROM_THE_CLIENT)), encoding="utf-8")
+    api_file("api.json")
+    attributes = {"proxy.product": "nginx", "claude.stream.request_id": "req_7", "proxy.cause": "upstream_closed"}
+    record = {"timeUnixNano": str(samples.START + 4_000_000_000), "attributes": samples.pairs(attributes)}
+    lines = [
+        {"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]},
+        {"resourceLogs": []},
+        {"resourceMetrics": []},
+    ]
+    Path("proxy.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    assert main(["explain", "streams.json", "api.json", "proxy.jsonl"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "4.00 s nginx: upstream closed" in text
+    assert "4.10 s the API: request failed after 4.10 s, api_error" in text
+    assert "connection closed, caused by the API." in text
+    assert "The API failed too, so nothing in between has to be the cause." in text
+    assert "; api failed." in text
+    assert main(["explain", "api.json", "streams.json", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["source"], found["origin"], found["evidence"][-1]) == ("streams.json", "anthropic", ["api", "failed"])
+
+
+def test_files_with_the_spans_of_the_api_alone_have_no_stream(capsys: pytest.CaptureFixture[str]) -> None:
+    api_file("api.json")
+    assert main(["explain", "api.json"]) == 1
+    assert "no stream was found, only what the API or a proxy recorded" in capsys.readouterr().err
+
+
+def test_a_malformed_log_of_a_proxy_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("proxy.jsonl").write_text('{"resourceLogs": 7, "x": "proxy.product"}', encoding="utf-8")
+    assert main(["explain", "proxy.jsonl"]) == 1
+    assert "line 1: not an OTLP logs request in JSON" in capsys.readouterr().err

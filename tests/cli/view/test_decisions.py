@@ -163,6 +163,16 @@ def test_a_resumed_text_without_a_seam() -> None:
     assert table([view], 120).rows[0][3] == "given up: no seam"
 
 
+def test_a_fallback_names_the_model() -> None:
+    fallback = {"claude.stream.retry.delay": 0.0, "claude.stream.fallback.model": "claude-sonnet-5"}
+    attributes = {**HEALTHY, "claude.stream.recovery.action": "fallback", "claude.stream.attempt.count": 2}
+    view = samples.view(span(attributes, [decision(0.5, "fallback", **fallback), delta(1.0)]))
+    assert view.policy_result == "retried"
+    assert told(view) == [
+        "0.50 s: request 1: overloaded (streaming); the retry policy: retry with claude-sonnet-5 after 0 ms"
+    ]
+
+
 def test_a_dry_run_is_not_an_action() -> None:
     view = samples.view(span(CUT, [delta(0.1), decision(1.9, "resume", dry_run=True, **BACKOFF)]))
     assert decisions.policy_summary(view) == ""

@@ -42,7 +42,7 @@ def test_the_schema_has_every_key_with_description_title_and_default():
         assert schema["title"]
         assert schema.get("default") == key.default_text
         assert ("default" in schema) is (key not in HEAD)
-    assert list(found) == ["rules", "models"]
+    assert list(found) == ["rules", "fallback", "models"]
     rule = json_schema()["$defs"]["Rule"]
     assert rule["required"] == ["reasons"]
     assert set(rule["properties"]) == {"reasons", "backoff", *(key.path[-1] for key in RULE_KEYS)}

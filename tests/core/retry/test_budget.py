@@ -44,10 +44,17 @@ def test_each_call_adds_its_share():
 
 @pytest.mark.parametrize(
     ("scope", "key"),
-    [(Scope.HOST_MODEL, ("api", "claude")), (Scope.HOST, ("api", "")), (Scope.PROCESS, ("", ""))],
+    [
+        (Scope.HOST_MODEL, ("api", "claude", ())),
+        (Scope.HOST, ("api", "", ())),
+        (Scope.MODEL, ("", "claude", ())),
+        (Scope.LABEL, ("", "", (("tenant", "a"),))),
+        (Scope.HOST_MODEL_LABEL, ("api", "claude", (("tenant", "a"),))),
+        (Scope.PROCESS, ("", "", ())),
+    ],
 )
 def test_the_scope_decides_which_streams_share_a_budget(scope, key):
-    assert key_of(scope, "api", "claude") == key
+    assert key_of(scope, "api", "claude", (("tenant", "a"),)) == key
 
 
 def test_without_calls_the_floor_remains():

@@ -86,6 +86,19 @@ BLOCKED = {
     ),
     "a veto comes before the SDK": (KEEP, failed(R.REQUEST_REJECTED, before_response=True), Blocker.NEVER),
     "before the response the SDK retries": (KEEP, failed(R.OVERLOADED, before_response=True), Blocker.SDK),
+    "before the response the SDK retries, and no fallback model takes the request": (
+        KEEP, failed(R.OVERLOADED, before_response=True, fallback=""), Blocker.MODEL,
+    ),
+    "before the response the SDK retries, and the reason allows no fallback": (
+        KEEP, failed(R.API_ERROR, before_response=True, fallback="other"), Blocker.SDK,
+    ),
+    "a fallback after all attempts": (POLICY, failed(R.OVERLOADED, fallback="other", attempt=3), Blocker.ATTEMPTS),
+    "a fallback after all requests": (POLICY, failed(R.OVERLOADED, fallback="other", requests=6), Blocker.REQUESTS),
+    "a fallback past the deadline": (POLICY, failed(R.OVERLOADED, fallback="other", elapsed=600.1), Blocker.DEADLINE),
+    "a fallback that the server forbids": (
+        POLICY, failed(R.OVERLOADED, fallback="other", should_retry=False), Blocker.NEVER,
+    ),
+    "a fallback after text": (RETRY_ONLY, failed(R.OVERLOADED, TEXT, fallback="other"), Blocker.OUTPUT),
     "the answer is complete": (POLICY, failed(delivered=Delivered(text=99, finished=True)), Blocker.OUTPUT),
     "complete, with a tool": (POLICY, failed(delivered=Delivered(tool=True, finished=True)), Blocker.OUTPUT),
     "a tool began": (POLICY, failed(delivered=Delivered(tool=True)), Blocker.TOOL),
@@ -161,6 +174,10 @@ def resume_in(delay: float, source: DelaySource = DelaySource.BACKOFF) -> Decisi
     return Decision(Action.RESUME, Blocker.NONE, delay, source)
 
 
+def fallback_to(model: str) -> Decision:
+    return Decision(Action.FALLBACK, model=model)
+
+
 SERVER = DelaySource.RETRY_AFTER
 
 ALLOWED = {
@@ -210,6 +227,27 @@ ALLOWED = {
     "a gateway's limit on the whole response, once": (
         POLICY, failed(R.GATEWAY_ERROR, limit_match="duration:30s"), retry_in(0.5),
     ),
+    "a fallback model takes the request": (
+        POLICY, failed(R.OVERLOADED, fallback="other", retry_after=30.0), fallback_to("other"),
+    ),
+    "a fallback model, although the SDK retries before the response": (
+        KEEP, failed(R.OVERLOADED, before_response=True, fallback="other"), fallback_to("other"),
+    ),
+    "a fallback model, where a rule forbids retries": (
+        policy_with_rule(retry=False, fallback=True), failed(R.API_ERROR, fallback="other"), fallback_to("other"),
+    ),
+    "a fallback model after a rate limit, if a rule allows it": (
+        policy_with_rule(fallback=True), failed(R.RATE_LIMITED, fallback="other"), fallback_to("other"),
+    ),
+    "no fallback model takes the request": (POLICY, failed(R.OVERLOADED, fallback=""), retry_in(1.0)),
+    "a fallback model, but a rule forbids it": (
+        policy_with_rule(fallback=False, backoff=Backoff(base=1.0)), failed(R.OVERLOADED, fallback="other"),
+        retry_in(1.0),
+    ),
+    "a fallback model, but the caller has the start of the message": (
+        POLICY, failed(R.OVERLOADED, Delivered(started=True), fallback="other"), retry_in(1.0),
+    ),
+    "a fallback model, but text was delivered": (POLICY, failed(R.OVERLOADED, TEXT, fallback="other"), resume_in(1.0)),
     "a gateway's limit on silence, twice": (
         POLICY, failed(R.GATEWAY_ERROR, attempt=2, limit_match="idle:60s"), retry_in(1.0),
     ),
@@ -255,6 +293,7 @@ POLICIES = st.builds(
             st.none() | st.integers(1, 5),
             st.none() | st.builds(Backoff),
             st.none() | FLAG,
+            st.none() | FLAG,
         ),
         max_size=3,
     ).map(tuple),
@@ -276,6 +315,7 @@ CONTEXTS = st.builds(
     before_response=FLAG,
     attempt=st.integers(1, 6),
     resumes=st.integers(0, 4),
+    fallback=st.sampled_from([None, "", "other"]),
     requests=st.integers(1, 14),
     elapsed=FIGURE,
     previous_delay=st.none() | st.floats(0, 60),
@@ -305,7 +345,12 @@ def test_no_action_violates_the_policy_or_duplicates_output(policy, context, tok
     assert limits.deadline is None or context.elapsed + found.delay <= limits.deadline
     assert 0.0 <= found.delay <= max(policy.retry_after.max, 60.0)
     assert not any((delivered.tool, delivered.citations, delivered.other, delivered.finished))
-    if found.action is Action.RETRY:
+    assert found.model == ("other" if found.action is Action.FALLBACK else "")
+    if found.action is Action.FALLBACK:
+        assert context.fallback == "other"
+        assert found.delay == 0.0
+        assert not delivered.started
+    if found.action is not Action.RESUME:
         assert delivered.text == 0
         assert not (delivered.thinking and policy.commit.thinking_is_output)
     else:
@@ -317,7 +362,7 @@ def test_no_action_violates_the_policy_or_duplicates_output(policy, context, tok
 @given(POLICIES, st.lists(CONTEXTS, min_size=1, max_size=20), st.floats(0, 1))
 def test_a_call_never_costs_more_than_its_limits(policy, failures, random):
     """For any failures in any order: attempts, resumes, requests, and the delays before the deadline."""
-    attempt, resumes, requests, elapsed, previous, text = 1, 0, 1, 0.0, None, 0
+    attempt, resumes, requests, elapsed, previous, text, fallback = 1, 0, 1, 0.0, None, 0, "other"
     for failure in failures:
         text += failure.delivered.text
         found = decision_for(
@@ -330,12 +375,17 @@ def test_a_call_never_costs_more_than_its_limits(policy, failures, random):
                 requests=requests,
                 elapsed=elapsed,
                 previous_delay=previous,
+                fallback=fallback,
             ),
             random,
         )
         if found.action is Action.GIVE_UP:
             break
-        assert found.action is (Action.RESUME if text else Action.RETRY)
+        if found.action is Action.FALLBACK:
+            assert not text
+            fallback = None
+        else:
+            assert found.action is (Action.RESUME if text else Action.RETRY)
         attempt, resumes, requests = attempt + 1, resumes + (found.action is Action.RESUME), requests + 1
         elapsed, previous = elapsed + found.delay, found.delay
     assert attempt <= policy.limits.max_attempts

@@ -24,7 +24,7 @@ CALLER_LEFT = EffectiveRule(False, False, 3, DEFAULT_BACKOFF, False, Veto.ALWAYS
 
 DEFAULTS = {
     #                             retry  resume attempts backoff  retry-after
-    R.OVERLOADED: EffectiveRule(True, True, 3, Backoff(base=1.0, cap=30.0), False),
+    R.OVERLOADED: EffectiveRule(True, True, 3, Backoff(base=1.0, cap=30.0), False, fallback=True),
     R.RATE_LIMITED: EffectiveRule(True, False, 3, DEFAULT_BACKOFF, True),
     R.API_ERROR: EffectiveRule(True, True, 3, DEFAULT_BACKOFF, False),
     R.TIMEOUT_ERROR: EffectiveRule(True, False, 2, DEFAULT_BACKOFF, False),
@@ -76,6 +76,12 @@ def test_a_rule_of_the_policy_wins_for_the_fields_that_it_sets():
 def test_a_rule_of_the_policy_can_set_every_field():
     rule = Rule(frozenset({R.API_ERROR}), False, False, 1, NO_BACKOFF, require_retry_after=True)
     assert effective_rule(RetryPolicy(rules=(rule,)), R.API_ERROR) == EffectiveRule(False, False, 1, NO_BACKOFF, True)
+
+
+@pytest.mark.parametrize(("reason", "allowed"), [(R.OVERLOADED, False), (R.API_ERROR, True)])
+def test_a_rule_allows_or_forbids_a_fallback_model(reason, allowed):
+    policy = RetryPolicy(rules=(Rule(frozenset({reason}), fallback=allowed),))
+    assert effective_rule(policy, reason).fallback is allowed
 
 
 def test_only_the_first_rule_that_names_the_reason_applies():

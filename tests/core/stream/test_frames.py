@@ -9,9 +9,10 @@ from otel_claude_stream._core.stream.frames import (
     error_type,
     has_content,
     has_stop_reason,
-    input_tokens,
+    start_usage,
     type_of_frame,
 )
+from otel_claude_stream._core.stream.usage import Usage
 
 NESTED = "[" * 100_000
 
@@ -77,16 +78,19 @@ def test_a_message_delta_may_have_a_stop_reason(data, expected):
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        ({"message": {"usage": {"input_tokens": 3, "cache_read_input_tokens": 4, "output_tokens": 9}}}, 7),
-        ({"message": {"usage": {"input_tokens": None, "cache_creation_input_tokens": 2}}}, 2),
-        ({"message": {"usage": None}}, 0),
-        ({"message": None}, 0),
-        ({}, 0),
+        (
+            {"message": {"usage": {"input_tokens": 3, "cache_read_input_tokens": 4, "output_tokens": 9}}},
+            Usage(3, None, 4),
+        ),
+        ({"message": {"usage": {"input_tokens": None, "cache_creation_input_tokens": 2}}}, Usage(cache_write=2)),
+        ({"message": {"usage": None}}, Usage()),
+        ({"message": None}, Usage()),
+        ({}, Usage()),
     ],
     ids=["with cache", "null", "no usage", "no message", "empty"],
 )
-def test_the_input_tokens_of_a_message_start_include_the_cache(data, expected):
-    assert input_tokens(data) == expected
+def test_the_usage_of_a_message_start_has_no_output(data, expected):
+    assert start_usage(data) == expected
 
 
 @pytest.mark.parametrize(

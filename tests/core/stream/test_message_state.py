@@ -534,13 +534,3 @@ def test_all_characters_include_those_of_an_open_batch():
     message.block_stop(0, 0, 0)
     message.block_delta(1, "thinking_delta", 4, 0, 0)
     assert (message.characters, message.all_characters) == (3, 7)
-
-
-def test_the_usage_of_an_attempt():
-    """The input includes the cache. The output counts only once it is final, not as the placeholder of the start."""
-    message = new_message()
-    assert message.tokens(final=True) == (0, 0)
-    message.record_usage(Usage(input_tokens=5, cache_read=3, cache_write=2))
-    assert message.tokens(final=False) == (10, 0)
-    message.record_usage(Usage(output_tokens=9))
-    assert (message.tokens(final=False), message.tokens(final=True)) == ((10, 0), (10, 9))

@@ -11,9 +11,17 @@ from tests.support.collector.running import FILES, GATEWAY
 AGENT = FILES / "agent.yaml"
 GATEWAY_OVERLAYS = tuple(
     FILES / f"{name}.yaml"
-    for name in ("prometheus", "metrics-from-spans", "proxy-logs", "kafka-gateway", "to-file", "self-metrics")
+    for name in (
+        "prometheus",
+        "metrics-from-spans",
+        "proxy-logs",
+        "kafka-gateway",
+        "to-file",
+        "self-metrics",
+        "api-spans",
+    )
 )
-AGENT_OVERLAYS = (FILES / "kafka-agent.yaml", FILES / "self-metrics.yaml")
+AGENT_OVERLAYS = (FILES / "kafka-agent.yaml", FILES / "self-metrics.yaml", FILES / "api-spans.yaml")
 ALL_FILES = tuple(dict.fromkeys((GATEWAY, AGENT, *GATEWAY_OVERLAYS, *AGENT_OVERLAYS)))
 
 

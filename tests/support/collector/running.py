@@ -22,6 +22,9 @@ PROMETHEUS = FILES / "prometheus.yaml"
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
 
+API_TOKEN = "token-of-the-console"
+"""The token in the request header of a destination in the Claude Console."""
+
 QUICK = {
     "OTELCOL_DECISION_WAIT": "6s",
     "OTELCOL_DECISION_WAIT_AFTER_ROOT": "1s",
@@ -74,7 +77,7 @@ class Collector:
     def __post_init__(self):
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log = self.folder / "collector.log"
-        self.grpc, self.http, self.health, self.telemetry, self.scrape = free_ports(5)
+        self.grpc, self.http, self.health, self.telemetry, self.scrape, self.api = free_ports(6)
         self.process = None
         self.settings = {
             "OTELCOL_OTLP_GRPC": f"{HOST}:{self.grpc}",
@@ -84,12 +87,19 @@ class Collector:
             "OTELCOL_PROMETHEUS": f"{HOST}:{self.scrape}",
             "OTELCOL_STATE_DIR": str(self.folder / "state"),
             "OTELCOL_FILE": str(self.folder / "telemetry.jsonl"),
+            "OTELCOL_API_SPANS": f"{HOST}:{self.api}",
+            "OTELCOL_API_TOKEN": API_TOKEN,
             **self.settings,
         }
 
     @property
     def url(self):
         return f"http://{HOST}:{self.http}"
+
+    @property
+    def api_url(self):
+        """The receiver of the API's spans."""
+        return f"http://{HOST}:{self.api}"
 
     @property
     def arguments(self):

@@ -72,12 +72,12 @@ def span(name="chat claude", *, trace=None, parent="", status=0, message="", eve
     }
 
 
-def traces(*spans, resource=None):
+def traces(*spans, resource=None, scope="by.hand"):
     return {
         "resourceSpans": [
             {
                 "resource": {"attributes": attributes(resource or {"service.name": "sender"})},
-                "scopeSpans": [{"scope": {"name": "by.hand"}, "spans": list(spans)}],
+                "scopeSpans": [{"scope": {"name": scope}, "spans": list(spans)}],
             }
         ]
     }
@@ -146,10 +146,10 @@ def record(body, name="", **values):
     }
 
 
-def post(url, signal, document, timeout=10.0):
+def post(url, signal, document, timeout=10.0, **headers):
     """Send a document. Returns status and body of the answer."""
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    request = urllib.request.Request(f"{url}/v1/{signal}", body, {"Content-Type": "application/json"})
+    request = urllib.request.Request(f"{url}/v1/{signal}", body, {"Content-Type": "application/json", **headers})
     try:
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             return answer.status, answer.read().decode()

@@ -20,6 +20,8 @@ P50, P95, P99 = 0.5 + 0.25 * 0.50, 0.5 + 0.25 * 0.95, 0.5 + 0.25 * 0.99
 SILENCE_P99 = 0.99
 # 60 tokens in 0.95 s are in the bucket from 60 to 80 per second.
 TOKENS_P50, TOKENS_P10 = 70.0, 62.0
+# It has 25 input tokens too.
+INPUT_TOKENS, ANSWER_TOKENS = 25, 25 + 60
 # 0.6 s of 1.55 s pass before the first token. Then there are 19 gaps of 50 ms.
 WAITING, WAITS = 0.6 / 1.55, 19.0
 # The caller takes no time, which is in the first bucket, up to 50 ms.
@@ -92,6 +94,9 @@ def healthy(count: float, minutes: float, *, job: str, per_minute: float = 1.0) 
         "overload-retries/Overloaded share of requests, by server": {GATEWAY: 0.0},
         "overload-retries/Lowest retry budget left": {},
         "overload-retries/Retries made, by layer and action": {},
+        "overload-retries/Tokens billed": {"": ANSWER_TOKENS * count},
+        "overload-retries/Wasted share of the bill": {"": 0.0},
+        "overload-retries/Tokens billed beside the usage, by type": {},
     }  # fmt: skip
 
 
@@ -103,6 +108,16 @@ ALB = (
         180,
         {
             "stream-health/Completed share": {"": 120 / 131},
+            "overview/Completed share": {"": 120 / 131},
+            "overview/Time to first token, p95": {"": P95},
+            "overview/Cuts at a known limit": {"": 11},
+            "overview/Streams lost to cuts": {"": 11 / 131},
+            "overview/Overloaded share of requests": {"": 0.0},
+            "overview/Requests per stream": {"": 1.0},
+            "overview/Does a hop cut streams? Cuts, by server and limit": {f"{GATEWAY} idle:60s": 11},
+            "overview/Is Claude overloaded? Overloaded share, by model and server": {f"{MODEL} {GATEWAY}": 0.0},
+            "overview/Failed share, by job": {"alb-{}": 11 / 131},
+            "overview/Time to first token, p95, by job": {"alb-{}": P95},
             "proxy-timeouts/Cuts at a known limit": {"": 11},
             "proxy-timeouts/Cuts as a share of failures": {"": 1.0},
             "proxy-timeouts/Streams lost to cuts": {"": 11 / 131},
@@ -113,6 +128,11 @@ ALB = (
             "proxy-timeouts/Headroom: healthy streams that a limit would have cut": {},
             # Ten deltas with 49 characters had arrived, and 4 more for each 3 s of age. 4 characters are a token.
             "overload-retries/Tokens wasted": {"": sum(12 + n for n in range(11))},
+            "overload-retries/Tokens billed": {"": 120 * ANSWER_TOKENS + sum(INPUT_TOKENS + 12 + n for n in range(11))},
+            "overload-retries/Wasted share of the bill": {
+                "": sum(INPUT_TOKENS + 12 + n for n in range(11))
+                / (120 * ANSWER_TOKENS + sum(INPUT_TOKENS + 12 + n for n in range(11)))
+            },
         },
     ),
     # Curves show the first cut too, although it created all its series.
@@ -145,6 +165,10 @@ ALB = (
                 "application: failed requests": 1 / 240,
             },
             "overload-retries/Tokens wasted, by reason": {"connection_closed": 20 / 240},
+            "overload-retries/Tokens billed beside the usage, by type": {
+                "input reported wasted": INPUT_TOKENS,
+                "output estimated wasted": 20,
+            },
         },
         single=True,
     ),
@@ -214,8 +238,17 @@ INCIDENT = (
             "overload-retries/Streams lost to overload": {"": 40},
             "overload-retries/Requests per stream": {"": 306 / 262},
             "overload-retries/Tokens wasted": {"": 10 * 12},
+            # Twenty streams reported their input before they failed. Ten of them wrote twelve tokens.
+            "overload-retries/Tokens billed": {"": 222 * ANSWER_TOKENS + 20 * INPUT_TOKENS + 10 * 12},
             "overload-retries/Lowest retry budget left": {},
             "stream-health/Completed share": {"": 222 / 262},
+            "overview/Completed share": {"": 222 / 262},
+            "overview/Cuts at a known limit": {"": 0.0},
+            "overview/Streams lost to cuts": {"": 0.0},
+            "overview/Overloaded share of requests": {"": (60 + 20) / 306},
+            "overview/Requests per stream": {"": 306 / 262},
+            "overview/Does a hop cut streams? Cuts, by server and limit": {},
+            "overview/Failed share, by job": {"incident-{}": 40 / 262},
             "proxy-timeouts/Cuts at a known limit": {"": 0.0},
             "proxy-timeouts/Cuts as a share of failures": {"": 0.0},
         },
@@ -233,6 +266,8 @@ INCIDENT = (
             },
             "overload-retries/Overloaded share of requests, by model": {MODEL: 1.0},
             "overload-retries/Overloaded share of requests, by server": {GATEWAY: 1.0},
+            "overview/Is Claude overloaded? Overloaded share, by model and server": {f"{MODEL} {GATEWAY}": 1.0},
+            "overview/Failed streams, by reason": {"overloaded": 16},
             "overload-retries/Streams lost to overload, by model": {MODEL: 16},
             "overload-retries/Requests per stream (amplification)": {GATEWAY: 8 / 4},
             "overload-retries/Retries made, by layer and action": {"sdk: retry": 16},

@@ -97,7 +97,7 @@ def panel_values(prometheus: Prometheus, name: str, minute: float, **options: An
         assert not values.keys() & found.keys(), f"{name}: two queries with one legend"
         found.update(values)
     if mine[0].kind == "bargauge":
-        return {legend.partition(":")[0]: value for legend, value in found.items() if value}
+        return {legend.partition(": ")[0]: value for legend, value in found.items() if value}
     return found
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from otel_claude_stream._config.policy.keys import KEYS, Path
+from otel_claude_stream._config.policy.model_patterns import may_match, suggestion
 from otel_claude_stream._config.problem import Severity
 from otel_claude_stream._core.durations import format_duration
+from otel_claude_stream._core.retry.fallback import is_known
 from otel_claude_stream._core.retry.policy import Backoff, Mode, RetryLimits, RetryPolicy, SdkRetries, Strategy
 from otel_claude_stream._core.retry.resume.capabilities import known_to_refuse
 from otel_claude_stream._core.retry.rules import NOT_RETRYABLE_BY_RULE
@@ -26,12 +27,6 @@ _PINGED: Final = ("first_event", "silence", "no_progress")
 """Clocks that abort healthy streams if they are shorter than the interval of pings."""
 _COVERED: Final = (("first_event", "first_content"), *((name, "lifetime") for name in ("first_content", *_PINGED)))
 """Clocks that have no effect if the other one is shorter."""
-
-_REGIONS: Final = ("us", "us-gov", "eu", "apac", "ap", "au", "ca", "jp", "global")
-_ARN: Final = "arn:aws"
-"""Names on Bedrock may be ARNs of inference profiles, which do not contain the name of the model."""
-_STARTS: Final = ("claude-", "anthropic.claude-", *(f"{region}.anthropic.claude-" for region in _REGIONS), _ARN)
-"""How names start on Anthropic's API, Vertex AI and Bedrock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,27 +252,30 @@ def rules_can_match(checked: CheckedPolicy) -> Iterator[Finding]:
 
 
 # --- Patterns of models ---------------------------------------------------------------------------------------------
-def may_match(pattern: str) -> bool:
-    """Return whether a pattern may match the name of a Claude model, on any platform or behind a gateway."""
-    literal = re.split(r"[*?[]", pattern, maxsplit=1)[0]
-    if literal == pattern:  # without a wildcard it must be a full name, which contains a version or a date
-        return pattern.startswith(_ARN) or ("claude" in pattern and any(map(str.isdigit, pattern)))
-    return "claude" in pattern or any(start.startswith(literal) or literal.startswith(start) for start in _STARTS)
-
-
-def suggestion(pattern: str) -> str:
-    """Return the pattern that was probably meant, for one that matches no name."""
-    return f"{pattern}*" if pattern.startswith("claude") else f"*{pattern.strip('*').lower()}*"
-
-
 def pattern_matches_models(checked: CheckedPolicy) -> Iterator[Finding]:
     """A pattern must match the whole name of a model, which `haiku` and `haiku-*` do not."""
-    if checked.models and not may_match(checked.models):
-        yield Finding(
-            (),
-            "this pattern matches no Claude model, because it must match the whole name of the model; "
-            f"use {suggestion(checked.models)!r} instead",
-        )
+    patterns: list[tuple[Path, str]] = [((), checked.models)] if checked.models else []
+    patterns += [(("fallback", pattern), pattern) for pattern, _ in checked.policy.fallback]
+    for path, pattern in patterns:
+        if not may_match(pattern):
+            yield Finding(
+                path,
+                "this pattern matches no Claude model, because it must match the whole name of the model; "
+                f"use {suggestion(pattern)!r} instead",
+            )
+
+
+def fallbacks_are_possible(checked: CheckedPolicy) -> Iterator[Finding]:
+    """A request is sent only to a model whose parameters are known, and a rule needs a model to fall back to."""
+    for pattern, models in checked.policy.fallback:
+        if unknown := [model for model in models if not is_known(model)]:
+            yield Finding(
+                ("fallback", pattern),
+                f"no request is sent to {', '.join(unknown)}: this version does not know which parameters it takes",
+            )
+    for number, rule in enumerate(checked.policy.rules):
+        if rule.fallback and not checked.policy.fallback:
+            yield Finding(("rules", number, "fallback"), "it has no effect, because fallback names no model")
 
 
 # --- Resumes --------------------------------------------------------------------------------------------------------
@@ -331,6 +329,7 @@ CHECKS: Final[Mapping[Check, tuple[str, ...]]] = {
     retry_after_is_honoured: (),
     rules_can_match: (),
     pattern_matches_models: (),
+    fallbacks_are_possible: (),
     prompt_contains_anchor: (),
     anchor_fits: ("resume.anchor_chars", "resume.min_partial_chars", "resume.min_overlap"),
     prefill_is_accepted: (),

@@ -22,6 +22,7 @@ from otel_claude_stream._config.value_types import (
     choice_of,
     duration,
     integer,
+    name,
     number,
     text,
 )
@@ -195,7 +196,8 @@ KEYS: Final = (
     Key(
         "budget.scope",
         choice_of(Scope),
-        "Which streams of the process share a budget of retries.",
+        "Which streams of the process share a budget of retries: those for which the parts that the value names are "
+        "the same. `label` is all labels of the caller.",
         "One model is overloaded on one host; others need not suffer.",
     ),
     Key(
@@ -314,8 +316,11 @@ RULE_KEYS: Final = (
     Key("rules.resume", boolean(), "Whether a text that broke for these reasons is continued."),
     Key("rules.max_attempts", integer(1, 5), "As `limits.max_attempts`, and at most that."),
     Key("rules.require_retry_after", boolean(), "Whether to retry only if the server sent `retry-after`."),
+    Key("rules.fallback", boolean(), "Whether a model of `fallback` may take over."),
 )
 """Keys of a rule besides `reasons` and `backoff`. A key that a rule does not set has the value for other reasons."""
+
+FALLBACK_MODEL: Final = Key("fallback.model", name(200), "The name of a model.")
 
 SECTIONS: Final[Mapping[str, str]] = {
     "limits": "The maximum cost of one call, over all its attempts.",

@@ -124,10 +124,17 @@ def _policy_values(layer: Values) -> Values:
 def _build(layers: Sequence[Values], switches: Values) -> RetryPolicy:
     policy = RetryPolicy()
     rules: list[Values] = []
+    fallback: dict[str, list[str]] = {}
     for layer in layers:
-        policy = _overlaid(policy, {name: value for name, value in layer.items() if name != "rules"})
+        policy = _overlaid(policy, {name: value for name, value in layer.items() if name not in ("rules", "fallback")})
         rules = layer.get("rules", rules)
-    return replace(policy, rules=tuple(_rule(rule, policy) for rule in rules), **switches)
+        fallback |= layer.get("fallback", {})
+    return replace(
+        policy,
+        rules=tuple(_rule(rule, policy) for rule in rules),
+        fallback=tuple((pattern, tuple(models)) for pattern, models in fallback.items() if models),
+        **switches,
+    )
 
 
 def _overlaid(base: T, values: Values) -> T:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import logging
 import os
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from otel_claude_stream import _guard
+from otel_claude_stream._config.block import Block
 from otel_claude_stream._config.policy.kill_switch import VARIABLE as KILL_SWITCH
 from otel_claude_stream._config.problem import Problem
 from otel_claude_stream._config.settings import OTHER_VARIABLES, PREFIX, SETTINGS
@@ -20,8 +19,6 @@ from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
 if TYPE_CHECKING:
     from otel_claude_stream._config.policy.loading import Loaded
     from otel_claude_stream._config.policy.sources import PolicyLike
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _SOURCE = "retry_policy()"
 _log = logging.getLogger("otel_claude_stream")
@@ -90,13 +87,14 @@ def set_process_policy(source: PolicySource | None) -> None:
 
 
 # --- Single calls -----------------------------------------------------------------------------------------------------
-class Override:
-    """A policy for some calls. Enter it with ``with`` (in async code too), or use it as a decorator.
-
-    One object may be entered any number of times, by several threads and tasks at once.
-    """
+class Override(Block):
+    """A policy for some calls."""
 
     __slots__ = ("_resolve", "_resolved", "_resolved_for")
+
+    current: ClassVar[ContextVar[tuple[Override, Any] | None]] = ContextVar(
+        "otel_claude_stream_retry_policy", default=None
+    )
 
     def __init__(self, resolve: Callable[[PolicySource], RetryPolicy]) -> None:
         self._resolve = resolve
@@ -111,51 +109,10 @@ class Override:
             self._resolved_for = process
         return self._resolved
 
-    def __enter__(self) -> None:
-        _current.set((self, _current.get()))
-
-    def __exit__(self, *_: object) -> None:
-        # Not by a token, which raises in another context than the one that was entered. An async generator may be
-        # closed in another context. An override that is not the current one there stays untouched.
-        current = _current.get()
-        if current is not None and current[0] is self:
-            _current.set(current[1])
-
-    def __call__(self, function: F) -> F:
-        """Decorate a function or a coroutine function.
-
-        Raises:
-            TypeError: The function is a generator function. Its body runs in the context of the code that iterates.
-        """
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(
-                "cannot decorate a generator function: it runs in the context of the code that iterates over it. "
-                "Put the `with` block around the call inside the generator"
-            )
-        if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def async_wrapper(*args: Any, **kwargs: Any) -> Any:
-                with self:
-                    return await function(*args, **kwargs)
-
-            return cast("F", async_wrapper)
-
-        @functools.wraps(function)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            with self:
-                return function(*args, **kwargs)
-
-        return cast("F", wrapper)
-
-
-_current: ContextVar[tuple[Override, Any] | None] = ContextVar("otel_claude_stream_retry_policy", default=None)
-"""The override of this context, and the entry that it replaced."""
-
 
 def current_override() -> RetryPolicy | None:
     """Return the policy for calls that begin in this context; None for that of the process. Never raises."""
-    current = _current.get()
+    current = Override.current.get()
     return None if current is None else current[0].policy()
 
 

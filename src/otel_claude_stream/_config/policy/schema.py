@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from otel_claude_stream._config.policy.keys import (
+    FALLBACK_MODEL,
     HEAD,
     KEYS,
     PROCESS_KEYS,
@@ -47,12 +48,12 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Patterns:
-    """A mapping from at most `most` patterns of models to sections."""
+    """A mapping from at most `most` patterns of models to sections or lists."""
 
     doc: str
     allowed: str
     """See `Section.allowed`."""
-    section: Section
+    item: Node
     most: int
 
 
@@ -60,6 +61,8 @@ MAX_RULES: Final = 20
 """Maximum number of rules in a list, which is the number of reasons."""
 MAX_MODELS: Final = 100
 """Maximum number of patterns of models."""
+MAX_FALLBACKS: Final = 5
+"""Maximum number of models in a list."""
 
 Node: TypeAlias = "Key | Section | Items | Patterns"
 
@@ -100,6 +103,19 @@ _POLICY: Final[Mapping[str, Node]] = {
         RULE,
         least=0,
         most=MAX_RULES,
+    ),
+    "fallback": Patterns(
+        "Models that may take over before the first content, by a pattern such as `claude-opus-*`. The first one that "
+        "takes the request unchanged is used, at most once a call. The rules set the reasons, by default `overloaded`.",
+        f"allowed is a mapping from at most {MAX_MODELS} patterns, such as {{claude-opus-*: [claude-sonnet-5]}}",
+        Items(
+            "The models in the order of preference.",
+            f"allowed is a list of at most {MAX_FALLBACKS} models, such as [claude-sonnet-5]",
+            FALLBACK_MODEL,
+            least=0,
+            most=MAX_FALLBACKS,
+        ),
+        MAX_MODELS,
     ),
 }
 MODEL: Final = Section("Values for some models.", _POLICY)
@@ -143,7 +159,7 @@ def _schema(node: Node, *, defaults: bool = False) -> dict[str, Any]:
             default = {"default": node.default_text} if defaults and node not in HEAD else {}
             return {"description": node.doc, **node.type.schema, **default}
         case Items():
-            items = {"$ref": "#/$defs/Rule"} if node.item is RULE else REASON.schema
+            items = node.item.type.schema if isinstance(node.item, Key) else {"$ref": "#/$defs/Rule"}
             return {
                 "description": node.doc,
                 "type": "array",
@@ -152,8 +168,13 @@ def _schema(node: Node, *, defaults: bool = False) -> dict[str, Any]:
                 "maxItems": node.most,
             }
         case Patterns():
-            sections = {"additionalProperties": {"$ref": "#/$defs/ModelPolicy"}, "maxProperties": node.most}
-            return {"description": node.doc, "type": "object", **sections}
+            values = {"$ref": "#/$defs/ModelPolicy"} if node.item is MODEL else _schema(node.item)
+            return {
+                "description": node.doc,
+                "type": "object",
+                "additionalProperties": values,
+                "maxProperties": node.most,
+            }
         case Section():
             return _section(node, defaults=defaults)
 

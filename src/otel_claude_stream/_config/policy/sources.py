@@ -129,6 +129,9 @@ def _differences(policy: RetryPolicy, base: RetryPolicy) -> dict[str, Any]:
     tree = nested((key.path, key.in_file(key.value_in(policy))) for key in changed)
     if policy.rules != base.rules:
         tree["rules"] = [_rule(rule) for rule in policy.rules]
+    if policy.fallback != base.fallback:  # an empty list removes a pattern
+        models = {**{pattern: () for pattern, _ in base.fallback}, **dict(policy.fallback)}
+        tree["fallback"] = {pattern: list(names) for pattern, names in models.items()}
     return tree
 
 

@@ -69,7 +69,7 @@ class _Validation:
                 return [item for item in items if item is not _INVALID]
             case Patterns() if isinstance(value, Mapping) and len(value) <= node.most:
                 return _valid(
-                    (name, self.value(part, node.section, (*path, name)))
+                    (name, self.value(part, node.item, (*path, name)))
                     if isinstance(name, str)
                     else (name, self._error("invalid", (*path, preview(name)), part, node))
                     for name, part in value.items()

@@ -18,20 +18,20 @@ BUCKETS = 12
 """Parts of a window. The length of the window is uncertain by one of them, 8 %."""
 
 MAX_KEYS = 256
-"""Hosts and models come from requests. Further keys share one budget, so that memory is bounded."""
+"""Hosts, models and labels come from callers. Further keys share one budget, so that memory is bounded."""
 
-BudgetKey: TypeAlias = tuple[str, str]
-"""Host and model, each empty if the scope excludes it."""
+Pairs: TypeAlias = tuple[tuple[str, str], ...]
+BudgetKey: TypeAlias = tuple[str, str, Pairs]
+"""Host, model and labels of the caller, each empty if the scope excludes it."""
 
-OVERFLOW: BudgetKey = ("other", "other")
+OVERFLOW: BudgetKey = ("other", "other", ())
 """The key for all streams beyond `MAX_KEYS`. The first of them sets the budget for all."""
 
 
-def key_of(scope: Scope, host: str, model: str) -> BudgetKey:
-    """Return the key of the budget that a stream counts in."""
-    if scope is Scope.HOST_MODEL:
-        return (host, model)
-    return (host, "") if scope is Scope.HOST else ("", "")
+def key_of(scope: Scope, host: str, model: str, labels: Pairs = ()) -> BudgetKey:
+    """Return the key of the budget that a stream counts in. The name of a scope lists the parts of its keys."""
+    parts = scope.value.split("_")
+    return (host if "host" in parts else "", model if "model" in parts else "", labels if "label" in parts else ())
 
 
 _RING_SIZE = BUCKETS + 1

@@ -14,6 +14,8 @@ class Action(str, Enum):
     """The action of a decision (attribute ``claude.stream.retry.decision``)."""
 
     RETRY = "retry"
+    FALLBACK = "fallback"
+    """The request is sent to another model."""
     RESUME = "resume"
     GIVE_UP = "give_up"
 
@@ -29,6 +31,8 @@ class Blocker(str, Enum):
     """The reason is never retried, or the server sent `x-should-retry: false`."""
     SDK = "sdk"
     """Before the response headers the SDK retries, and it gave up."""
+    MODEL = "model"
+    """As `SDK`, and none of the fallback models takes the request."""
     OUTPUT = "output"
     """A retry would duplicate what was delivered, and a resume is impossible or not enabled by the mode."""
     TOOL = "tool"
@@ -64,6 +68,8 @@ class RetryContext:
     phase: Phase
     delivered: Delivered
     capabilities: RequestCapabilities = field(default_factory=RequestCapabilities)
+    fallback: str | None = None
+    """The fallback model that takes the request. Empty if none does, None if none may."""
     limit_match: str = "none"
     """The known limit that matches, such as ``duration:60s``."""
     certificate_rejected: bool = False
@@ -94,3 +100,5 @@ class Decision:
     delay: float = 0.0
     """Seconds to wait before the next request."""
     delay_source: DelaySource = DelaySource.NONE
+    model: str = ""
+    """The model of the next request, for a fallback."""

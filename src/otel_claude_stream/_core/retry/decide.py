@@ -57,11 +57,14 @@ def decide(policy: RetryPolicy, context: RetryContext, *, take_token: Callable[[
     if blocker is not Blocker.NONE:
         return Decision(Action.GIVE_UP, blocker)
     action, blocker = _possible_action(policy, context)
+    if action is Action.RETRY and _may_fall_back(context, rule) and context.fallback:
+        action = Action.FALLBACK
     if blocker is Blocker.NONE:
         blocker = _rule_or_limit_blocker(policy, context, rule, action)
     if blocker is not Blocker.NONE:
         return Decision(Action.GIVE_UP, blocker)
-    delay, source = _delay(policy, context, rule, random)
+    fallback = action is Action.FALLBACK  # another model has another load, so nothing is waited for
+    delay, source = (0.0, DelaySource.NONE) if fallback else _delay(policy, context, rule, random)
     deadline = policy.limits.deadline
     if deadline is not None and not context.elapsed + delay <= deadline:
         return Decision(Action.GIVE_UP, Blocker.DEADLINE)
@@ -69,7 +72,7 @@ def decide(policy: RetryPolicy, context: RetryContext, *, take_token: Callable[[
         return Decision(Action.GIVE_UP, Blocker.RETRY_AFTER)
     if not take_token():
         return Decision(Action.GIVE_UP, Blocker.BUDGET)
-    return Decision(action, Blocker.NONE, delay, source)
+    return Decision(action, Blocker.NONE, delay, source, (context.fallback or "") if fallback else "")
 
 
 def sdk_retry_blocker(
@@ -107,8 +110,15 @@ def _hard_blocker(policy: RetryPolicy, context: RetryContext, rule: EffectiveRul
     if vetoed or context.certificate_rejected or context.should_retry is False:
         return Blocker.NEVER
     if context.before_response and policy.sdk_retries is SdkRetries.KEEP:
-        return Blocker.SDK
+        if not _may_fall_back(context, rule):
+            return Blocker.SDK
+        return Blocker.NONE if context.fallback else Blocker.MODEL
     return Blocker.NONE
+
+
+def _may_fall_back(context: RetryContext, rule: EffectiveRule) -> bool:
+    """Return whether another model may answer. The caller sees the name of the model in the first event."""
+    return rule.fallback and context.fallback is not None and not context.delivered.started
 
 
 def _possible_action(policy: RetryPolicy, context: RetryContext) -> tuple[Action, Blocker]:
@@ -144,9 +154,10 @@ def _resume_action(policy: RetryPolicy, context: RetryContext) -> tuple[Action, 
 def _rule_or_limit_blocker(policy: RetryPolicy, context: RetryContext, rule: EffectiveRule, action: Action) -> Blocker:
     """Return what forbids the action, out of the rule of its reason and the limits of the call."""
     limits = policy.limits
-    allowed = rule.resume if action is Action.RESUME else rule.retry
-    if not allowed or (rule.require_retry_after and _retry_after(context) is None):
-        return Blocker.RULE
+    if action is not Action.FALLBACK:
+        allowed = rule.resume if action is Action.RESUME else rule.retry
+        if not allowed or (rule.require_retry_after and _retry_after(context) is None):
+            return Blocker.RULE
     recurs = context.reason is AbortReason.GATEWAY_ERROR and context.limit_match.startswith(_DURATION_LIMIT)
     if context.attempt >= (min(rule.max_attempts, 2) if recurs else rule.max_attempts):
         return Blocker.ATTEMPTS

@@ -12,8 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from fnmatch import fnmatchcase
+from typing import TypeVar
 
 from otel_claude_stream._core.vocabulary import AbortReason
+
+T = TypeVar("T")
 
 
 class Mode(str, Enum):
@@ -61,6 +64,10 @@ class Scope(str, Enum):
 
     HOST_MODEL = "host_model"
     HOST = "host"
+    MODEL = "model"
+    LABEL = "label"
+    """The labels of the caller, from `stream_labels()` or from baggage."""
+    HOST_MODEL_LABEL = "host_model_label"
     PROCESS = "process"
 
 
@@ -195,6 +202,8 @@ class Rule:
     backoff: Backoff | None = None
     require_retry_after: bool | None = None
     """Retry only if the server sends `retry-after`."""
+    fallback: bool | None = None
+    """Whether a fallback model may take over for the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +243,8 @@ class RetryPolicy:
     watchdog: Watchdog = field(default_factory=Watchdog)
     rules: tuple[Rule, ...] = ()
     """The first rule that names the reason wins. The built-in rules come after these."""
+    fallback: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Other models, in the order of preference, by a pattern of models. The most specific pattern wins."""
     resume: Resume = field(default_factory=Resume)
     commit: Commit = field(default_factory=Commit)
     models: tuple[tuple[str, RetryPolicy], ...] = ()
@@ -247,9 +258,14 @@ class RetryPolicy:
 
     def for_model(self, model: str) -> RetryPolicy:
         """Return the policy for a model."""
-        best = max(
-            (pattern for pattern, _ in self.models if fnmatchcase(model, pattern)),
-            key=lambda pattern: len(pattern.replace("*", "")),
-            default=None,
-        )
-        return next((policy for pattern, policy in self.models if pattern == best), self)
+        return _most_specific(self.models, model) or self
+
+    def fallbacks_for(self, model: str) -> tuple[str, ...]:
+        """Return the models that may take over from a model."""
+        return (_most_specific(self.fallback, model) or ()) if self.fallback else ()
+
+
+def _most_specific(values: tuple[tuple[str, T], ...], model: str) -> T | None:
+    """Return the value of the matching pattern with the most characters besides its asterisks; None without one."""
+    matching = [pair for pair in values if fnmatchcase(model, pair[0])]
+    return max(matching, key=lambda pair: len(pair[0].replace("*", "")))[1] if matching else None

@@ -35,6 +35,8 @@ class BuiltinRule:
     backoff: tuple[float, float] | None = None
     """Base and cap in seconds. Type and multiplier of the backoff are always those of the policy."""
     require_retry_after: bool = False
+    fallback: bool = False
+    """Whether a fallback model may take over."""
     veto: Veto = Veto.NONE
 
     @property
@@ -59,6 +61,7 @@ class EffectiveRule:
     backoff: Backoff
     require_retry_after: bool
     veto: Veto = Veto.NONE
+    fallback: bool = False
 
 
 _SHORT = (0.25, 4.0)
@@ -70,6 +73,7 @@ BUILTIN_RULES: dict[R, BuiltinRule] = {
         Action.RESUME,
         "An overload lasts for seconds, not milliseconds. In a stream it comes without retry-after.",
         backoff=(1.0, 30.0),
+        fallback=True,
     ),
     R.RATE_LIMITED: BuiltinRule(
         Action.RETRY,
@@ -172,7 +176,7 @@ def effective_rule(policy: RetryPolicy, reason: R) -> EffectiveRule:
     row = BUILTIN_RULES[reason]
     rule = next((rule for rule in policy.rules if reason in rule.reasons), None)
     retry, resume, veto, max_attempts = row.retry, row.resume, row.veto, row.max_attempts
-    require_retry_after = row.require_retry_after
+    require_retry_after, fallback = row.require_retry_after, row.fallback
     backoff = policy.backoff
     if row.backoff is not None:
         backoff = replace(backoff, base=row.backoff[0], cap=row.backoff[1])
@@ -184,6 +188,7 @@ def effective_rule(policy: RetryPolicy, reason: R) -> EffectiveRule:
         max_attempts = max_attempts if rule.max_attempts is None else rule.max_attempts
         backoff = backoff if rule.backoff is None else rule.backoff
         require_retry_after = require_retry_after if rule.require_retry_after is None else rule.require_retry_after
+        fallback = fallback if rule.fallback is None else rule.fallback
     limit = policy.limits.max_attempts
     return EffectiveRule(
         retry=retry,
@@ -192,4 +197,5 @@ def effective_rule(policy: RetryPolicy, reason: R) -> EffectiveRule:
         backoff=backoff,
         require_retry_after=require_retry_after,
         veto=veto,
+        fallback=fallback,
     )

@@ -15,6 +15,8 @@ WORDING = 2000
 """Characters of an error body that is searched for known products. They are not recorded."""
 LISTED = 16
 """Stop sequences of a request that are recorded."""
+LABELS = 8
+"""Different labels of the caller."""
 COUNT = 10**12
 """Largest count of tokens, index or parameter. A larger or negative one counts as unknown."""
 

@@ -40,6 +40,8 @@ class Call:
     thinking_display: str | None = None
     """How thinking appears in the answer. `omitted` makes long thoughts silent. None if the request does not set it."""
     conversation_id: str | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    """The labels of the caller, by key. Their values have no bounded number."""
     read_timeout: float | None = None
     capabilities: RequestCapabilities = field(default_factory=RequestCapabilities)
     """Whether its answer could be repeated or continued."""

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from otel_claude_stream._core.stream import bounds
+from otel_claude_stream._core.stream.usage import Usage, usage_of
 
 _EMPTY_STARTS = frozenset({"text", "thinking", "tool_use"})
 """Blocks that begin empty, and whose content comes in deltas. Blocks of servers and results begin whole."""
@@ -41,11 +42,10 @@ def has_stop_reason(data: dict[str, Any]) -> bool:
     return isinstance(delta, dict) and delta.get("stop_reason") is not None
 
 
-def input_tokens(data: dict[str, Any]) -> int:
-    """Return the input tokens, including the cache, of the data of a `message_start`."""
-    usage = (data.get("message") or {}).get("usage") or {}
-    names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-    return sum(bounds.count(usage.get(name)) or 0 for name in names)
+def start_usage(data: dict[str, Any]) -> Usage:
+    """Return the usage in the data of a `message_start`."""
+    message = data.get("message")
+    return usage_of(message.get("usage") if isinstance(message, dict) else None, final=False)
 
 
 def has_content(name: str | None, data: dict[str, Any]) -> bool:

@@ -150,11 +150,6 @@ class MessageState:
         """Whether a fallback model serves the answer. The usage at the end decides, if it has iterations."""
         return self._handed_over if self.usage.fallback is None else self.usage.fallback
 
-    def tokens(self, *, final: bool) -> tuple[int, int]:
-        """Return input tokens (including the cache) and, if they are `final`, output tokens; 0 where unknown."""
-        billed = self.usage.billed
-        return billed.prompt or 0, (billed.output_tokens or 0) if final else 0
-
     # --- Deltas --------------------------------------------------------------------------------------------------
     def block_delta(self, index: int | None, kind: str, size: int, at: int, gap: int) -> bool:
         """Count a delta with `size` characters of content. Return True if it has the first content of the stream."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from opentelemetry.baggage import get_baggage
 
+from otel_claude_stream import _guard
+from otel_claude_stream._config.stream_labels import StreamLabels, current_labels
+from otel_claude_stream._core.retry.fallback import fallback_model
 from otel_claude_stream._core.retry.resume.capabilities import CAPABILITY_KEYS, capabilities_of
 from otel_claude_stream._core.stream import bounds
 from otel_claude_stream._core.stream.call import Call
@@ -28,6 +31,8 @@ _CONVERSATION = "conversation_id"
 _CONVERSATION_BAGGAGE = "gen_ai.conversation.id"
 """The entry of OpenTelemetry's baggage with the ID of a conversation. It may come from another service."""
 
+_BETA_HEADER = "anthropic-beta"
+
 _STAINLESS = "x-stainless-"
 """Prefix of the SDK's headers about itself."""
 
@@ -43,8 +48,11 @@ _KEYS = ("model", "max_tokens", "temperature", "top_p", "top_k", "stop_sequences
 """The keys of a request's body that are read. It may have many more."""
 
 
-def call_of(client: object, options: object, cast_to: object, setting: str) -> Call:
-    """Return the description of a call from its client, its options and its result's type. `setting` is `span`."""
+def call_of(client: object, options: object, cast_to: object, setting: str, labels: tuple[str, ...] = ()) -> Call:
+    """Return the description of a call from its client, its options and its result's type.
+
+    `setting` is `span`, and `labels` is `baggage_labels`.
+    """
     request = body_of(options, _KEYS)
     host, port = _server(client)
     return Call(
@@ -63,9 +71,24 @@ def call_of(client: object, options: object, cast_to: object, setting: str) -> C
         effort=_name(request.get("output_config"), "effort"),
         thinking_display=_name(request.get("thinking"), "display"),
         conversation_id=_conversation_id(client),
+        labels=_labels(labels) if labels or StreamLabels.current.get() is not None else (),
         read_timeout=_read_timeout(client, options),
         capabilities=capabilities_of(request),
     )
+
+
+@_guard.guarded("fallback", "")
+def fallback_for(client: object, options: object, models: Sequence[str]) -> str:
+    """Return the first of some models that takes a request unchanged; empty if none does."""
+    return fallback_model(models, body_of(options), _betas(client, options))
+
+
+def _betas(client: object, options: object) -> Iterator[str]:
+    """Yield the beta headers of a request and of all requests of its client."""
+    for headers in (getattr(client, "default_headers", None), getattr(options, "headers", None)):
+        for name, value in headers.items() if isinstance(headers, Mapping) else ():
+            if str(name).lower() == _BETA_HEADER and is_given(value):
+                yield from map(str.strip, str(value).split(","))
 
 
 def _name(part: object, key: str) -> str | None:
@@ -77,6 +100,12 @@ def _conversation_id(client: object) -> str | None:
     """Return the ID from the client's option, which older SDKs lack, or else from the baggage of the context."""
     found = _name(getattr(client, "open_telemetry", None), _CONVERSATION)
     return found or bounds.text(get_baggage(_CONVERSATION_BAGGAGE)) or None
+
+
+def _labels(keys: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Return the labels of the blocks around the call, and of these entries of the baggage. The blocks win."""
+    found = {key: bounds.text(value) for key, value in ({k: get_baggage(k) for k in keys} | current_labels()).items()}
+    return tuple((key, value) for key, value in sorted(found.items()) if value)[: bounds.LABELS]
 
 
 def _stop_sequences(found: object) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from otel_claude_stream._core.diagnosis.limits import Limit
 from otel_claude_stream._core.retry.policy import RetryPolicy
 from otel_claude_stream._core.stream.hot_path import ReadMode
 from otel_claude_stream._sdk.attach.replaced import reroute_client
-from otel_claude_stream._sdk.attach.request import call_of, is_message_stream
+from otel_claude_stream._sdk.attach.request import call_of, fallback_for, is_message_stream
 from otel_claude_stream._sdk.read.aio import AsyncEvents, AsyncFrames
 from otel_claude_stream._sdk.read.body import TimedBody
 from otel_claude_stream._sdk.read.endings import request_failed, stream_closed
@@ -108,7 +108,7 @@ class SdkHooks:
             return RequestScope(None) if current_call.get() is not None else None
         self._streams.end_deferred()
         cast_to = args[0] if args else kwargs.get("cast_to")
-        call = call_of(client, options, cast_to, self._config.span)
+        call = call_of(client, options, cast_to, self._config.span, self._config.baggage_labels)
         started, wall = self._monotonic(), self._wall()
         # An application that suppresses telemetry still wants its retries.
         emitter = self._emitter if is_instrumentation_enabled() else self._silent
@@ -116,7 +116,12 @@ class SdkHooks:
         session = None
         try:
             telemetry.start_span()
-            call_policy = self._policies.call_policy(call, telemetry.labels if telemetry.is_measured else {})
+            call_policy = self._policies.call_policy(
+                call,
+                telemetry.labels,
+                functools.partial(fallback_for, client, options),
+                measured=telemetry.is_measured,
+            )
             if call_policy.dry_run and emitter.is_unobserved(telemetry):
                 return None  # nothing would be reported, and nothing is done about a failure
             session = StreamSession(

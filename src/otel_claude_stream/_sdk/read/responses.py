@@ -20,6 +20,8 @@ FINGERPRINT_HEADERS = frozenset({
 })  # fmt: skip
 """The headers that identify the sender. They hold names of products, and nothing of the user."""
 
+_NO_HEADERS: dict[str, str] = {}
+
 _READ = FINGERPRINT_HEADERS | {"content-type", "request-id", "retry-after", "retry-after-ms", "x-should-retry"}
 
 _READ_BYTES = {name.encode(): name for name in _READ}
@@ -44,7 +46,7 @@ def reply_of(response: object) -> Reply:
         request_id=headers.get("request-id"),
         retry_after=_retry_after(headers),
         should_retry=_WORDS.get(headers.get("x-should-retry", "").strip().lower()),
-        fingerprint={name: value for name, value in headers.items() if name in FINGERPRINT_HEADERS},
+        fingerprint={name: value for name, value in headers.items() if name in FINGERPRINT_HEADERS} or _NO_HEADERS,
     )
 
 

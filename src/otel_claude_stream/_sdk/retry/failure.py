@@ -60,25 +60,25 @@ class PendingFailures:
 
     def __init__(self) -> None:
         self._original: Failure | None = None
-        """The failure that broke the text which is being continued."""
+        """The failure that broke the text which is being continued, or for which another model was asked."""
         self._latest: Failure | None = None
         """The failure that led to the current attempt."""
 
-    def add(self, failure: Failure, *, resumed: bool) -> None:
-        """Record a failure that another attempt follows, which continues the text if it is `resumed`."""
+    def add(self, failure: Failure, *, stands: bool) -> None:
+        """Record a failure that another attempt follows. It `stands` if that is no repetition and fails too."""
         self._latest = failure
-        if resumed:
+        if stands:
             self._original = self._original or failure
 
     def seam_passed(self) -> None:
-        """Forget the failure that broke the text, since its continuation fits."""
+        """Forget the original failure, since the continuation fits or the other model answered."""
         self._original = None
 
     def to_raise(self, failure: Failure) -> Failure:
         """Return the failure that the caller gets.
 
-        A failed continuation raises the first failure. If nothing else failed than the seam, the one that led to this
-        attempt is raised. Otherwise the last one is, as the SDK does.
+        A failed continuation or fallback raises the first failure. If nothing else failed than the seam, the one that
+        led to this attempt is raised. Otherwise the last one is, as the SDK does.
         """
         return self._original or (self._latest if failure.seam else None) or failure
 

@@ -61,17 +61,34 @@ class RetryFlow:
         self.request = request
         replaces_sdk = self._policy.sdk_retries is SdkRetries.REPLACE
         limit = 0 if replaces_sdk else max(0, self._policy.limits.max_requests - 1)
-        call = self._resend.first(limit) or self._resend.call
-        result = yield Send(call)
-        while replaces_sdk and isinstance(result, Exception):
-            decision = self._decide(Failure(error=result), before_response=True)
-            if decision.action is Action.RETRY:
+        result = yield Send(self._resend.first(limit) or self._resend.call)
+        original: Exception | None = None  # that of the requested model, if another one was asked
+        while isinstance(result, Exception) and (
+            replaces_sdk or original is not None or self.session.state.call_policy.fallback
+        ):
+            decision, again = self._decide(Failure(error=result), before_response=True), None
+            if decision.action is Action.FALLBACK:
+                original = result
+            if decision.action is not Action.GIVE_UP:
                 yield Sleep(decision.delay)
-            if decision.action is not Action.RETRY or not self._may_send():
-                self._add_note(result)
-                return result
-            result = yield Send(call)
+                again = yield from self._send(functools.partial(self._first_call_again, decision.model))
+            if again is None:
+                self._add_note(original or result)
+                return original or result
+            result = again
+        if original is not None:
+            self.session.retries.answered()
         return result
+
+    def _first_call_again(self, model: str) -> Call:
+        """Return the call as it was made, for another model if one is named."""
+        self._switch_to(model)
+        return self._resend.first(self._sdk_retries()) or self._resend.call
+
+    def _switch_to(self, model: str) -> None:
+        """Send all further requests to another model, if one is named."""
+        if model:
+            self._resend = self._resend.for_model(model)
 
     def recover(self, failure: Failure, response: Any, pending: PendingFailures) -> Steps:
         """Do what the policy decides about a failure. Returns the stream to read on, or the failure to raise."""
@@ -93,12 +110,12 @@ class RetryFlow:
             return self._give_up(pending.to_raise(failure))
         decision = self._decide(failure)
         while decision.action is not Action.GIVE_UP:
-            pending.add(failure, resumed=decision.action is Action.RESUME)
+            pending.add(failure, stands=decision.action is not Action.RETRY)
             if response is not None:
                 yield Close(response)
                 response = None
             yield Sleep(decision.delay)
-            result = yield from self._attempt(decision.action)
+            result = yield from self._attempt(decision)
             if result is None:
                 break
             if self.caller_left.is_set():
@@ -107,18 +124,21 @@ class RetryFlow:
                 break
             if not isinstance(result, Exception):
                 self.response = result.response
+                if not gate.seeks_seam:
+                    self.session.retries.answered()
                 gate.adopt(result)
                 return result
             failure = Failure(error=result)
             decision = self._decide(failure, before_response=True)
         return self._give_up(pending.to_raise(failure))
 
-    def _attempt(self, action: Action) -> Steps:
+    def _attempt(self, decision: Decision) -> Steps:
         """Send the request of an attempt.
 
         Returns the stream, the exception that the request ended with, or None if it was not sent.
         """
-        result = yield from self._send(self._retried_call if action is Action.RETRY else self._continuing_call)
+        retried = functools.partial(self._retried_call, decision.model)
+        result = yield from self._send(self._continuing_call if decision.action is Action.RESUME else retried)
         if self._strategy is Strategy.PREFILL and isinstance(result, Exception) and _refuses_prefill(result):
             # The table of models is outdated: once, the other way, which every model accepts.
             other = yield from self._send(functools.partial(self._other_form, result), decided=False)
@@ -161,7 +181,8 @@ class RetryFlow:
         left = self._policy.limits.max_requests - self.session.state.attempts.sent
         return 0 if self._policy.sdk_retries is SdkRetries.REPLACE else max(0, left)
 
-    def _retried_call(self) -> Call:
+    def _retried_call(self, model: str) -> Call:
+        self._switch_to(model)
         splice, delivered = None, self.session.state.message.ledger
         if delivered.started:
             splice = Splice.for_retry(

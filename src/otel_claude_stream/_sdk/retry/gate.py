@@ -17,7 +17,7 @@ from otel_claude_stream._core.retry.clocks import Progress
 from otel_claude_stream._core.retry.policy import Strategy
 from otel_claude_stream._core.retry.resume.seam import SeamFinder, SeamResult
 from otel_claude_stream._core.retry.resume.splice import SeamMismatch, Splice
-from otel_claude_stream._core.stream.frames import decode, has_content, has_stop_reason, input_tokens, type_of_frame
+from otel_claude_stream._core.stream.frames import decode, has_content, has_stop_reason, start_usage, type_of_frame
 from otel_claude_stream._core.stream.hot_path import Arrival
 from otel_claude_stream._core.stream.message_state import CORE_TYPES
 from otel_claude_stream._sdk.read.frames import LEGACY_FRAME, UNPARSED_FRAMES
@@ -158,7 +158,7 @@ class Gate:
             return False
         self._buffered.append((frame, self._session.buffer_frame()))
         if kind == "message_start":
-            self._session.state.attempts.record_tokens(input_tokens(data), 0)
+            self._session.state.attempts.record_usage(start_usage(data))
         return True
 
     def release(self) -> Iterator[Any]:
@@ -182,7 +182,7 @@ class Gate:
 
     def _spliced(self, splice: Splice, kind: str, data: dict[str, Any]) -> Iterable[Any]:
         if kind == "message_start":
-            self._session.state.attempts.record_tokens(input_tokens(data), 0)
+            self._session.state.attempts.record_usage(start_usage(data))
         ready = splice.take(kind, data)
         self._report_seam()
         return [self._frame_of(name, made) for name, made in ready]

@@ -54,6 +54,10 @@ class Resend:
             max_retries=min(self._retries(), most), headers=self._headers(), json_data=dict(body), extra_json=None
         )
 
+    def for_model(self, model: str) -> Resend:
+        """Return the same request for another model."""
+        return Resend(self._client, *self._with(json_data={**self.body, "model": model}, extra_json=None))
+
     def _retries(self) -> int:
         return int(self._options.get_max_retries(self._client.max_retries))
 

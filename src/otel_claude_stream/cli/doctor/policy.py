@@ -84,6 +84,9 @@ def _values(found: Loaded) -> Iterator[Finding]:
         path = ("rules", number)
         reasons = ", ".join(sorted(reason.value for reason in rule.reasons))
         yield ok(f"rules[{number}] applies to {reasons} ({found.origin(path).location(path)})")
+    for pattern, names in found.policy.fallback:
+        where = found.origin(("fallback", pattern)).location(("fallback", pattern))
+        yield ok(f"fallback of {pattern}: {', '.join(names)} ({where})")
     for pattern, _ in found.policy.models:
         sources = [
             (path, layer) for layer in found.layers for path in leaves(layer.values.get("models", {}).get(pattern, {}))

@@ -16,6 +16,7 @@ from otel_claude_stream.cli.explain.inputs import BadInput, Input, read
 from otel_claude_stream.cli.explain.text import Subject, show
 from otel_claude_stream.cli.process import collector_paused
 from otel_claude_stream.cli.view.printable import json_text, printable
+from otel_claude_stream.cli.view.sides import Sides
 
 STDIN: Final = "-"
 
@@ -33,6 +34,7 @@ examples:
   otel-claude-stream explain streams.jsonl --failed --since 14:05 | less
   otel-claude-stream explain streams.jsonl --reason overloaded --reason rate_limited --since 15m
   otel-claude-stream explain streams.jsonl --trace 4bf92f35
+  otel-claude-stream explain streams.jsonl telemetry.jsonl       with the API's spans in a file of a Collector
 
 More than ten streams are printed after an index. Each line of it has the number of a title further below and a short
 TRACE/SPAN for --trace. A time without a date is the last one before now. Times are local, unless they end with Z or an
@@ -42,6 +44,8 @@ The Anthropic SDK reads a recording or a script from memory, instrumented as in 
 makes one attempt, with its default read timeout. Nothing is sent or written. Recordings and scripts need
 otel-claude-stream[instruments,otlp], spans need otel-claude-stream[otlp].
 Spans carry the verdict of the time when they were recorded, so --known-limits does not change it.
+If the files also have the spans of the Claude API, or lines of proxies that a Collector read, these are shown with
+their stream. The evidence "api" then is completed, failed, cancelled or absent, and the cause follows from both ends.
 One stream is at best consistent with a limit. Many streams with the same figure prove it.
 
 exit codes: 0 explained, whatever the outcome of the streams; 1 no stream matches the options, a file could not be read
@@ -90,7 +94,19 @@ def _run(args: argparse.Namespace) -> int:
             print(printable(text), file=sys.stderr)
             continue
         inputs.append(found)
-    subjects = [Subject(view, one.source, one.kind) for one in played(inputs, args.known_limits) for view in one.views]
+    sides = Sides()
+    for one in inputs:
+        sides.add_spans(one.api_spans)
+        sides.add_lines(one.proxy_lines)
+    subjects = [
+        Subject(view, one.source, one.kind)
+        for one in played(inputs, args.known_limits)
+        for view in (sides.join(one.views) if one.kind == "spans" else one.views)
+    ]
+    if sides and not subjects:
+        text = "otel-claude-stream: no stream was found, only what the API or a proxy recorded; name the telemetry too"
+        print(text, file=sys.stderr)
+        code = FAILED
     matching = [subject for subject in subjects if wanted.matches(subject.view)]
     if args.json:
         print(json_text([asdict(subject.explained()) for subject in matching]))

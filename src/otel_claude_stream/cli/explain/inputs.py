@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_claude_stream.cli.errors import check_installed
 from otel_claude_stream.cli.otlp import decode
-from otel_claude_stream.cli.otlp.decode import BadTelemetry, SpanData
+from otel_claude_stream.cli.otlp.decode import BadTelemetry, LogData, SpanData
 from otel_claude_stream.cli.view.explanation import Kind
 from otel_claude_stream.cli.view.model import StreamView, stream_view, streams
+from otel_claude_stream.cli.view.sides import PRODUCT, is_api_request
 
 if TYPE_CHECKING:
     from otel_claude_stream.testing import Script
@@ -26,6 +27,7 @@ SCRIPT_KEYS: Final = frozenset({"version", "steps"})
 OTHER_SIGNALS: Final = frozenset({"resourceMetrics", "resourceLogs", "resourceProfiles"})
 OTHER_LINE: Final = re.compile(rb'\s*\{\s*"resource(?:Metrics|Logs|Profiles)"')
 """The beginning of a line of another signal, which is not parsed. ``run --save`` writes mostly metrics."""
+PROXY_LINE: Final = f'"{PRODUCT}"'.encode()
 COMPRESSED: Final = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"))
 NEEDED: Final = (("google.protobuf", "otlp"), ("opentelemetry.proto", "otlp"))
 BOM: Final = b"\xef\xbb\xbf"
@@ -38,12 +40,17 @@ class BadInput(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """The streams of one source, or a ``script`` that must be played first. A recording has no times."""
+    """The streams of one source, or a ``script`` that must be played first. A recording has no times.
+
+    ``api_spans`` and ``proxy_lines`` are what other parties recorded, of the streams of any source.
+    """
 
     source: str
     kind: Kind
     views: tuple[StreamView, ...] = ()
     script: Script | None = None
+    api_spans: tuple[SpanData, ...] = ()
+    proxy_lines: tuple[LogData, ...] = ()
 
     def played(self, span: SpanData) -> Input:
         """Return the input with the stream of its script, of which ``span`` was recorded."""
@@ -87,22 +94,30 @@ def _json(source: str, raw: bytes) -> Input:
         except ScriptError as error:
             raise BadInput(f"not a script: {error}") from error
     check_installed(NEEDED)
-    found = [span for line, document in documents for span in _spans(line, document)]
+    found: list[SpanData] = []
+    lines: list[LogData] = []
+    for line, document in documents:
+        found += _spans(line, document)
+        lines += _proxy_lines(line, document)
     views = streams(found)
-    if not views:
+    api_spans = tuple(span for span in found if is_api_request(span))
+    if not views and not api_spans and not lines:
         scopes = ", ".join(sorted({span.scope or "no scope" for span in found})) or "no spans at all"
         raise BadInput(f"it has no span of otel-claude-stream (found: {scopes})")
-    return Input(source, "spans", views)
+    return Input(source, "spans", views, api_spans=api_spans, proxy_lines=tuple(lines))
 
 
 def _documents(raw: bytes, whole: Exception) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the JSON objects of the lines that may have spans. ``whole`` is the error of all lines together."""
+    """Yield the JSON objects of the lines that may have spans or lines of proxies.
+
+    ``whole`` is the error of all lines together.
+    """
     first = True
     for number, line in enumerate(raw.splitlines(), 1):
         if not line.strip():
             continue
         try:
-            if not OTHER_LINE.match(line) or b'"resourceSpans"' in line:
+            if not OTHER_LINE.match(line) or b'"resourceSpans"' in line or PROXY_LINE in line:
                 yield number, _object(number, json.loads(line))
         except (ValueError, RecursionError) as error:
             if isinstance(error, BadInput):
@@ -133,6 +148,16 @@ def _spans(line: int, document: dict[str, Any]) -> list[SpanData]:
         raise BadInput(f"line {line}: a JSON object with the keys {keys}; expected {EXPECTED}")
     try:
         return decode.read_spans(document)
+    except BadTelemetry as error:
+        raise BadInput(f"line {line}: {error}") from error
+
+
+def _proxy_lines(line: int, document: dict[str, Any]) -> list[LogData]:
+    if "resourceLogs" not in document:
+        return []
+    try:
+        logs = decode.logs(decode.read("logs", json.dumps(document).encode(), decode.JSON))
+        return [one for one in logs if PRODUCT in one.attributes]
     except BadTelemetry as error:
         raise BadInput(f"line {line}: {error}") from error
 

@@ -70,6 +70,16 @@ class SpanData:
     end: int
     attributes: Attributes
     events: tuple[EventData, ...]
+    kind: int = 0
+    status: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogData:
+    """One log record without its body; ``time`` in nanoseconds since the epoch."""
+
+    time: int
+    attributes: Attributes
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +147,14 @@ def spans(document: Document) -> Iterator[SpanData]:
                 yield _span(span, scope, str(service or ""))
 
 
+def logs(document: Document) -> Iterator[LogData]:
+    """Yield the records of a logs document, in its order."""
+    for resource_logs in document.get("resourceLogs", ()):
+        for scope_logs in resource_logs.get("scopeLogs", ()):
+            for record in scope_logs.get("logRecords", ()):
+                yield LogData(_unsigned(record.get("timeUnixNano", 0)), attributes(record.get("attributes", ())))
+
+
 def points(document: Document) -> Iterator[Point]:
     """Yield the points of all sums and gauges of a metrics document."""
     for resource_metrics in document.get("resourceMetrics", ()):
@@ -175,6 +193,8 @@ def _span(span: Mapping[str, Any], scope: Mapping[str, Any], service: str) -> Sp
         end=_unsigned(span.get("endTimeUnixNano", 0)),
         attributes=attributes(span.get("attributes", ())),
         events=tuple(_event(event) for event in span.get("events", ())[:MOST_EVENTS]),
+        kind=int(span.get("kind", 0)),
+        status=int(span.get("status", {}).get("code", 0)),
     )
 
 

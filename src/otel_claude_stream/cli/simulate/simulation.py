@@ -97,7 +97,7 @@ class _Simulation:
         self._now = 0.0
         self._second = Second()
         self._tokens = BudgetTokens(
-            RetryBudgets(threading.RLock), ("", ""), policy.budget, lambda: round(self._now * 1e9)
+            RetryBudgets(threading.RLock), ("", "", ()), policy.budget, lambda: round(self._now * 1e9)
         )
         self._acts = not self._call_policy().dry_run
         self._reader = Reader(policy.watchdog if self._acts else Watchdog())

@@ -14,6 +14,7 @@ BLOCKED: Final = {
     Blocker.CALLER.value: "the caller has left",
     Blocker.NEVER.value: "never retried",
     Blocker.SDK.value: "left to the SDK",
+    Blocker.MODEL.value: "no fallback model takes the request",
     Blocker.OUTPUT.value: "output was delivered",
     Blocker.TOOL.value: "a tool call had begun",
     Blocker.REQUEST.value: "kind of request",
@@ -73,6 +74,7 @@ def decision_text(decision: Decision) -> str:
         action = f"give up ({blocker})"
     else:
         verb = "continue the text" if decision.decision == Action.RESUME.value else "retry"
+        verb += f" with {decision.model}" if decision.model else ""
         source = SOURCES.get(decision.delay_source)
         action = f"{verb} after {formatting.seconds(decision.delay)}" + (f" ({source})" if source else "")
     return f"request {decision.attempt}: {cause}; {subject} {action}{budget}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from otel_claude_stream._core.diagnosis.both_ends import JOIN_RULES
 from otel_claude_stream._core.diagnosis.classify import RULES, LimitCheck
 from otel_claude_stream._core.diagnosis.limits import AMBIGUOUS, NO_MATCH
 from otel_claude_stream._core.stream.message_state import DELTA
@@ -22,6 +23,7 @@ Kind = Literal["recording", "script", "spans"]
 SCRIPTED_REQUEST_ID: Final = "req_scripted"
 """The request ID of a response whose script does not name one."""
 BY_ID: Final = {rule.id: rule for rule in RULES}
+JOINED: Final = {rule.id: rule.description for rule in JOIN_RULES}
 MOST_MOMENTS: Final = 40
 """Lines of a timeline. The middle of a longer one is left out, with a line that gives the number."""
 
@@ -103,6 +105,8 @@ class Explanation:
     suspects: tuple[str, ...]
     consistent: str
     advice: str
+    joined: str
+    """The addition of the API's own span to the diagnosis; empty for a stream that did not fail."""
 
 
 def explanation(view: StreamView, source: str = "", kind: Kind = "spans") -> Explanation:
@@ -129,6 +133,7 @@ def explanation(view: StreamView, source: str = "", kind: Kind = "spans") -> Exp
         suspects=view.suspects,
         consistent=_consistent(view, rule) if timed else "",
         advice=view.advice or recovered or NOTHING.get(view.outcome, ""),
+        joined=JOINED.get(view.join_rule, "") if view.outcome == Outcome.FAILED.value else "",
     )
 
 
@@ -136,7 +141,7 @@ def sections(one: Explanation) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Return what follows the timeline: headings, each with its paragraphs."""
     known = f"{one.because} (rule {one.rule})" if one.because else f"(rule {one.rule or 'not known'})"
     others = ", ".join(formatting.readable(reason) for reason in one.also_possible)
-    diagnosis = [known, one.consistent, f"The same evidence fits: {others}." if others else ""]
+    diagnosis = [known, one.joined, one.consistent, f"The same evidence fits: {others}." if others else ""]
     evidence = "Evidence: " + "; ".join(f"{label} {text}" for label, text in one.evidence) + "."
     return (
         ("Ending", (_ending(one),)),
@@ -203,6 +208,7 @@ def _timeline(view: StreamView, kind: Kind) -> Iterator[Moment]:
     moments += [Moment(mark.at, _stall(mark), "stall") for mark in view.marks if _is_lone_stall(mark, gaps)]
     moments += [Moment(decision.at, decision_text(decision)) for decision in view.decisions]
     moments += [Moment(seam.at, seam_text(seam)) for seam in view.seams]
+    moments += [Moment(side.end, side.text) for side in view.sides]
     moments.sort(key=lambda moment: moment.at)  # stable: of the same time, in the order above
     yield from moments
     yield Moment(view.duration, _end(view), "end")
@@ -308,3 +314,5 @@ def _evidence(view: StreamView, kind: Kind) -> Iterator[tuple[str, str]]:
             yield label, text
     if view.retries:
         yield "HTTP requests", formatting.count(view.requests)
+    if view.api:
+        yield "api", view.api

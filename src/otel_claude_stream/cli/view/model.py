@@ -33,7 +33,7 @@ from otel_claude_stream.cli.view.timeline import (
 SCOPE = "otel_claude_stream"
 UNKNOWN = "unknown"
 NANO = 1e9
-RECOVERED = {Action.RETRY.value: "retried", Action.RESUME.value: "continued"}
+RECOVERED = {Action.RETRY.value: "retried", Action.FALLBACK.value: "retried", Action.RESUME.value: "continued"}
 SHORTEST_WRITING = 0.05  # seconds; a rate means nothing for an answer that arrived in one piece
 
 
@@ -46,8 +46,22 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True)
+class Side:
+    """The record of another party, the API or a proxy, about one request. A log line has no ``start``."""
+
+    party: str
+    start: float | None
+    end: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class StreamView:
-    """One stream. ``title`` and ``note`` are empty unless the command knows the stream, as the demo does."""
+    """One stream. ``title`` and ``note`` are empty unless the command knows the stream, as the demo does.
+
+    ``span_ids`` has its own and those of its children. ``api`` is the outcome of its last request by the API's own
+    span, and ``join_rule`` the rule that applied. Both are empty if the telemetry has no span of the API at all.
+    """
 
     key: str
     title: str
@@ -80,6 +94,10 @@ class StreamView:
     seams: tuple[Seam, ...]
     marks_dropped: int
     attributes: Attributes
+    span_ids: tuple[str, ...] = ()
+    api: str = ""
+    join_rule: str = ""
+    sides: tuple[Side, ...] = ()
 
     @property
     def duration(self) -> float:
@@ -204,6 +222,7 @@ def stream_view(span: SpanData, children: Collection[SpanData] = (), parent: Spa
         seams=seams,
         marks_dropped=dropped,
         attributes=attrs,
+        span_ids=(span.span_id, *(child.span_id for child in children)),
     )
 
 

@@ -113,6 +113,7 @@ def _lane(view: StreamView, kinds: dict[tuple[str, str], int]) -> dict[str, Any]
         "marks": [_mark(mark, kinds) for mark in view.marks],
         "gaps": [[_rounded(gap.start), _rounded(gap.end), gap.kind] for gap in view.gaps],
         "attempts": [{**asdict(one), "reason": printable_line(one.reason)} for one in view.attempts],
+        "sides": [[side.party, _rounded(side.start), _rounded(side.end), side.text] for side in view.sides],
         "seams": [[_rounded(seam.at), seam.fits, printable_line(seam_text(seam))] for seam in view.seams],
         "story": [[_rounded(moment.at), printable_line(moment.what), moment.kind] for moment in story.timeline],
         "sections": [[title, list(map(printable_line, texts))] for title, texts in sections(story)],

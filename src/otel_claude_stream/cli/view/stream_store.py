@@ -10,8 +10,9 @@ from typing import Final
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
-from otel_claude_stream.cli.otlp.decode import SpanData
+from otel_claude_stream.cli.otlp.decode import LogData, SpanData
 from otel_claude_stream.cli.view.model import StreamView, is_stream, stream_view
+from otel_claude_stream.cli.view.sides import Sides
 from otel_claude_stream.cli.view.summary import Summary, Tally
 
 MOST_STREAMS: Final = 2000  # some 10 kB each without their events
@@ -19,6 +20,9 @@ MOST_MARKS: Final = 200_000  # events of all of them together, some 200 bytes ea
 PENDING: Final = 64
 """The newest streams keep their spans, since related spans may still come. Exporters send at most 512 in a batch."""
 MOST_RELATED: Final = 4096  # spans of others; they end within seconds of the stream that they belong to
+
+SDK_SCOPES: Final = "com.anthropic.sdk."
+"""Prefix of the scopes of the SDK's own spans, below which the API's spans are."""
 
 Key = tuple[str, str]
 """Trace ID and span ID."""
@@ -50,10 +54,13 @@ class StreamStore:
         self._tally = Tally()
         self._views: tuple[StreamView, ...] | None = ()
         self._without_marks: set[Key] = set()
+        self._sides = Sides()
         self.dropped: int = 0
 
     def add(self, spans: Iterable[SpanData]) -> None:
         """Add spans, except for those that came before."""
+        spans = list(spans)
+        self._sides.add_spans(spans)
         for span in spans:
             key = span.trace_id, span.span_id
             if is_stream(span):
@@ -70,6 +77,11 @@ class StreamStore:
             self._drop_marks_of_one()
         self._views = None
 
+    def add_lines(self, lines: Iterable[LogData]) -> None:
+        """Add the lines of proxies among log records."""
+        self._sides.add_lines(lines)
+        self._views = None
+
     def has(self, key: str) -> bool:
         """Whether the stream with the key of a view is among those that are kept."""
         trace, _, span = key.partition("/")
@@ -79,7 +91,7 @@ class StreamStore:
         """Return the streams that are kept, by start."""
         if self._views is None:
             found = [*self._final.values(), *(self._view(key) for key in self._pending)]
-            self._views = tuple(sorted(found, key=lambda view: (view.start, view.end, view.key)))
+            self._views = self._sides.join(sorted(found, key=lambda view: (view.start, view.end, view.key)))
         return self._views
 
     def summary(self) -> Summary:
@@ -152,7 +164,7 @@ class StreamStore:
 
 
 def _is_related(span: SpanData) -> bool:
-    """Whether a view may need a span that is no stream: an attempt, or a span with the usage."""
-    if span.name == schema.ATTEMPT_SPAN.name:
+    """Whether a view may need a span that is no stream: an attempt, a span of the SDK, or a span with the usage."""
+    if span.name == schema.ATTEMPT_SPAN.name or span.scope.startswith(SDK_SCOPES):
         return True
     return a.INPUT_TOKENS.name in span.attributes or a.OUTPUT_TOKENS.name in span.attributes

@@ -20,6 +20,7 @@ from otel_claude_stream.cli.view import formatting
 from otel_claude_stream.cli.view.model import StreamView
 from otel_claude_stream.cli.view.open_streams import OpenStream
 from otel_claude_stream.cli.view.printable import printable
+from otel_claude_stream.cli.view.sides import PRODUCT
 from otel_claude_stream.cli.view.stream_store import StreamStore
 from otel_claude_stream.cli.view.summary import Summary
 
@@ -88,6 +89,11 @@ class Telemetry:
                 self._streams.add(spans)
         elif signal == "metrics":
             self._add_points([point for point in decode.points(document) if point.name in METRICS])
+        else:
+            lines = [one for one in decode.logs(document) if PRODUCT in one.attributes]
+            with self._lock:
+                if lines:
+                    self._streams.add_lines(lines)
         with self._lock:
             self._signals.add(signal)
 

@@ -98,6 +98,7 @@ COLUMNS: Final = (
     Column("tokens", tokens, 8, right=True),
     Column("tok/s", lambda view: "" if view.rate is None else f"{view.rate:.0f}", 9, right=True),
     Column("took", lambda view: formatting.seconds(view.duration), 6, right=True),
+    Column("API", lambda view: view.api, 3),
     Column("consistent with / advice", limit_or_advice, 2, least=16),
 )
 

@@ -121,7 +121,8 @@ class Attempt:
 class Decision:
     """A decision of the retry policy, ``at`` seconds after the start, about an attempt that had failed.
 
-    In a dry run it was recorded and not carried out. ``budget_left`` is None if the policy has no budget.
+    In a dry run it was recorded and not carried out. ``budget_left`` is None if the policy has no budget, ``model`` is
+    empty unless the request goes to a fallback model.
     """
 
     at: float
@@ -134,6 +135,7 @@ class Decision:
     delay_source: str
     budget_left: float | None
     dry_run: bool
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +267,7 @@ def decisions_from(span: SpanData, duration: float) -> tuple[Decision, ...]:
                 _number(event.attributes, a.RETRY_BUDGET) if a.RETRY_BUDGET.name in event.attributes else None
             ),
             dry_run=event.attributes.get(a.RETRY_DRY_RUN.name) is True,
+            model=text(event.attributes, a.FALLBACK_MODEL),
         )
         for event in span.events
         if event.name == schema.RETRY.name and a.RETRY_BLOCKED_BY.name in event.attributes

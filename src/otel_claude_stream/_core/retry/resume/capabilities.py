@@ -78,30 +78,35 @@ _REFUSALS = (
 CAPABILITY_KEYS = ("thread", "output_config", "output_format", "tool_choice", "thinking")
 """The keys of a request that `capabilities_of` reads."""
 
-_FORCED_TOOL = frozenset({"any", "tool"})
+FORCED_TOOL = frozenset({"any", "tool"})
 """Types of `tool_choice` that force the answer to be a tool call."""
 
 _NO_THINKING = frozenset({"", "disabled"})
 """Types without thinking. Any other type enables it: `enabled`, `adaptive`, `between_tools`, and future ones."""
 
 
+_NONE = RequestCapabilities()
+"""Shared by the requests that have none of them, which most are."""
+
+
 def capabilities_of(body: object) -> RequestCapabilities:
     """Return the capabilities of a request. A body that is no mapping has none."""
     if not isinstance(body, Mapping):
-        return RequestCapabilities()
+        return _NONE
     output = body.get("output_config")
     structured = body.get("output_format") is not None or (
         isinstance(output, Mapping) and output.get("format") is not None
     )
-    return RequestCapabilities(
+    found = RequestCapabilities(
         thread=body.get("thread") is not None,
         structured_output=structured,
-        forced_tool=_type_of(body.get("tool_choice")) in _FORCED_TOOL,
-        thinking=_type_of(body.get("thinking")) not in _NO_THINKING,
+        forced_tool=type_of(body.get("tool_choice")) in FORCED_TOOL,
+        thinking=type_of(body.get("thinking")) not in _NO_THINKING,
     )
+    return _NONE if found == _NONE else found
 
 
-def _type_of(part: object) -> str:
+def type_of(part: object) -> str:
     """Return the type of a part of a request, empty if it has none."""
     found = part.get("type") if isinstance(part, Mapping) else None
     return found if isinstance(found, str) else ""
