@@ -112,6 +112,15 @@ def test_the_cap_on_requests_applies_to_the_retries_of_the_sdk() -> None:
     assert run("overload", ALONE).total("requests") <= (1 + MAX_RETRIES) * run("overload", ALONE).total("calls")
 
 
+def test_a_fallback_model_serves_what_the_budget_allows() -> None:
+    policy = replace(preset("interactive"), fallback=(("claude-opus-*", ("claude-sonnet-5",)),))
+    incident = replace(OVERLOAD, users=300)
+    fallback, other = (simulate(incident, policy, model=model) for model in ("claude-opus-5", "claude-haiku-4-5"))
+    assert other == run("overload", preset("interactive"))
+    assert served(fallback) > 1.4 * served(other)
+    assert fallback.amplification("incident") <= 1.21
+
+
 # --- A proxy with a time limit --------------------------------------------------------------------------------------
 def test_a_proxy_that_cuts_after_60_s_needs_a_resume() -> None:
     """A retry cannot help once text was delivered. A resume continues the text, and meets the limit 60 s later."""

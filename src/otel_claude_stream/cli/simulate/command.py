@@ -43,7 +43,7 @@ incidents:
 The decisions, the back-off, the clocks of the watchdog and the budget are those that run in production. The API, the
 users and the SDK's own retries (max_retries=2) are simulated. All users belong to one process. Each calls again a few
 seconds after an answer or an error, so a policy that fails sooner has more calls. Tokens are estimated from what
-arrived. A seam is found in 95 % of the texts that are resumed. Nothing is sent.
+arrived. A seam is found in 95 % of the texts that are resumed. A fallback model takes every request. Nothing is sent.
 
 With --from, each request fails as likely and in the same way as those of the recording, independently of each other.
 So a retry has as good a chance as a first request, which is not true of an overload: simulate that by --incident.
@@ -91,7 +91,7 @@ def _run(args: argparse.Namespace) -> int:
     found: list[Compared] = []
     for incident in _incidents(args):
         sdk, ours = (
-            simulate(incident, one, seed=args.seed, progress=_progress(f"{incident.name}, {name}"))
+            simulate(incident, one, model=args.model, seed=args.seed, progress=_progress(f"{incident.name}, {name}"))
             for name, one in (("the SDK alone", RetryPolicy()), ("the policy", policy))
         )
         found.append((incident.name, sdk, ours))

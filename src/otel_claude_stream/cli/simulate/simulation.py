@@ -40,17 +40,23 @@ Waits = Generator[float, None, None]
 
 
 def simulate(
-    incident: Incident, policy: RetryPolicy, *, seed: int = 1, progress: Callable[[float], None] = lambda _: None
+    incident: Incident,
+    policy: RetryPolicy,
+    *,
+    model: str = "",
+    seed: int = 1,
+    progress: Callable[[float], None] = lambda _: None,
 ) -> Course:
     """Simulate an incident under a policy.
 
     Args:
         incident: The incident, with its users, who all belong to one process.
         policy: The policy of the model that they call.
+        model: That model. The first of its fallback models takes every request, and has capacity for all of them.
         seed: Equal seeds give equal results.
         progress: Called in each simulated second with the part that is over, from 0 to 1.
     """
-    return _Simulation(incident, policy, seed, progress).run()
+    return _Simulation(incident, policy, model, seed, progress).run()
 
 
 @dataclass(slots=True)
@@ -66,6 +72,12 @@ class _Call:
     deltas: int = 0
     first_token: float | None = None
     billed: int = 0
+    other_model: bool = False
+    """A fallback model has taken over."""
+
+    def switch(self) -> None:
+        """Send all further requests to the fallback model."""
+        self.other_model = True
 
     def send(self) -> None:
         """Count a request."""
@@ -86,9 +98,12 @@ class _Call:
 
 
 class _Simulation:
-    def __init__(self, incident: Incident, policy: RetryPolicy, seed: int, progress: Callable[[float], None]) -> None:
+    def __init__(
+        self, incident: Incident, policy: RetryPolicy, model: str, seed: int, progress: Callable[[float], None]
+    ) -> None:
         self._incident = incident
         self._policy = policy
+        self._fallback = next(iter(policy.fallbacks_for(model)), None)
         self._progress = progress
         self._course = Course(incident)
         self._api = Api(incident, seed)
@@ -155,6 +170,8 @@ class _Simulation:
             if decision is None or decision.action is Action.GIVE_UP:
                 self._end(call, reading.ending)
                 return
+            if decision.action is Action.FALLBACK:
+                call.switch()
             yield decision.delay
         self._end(call, _LEFT)
 
@@ -167,7 +184,7 @@ class _Simulation:
         while True:
             call.send()
             self._second.count("requests")
-            response = self._api.answer(self._now, call.question, call.deltas)
+            response = self._api.answer(self._now, call.question, call.deltas, other_model=call.other_model)
             yield response.headers
             ending = response.ending
             if response.stretches or ending is None or retries >= allowed or not _sdk_retries(ending):
@@ -180,7 +197,7 @@ class _Simulation:
 
     # --- Steps of a call -----------------------------------------------------------------------------------------
     def _call_policy(self) -> CallPolicy:
-        return CallPolicy(self._policy, self._tokens, self._jitter.random)
+        return CallPolicy(self._policy, self._tokens, self._jitter.random, fallback=self._fallback)
 
     def _sdk_delay(self, call: _Call, ending: Ending, retries: int) -> float | None:
         """Return the SDK's delay before its next retry; None if the policy stops it."""
