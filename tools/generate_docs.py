@@ -7,6 +7,7 @@ Run it from the root of the repository, with `src` on `PYTHONPATH`.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -22,6 +23,10 @@ from otel_claude_stream._core.retry.rules import BUILTIN_RULES, BuiltinRule, Vet
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, AbortReason
 from otel_claude_stream._telemetry import schema
 from otel_claude_stream._telemetry.spec import Attribute, names_under
+from otel_claude_stream.cli.demo.scenarios import SCENARIOS
+
+SOURCES = Path("docs/reference/sources.json")
+"""Verdicts of each source, as `tests/collector/test_sources.py` measures them."""
 
 _KINDS = {"observable_updowncounter": "up-down counter", "observable_gauge": "gauge"}
 
@@ -70,6 +75,7 @@ def attributes() -> str:
         *(x.attributes for x in schema.SPANS),
         *(x.attributes for x in schema.EVENTS),
         *(x.attributes for x in schema.METRICS),
+        schema.SET_ELSEWHERE,
     )
     for group in groups:
         found.update({attribute.name: attribute for attribute in group})
@@ -201,6 +207,13 @@ def limits() -> str:
     return _table(("Limit", "Product", "Setting", "Source"), rows)
 
 
+def sources() -> str:
+    """Return the table of what each source of metrics shows of the scenarios of the demo."""
+    found = json.loads(SOURCES.read_text(encoding="utf-8"))
+    head = ("Scenario", "This package", "Span of the Python SDK", "Span of the TypeScript SDK")
+    return _table(head, ((scenario.title, *found[scenario.name].values()) for scenario in SCENARIOS))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "spans": spans,
     "events": events,
@@ -209,6 +222,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "attributes": attributes,
     "settings": settings,
     "limits": limits,
+    "sources": sources,
     "policy": policy,
     "policy_rules": policy_rules,
     "policy_reasons": policy_reasons,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from dashboards.generator.model import Board, Column, Panel, Query, Variable
+from dashboards.generator.sources import described
 from grafana_foundation_sdk.builders import (
     bargauge,
     common,
@@ -199,7 +200,7 @@ _BUILDERS: Final[dict[str, Callable[[Panel], Any]]] = {
 
 
 def _panel(panel: Panel, number: int, position: d.GridPos) -> Any:
-    built = _BUILDERS[panel.kind](panel).id(number).title(panel.title).description(panel.description)
+    built = _BUILDERS[panel.kind](panel).id(number).title(panel.title).description(described(panel))
     built = built.grid_pos(position)
     if panel.kind == "text":
         return built

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from dashboards.generator.boards import BOARDS
 from dashboards.generator.model import Board, Panel, Query, Variable
+from dashboards.generator.sources import described
 
 PROJECT: Final = "claude-streams"
 """The project of the dashboards, a part of their URLs."""
@@ -129,7 +130,7 @@ def _chart(panel: Panel) -> tuple[dict[str, Any], tuple[Query, ...]]:
 
 def _panel(panel: Panel) -> dict[str, Any]:
     chart, queries = _chart(panel)
-    spec: dict[str, Any] = {"display": {"name": panel.title, "description": panel.description}, "plugin": chart}
+    spec: dict[str, Any] = {"display": {"name": panel.title, "description": described(panel)}, "plugin": chart}
     if queries:
         spec["queries"] = [_query(query) for query in queries]
     if panel.link_to:

@@ -13,6 +13,7 @@ from otel_claude_stream._telemetry.spec import Attribute, Metric
 
 MODEL: Final = label(a.REQUEST_MODEL)
 SERVER: Final = label(a.SERVER_ADDRESS)
+SOURCE: Final = label(a.SOURCE)
 
 STEP: Final = "$__rate_interval"
 """Window for a point of a time series. Grafana makes it at least four scrape intervals long."""

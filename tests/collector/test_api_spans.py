@@ -19,13 +19,16 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from tests.support.collector import backend as backends
 from tests.support.collector import sending
+from tests.support.collector.application import application
 from tests.support.collector.configs import AGENT, loaded, validate
 from tests.support.collector.contents import CONTENT_KEYS, SECRET
 from tests.support.collector.exposition import samples, sorted_samples, wait_for_samples
 from tests.support.collector.running import API_TOKEN, FILES, GATEWAY, HOST, PROMETHEUS, QUICK, eventually, running
 from tests.support.collector.streams import ABORTED
 
-from otel_claude_stream.cli.view.sides import API_SCOPE, API_SERVICE
+from otel_claude_stream.cli.main import main
+from otel_claude_stream.cli.view.sides import API_SCOPE, API_SERVICE, OUTCOMES
+from otel_claude_stream.testing import CutMidChunk, FakeAPI, Script
 
 pytestmark = pytest.mark.slow
 
@@ -252,6 +255,34 @@ def test_the_receiver_has_tls(start, backend, tmp_path):
     with urllib.request.urlopen(sent, timeout=10, context=ssl.create_default_context(cafile=certificate)) as answer:
         assert answer.status == 200
     assert [span["name"] for span in backend.wait_for_spans(1)] == ["anthropic.messages.create"]
+
+
+@pytest.mark.parametrize(
+    ("status", "cause"),
+    [(OK, "something between the application and the API"), (ERROR, "the API"), (UNSET, "something between")],
+)
+def test_explain_finds_the_cause_in_the_file_of_a_collector(start, backend, status, cause, capsys):
+    """A stream of the real SDK is cut. The API's span comes after the decision about its trace."""
+    collector = start(GATEWAY, OVERLAY, FILES / "to-file.yaml", **QUICK)
+    script = Script.message("All well so far.", deltas=6).cut_after(5, ending=CutMidChunk())
+    with FakeAPI({"cut": script}) as api, application(collector.url) as app:
+        app.stream(api.url_for("cut"))
+        app.flush()
+    (stream,) = [
+        span for span in backend.wait_for_spans(1) if "claude.stream.outcome" in sending.plain(span["attributes"])
+    ]
+    decided(collector, "true")
+    found = request(status, trace=stream["traceId"], parent=stream["spanId"])
+    found |= {name: stream[name] for name in ("startTimeUnixNano", "endTimeUnixNano")}
+    request_id = sending.plain(stream["attributes"])["claude.stream.request_id"]
+    found["attributes"] = sending.attributes({"anthropic.request.id": request_id})
+    deliver(collector, found)
+    file = collector.settings["OTELCOL_FILE"]
+    assert eventually(lambda: found["spanId"] in Path(file).read_text())
+    assert main(["explain", file, "--failed"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"caused by {cause}" in text
+    assert f"; api {OUTCOMES[status].value}." in text
 
 
 def test_an_agent_sends_the_spans_to_the_gateway_of_their_trace(otelcol, tmp_path):

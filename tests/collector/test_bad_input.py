@@ -88,7 +88,8 @@ def test_a_trace_above_32_mib_is_dropped_except_for_its_failed_spans(start, back
 
 def test_unusual_spans_pass_the_pipeline(start, backend):
     """Spans without ids, times or name, with thousands of attributes, with an end before the start."""
-    collector = start(GATEWAY, PROMETHEUS, FILES / "metrics-from-spans.yaml", **QUICK)
+    overlays = (FILES / "metrics-from-spans.yaml", FILES / "sdk-spans.yaml")
+    collector = start(GATEWAY, PROMETHEUS, *overlays, **QUICK)
     request = ExportTraceServiceRequest()
     spans = request.resource_spans.add().scope_spans.add().spans
     spans.add()

@@ -19,7 +19,7 @@ from tests.support.collector.configs import (
 from tests.support.collector.running import FILES, GATEWAY, QUICK, Collector, eventually
 
 SECTIONS = ("receivers", "processors", "connectors", "exporters", "extensions")
-ONLY_CONTRIB = {"prometheus", "kafka"}
+ONLY_CONTRIB = {"prometheus", "kafka", "signal_to_metrics"}
 """Types of components that the distribution `k8s` lacks."""
 
 

@@ -16,6 +16,8 @@ pytestmark = pytest.mark.slow
 
 FROM_SPANS = FILES / "metrics-from-spans.yaml"
 OURS = r"^(claude\.stream|gen_ai\.client)\."
+MEASURED = {"claude_stream_source": "instrumentation"}
+"""The label that the gateway adds to metrics of the package."""
 
 
 def test_labels_outside_the_schema_are_dropped_and_their_points_added_up(start, backend):
@@ -28,7 +30,7 @@ def test_labels_outside_the_schema_are_dropped_and_their_points_added_up(start, 
         point |= {key: points[0][key] for key in ("timeUnixNano", "startTimeUnixNano")}
     found = [sending.counter("claude.stream.aborts", *points), sending.gauge("claude.stream.oldest_age", *ages)]
     sending.send(collector.url, "metrics", sending.metrics(*found))
-    plain = {"gen_ai_request_model": "claude", "server_address": "api.anthropic.com", "job": "sender"}
+    plain = {"gen_ai_request_model": "claude", "server_address": "api.anthropic.com", "job": "sender", **MEASURED}
     wait_for_samples(collector, "claude_stream_oldest_age_seconds")
     assert samples(collector, "claude_stream_aborts_total") == [(plain, 20.0)]
     assert samples(collector, "claude_stream_oldest_age_seconds") == [(plain, 19.0)]
@@ -47,7 +49,7 @@ def test_models_and_addresses_that_are_not_names_become_other(start, backend):
     sending.send(collector.url, "metrics", sending.metrics(*found))
     wait_for_samples(collector, "claude_stream_retries_total")
     # An address may have 101 letters; the name of a model may not.
-    bounded = {"gen_ai_request_model": "other", "server_address": "other", "job": "sender"}
+    bounded = {"gen_ai_request_model": "other", "server_address": "other", "job": "sender", **MEASURED}
     assert sorted(samples(collector, "claude_stream_requests_total"), key=lambda one: one[1]) == [
         ({**bounded, "server_address": "x" * 101}, 1.0),
         (bounded, 5.0),
@@ -84,6 +86,22 @@ def test_labels_that_a_sender_invents_do_not_multiply_series(start, backend):
     assert wait_for_samples(collector, "gen_ai_client_token_usage_total") == [({"job": "sender"}, 5000.0)]
 
 
+def test_the_source_of_a_metric_is_one_of_two(start, backend):
+    """Another value is replaced. Metrics of the conventions have no source, because others emit them too."""
+    collector = start(GATEWAY, PROMETHEUS, **QUICK)
+    values = ["instrumentation", "sdk", "api", *(f"forged {number}" for number in range(1000))]
+    points = [sending.point(1, **{"claude.stream.source": value}) for value in values]
+    for point in points:
+        point |= {key: points[0][key] for key in ("timeUnixNano", "startTimeUnixNano")}
+    found = [sending.counter(name, *points) for name in ("claude.stream.requests", "gen_ai.client.token.usage")]
+    sending.send(collector.url, "metrics", sending.metrics(*found))
+    assert wait_for_samples(collector, "gen_ai_client_token_usage_total") == [({"job": "sender"}, 1003.0)]
+    assert sorted_samples(collector, "claude_stream_requests_total") == [
+        ({"job": "sender", **MEASURED}, 1002.0),
+        ({"job": "sender", "claude_stream_source": "sdk"}, 1.0),
+    ]
+
+
 @pytest.mark.parametrize(
     ("keys", "kept"), [(None, {"tenant", "user.tier"}), ("tenant|other", {"tenant"}), ("-", set())]
 )
@@ -95,7 +113,7 @@ def test_labels_of_callers_stay_if_their_keys_are_allowed(start, backend, keys, 
     sending.send(collector.url, "metrics", sending.metrics(sending.counter("claude.stream.aborts", point)))
     ((found, _),) = wait_for_samples(collector, "claude_stream_aborts_total")
     expected = {f"claude_stream_label_{key.replace('.', '_')}": labels[key][:256] for key in kept}
-    assert found == {**expected, "job": "sender"}
+    assert found == {**expected, "job": "sender", **MEASURED}
 
 
 DERIVED = "gen_ai_client_operation_time_per_output_chunk_seconds_count"
@@ -128,7 +146,7 @@ def test_the_conventions_histogram_of_chunks_is_derived_from_ours(start, backend
         ({**derived, "le": "0.1"}, 3.0),
         ({**derived, "le": "+Inf"}, 3.0),
     ]
-    assert samples(collector, "claude_stream_chunk_gap_seconds_count") == [(labels, 3.0)]
+    assert samples(collector, "claude_stream_chunk_gap_seconds_count") == [({**labels, **MEASURED}, 3.0)]
     assert "has_chunks" not in backend.text()
 
 
@@ -180,7 +198,7 @@ def test_counts_from_spans_have_the_names_and_labels_of_the_package(start, backe
     rows = [ok, ok, cut, late, retried, *attempts, closed, {"db.system": "other span"}]
     for times in (1, 2):
         sending.send(collector.url, "traces", sending.traces(*(sending.span(**row) for row in rows)))
-        total = {"gen_ai_request_model": "claude", "server_address": "api.anthropic.com", "job": "sender"}
+        total = {"gen_ai_request_model": "claude", "server_address": "api.anthropic.com", "job": "sender", **MEASURED}
         ended = (("closed", 1.0), ("completed", 2.0), ("failed", 3.0))
         streams = [({**total, "claude_stream_outcome": outcome}, n * times) for outcome, n in ended]
         assert becomes(collector, "claude_stream_streams_total", streams), collector.scraped()
@@ -259,7 +277,7 @@ def test_the_allowed_labels_are_those_of_the_schema_and_of_the_overlay():
     assert all(re.match(OURS, metric.name) for metric in schema.METRICS)
 
 
-ADDED_BY_THE_OVERLAY = {"claude.stream.error.source"}
+ADDED_BY_THE_OVERLAY = {"claude.stream.error.source", *(attribute.name for attribute in schema.SET_ELSEWHERE)}
 
 
 def test_the_overlay_counts_by_names_of_the_schema():

@@ -15,7 +15,7 @@ from otel_claude_stream._telemetry import schema
 pytestmark = pytest.mark.slow
 
 TO_FILE = FILES / "to-file.yaml"
-ALSO = (PROMETHEUS, FILES / "metrics-from-spans.yaml", TO_FILE)
+ALSO = (PROMETHEUS, FILES / "metrics-from-spans.yaml", FILES / "sdk-spans.yaml", TO_FILE)
 
 
 def everything(collector, backend):

@@ -1,4 +1,4 @@
-"""The bill of a call: what each request was billed for, how that is known, and what of it bought nothing."""
+"""The bill of a call has the tokens of each request, how they are known, and those that bought nothing."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def test_panels_rows_and_dashboards_named_in_the_runbook_exist():
 
 
 def test_queries_for_both_ends_use_names_of_the_schema_and_of_the_api():
-    queries = re.findall(r"```traceql\n(.*?)\n```", RUNBOOK, re.DOTALL)
+    queries = re.findall(r"^\{ span\..* >> .*$", RUNBOOK, re.MULTILINE)
     assert len(queries) == 3
     for query in queries:
         assert set(re.findall(r"span\.([\w.]+)", query)) == {a.OUTCOME.name, a.ORIGIN.name}

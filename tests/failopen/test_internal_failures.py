@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import anthropic
 import pytest
 from tests.support.rig import API, REQUEST, WAYS, Seen, by, chain, instrumented, plain, read
-from tests.support.scenes import BUSY, COMPACTED, FALLBACK, MESSAGE, after
+from tests.support.scenes import BUSY, COMPACTED, DATE, FALLBACK, MESSAGE, RATE_LIMITS, after
 from tests.support.targets import POLICY_ONLY, TARGETS, Target, broken, code_of, code_reached, sample
 
 from otel_claude_stream import _guard, stream_labels
@@ -119,7 +119,7 @@ CASES = {
     "compacted": Case("create", (COMPACTED,)),
     "unknown content": Case("create", (UNKNOWN_CONTENT,)),
     "unknown content, async": Case("async create", (UNKNOWN_CONTENT,)),
-    "retried": Case("create", (BUSY, MESSAGE)),
+    "retried": Case("create", (BUSY, replace(MESSAGE, headers=(DATE, *RATE_LIMITS)))),
     "retried, async": Case("async create", (BUSY, MESSAGE)),
     "refused": Case("create", (Script.no_response(),)),
     "refused, async": Case("async create", (Script.no_response(),)),
@@ -313,6 +313,8 @@ NOT_REACHED = {
     "_sdk.read.body:AsyncGeneratorReads.asend": PROXY,
     "_sdk.read.body:AsyncGeneratorReads.athrow": PROXY,
     "_sdk.attach.replaced:reroute_client": "see tests/sdk/test_replaced_request.py",
+    "_sdk.attach.span_owner:mark_sdk_span": "needs the SDK's own span; see tests/sdk/test_span_owner.py",
+    "_sdk.attach.span_owner:_marked": "needs the SDK's own span; see tests/sdk/test_span_owner.py",
     "_sdk.attach.replaced:_is_ours": "see tests/sdk/test_replaced_request.py",
     "_core.stream.timing:Timing.began_to_read": PROCESS,
     "_session.child_exit:at_end_of_child": PROCESS,

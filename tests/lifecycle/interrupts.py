@@ -175,8 +175,8 @@ class Interrupt:
         return self.step
 
 
-OLD = anthropic.__version__.startswith("0.")
-"""Old releases of the SDK leave interrupted streams in reference cycles, which end at the next garbage collection."""
+OLD = tuple(map(int, anthropic.__version__.split(".")[:2])) < (1, 14)
+"""Releases of the SDK before 1.14 leave interrupted streams in cycles, which end at the next garbage collection."""
 
 
 @dataclass

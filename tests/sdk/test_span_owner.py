@@ -22,10 +22,12 @@ from tests.support.ways import ALL_WAYS, Seen, by_iteration
 from otel_claude_stream import AbortReason
 from otel_claude_stream._core.retry.policy import Backoff, Budget, RetryPolicy, Rule
 from otel_claude_stream._core.retry.policy import Mode as PolicyMode
-from otel_claude_stream._sdk.attach import span_owner
+from otel_claude_stream._sdk.attach import sdk_hooks, span_owner
 from otel_claude_stream.testing import Capture, CutMidChunk, End, Error, FakeAPI, Script
 
 VARYING = {"server.port", "url.full", "gen_ai.response.time_to_first_chunk"}
+MARK = {"claude.stream.source": "instrumentation"}
+"""The attribute that this package adds to the SDK's own span, so that a stream is counted once."""
 
 
 async def read_one(mode, url, **options):
@@ -80,8 +82,8 @@ CASES = [pytest.param(way, WHOLE, id=way.name) for way in ALL_WAYS] + [
 
 @needs_native_tracing
 @pytest.mark.parametrize(("way", "script"), CASES)
-def test_the_sdks_own_span_does_not_change(mode, way, script):
-    """Its attributes, content and status stay the same for each way to read and each end of a stream."""
+def test_the_sdks_own_span_only_gains_the_mark(mode, way, script):
+    """Its other attributes, content and status stay the same for each way to read and each end of a stream."""
 
     async def body(url, capture):
         async with mode.entered(mode.client(url, **tracing_options(capture, content_mode="content"))) as client:
@@ -96,8 +98,9 @@ def test_the_sdks_own_span_does_not_change(mode, way, script):
         telemetry.assert_recorded_once()
         parent, found = native_span(telemetry.capture)
         assert parent == telemetry.stream()["span_id"]
-    assert found == expected
-    assert "gen_ai.input.messages" in expected[-1]
+    *fields, attributes = expected
+    assert found == (*fields, {**attributes, **MARK})
+    assert "gen_ai.input.messages" in attributes
 
 
 RETRY_AT_ONCE = RetryPolicy(
@@ -127,7 +130,62 @@ def test_a_retried_stream_has_one_span_of_the_sdk_for_each_request(mode):
     assert "gen_ai.usage.output_tokens" not in failed["attributes"]
     found = {name: value for name, value in completed["attributes"].items() if name not in VARYING}
     assert found.pop("anthropic.request.id") != expected.pop("anthropic.request.id")
-    assert found == expected
+    assert found == {**expected, **MARK}
+    assert failed["attributes"].items() >= MARK.items()
+
+
+async def call_once(mode, url, capture, **request):
+    """Make one call with the SDK's own tracing."""
+    async with mode.entered(mode.client(url, **tracing_options(capture))) as client:
+        with contextlib.suppress(Exception):
+            answer = await mode.do(client.messages.create(**ASK, **request))
+            if request:
+                await by_iteration(mode, answer, Seen())
+
+
+@needs_native_tracing
+def test_the_sdks_own_span_is_marked_without_a_response_too(mode, telemetry):
+    mode.run(call_once, mode, "http://127.0.0.1:9", telemetry.capture, stream=True)
+    assert telemetry.attributes("abort.reason") == ("connect_failed",)
+    assert native_span(telemetry.capture)[1][-1].items() >= MARK.items()
+
+
+@needs_native_tracing
+@pytest.mark.parametrize("span", ["auto", "always"])
+@pytest.mark.parametrize("owned", [True, False], ids=["owned by another", "owned by the SDK"])
+def test_the_sdks_own_span_is_marked_whichever_span_this_package_records(mode, span, owned):
+    """Two spans may stand for the call already. The stream is measured once all the same."""
+    key = "suppress_language_model_instrumentation" if owned else "another"
+    with observed(span=span) as telemetry, FakeAPI(WHOLE) as api:
+        token = otel_context.attach(otel_context.set_value(key, True))
+        mode.run(call_once, mode, api.url, telemetry.capture, stream=True)
+        otel_context.detach(token)
+        assert native_span(telemetry.capture)[1][-1].items() >= MARK.items()
+
+
+@needs_native_tracing
+@pytest.mark.parametrize("place", [(sdk_hooks, "mark_sdk_span"), (span_owner, "_marked")], ids=["before", "in the SDK"])
+def test_a_failure_to_mark_the_sdks_own_span_does_not_reach_the_caller(mode, monkeypatch, telemetry, place):
+    """The SDK hides a failure while it starts its span."""
+
+    def fail(*_):
+        raise ValueError
+
+    monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
+    monkeypatch.setattr(*place, fail)
+    with FakeAPI(WHOLE) as api:
+        mode.run(read_one, mode, api.url, **tracing_options(telemetry.capture))
+    scopes = {span["scope"] for span in telemetry.capture.spans()}
+    assert scopes == ({SDK_SCOPE, "otel_claude_stream"} if place[0] is sdk_hooks else {"otel_claude_stream"})
+
+
+@needs_native_tracing
+@pytest.mark.parametrize("suppressed", [True, False], ids=["suppressed", "no stream"])
+def test_the_sdks_own_span_of_a_call_that_is_not_measured_is_not_marked(mode, telemetry, suppressed):
+    with FakeAPI(WHOLE) as api, suppress_instrumentation() if suppressed else contextlib.nullcontext():
+        mode.run(call_once, mode, api.url, telemetry.capture, **({"stream": True} if suppressed else {}))
+    (span,) = telemetry.capture.spans()
+    assert (span["scope"], span["attributes"].get("claude.stream.source")) == (SDK_SCOPE, None)
 
 
 @needs_native_tracing

@@ -451,6 +451,7 @@ SPANS = {
                     ".abort.reason": "overloaded",
                     ".abort.recent_bytes": 0,
                     ".abort.rule": "http_error",
+                    ".retry.retry_after": 0.25,
                     ".attempt.count": 3,
                     ".block.count": 0,
                     ".read.bytes": 0,

@@ -52,6 +52,20 @@ BUSY = Script.http_error(529, headers=[("retry-after-ms", "250")])
 LIMITED = Script.http_error(429, headers=[("retry-after", "2")])
 
 
+DATE = ("date", "Sat, 28 Nov 2026 13:00:00 GMT")
+RATE_LIMITS = [
+    (f"anthropic-ratelimit-{kind}-{name}", value)
+    for kind in ("requests", "tokens", "input-tokens", "output-tokens")
+    for name, value in (("remaining", "7"), ("reset", "2026-11-28T13:00:30Z"))
+]
+NO_REQUESTS_LEFT = [
+    DATE,
+    ("retry-after", "2"),
+    ("anthropic-ratelimit-requests-remaining", "0"),
+    ("anthropic-ratelimit-requests-reset", "2026-11-28T13:00:02Z"),
+]
+
+
 @dataclass(frozen=True)
 class Scene:
     """A call: a script for each attempt, the request, and the way to read it."""
@@ -157,6 +171,12 @@ SCENES: dict[str, Scene] = {
     "retried": Scene((BUSY, replace(BUSY, header_delay=0.1), MESSAGE)),
     "retried after a refusal": Scene((Script.no_response(delay=0.2), LIMITED, MESSAGE)),
     "gave up": Scene((BUSY,)),
+    "rate limited": Scene(
+        (
+            Script.http_error(429, headers=NO_REQUESTS_LEFT),
+            replace(MESSAGE, headers=(DATE, ("retry-after", "9"), *RATE_LIMITS)),
+        )
+    ),
     "refused": Scene(Script.no_response(delay=0.5), request={"model": "claude-other"}),
     "rejected": Scene(Script.http_error(400)),
     "gateway": Scene(Script.nginx_error(504)),

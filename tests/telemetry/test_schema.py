@@ -97,6 +97,7 @@ def add_other_owner(monkeypatch, found):
         "text",
         "sse error",
         "retried",
+        "rate limited",
         "cut after silence",
         "resumed",
         "sent to a fallback model",

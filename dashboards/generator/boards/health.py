@@ -7,6 +7,7 @@ from typing import Final
 from dashboards.generator.boards.shared import (
     CALLS,
     COMPLETED,
+    GENAI_CALLS,
     HEALTH,
     JOBS,
     NOT_CALLER,
@@ -34,8 +35,8 @@ _OUTPUT: Final = equal(a.TOKEN_TYPE, "output")
 
 # The conventions replaced this metric. With `semconv` set to `both` a process emits both; `or` counts it once.
 _OUTPUT_TOKEN_RATE: Final = (
-    f"{rate(CALLS.series(schema.GENAI_TOKEN_USAGE, _OUTPUT, suffix='_sum'), STEP, 'job', 'instance')}"
-    f" or {rate(CALLS.series(schema.GENAI_USAGE_OUTPUT), STEP, 'job', 'instance')}"
+    f"{rate(GENAI_CALLS.series(schema.GENAI_TOKEN_USAGE, _OUTPUT, suffix='_sum'), STEP, 'job', 'instance')}"
+    f" or {rate(GENAI_CALLS.series(schema.GENAI_USAGE_OUTPUT), STEP, 'job', 'instance')}"
 )
 
 _SUMMARY: Final = Row(

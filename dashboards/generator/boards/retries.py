@@ -45,9 +45,8 @@ BILL: Final = Row(
             kind="stat",
             title="Tokens billed",
             description=(
-                "Number of tokens billed in the selected time range, input and output, over all HTTP requests: the "
-                "reported usage, and for requests that broke what they reported and an estimate. Empty if another "
-                "instrumentation records the usage."
+                "Number of tokens billed in the selected time range, input and output, over all HTTP requests. The "
+                "output of requests that broke is an estimate. Empty if another instrumentation records the usage."
             ),
             unit="suffix: tokens",
             queries=(Query(billed_count(RANGE), form="instant"),),
@@ -86,9 +85,9 @@ BILL: Final = Row(
             kind="bars",
             title="Tokens billed beside the usage, by type",
             description=(
-                "Number of tokens in each interval that were billed and are not in the usage of a call, by type, by "
-                "whether the API reported them, and by use. `delivered` is a text that a further request continued. "
-                "`wasted` bought nothing. The rules of costs in the README turn tokens into money."
+                "Number of tokens in each interval that were billed and are not in the usage of a call. They are shown "
+                "by type, by whether the API reported them, and by use. `delivered` is a text that a further request "
+                "continued. `wasted` bought nothing. The rules of costs in the README turn tokens into money."
             ),
             unit="suffix: tokens",
             queries=(

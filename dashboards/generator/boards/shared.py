@@ -6,7 +6,7 @@ from typing import Final
 
 from dashboards.generator.model import Variable
 from dashboards.generator.names import label, metric
-from dashboards.generator.promql import MODEL, SERVER, Scope, increase, not_equal, rate, share, total
+from dashboards.generator.promql import MODEL, SERVER, SOURCE, Scope, increase, not_equal, rate, share, total
 
 from otel_claude_stream._core.vocabulary import Origin, Outcome, Phase
 from otel_claude_stream._telemetry import attributes as a
@@ -20,8 +20,10 @@ TRACES: Final = "claude-stream-traces"
 PIPELINE: Final = "claude-stream-pipeline"
 
 JOB: Final = 'job=~"$job"'
-CALLS: Final = Scope((JOB, f'{MODEL}=~"$model"', f'{SERVER}=~"$server"'))
-"""Streams selected by the variables job, model and server."""
+GENAI_CALLS: Final = Scope((JOB, f'{MODEL}=~"$model"', f'{SERVER}=~"$server"'))
+"""Calls selected by the variables job, model and server, for metrics of the GenAI conventions."""
+CALLS: Final = Scope((*GENAI_CALLS.matchers, f'{SOURCE}=~"$source"'))
+"""Streams selected by the variables job, model, server and source."""
 JOBS: Final = Scope((JOB,))
 """Series of the selected jobs, for metrics without model and server."""
 
@@ -36,6 +38,13 @@ VARIABLES: Final = (
     ),
     Variable("model", "Model", "The requested model.", f"{_ANY}{{{JOB}}}, {MODEL}"),
     Variable("server", "Server", "The host in the base URL of the client.", f"{_ANY}{{{JOB}}}, {SERVER}"),
+    Variable(
+        "source",
+        "Source",
+        "Where the measurements come from: this package (`instrumentation`), or spans of the Anthropic SDKs (`sdk`). "
+        "The Collector sets it. Metrics that do not pass the Collector have none, and are shown under *All*.",
+        f"{_ANY}{{{JOB}}}, {SOURCE}",
+    ),
 )
 SERVICE: Final = Variable(
     "service",

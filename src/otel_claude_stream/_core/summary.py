@@ -29,7 +29,7 @@ class Attempt:
     characters: int = 0
     """Characters that it wrote."""
     usage: Usage = NO_USAGE
-    """What it reported."""
+    """The usage that it reported."""
     model: str = ""
     """The model of its request, if it is not that of the call."""
 

@@ -53,7 +53,7 @@ class Attempts:
         self.buffered_events = 0
         """Events of the one under way that are buffered until its first content."""
         self._usage = NO_USAGE
-        """What the one under way has reported, unless it is the first and its message is delivered."""
+        """The usage of the one under way, unless it is the first and its message is delivered."""
         self._under_way = True
         """There is one that is not in `over` yet."""
         self._unanswered = False

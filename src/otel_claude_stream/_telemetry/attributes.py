@@ -218,6 +218,12 @@ SPAN_OWNER: Final = text(
     "(`sdk`), or another one (`other`).",
     ("self", "sdk", "other"),
 )
+SOURCE: Final = text(
+    "claude.stream.source",
+    "Where the measurements of a stream come from: this package (`instrumentation`), or the SDK's own span (`sdk`). "
+    "Set on the SDK's span of a stream that this package measures, and by the Collector on metrics.",
+    ("instrumentation", "sdk"),
+)
 REQUEST_ID: Final = text(
     "claude.stream.request_id",
     "`request-id` header of the last response. Quote it when you contact Anthropic's support. Absent if no "
@@ -341,6 +347,23 @@ RETRY_AFTER: Final = seconds(
     "claude.stream.retry.retry_after",
     "Seconds requested by the response's `retry-after` header. Absent if it has none.",
 )
+RATE_LIMITS: Final = {
+    kind: (
+        count(
+            f"claude.stream.rate_limit.{kind}.remaining",
+            "{token}" if "tokens" in kind else "{request}",
+            f"What remains of the API's limit on {kind.replace('_', ' ')}, by the headers of the response. Absent if "
+            "they do not report it.",
+        ),
+        seconds(
+            f"claude.stream.rate_limit.{kind}.reset_after",
+            f"Seconds from the `date` of the response until the limit on {kind.replace('_', ' ')} is replenished in "
+            "full. Absent if the headers do not report it.",
+        ),
+    )
+    for kind in ("requests", "tokens", "input_tokens", "output_tokens")
+}
+"""What remains of each rate limit, and when it is replenished; on the span of a stream, by the last response."""
 RESUMED: Final = flag(
     "claude.stream.resumed",
     "True if a further request continued the text, so that no single generation produced it. Absent otherwise.",
@@ -397,8 +420,8 @@ BILLED_ESTIMATED: Final = tokens(
 )
 BILLED_WASTED: Final = tokens(
     "claude.stream.billed.wasted_tokens",
-    "Those of both that bought nothing: of requests whose content was not delivered, of models that declined, and of "
-    "all requests of a call that failed. Absent if there are none.",
+    "Those of both that bought nothing. They belong to requests whose content was not delivered, to models that "
+    "declined, and to all requests of a call that failed. Absent if there are none.",
 )
 BILLED_TYPE: Final = text(
     "claude.stream.billed.type",

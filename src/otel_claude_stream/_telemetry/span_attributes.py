@@ -171,11 +171,17 @@ def attempt_attributes(attempt: Attempt, call: Call) -> AttributeValues:
         found |= _reply_attributes(attempt.reply)
         if attempt.reply.intermediary:
             found[a.INTERMEDIARY.name] = attempt.reply.intermediary
+    pairs = _rate_limits(attempt.reply)
     if attempt.diagnosis is not None:
         facts = attempt.diagnosis.facts
-        pairs = [(a.PHASE, facts.phase.value), *_abort(attempt.diagnosis, facts.age_of_attempt)]
-        found |= {attribute.name: value for attribute, value in pairs if value is not None}
-    return found
+        pairs += [(a.PHASE, facts.phase.value), *_abort(attempt.diagnosis, facts.age_of_attempt)]
+    return {**found, **{attribute.name: value for attribute, value in pairs if value is not None}}
+
+
+def _rate_limits(reply: Reply | None) -> list[tuple[Attribute, object]]:
+    """Return what a response reports of the rate limits."""
+    limits = reply.rate_limits if reply is not None else {}
+    return [pair for kind, limit in limits.items() for pair in zip(a.RATE_LIMITS[kind], limit, strict=True)]
 
 
 def span_attributes(summary: Summary, semconv: str) -> AttributeValues:
@@ -268,6 +274,8 @@ def _request(summary: Summary) -> list[tuple[Attribute, object]]:
         (a.ATTEMPT_COUNT, attempts),
         (a.RESEND_COUNT, attempts - 1 if attempts > 1 else None),
         (a.STATUS_CODE, reply.status if reply is not None else None),
+        (a.RETRY_AFTER, reply.retry_after if reply is not None else None),
+        *_rate_limits(reply),
         (a.REQUEST_ID, reply.request_id if reply is not None else None),
         (a.INTERMEDIARY, (reply.intermediary or None) if reply is not None else None),
         *(_recovery(summary) if summary.retries.action is not None else ()),

@@ -14,6 +14,7 @@ GATEWAY_OVERLAYS = tuple(
     for name in (
         "prometheus",
         "metrics-from-spans",
+        "sdk-spans",
         "proxy-logs",
         "kafka-gateway",
         "to-file",

@@ -16,12 +16,15 @@ from dashboards.generator.names import RESERVED_LABELS, label, metric
 from otel_claude_stream._telemetry import schema
 
 SOURCES = {"prometheus": "${datasource}", "tempo": "${tempo}"}
-FILLED = {"job": ".+", "model": ".*", "server": ".*", "collector": ".+", "service": ".+"}
+FILLED = {"job": ".+", "model": ".*", "server": ".*", "source": ".*", "collector": ".+", "service": ".+"}
 PARTS = {"histogram": ("_bucket", "_sum", "_count"), "counter": ("",)}
 WINDOWS = {"$__rate_interval", "$__range"}
 GROWING = ("_total", "_bucket", "_sum", "_count")
 SHORTEST_DESCRIPTION = 40
 COLUMNS = 24
+
+SOURCE = "claude_stream_source"
+"""The label that the Collector adds to the metrics of this package."""
 
 SCHEMA_SERIES = {
     metric(spec, name=name) + part: spec
@@ -129,7 +132,7 @@ def has_data_source_variables(board):
 
 def has_label_variables(board):
     variables = {one["name"]: one for one in board["templating"]["list"]}
-    wanted = ("job",) if "collector" in variables else ("job", "model", "server")
+    wanted = ("job",) if "collector" in variables else ("job", "model", "server", "source")
     for name in wanted:
         variable = variables.get(name, {})
         if variable.get("type") != "query":
@@ -215,7 +218,9 @@ def queries_filter_by_the_variables(board):
                 continue  # proxy logs have no job of an application
             if conditions.get("job") not in (FILLED["job"], FILLED["collector"]):
                 yield f"{panel['title']}: {name} is not filtered by the variable job"
-            for wanted in ("gen_ai_request_model", "server_address"):
+            if "gen_ai_request_model" in has and name.startswith("claude_stream"):
+                has.add(SOURCE)
+            for wanted in ("gen_ai_request_model", "server_address", SOURCE):
                 if (
                     wanted in has
                     and conditions.get(wanted) != FILLED["model"]
@@ -269,7 +274,7 @@ def metrics_and_labels_are_in_the_schema(board):
             if name not in SCHEMA_SERIES:
                 yield f"{panel['title']}: the schema has no metric {name}"
                 continue
-            allowed = {label(x) for x in SCHEMA_SERIES[name].attributes} | set(RESERVED_LABELS)
+            allowed = {label(x) for x in SCHEMA_SERIES[name].attributes} | {*RESERVED_LABELS, SOURCE}
             yield from (
                 f"{panel['title']}: {name} has no label {unknown}" for unknown in set(matchers(selector)) - allowed
             )

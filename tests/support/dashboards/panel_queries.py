@@ -15,7 +15,7 @@ from tests.support.dashboards.scenarios import START
 
 INTERVAL = 240
 """`$__rate_interval` in seconds, for samples 60 s apart."""
-ALL = {"job": ".+", "model": ".*", "server": ".*", "collector": ".+"}
+ALL = {"job": ".+", "model": ".*", "server": ".*", "source": ".*", "collector": ".+"}
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,7 @@ def _build(layers: Sequence[Values], switches: Values) -> RetryPolicy:
     return replace(
         policy,
         rules=tuple(_rule(rule, policy) for rule in rules),
-        fallback=tuple((pattern, tuple(models)) for pattern, models in fallback.items() if models),
+        fallback=tuple((pattern, tuple(models)) for pattern, models in sorted(fallback.items()) if models),
         **switches,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from otel_claude_stream._core.stream import bounds
 
@@ -47,6 +48,14 @@ class Call:
     """Whether its answer could be repeated or continued."""
 
 
+class RateLimit(NamedTuple):
+    """The state of one rate limit, as a response reports it. None for what it does not report."""
+
+    remaining: int | None
+    reset_after: float | None
+    """Seconds from the response until the limit is fully replenished."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """The head of an HTTP response."""
@@ -57,6 +66,8 @@ class Reply:
     retry_after: float | None = None
     should_retry: bool | None = None
     """The value of `x-should-retry`."""
+    rate_limits: dict[str, RateLimit] = field(default_factory=dict)
+    """The rate limits that it reports, by their kind: `requests`, `tokens`, `input_tokens` and `output_tokens`."""
     fingerprint: dict[str, str] = field(default_factory=dict)
     """The headers that identify the sender (`server`, `via`, `x-...`), with lower-case names."""
 

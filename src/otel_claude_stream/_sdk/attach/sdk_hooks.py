@@ -18,6 +18,7 @@ from otel_claude_stream._core.retry.policy import RetryPolicy
 from otel_claude_stream._core.stream.hot_path import ReadMode
 from otel_claude_stream._sdk.attach.replaced import reroute_client
 from otel_claude_stream._sdk.attach.request import call_of, fallback_for, is_message_stream
+from otel_claude_stream._sdk.attach.span_owner import mark_sdk_span
 from otel_claude_stream._sdk.read.aio import AsyncEvents, AsyncFrames
 from otel_claude_stream._sdk.read.body import TimedBody
 from otel_claude_stream._sdk.read.endings import request_failed, stream_closed
@@ -138,6 +139,8 @@ class SdkHooks:
                 warmed_up=self._streams.warmed_up,
             )
             self._streams.add(session)
+            if emitter is self._emitter and (call.owner != "self" or self._config.span == "always"):
+                mark_sdk_span(options)
             retry = RetryFlow(session, Resend(client, args, kwargs)) if session.acts else None
             context = CallContext(session, retry)
             self._streams.watch(session, context)  # until there is a response

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from otel_claude_stream._session.call_stack import runs_above
+from otel_claude_stream._telemetry import attributes as a
 
 _UTIL_GENAI_KEY = "opentelemetry.genai.client.inference.context"
 _OTHER_OWNER_KEYS = (_UTIL_GENAI_KEY, "suppress_language_model_instrumentation")
@@ -59,3 +63,18 @@ def _records(tracer: object) -> bool:
         inner = getattr(tracer, "_tracer", None)  # resolves the provider that was set meanwhile
         return inner is not None and not isinstance(inner, trace.NoOpTracer)
     return True
+
+
+def mark_sdk_span(options: Any) -> None:
+    """Let the SDK's own span of a request state that this package measures the stream, so that it is counted once.
+
+    The SDK makes the options of a request with a span anew for each call. Without such a span nothing changes.
+    """
+    if getattr(options, "span_name", None) and hasattr(options, "span_attributes"):
+        options.span_attributes = functools.partial(_marked, options.span_attributes)
+
+
+def _marked(attributes: Any, body: object) -> Mapping[str, Any]:
+    """Return the attributes with which the SDK's span starts, and the mark. The SDK has them as a function or ready."""
+    found = attributes(body) if callable(attributes) else attributes
+    return {**(found or {}), a.SOURCE.name: a.SOURCE.values[0]}

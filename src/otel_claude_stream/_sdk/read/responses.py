@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 
 from otel_claude_stream._core.diagnosis.facts import End, Fault, HttpError
 from otel_claude_stream._core.stream import bounds
-from otel_claude_stream._core.stream.call import Reply
+from otel_claude_stream._core.stream.call import RateLimit, Reply
 from otel_claude_stream._core.vocabulary import BodyClass, ErrorSource, Stop
 from otel_claude_stream._sdk.read.errors import exception_of_caller, fault_of, name_of
 
@@ -21,8 +23,21 @@ FINGERPRINT_HEADERS = frozenset({
 """The headers that identify the sender. They hold names of products, and nothing of the user."""
 
 _NO_HEADERS: dict[str, str] = {}
+_NO_LIMITS: dict[str, RateLimit] = {}
 
-_READ = FINGERPRINT_HEADERS | {"content-type", "request-id", "retry-after", "retry-after-ms", "x-should-retry"}
+_RATE_LIMITS = {
+    kind: (
+        f"anthropic-ratelimit-{kind.replace('_', '-')}-remaining",
+        f"anthropic-ratelimit-{kind.replace('_', '-')}-reset",
+    )
+    for kind in ("requests", "tokens", "input_tokens", "output_tokens")
+}
+"""The headers of each rate limit: a count, and a time in RFC 3339."""
+
+_READ = FINGERPRINT_HEADERS | {
+    "content-type", "date", "request-id", "retry-after", "retry-after-ms", "x-should-retry",
+    *(name for names in _RATE_LIMITS.values() for name in names),
+}  # fmt: skip
 
 _READ_BYTES = {name.encode(): name for name in _READ}
 
@@ -46,6 +61,7 @@ def reply_of(response: object) -> Reply:
         request_id=headers.get("request-id"),
         retry_after=_retry_after(headers),
         should_retry=_WORDS.get(headers.get("x-should-retry", "").strip().lower()),
+        rate_limits=_rate_limits(headers) or _NO_LIMITS,
         fingerprint={name: value for name, value in headers.items() if name in FINGERPRINT_HEADERS} or _NO_HEADERS,
     )
 
@@ -75,6 +91,32 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         except (KeyError, ValueError, TypeError):
             continue
     return None
+
+
+def _rate_limits(headers: Mapping[str, str]) -> dict[str, RateLimit]:
+    """Return the rate limits that a response reports."""
+    found: dict[str, RateLimit] = {}
+    for kind, (remaining, reset) in _RATE_LIMITS.items():
+        if remaining in headers or reset in headers:
+            limit = RateLimit(
+                _count(headers.get(remaining, "")), _until(headers.get(reset, ""), headers.get("date", ""))
+            )
+            if limit != (None, None):
+                found[kind] = limit
+    return found
+
+
+def _count(header: str) -> int | None:
+    return bounds.count(int(header)) if header.isascii() and header.isdigit() else None
+
+
+def _until(reset: str, date: str) -> float | None:
+    """Return the seconds from the date of a response to a reset, both by the server's clock."""
+    try:
+        until = datetime.fromisoformat(reset.replace("Z", "+00:00")) - parsedate_to_datetime(date)
+    except (ValueError, TypeError, IndexError):  # no date, or one without a time zone
+        return None
+    return max(0.0, until.total_seconds())
 
 
 def _provider_type(body: object) -> str | None:

@@ -71,13 +71,17 @@ class RetryFlow:
                 original = result
             if decision.action is not Action.GIVE_UP:
                 yield Sleep(decision.delay)
-                again = yield from self._send(functools.partial(self._first_call_again, decision.model))
+                try:
+                    again = yield from self._send(functools.partial(self._first_call_again, decision.model))
+                except Exception as error:  # noqa: BLE001 - the boundary: the caller gets the failure as it came
+                    _guard.report("recovery", error)
             if again is None:
                 self._add_note(original or result)
                 return original or result
             result = again
         if original is not None:
-            self.session.retries.answered()
+            with _guard.guard("recovery"):
+                self.session.retries.answered()
         return result
 
     def _first_call_again(self, model: str) -> Call:
