@@ -352,7 +352,7 @@ RATE_LIMITS: Final = {
         count(
             f"claude.stream.rate_limit.{kind}.remaining",
             "{token}" if "tokens" in kind else "{request}",
-            f"What remains of the API's limit on {kind.replace('_', ' ')}, by the headers of the response. Absent if "
+            f"Rest of the API's limit on {kind.replace('_', ' ')}, by the headers of the response. Absent if "
             "they do not report it.",
         ),
         seconds(
@@ -363,7 +363,7 @@ RATE_LIMITS: Final = {
     )
     for kind in ("requests", "tokens", "input_tokens", "output_tokens")
 }
-"""What remains of each rate limit, and when it is replenished; on the span of a stream, by the last response."""
+"""The rest of each rate limit, and when it is replenished. The span of a stream has those of its last response."""
 RESUMED: Final = flag(
     "claude.stream.resumed",
     "True if a further request continued the text, so that no single generation produced it. Absent otherwise.",
