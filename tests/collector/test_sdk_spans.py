@@ -218,7 +218,7 @@ def statements():
 def test_the_metrics_are_those_of_the_schema():
     """They have the unit, description and buckets of the package, and the labels that an SDK's span can give."""
     specs = {spec.name: spec for spec in schema.METRICS}
-    unknown = {a.BLOCK_TYPE.name, a.RETRY_REASON.name, a.RETRY_DECISION.name}
+    unknown = {a.BLOCK_TYPE.name, a.RETRY_REASON.name, a.RETRY_DECISION.name, a.LABEL.name}
     for metric in overlay()["connectors"]["signal_to_metrics/sdk"]["spans"]:
         spec = specs[metric["name"]]
         assert (metric["unit"], metric["description"]) == (spec.unit, spec.doc)
