@@ -350,13 +350,13 @@ RETRY_AFTER: Final = seconds(
 RATE_LIMITS: Final = {
     kind: (
         count(
-            f"claude.stream.rate_limit.{kind}.remaining",
+            f"claude.stream.rate_limit.remaining_{kind}",
             "{token}" if "tokens" in kind else "{request}",
             f"Rest of the API's limit on {kind.replace('_', ' ')}, by the headers of the response. Absent if "
             "they do not report it.",
         ),
         seconds(
-            f"claude.stream.rate_limit.{kind}.reset_after",
+            f"claude.stream.rate_limit.{kind}_reset_after",
             f"Seconds from the `date` of the response until the limit on {kind.replace('_', ' ')} is replenished in "
             "full. Absent if the headers do not report it.",
         ),
