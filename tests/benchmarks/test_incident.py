@@ -7,12 +7,27 @@ import itertools
 from dataclasses import replace
 
 import pytest
-from tests.benchmarks.incident import NO_BUDGET, REPLACE_SDK_RETRIES, Course, Incident, chart_lines, simulate
+from tests.benchmarks.incident import NO_BUDGET, REPLACE_SDK_RETRIES, simulate_with_the_sdk
 
-from otel_claude_stream._core.retry.policy import Jitter, RetryPolicy
+from otel_claude_stream._core.retry.policy import Jitter, Mode, RetryPolicy
 from otel_claude_stream._telemetry import schema
+from otel_claude_stream.cli.simulate.course import Course, chart_lines
+from otel_claude_stream.cli.simulate.incidents import OVERLOAD
+from otel_claude_stream.cli.simulate.simulation import simulate
 
-SMALL = Incident(users=30, healthy=30.0, overloaded=120.0, end=190.0, capacity=20.0, reduced=0.5, answer=6.0, pause=5.0)
+SMALL = replace(
+    OVERLOAD,
+    users=30,
+    begins=30.0,
+    ends=120.0,
+    until=190.0,
+    first=1.0,
+    deltas=10,
+    every=0.5,
+    pause=5.0,
+    capacity=20 / 30,
+    reduced=0.5 / 30,
+)
 
 _names = (f"small-{number}" for number in itertools.count())
 """A new host for each run, as the budgets of the process are kept by host."""
@@ -20,7 +35,7 @@ _names = (f"small-{number}" for number in itertools.count())
 
 @functools.cache
 def run(policy: RetryPolicy, seed: int = 1) -> Course:
-    return simulate(next(_names), SMALL, policy, seed=seed)
+    return simulate_with_the_sdk(next(_names), SMALL, policy, seed=seed)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -31,24 +46,24 @@ def test_retries_are_limited_to_a_share_of_the_calls(seed: int) -> None:
     """
     course, budget = run(REPLACE_SDK_RETRIES, seed), REPLACE_SDK_RETRIES.budget
     assert course.amplification("healthy") == 1.0
-    assert course.total("failed", "overloaded") > 100
+    assert course.total("failed", "incident") > 100
     window = int(budget.window)
     for start in range(len(course.seconds)):
         part = course.seconds[start : start + window]
         around = course.seconds[max(0, start - 1) : start + window + 1]
         retries = sum(second.requests for second in part) - sum(second.calls for second in part)
         assert retries <= budget.ratio * sum(second.calls for second in around) + budget.min_per_window
-    floor = budget.min_per_window * (SMALL.overloaded - SMALL.healthy) / budget.window
+    floor = budget.min_per_window * (SMALL.ends - SMALL.begins) / budget.window
     carried = budget.ratio * course.total("calls", "healthy")  # calls before the incident allow retries in it
-    overloaded = course.total("calls", "overloaded")
-    assert course.amplification("overloaded") <= 1.2 + (floor + budget.min_per_window + carried) / overloaded
-    assert course.total("requests", "overloaded") > overloaded  # there are retries
+    calls = course.total("calls", "incident")
+    assert course.amplification("incident") <= 1.2 + (floor + budget.min_per_window + carried) / calls
+    assert course.total("requests", "incident") > calls  # there are retries
 
 
 def test_without_a_budget_the_incident_has_twice_the_requests() -> None:
     """This shows the effect of the budget."""
     course = run(replace(REPLACE_SDK_RETRIES, budget=NO_BUDGET))
-    assert course.amplification("overloaded") > 2.0
+    assert course.amplification("incident") > 2.0
     assert min(second.budget for second in course.seconds if second.budget is not None) > 1000
     assert (
         course.total("completed") <= run(REPLACE_SDK_RETRIES).total("completed") * 1.05
@@ -68,7 +83,7 @@ def test_calls_stop_failing_after_the_incident(policy: RetryPolicy) -> None:
         REPLACE_SDK_RETRIES.budget.min_per_window + REPLACE_SDK_RETRIES.budget.ratio * _calls_in_the_last(course, since)
         for since in (54, 61)
     ]
-    left = course.seconds[int(SMALL.end) - 1].budget
+    left = course.seconds[int(SMALL.until) - 1].budget
     assert left is not None
     assert allowed[0] <= left <= allowed[1]  # the full budget; the oldest twelfth of the window counts partly
 
@@ -88,12 +103,27 @@ def test_a_simulation_is_reproducible() -> None:
 def test_the_chart_has_a_line_for_each_ten_seconds() -> None:
     head, *rows = chart_lines(run(REPLACE_SDK_RETRIES))
     assert "budget" in head
-    assert len(rows) == int(SMALL.end) // 10
-    assert [row.split()[1] for row in rows] == ["healthy"] * 3 + ["overloaded"] * 9 + ["recovered"] * 7
+    assert len(rows) == int(SMALL.until) // 10
+    assert [row.split()[1] for row in rows] == ["healthy"] * 3 + ["incident"] * 9 + ["recovered"] * 7
     assert any("░" in row for row in rows)
     assert "░" not in rows[0]
 
 
 def _calls_in_the_last(course: Course, seconds: int) -> int:
-    end = int(SMALL.end)
+    end = int(SMALL.until)
     return sum(second.calls for second in course.seconds[end - seconds : end])
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [RetryPolicy(), RetryPolicy(Mode.RETRY), REPLACE_SDK_RETRIES, replace(REPLACE_SDK_RETRIES, budget=NO_BUDGET)],
+    ids=["observe", "keep", "replace", "unlimited"],
+)
+def test_the_command_simulates_what_the_sdk_and_the_policy_do(policy: RetryPolicy) -> None:
+    """The command replaces the SDK, the transport and the instrumentation by a model. The policy is the same."""
+    real, model = run(policy), simulate(SMALL, policy, seed=1)
+    for phase in ("healthy", "incident", "recovered"):
+        assert model.amplification(phase) == pytest.approx(real.amplification(phase), rel=0.03)
+        for figure in ("calls", "completed", "failed"):
+            assert model.total(figure, phase) == pytest.approx(real.total(figure, phase), rel=0.08, abs=8)
+    assert abs((model.recovered_after() or 0) - (real.recovered_after() or 0)) <= 5

@@ -43,14 +43,14 @@ def test_each_span_has_the_rate_limits_of_its_response(monkeypatch):
         names = [name for name in attributes if name.startswith((".rate_limit", ".retry.retry_after"))]
         found.setdefault(span["name"], []).append({name: attributes[name] for name in sorted(names)})
     refused = {
-        ".rate_limit.requests.remaining": 0,
-        ".rate_limit.requests.reset_after": 2.0,
+        ".rate_limit.remaining_requests": 0,
+        ".rate_limit.requests_reset_after": 2.0,
         ".retry.retry_after": 2.0,
     }
     answered = {
-        f".rate_limit.{kind}.{name}": value
+        f".rate_limit.{name.format(kind)}": value
         for kind in ("requests", "tokens", "input_tokens", "output_tokens")
-        for name, value in (("remaining", 7), ("reset_after", 30.0))
+        for name, value in (("remaining_{}", 7), ("{}_reset_after", 30.0))
     } | {".retry.retry_after": 9.0}
     assert found == {"claude.stream.attempt": [refused, answered], "chat claude-test": [answered]}
 

@@ -350,20 +350,20 @@ RETRY_AFTER: Final = seconds(
 RATE_LIMITS: Final = {
     kind: (
         count(
-            f"claude.stream.rate_limit.{kind}.remaining",
+            f"claude.stream.rate_limit.remaining_{kind}",
             "{token}" if "tokens" in kind else "{request}",
-            f"What remains of the API's limit on {kind.replace('_', ' ')}, by the headers of the response. Absent if "
+            f"Rest of the API's limit on {kind.replace('_', ' ')}, by the headers of the response. Absent if "
             "they do not report it.",
         ),
         seconds(
-            f"claude.stream.rate_limit.{kind}.reset_after",
+            f"claude.stream.rate_limit.{kind}_reset_after",
             f"Seconds from the `date` of the response until the limit on {kind.replace('_', ' ')} is replenished in "
             "full. Absent if the headers do not report it.",
         ),
     )
     for kind in ("requests", "tokens", "input_tokens", "output_tokens")
 }
-"""What remains of each rate limit, and when it is replenished; on the span of a stream, by the last response."""
+"""The rest of each rate limit, and when it is replenished. The span of a stream has those of its last response."""
 RESUMED: Final = flag(
     "claude.stream.resumed",
     "True if a further request continued the text, so that no single generation produced it. Absent otherwise.",

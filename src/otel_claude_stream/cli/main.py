@@ -61,6 +61,11 @@ COMMANDS: Final = (
         "explain why a recorded, scripted or exported stream ended, and what to change",
     ),
     Command(
+        "simulate",
+        "otel_claude_stream.cli.simulate.command",
+        "replay incidents in simulated time, with a retry policy and with the SDK alone",
+    ),
+    Command(
         "path",
         "otel_claude_stream.cli.activate.path",
         "print the folder that, on PYTHONPATH, instruments every Python process",

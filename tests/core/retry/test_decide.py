@@ -17,7 +17,7 @@ from otel_claude_stream._core.retry.context import (
     RequestCapabilities,
     RetryContext,
 )
-from otel_claude_stream._core.retry.decide import decide
+from otel_claude_stream._core.retry.decide import decide, sdk_retry_blocker
 from otel_claude_stream._core.retry.policy import (
     Backoff,
     Commit,
@@ -392,3 +392,33 @@ def test_a_call_never_costs_more_than_its_limits(policy, failures, random):
     assert resumes <= policy.limits.max_resumes
     assert requests <= policy.limits.max_requests
     assert policy.limits.deadline is None or elapsed <= policy.limits.deadline
+
+
+# --- The SDK's own retries ------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("policy", "known", "blocker"),
+    [
+        (POLICY, {}, Blocker.NONE),
+        (POLICY, {"requested": 60.0, "delay": 60.0}, Blocker.NONE),
+        (POLICY, {"requested": 60.1}, Blocker.RETRY_AFTER),
+        (CAPPED, {"requested": 60.1}, Blocker.NONE),
+        (POLICY, {"elapsed": 599.0, "delay": 1.0}, Blocker.NONE),
+        (POLICY, {"elapsed": 599.0, "delay": 1.1}, Blocker.DEADLINE),
+        (POLICY, {"elapsed": 600.0}, Blocker.DEADLINE),
+        (NO_DEADLINE, {"elapsed": 1e9}, Blocker.NONE),
+        (POLICY, {"tokens": 0}, Blocker.BUDGET),
+        (POLICY, {"tokens": 0, "requested": 61.0, "elapsed": 600.0}, Blocker.RETRY_AFTER),
+        (POLICY, {"tokens": 0, "elapsed": 600.0}, Blocker.DEADLINE),
+    ],
+)
+def test_a_retry_of_the_sdk_is_stopped_by_the_limits_of_the_policy(policy, known, blocker):
+    taken = []
+    tokens = known.pop("tokens", 1)
+
+    def take():
+        taken.append(1)
+        return len(taken) <= tokens
+
+    found = sdk_retry_blocker(policy, **{"requested": None, "delay": 0.0, "elapsed": 0.0, **known}, take_token=take)
+    assert found is blocker
+    assert len(taken) == (blocker in (Blocker.NONE, Blocker.BUDGET))  # no token for a retry that is not made

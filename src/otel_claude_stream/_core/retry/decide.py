@@ -75,6 +75,26 @@ def decide(policy: RetryPolicy, context: RetryContext, *, take_token: Callable[[
     return Decision(action, Blocker.NONE, delay, source, (context.fallback or "") if fallback else "")
 
 
+def sdk_retry_blocker(
+    policy: RetryPolicy, *, requested: float | None, delay: float, elapsed: float, take_token: Callable[[], bool]
+) -> Blocker:
+    """Return what forbids the SDK's own next retry, which no decision is taken about.
+
+    Args:
+        policy: The policy of the call, which acts.
+        requested: The seconds that the server asked to wait; None if it did not.
+        delay: The seconds that the SDK sleeps before the retry, as far as they are known.
+        elapsed: The seconds since the start of the call.
+        take_token: As for `decide`.
+    """
+    allowed, deadline = policy.retry_after, policy.limits.deadline
+    if requested is not None and requested > allowed.max and allowed.on_exceed is OnExceed.FAIL:
+        return Blocker.RETRY_AFTER
+    if deadline is not None and (elapsed >= deadline or elapsed + delay > deadline):
+        return Blocker.DEADLINE
+    return Blocker.NONE if take_token() else Blocker.BUDGET
+
+
 def _hard_blocker(policy: RetryPolicy, context: RetryContext, rule: EffectiveRule) -> Blocker:
     """Return what forbids any further attempt, whatever was delivered and whatever the limits allow.
 

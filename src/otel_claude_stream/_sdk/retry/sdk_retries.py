@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from otel_claude_stream._core.retry.context import Blocker
-from otel_claude_stream._core.retry.policy import OnExceed
+from otel_claude_stream._core.retry.decide import sdk_retry_blocker
 from otel_claude_stream._sdk.read.errors import exception_of_caller
 from otel_claude_stream._session.session import StreamSession
 
@@ -28,13 +28,8 @@ class SdkRetryCaps:
         """
         if self._session.is_over:
             return True
-        retry_after = self._session.policy.retry_after
         wait = self._requested_wait = _requested_wait(client, response)
-        if wait is not None and wait > retry_after.max and retry_after.on_exceed is OnExceed.FAIL:
-            return self._stopped(Blocker.RETRY_AFTER)
-        if self._passes_deadline(min(wait or 0.0, retry_after.max)):
-            return self._stopped(Blocker.DEADLINE)
-        return not self._session.state.call_policy.take() and self._stopped(Blocker.BUDGET)
+        return self._stopped(wait, min(wait or 0.0, self._session.policy.retry_after.max))
 
     def longest_sleep(self) -> float | None:
         """Return the cap on the SDK's next sleep if the server asked for it; None for no cap."""
@@ -55,21 +50,20 @@ class SdkRetryCaps:
             return error  # the caller is reading: it does not know of this request
         if self._session.is_over:
             return _as_raised(error)
-        if self._passes_deadline(delay):
-            self._stopped(Blocker.DEADLINE)
-        elif not self._session.state.call_policy.take():
-            self._stopped(Blocker.BUDGET)
-        else:
-            return None
-        return _as_raised(error)
+        return _as_raised(error) if self._stopped(None, delay) else None
 
-    def _passes_deadline(self, delay: float) -> bool:
-        deadline, elapsed = self._session.policy.limits.deadline, self._session.age
-        return deadline is not None and (elapsed >= deadline or elapsed + delay > deadline)
-
-    def _stopped(self, by: Blocker) -> bool:
-        self._session.retries.sdk_retries_stopped(by)
-        return True
+    def _stopped(self, requested: float | None, delay: float) -> bool:
+        session = self._session
+        by = sdk_retry_blocker(
+            session.policy,
+            requested=requested,
+            delay=delay,
+            elapsed=session.age,
+            take_token=session.state.call_policy.take,
+        )
+        if by is not Blocker.NONE:
+            session.retries.sdk_retries_stopped(by)
+        return by is not Blocker.NONE
 
 
 def _as_raised(error: Exception) -> Exception:

@@ -5,18 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 import webbrowser
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from otel_claude_stream.cli.errors import OK, CommandError, check_installed
-from otel_claude_stream.cli.otlp.record import UnreadableLine, read
 from otel_claude_stream.cli.process import collector_paused
-from otel_claude_stream.cli.view import formatting
 from otel_claude_stream.cli.view.printable import printable
 from otel_claude_stream.cli.view.report import DEFAULT_FILE, checked_path, title_of, write_report
 from otel_claude_stream.cli.view.stream_store import StreamStore
-from otel_claude_stream.cli.view.telemetry import Telemetry
+from otel_claude_stream.cli.view.telemetry import Telemetry, add_recording
 from otel_claude_stream.cli.view.terminal import as_text, summary_lines, table, width_of
 
 NEEDED: Final = (("opentelemetry.proto", "otlp"),)
@@ -62,7 +59,7 @@ def _run(args: argparse.Namespace) -> int:
     if output in files:
         raise CommandError(f"--output {output} would replace a recording; name another file")
     for path in files:
-        _read(path, telemetry)
+        add_recording(path, telemetry)
     found = telemetry.snapshot()
     write_report(output, found, title_of(found.views, ", ".join(path.name for path in files)))  # even if `head` leaves
     if found.views:
@@ -75,24 +72,3 @@ def _run(args: argparse.Namespace) -> int:
     if args.open:
         webbrowser.open(output.resolve().as_uri())
     return OK
-
-
-def _read(path: Path, telemetry: Telemetry) -> None:
-    """Add the requests of a file. Raises ``CommandError`` if none of its lines can be read."""
-    good, bad = 0, []
-    for found in read(path):
-        if isinstance(found, UnreadableLine):
-            bad.append(found)
-            continue
-        telemetry.add(*found)
-        good += 1
-    if bad and not good:
-        raise CommandError(f"{path} does not contain OTLP JSON lines: {_first(bad)}")
-    if bad:
-        text = f"warning: {path}: {formatting.plural(len(bad), 'line')} left out; {_first(bad)}"
-        print(printable(text), file=sys.stderr)
-
-
-def _first(bad: Iterable[UnreadableLine]) -> str:
-    first = next(iter(bad))
-    return f"line {first.line}: {first.reason}"

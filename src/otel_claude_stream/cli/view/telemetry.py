@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from otel_claude_stream._telemetry import schema
-from otel_claude_stream.cli.otlp import decode
+from otel_claude_stream.cli.errors import CommandError
+from otel_claude_stream.cli.otlp import decode, record
 from otel_claude_stream.cli.otlp.decode import Document, Point, Signal, SpanData
 from otel_claude_stream.cli.otlp.receive import Message
+from otel_claude_stream.cli.otlp.record import UnreadableLine
+from otel_claude_stream.cli.view import formatting
 from otel_claude_stream.cli.view.model import StreamView
 from otel_claude_stream.cli.view.open_streams import OpenStream
+from otel_claude_stream.cli.view.printable import printable
 from otel_claude_stream.cli.view.sides import PRODUCT
 from otel_claude_stream.cli.view.stream_store import StreamStore
 from otel_claude_stream.cli.view.summary import Summary
@@ -157,6 +163,23 @@ class Telemetry:
                     del self._values[series]
             for series in list(self._values)[: max(0, len(self._values) - MOST_SERIES)]:
                 del self._values[series]
+
+
+def add_recording(path: Path, telemetry: Telemetry) -> None:
+    """Add the requests of a file of OTLP JSON lines. Raises ``CommandError`` if none of its lines can be read."""
+    good, bad = 0, list[UnreadableLine]()
+    for found in record.read(path):
+        if isinstance(found, UnreadableLine):
+            bad.append(found)
+            continue
+        telemetry.add(*found)
+        good += 1
+    first = f"line {bad[0].line}: {bad[0].reason}" if bad else ""
+    if bad and not good:
+        raise CommandError(f"{path} does not contain OTLP JSON lines: {first}")
+    if bad:
+        text = f"warning: {path}: {formatting.plural(len(bad), 'line')} left out; {first}"
+        print(printable(text), file=sys.stderr)
 
 
 def _key(point: Point) -> frozenset[tuple[str, str]]:
