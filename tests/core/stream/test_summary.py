@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from otel_claude_stream._core.diagnosis.classify import Diagnosis, Verdict
@@ -10,7 +12,7 @@ from otel_claude_stream._core.stream.call import Call
 from otel_claude_stream._core.stream.hot_path import HotPath, ReadMode
 from otel_claude_stream._core.stream.message_state import MessageState
 from otel_claude_stream._core.stream.usage import Usage
-from otel_claude_stream._core.summary import Summary
+from otel_claude_stream._core.summary import RetryOutcome, Summary
 from otel_claude_stream._core.vocabulary import CALLER_REASONS, AbortReason, Origin, Outcome, Phase, Stop
 
 COMPLETED = Verdict(Outcome.COMPLETED, None, None)
@@ -61,6 +63,24 @@ def test_input_tokens_include_the_cache_and_the_end_completes_the_usage(usages, 
     """The semantic conventions count cached tokens as input, and those that are billed."""
     found = summary(message(*usages))
     assert (found.message.usage.billed.prompt, found.usage_complete) == (total, complete)
+
+
+@pytest.mark.parametrize(
+    ("by_api", "outcome", "started", "served"),
+    [
+        (False, RetryOutcome(), True, False),
+        (True, RetryOutcome(), True, True),
+        (False, RetryOutcome("fallback", model="m2", served=True), True, True),
+        (False, RetryOutcome("fallback", model="m2", served=True), False, False),
+        (False, RetryOutcome("fallback", model="m2"), True, False),
+    ],
+)
+def test_a_fallback_served_if_the_caller_has_the_start_of_its_message(by_api, outcome, started, served):
+    """The model is one of the API's or of the retry policy's."""
+    found = message()
+    found.ledger.started = started
+    found.record_usage(Usage(fallback=by_api))
+    assert replace(summary(found), retries=outcome).fallback_served is served
 
 
 @pytest.mark.parametrize(
