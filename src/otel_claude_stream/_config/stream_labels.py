@@ -30,7 +30,7 @@ class StreamLabels(Block):
     )
 
     def __init__(self, labels: Mapping[str, str | None]) -> None:
-        self.labels = labels
+        self.labels: Mapping[str, str | None] = labels
 
 
 def current_labels() -> dict[str, str | None]:

@@ -37,7 +37,7 @@ class LoopbackServer(ThreadingHTTPServer):
     request_queue_size = 128
 
     def __init__(self, port: int, handler: type[LoopbackHandler], token: str | None = None) -> None:
-        self.token = token or secrets.token_urlsafe(TOKEN_BYTES)
+        self.token: str = token or secrets.token_urlsafe(TOKEN_BYTES)
         self._connections = threading.BoundedSemaphore(MAX_CONNECTIONS)
         super().__init__((HOST, port), handler)
 
@@ -117,9 +117,9 @@ class LoopbackHandler(BaseHTTPRequestHandler):
         """Replace the reader of the base class, whose timeout is for each read."""
         super().setup()
         self.rfile.close()
-        self.reader = LimitedReader(self.connection)
+        self.reader: LimitedReader = LimitedReader(self.connection)
         self.reader.allow(MAX_HEAD, HEAD_SECONDS)
-        self.rfile = io.BufferedReader(self.reader)
+        self.rfile: io.BufferedReader = io.BufferedReader(self.reader)
 
     def checked_path(self) -> str | None:
         """Return the path behind the token, which begins with a slash; None if the token is another one."""

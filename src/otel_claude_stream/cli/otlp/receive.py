@@ -65,7 +65,7 @@ class Receiver(loopback.LoopbackServer):
     ) -> None:
         self.on_message = on_message
         self.on_error = on_error
-        self.bodies = threading.BoundedSemaphore(MAX_BODIES)
+        self.bodies: threading.BoundedSemaphore = threading.BoundedSemaphore(MAX_BODIES)
         self._warned = threading.Event()
         super().__init__(port, _Handler, token)
 

@@ -38,15 +38,17 @@ class PageServer(loopback.LoopbackServer):
 
     def __init__(self, feed: Feed, title: str, port: int = 0) -> None:
         self.feed = feed
+        self.page: str
+        self.policy: str
         self.page, self.policy = live_page(title, EVENTS.removeprefix("/"))
-        self.readers = threading.BoundedSemaphore(MAX_READERS)
+        self.readers: threading.BoundedSemaphore = threading.BoundedSemaphore(MAX_READERS)
         try:
             super().__init__(port, _Handler)
         except OSError as error:
             taken = error.errno == errno.EADDRINUSE
             reason = "is in use" if taken else f"cannot be used: {os.strerror(error.errno or 0)}"
             raise CommandError(f"--port {port} {reason}; name another port, or none for a free one") from error
-        self.hosts = {f"{name}:{self.server_port}" for name in (loopback.HOST, "localhost")}
+        self.hosts: set[str] = {f"{name}:{self.server_port}" for name in (loopback.HOST, "localhost")}
 
     @property
     def url(self) -> str:
