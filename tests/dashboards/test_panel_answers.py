@@ -127,7 +127,7 @@ def test_two_models_with_special_characters_can_be_selected(prometheus):
 
     query = interpolate(
         target.expr,
-        {"job": "special-otlp", "model": selection_pattern(SPECIAL_NAMES[:2]), "server": ".*"},
+        {"job": "special-otlp", "model": selection_pattern(SPECIAL_NAMES[:2]), "server": ".*", "source": ".*"},
         range_seconds=7200,
         interval_seconds=240,
     )
