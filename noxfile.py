@@ -40,15 +40,7 @@ CORE = "tests/core"
 FRAMEWORKS = "tests/frameworks"
 APART = (f"--ignore={DASHBOARDS}", f"--ignore={COLLECTOR}", f"--ignore={FRAMEWORKS}")
 # Tests that depend on the version of the SDK.
-SDK = (
-    "tests/sdk",
-    "tests/integration",
-    "tests/recordings",
-    "tests/retry",
-    "tests/telemetry",
-    "tests/failopen",
-    "tests/lifecycle",
-)
+SDK = ("tests/sdk", "tests/integration", "tests/recordings", "tests/retry", "tests/telemetry")
 # The marker of tests that run programs which may have to be installed first.
 SYSTEM = "system"
 # The tests of one file share fixtures such as servers, so they run in one process. Many tests wait, so that one process
@@ -269,7 +261,7 @@ def collector(session: nox.Session) -> None:
 def matrix(session: nox.Session, anthropic: str) -> None:
     """Run the tests that depend on the SDK with more versions between the oldest and the newest."""
     install_wheel(session, "test", pins=sdk_pin(anthropic))
-    pytest(session, f"matrix-{anthropic}", *SDK, *PARALLEL)
+    pytest(session, f"matrix-{anthropic}", *SDK, "tests/failopen", "tests/lifecycle", *PARALLEL)
 
 
 @nox.session(tags=REST, requires=["build"])
