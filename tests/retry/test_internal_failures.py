@@ -232,6 +232,7 @@ PASSED_THROUGH: dict[str, str] = {
     "_sdk.retry.call_context:RequestScope.__exit__": DRIVER,
     "_sdk.retry.call_context:RequestScope.failed": DRIVER,
     "_sdk.retry.flow:RetryFlow.requests": DRIVER,
+    "_sdk.retry.flow:RetryFlow._send_first_again": DRIVER,
     "_sdk.retry.flow:RetryFlow.recover": DRIVER,
     "_sdk.retry.flow:RetryFlow.wake_by": DRIVER,
     "_sdk.retry.gate:Gate.take": DRIVER,

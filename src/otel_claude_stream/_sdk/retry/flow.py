@@ -66,15 +66,10 @@ class RetryFlow:
         while isinstance(result, Exception) and (
             replaces_sdk or original is not None or self.session.state.call_policy.fallback
         ):
-            decision, again = self._decide(Failure(error=result), before_response=True), None
+            decision = self._decide(Failure(error=result), before_response=True)
             if decision.action is Action.FALLBACK:
                 original = result
-            if decision.action is not Action.GIVE_UP:
-                yield Sleep(decision.delay)
-                try:
-                    again = yield from self._send(functools.partial(self._first_call_again, decision.model))
-                except Exception as error:  # noqa: BLE001 - the boundary: the caller gets the failure as it came
-                    _guard.report("recovery", error)
+            again = None if decision.action is Action.GIVE_UP else (yield from self._send_first_again(decision))
             if again is None:
                 self._add_note(original or result)
                 return original or result
@@ -83,6 +78,15 @@ class RetryFlow:
             with _guard.guard("recovery"):
                 self.session.retries.answered()
         return result
+
+    def _send_first_again(self, decision: Decision) -> Steps:
+        """Send the request again that has no response yet. Returns the same as `_attempt`."""
+        yield Sleep(decision.delay)
+        try:
+            return (yield from self._send(functools.partial(self._first_call_again, decision.model)))
+        except Exception as error:  # noqa: BLE001 - the boundary: the caller gets the failure as it came
+            _guard.report("recovery", error)
+            return None
 
     def _first_call_again(self, model: str) -> Call:
         """Return the call as it was made, for another model if one is named."""
