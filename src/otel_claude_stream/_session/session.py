@@ -52,12 +52,12 @@ class StreamSession:
         "_on_drop",
         "_on_end",
         "_retries",
-        "stalls",
         "_telemetry",
         "_timing",
         "_warmed_up",
         "bytes_read",
         "hot",
+        "stalls",
         "state",
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from otel_claude_stream._core.retry.context import Action, Blocker, DelaySource
+from otel_claude_stream._core.stream.call import RATE_LIMIT_KINDS
 from otel_claude_stream._core.vocabulary import (
     AbortReason,
     BodyClass,
@@ -361,7 +362,7 @@ RATE_LIMITS: Final = {
             "full. Absent if the headers do not report it.",
         ),
     )
-    for kind in ("requests", "tokens", "input_tokens", "output_tokens")
+    for kind in RATE_LIMIT_KINDS
 }
 """The rest of each rate limit, and when it is replenished. The span of a stream has those of its last response."""
 RESUMED: Final = flag(

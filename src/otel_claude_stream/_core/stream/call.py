@@ -48,6 +48,10 @@ class Call:
     """Whether its answer could be repeated or continued."""
 
 
+RATE_LIMIT_KINDS = ("requests", "tokens", "input_tokens", "output_tokens")
+"""The kinds of rate limits that a response may report."""
+
+
 class RateLimit(NamedTuple):
     """The state of one rate limit, as a response reports it. None for what it does not report."""
 
@@ -67,7 +71,7 @@ class Reply:
     should_retry: bool | None = None
     """The value of `x-should-retry`."""
     rate_limits: dict[str, RateLimit] = field(default_factory=dict)
-    """The rate limits that it reports, by their kind: `requests`, `tokens`, `input_tokens` and `output_tokens`."""
+    """The rate limits that it reports, by their kind, one of `RATE_LIMIT_KINDS`."""
     fingerprint: dict[str, str] = field(default_factory=dict)
     """The headers that identify the sender (`server`, `via`, `x-...`), with lower-case names."""
 

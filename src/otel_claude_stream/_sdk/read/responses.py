@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 
 from otel_claude_stream._core.diagnosis.facts import End, Fault, HttpError
 from otel_claude_stream._core.stream import bounds
-from otel_claude_stream._core.stream.call import RateLimit, Reply
+from otel_claude_stream._core.stream.call import RATE_LIMIT_KINDS, RateLimit, Reply
 from otel_claude_stream._core.vocabulary import BodyClass, ErrorSource, Stop
 from otel_claude_stream._sdk.read.errors import exception_of_caller, fault_of, name_of
 
@@ -30,7 +30,7 @@ _RATE_LIMITS = {
         f"anthropic-ratelimit-{kind.replace('_', '-')}-remaining",
         f"anthropic-ratelimit-{kind.replace('_', '-')}-reset",
     )
-    for kind in ("requests", "tokens", "input_tokens", "output_tokens")
+    for kind in RATE_LIMIT_KINDS
 }
 """The headers of each rate limit: a count, and a time in RFC 3339."""
 
