@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import anthropic
 import pytest
+from tests.support.feeds import THREAD, connect, feed, read_feed, thread_ended
 from tests.support.rig import API, REQUEST, WAYS, Seen, by, chain, instrumented, plain, read
 from tests.support.scenes import BUSY, COMPACTED, DATE, FALLBACK, MESSAGE, RATE_LIMITS, after
 from tests.support.targets import POLICY_ONLY, TARGETS, Target, broken, code_of, code_reached, sample
@@ -32,6 +33,8 @@ class Case:
     def read(self, api):
         if "bytes" in self.way:
             return read_bytes(api)
+        if "feed" in self.way:
+            return asyncio.run(read_feed_async(api)) if "async" in self.way else read_feed_sync(api)
         if self.way == "left":
             return raise_in_block(api)
         if "dropped" in self.way:
@@ -50,6 +53,27 @@ def read_bytes(api):
         with api.client().messages.with_streaming_response.create(stream=True, **REQUEST) as response:
             seen.result = b"".join(response.iter_bytes())
     except Exception as error:  # noqa: BLE001 - any exception of the SDK
+        seen.error = chain(error)
+    return seen
+
+
+def read_feed_sync(api):
+    """Read the feed of a thread to its end."""
+    seen = Seen()
+    try:
+        seen.events = read_feed(api.client(), THREAD)
+    except Exception as error:  # noqa: BLE001 - as above
+        seen.error = chain(error)
+    return seen
+
+
+async def read_feed_async(api):
+    """As `read_feed_sync`."""
+    seen = Seen()
+    try:
+        async with await connect(api.async_client(), THREAD) as stream:
+            seen.events = [event async for event in stream]
+    except Exception as error:  # noqa: BLE001 - as above
         seen.error = chain(error)
     return seen
 
@@ -136,6 +160,11 @@ CASES = {
     ),
     "dropped": Case("dropped", (MESSAGE,)),
     "dropped, async": Case("async dropped", (MESSAGE,)),
+    "feed": Case("feed", (feed(thread_ended()),)),
+    "feed, async": Case("async feed", (feed(thread_ended()),)),
+    "feed cut": Case("feed", (feed(CutMidChunk()),)),
+    "feed retried and cut": Case("feed", (BUSY, feed(Error()))),
+    "feed refused": Case("feed", (Script.no_response(),)),
 }
 
 CALL = "wraps the SDK's own call; the functions that it calls are broken one by one"
@@ -214,7 +243,7 @@ def collect_metrics(capture):
 def observed(monkeypatch, case):
     """Return what the caller sees with the instrumentation, in mode `observe`."""
     api = API(CASES[case].scripts)
-    settings = {"events": "both", "semconv": "both", "stall_thresholds": "10ms"}
+    settings = {"events": "both", "semconv": "both", "stall_thresholds": "10ms", "feeds": True}
     with stream_labels(tenant="a"), instrumented(monkeypatch, api.clock, **settings) as capture:
         if case == "each block type":  # collect metrics while the stream is open
             api.chunks = lambda chunks: [chunk for chunk in chunks if collect_metrics(capture)]
