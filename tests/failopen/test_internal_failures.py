@@ -357,6 +357,7 @@ NOT_REACHED = {
     "_session.registry:OpenStreams._after_fork": "see tests/lifecycle",
     "_session.session:StreamSession._end_after": "runs only after another failure",
     "_telemetry.stream_telemetry:StreamTelemetry.detach": "see tests/lifecycle",
+    "_telemetry.feed_telemetry:FeedTelemetry.detach": "see tests/telemetry/test_feeds.py",
     "_telemetry.stream_telemetry:Emitter.silence": "see tests/lifecycle",
     **dict.fromkeys(
         (

@@ -30,6 +30,7 @@ from tests.support.scenes import MESSAGE as A_MESSAGE
 
 from otel_claude_stream import stream_labels
 from otel_claude_stream._core.stream.call import Call, Feed
+from otel_claude_stream._instrumentor import _streams
 from otel_claude_stream._sdk.read.frames import is_parsed
 from otel_claude_stream._session.feed import MAX_FEEDS, FeedConnections
 from otel_claude_stream.testing import CutMidChunk, End, Error, Event, Pause, Script, Send
@@ -296,6 +297,18 @@ def test_a_feed_has_the_labels_of_the_caller(monkeypatch):
         capture = observe(monkeypatch, OPEN)
     assert capture.spans()[0]["attributes"]["claude.stream.label.tenant"] == "a"
     assert metric(capture, "duration") == [({".outcome": "failed", ".label.tenant": "a"}, (1, 0.5))]
+
+
+def test_a_forked_child_records_nothing_of_an_open_feed(monkeypatch):
+    """The parent records its gaps, errors and end."""
+    api = API(OPEN)
+    with instrumented(monkeypatch, api.clock, feeds=True) as capture:
+        with connect(api.client()) as stream:
+            (session,) = _streams._sessions.values()
+            session.detach_after_fork()
+            list(stream)
+        assert (capture.spans(), capture.metrics()) == ([], {})
+    _streams.remove(session)
 
 
 @parses_feeds
