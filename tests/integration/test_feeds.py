@@ -1,4 +1,4 @@
-"""Feeds of agent sessions over sockets: the caller sees the same as without instrumentation, each end has a span."""
+"""The caller sees the same of a session feed as without instrumentation, and each connection has a span."""
 
 from __future__ import annotations
 

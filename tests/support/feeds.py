@@ -1,4 +1,4 @@
-"""Feeds of agent sessions: their events, and a way to connect that every release of the SDK has."""
+"""Events of the feeds of agent sessions, and a way to connect that every release of the SDK has."""
 
 from __future__ import annotations
 

@@ -33,6 +33,7 @@ from otel_claude_stream._core.stream.call import Call, Feed
 from otel_claude_stream._instrumentor import _streams
 from otel_claude_stream._sdk.read.frames import is_parsed
 from otel_claude_stream._session.feed import MAX_FEEDS, FeedConnections
+from otel_claude_stream._session.live import LiveFile
 from otel_claude_stream.testing import CutMidChunk, End, Error, Event, Pause, Script, Send
 
 parses_feeds = pytest.mark.skipif(
@@ -297,6 +298,16 @@ def test_a_feed_has_the_labels_of_the_caller(monkeypatch):
         capture = observe(monkeypatch, OPEN)
     assert capture.spans()[0]["attributes"]["claude.stream.label.tenant"] == "a"
     assert metric(capture, "duration") == [({".outcome": "failed", ".label.tenant": "a"}, (1, 0.5))]
+
+
+def test_an_open_feed_is_not_among_the_open_streams_of_the_command_run(monkeypatch, tmp_path):
+    """The file of open streams has those of messages alone."""
+    api = API([OPEN, A_MESSAGE])
+    with instrumented(monkeypatch, api.clock, feeds=True), connect(api.client()):
+        write = LiveFile(str(tmp_path)).write
+        read(api, each=lambda _: write(list(_streams._sessions.values())))
+    (file,) = tmp_path.iterdir()
+    assert [row["model"] for row in json.loads(file.read_text())["streams"]] == ["claude-test"]
 
 
 def test_a_forked_child_records_nothing_of_an_open_feed(monkeypatch):

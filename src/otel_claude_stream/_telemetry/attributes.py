@@ -511,7 +511,7 @@ FEED_LONGEST_SILENCE: Final = seconds(
 )
 FEED_ERROR_RETRY: Final = text(
     "claude.stream.feed.error.retry",
-    "What the server does about the error: it is `retrying`, its retries are `exhausted`, or the session ends "
+    "Reaction of the server to the error: it is `retrying`, its retries are `exhausted`, or the session ends "
     "(`terminal`).",
     RETRY_STATUSES,
 )

@@ -26,7 +26,7 @@ ERROR_TYPES: Final = (
 )  # fmt: skip
 """The types of `session.error` in SDK 2.14, and the one of all others."""
 RETRY_STATUSES: Final = ("retrying", "exhausted", "terminal", OTHER)
-"""What the server does about such an error."""
+"""The reaction of the server to such an error."""
 
 _PATH: Final = re.compile(r"(?:.*/)?sessions/([^/]+)/(?:events|threads/([^/]+))/stream/?")
 _LAST: Final = frozenset({"session.status_terminated", "session.deleted"})

@@ -172,6 +172,12 @@ def is_stream(span: SpanData) -> bool:
     return span.scope == SCOPE and span.name not in _OTHERS
 
 
+def feeds(spans: Iterable[SpanData]) -> tuple[StreamView, ...]:
+    """Return the views of the connections to feeds of agent sessions, by start. They are no streams of messages."""
+    found = {(x.trace_id, x.span_id): x for x in spans if x.scope == SCOPE and x.name == schema.FEED_SPAN.name}
+    return tuple(sorted(map(stream_view, found.values()), key=lambda view: (view.start, view.end, view.key)))
+
+
 def stream_view(span: SpanData, children: Collection[SpanData] = (), parent: SpanData | None = None) -> StreamView:
     """Return the view of one stream span.
 
