@@ -160,8 +160,8 @@ CASES = {
     ),
     "dropped": Case("dropped", (MESSAGE,)),
     "dropped, async": Case("async dropped", (MESSAGE,)),
-    "feed": Case("feed", (feed(thread_ended()),)),
-    "feed, async": Case("async feed", (feed(thread_ended()),)),
+    "whole feed": Case("feed", (feed(thread_ended()),)),
+    "whole feed, async": Case("async feed", (feed(thread_ended()),)),
     "feed cut": Case("feed", (feed(CutMidChunk()),)),
     "feed retried and cut": Case("feed", (BUSY, feed(Error()))),
     "feed refused": Case("feed", (Script.no_response(),)),
@@ -278,7 +278,7 @@ def test_the_caller_sees_the_same_as_without_instrumentation(monkeypatch, case):
 def test_the_cases_differ_where_they_should(monkeypatch):
     """Complete streams raise nothing, and the others raise, so that a comparison can find a difference."""
     without_error = {case for case in CASES if not bare(monkeypatch, case).error}
-    complete = ("healthy", "each", "unknown", "fallback", "compacted", "retried", "bytes", "opaque", "dropped")
+    complete = ("healthy", "each", "unknown", "fallback", "compacted", "retried", "bytes", "opaque", "dropped", "whole")
     assert without_error == {case for case in CASES if case.startswith((*complete, "failing bytes"))}
     assert bare(monkeypatch, "bytes").result == MESSAGE.body()
     assert len({repr(bare(monkeypatch, case)) for case in CASES}) > 15

@@ -148,7 +148,8 @@ class SdkHooks:
                 warmed_up=self._streams.warmed_up,
             )
             self._streams.add(session)
-            if emitter is self._emitter and (call.owner != "self" or self._config.span == "always"):
+            marked = feeds is None and (call.owner != "self" or self._config.span == "always")
+            if emitter is self._emitter and marked:
                 mark_sdk_span(options)
             retry = RetryFlow(session, Resend(client, args, kwargs)) if session.acts else None
             context = CallContext(session, retry)
