@@ -410,6 +410,7 @@ NOT_REACHED = {
 """Functions that no case reaches, with the reason."""
 if not is_parsed("an unknown event"):
     NOT_REACHED["_core.stream.delivered:Delivered.unknown_event"] = "this release of the SDK drops unknown events"
+    NOT_REACHED["_session.feed:FeedSession.event"] = "this release of the SDK drops the events of feeds"
 if "open_telemetry" not in inspect.signature(anthropic.Anthropic).parameters:
     NOT_REACHED["_sdk.attach.span_owner:_records"] = "looks for the SDK's own tracing, which this release does not have"
 
