@@ -31,8 +31,8 @@ LATER = 30.0
 """Seconds that a read, a back-off or a request would last without the exception."""
 AT_ONCE = 10.0
 """Seconds within which it is raised, on a busy machine."""
-BLOCKING = {"read", "slept"}
-"""Functions that block: `read` of the HTTP library, and `slept` below."""
+BLOCKING = {"read", "wait"}
+"""Functions that block: `read` of the HTTP library, and `wait` of the back-off."""
 
 WHOLE = paced_script(STORY)
 CUT = WHOLE.cut_after(2)
