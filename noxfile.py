@@ -270,7 +270,7 @@ def matrix(session: nox.Session, anthropic: str) -> None:
 @nox.parametrize("anthropic", GENERATIONS, ids=GENERATIONS)
 def generations(session: nox.Session, anthropic: str) -> None:
     """Run the tests that depend on the SDK with the last version of each generation and the first of the newest."""
-    install_wheel(session, "test", pins=sdk_pin(anthropic))
+    install_wheel(session, "test", "transports", pins=sdk_pin(anthropic))
     pytest(session, f"generations-{anthropic}", *SDK, *PARALLEL)
 
 
