@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import anthropic
 import pytest
 from tests.support import interrupted_text
@@ -22,6 +24,7 @@ ANSWER = Answer((TEXT,))
 TO_SONNET = (("claude-opus-*", (SONNET,)),)
 OVERLOADED = (status(529), broken(0, Error()), broken(2, Error()))
 """Before the headers, as the first event, and after the start of the message."""
+LOOK_UP = "otel_claude_stream._sdk.attach.request.fallback_model"
 
 
 def policy(mode: Mode = Mode.RETRY, **fields: object) -> RetryPolicy:
@@ -226,6 +229,30 @@ def test_in_mode_observe_the_fallback_is_a_dry_run(monkeypatch, overloaded, way)
     assert models(api) == [OPUS]
     assert decisions(capture) == [("fallback", SONNET, "none", True)]
     assert ".fallback.model" not in span_of(capture)
+
+
+@pytest.mark.parametrize("mode", [Mode.OBSERVE, Mode.RETRY])
+@pytest.mark.parametrize(
+    ("responses", "looked_up"),
+    [([COMPLETE], 0), ([status(529), COMPLETE], 1), ([status(500), COMPLETE], 1)],
+    ids=["no failure", "an overload", "another failure"],
+)
+def test_the_fallback_model_is_looked_up_at_the_first_failure(monkeypatch, responses, looked_up, mode):
+    asked = []
+    monkeypatch.setattr(LOOK_UP, lambda models, *_: asked.append(models) or SONNET)
+    call(monkeypatch, responses, policy(mode))
+    assert asked == [(SONNET,)] * looked_up
+
+
+def test_a_dropped_stream_ends_though_its_client_refers_to_the_response(monkeypatch):
+    api = ContinuingAPI(ANSWER, [COMPLETE])
+    client = api.client()
+    with instrumented(monkeypatch, api.clock, retry_policy=policy(Mode.OBSERVE)) as capture:
+        stream = client.messages.create(stream=True, max_tokens=9, model=OPUS, messages=ASK["messages"])
+        client.kept = stream.response
+        del client, stream
+        gc.collect()
+        assert span_of(capture)[".abort.reason"] == "abandoned"
 
 
 def test_the_note_on_the_exception_names_the_other_model(monkeypatch):
