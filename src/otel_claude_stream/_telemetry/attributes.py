@@ -25,7 +25,8 @@ PROVIDER_NAME: Final = text(
 )
 REQUEST_MODEL: Final = text(
     "gen_ai.request.model",
-    "Model named in the request. On metrics, models beyond the first `max_models` (20) are recorded as `other`.",
+    "Model named in the request. On metrics, models beyond the first `max_models` (20) are recorded as `other`. "
+    "Metrics of tokens that are billed have a fallback model of the policy for the requests to it.",
 )
 REQUEST_STREAM: Final = flag("gen_ai.request.stream", "Always true.")
 REQUEST_MAX_TOKENS: Final = tokens("gen_ai.request.max_tokens", "`max_tokens` of the request.")

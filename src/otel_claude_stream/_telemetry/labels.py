@@ -113,6 +113,10 @@ class LabelSets:
             found[a.SERVER_PORT.name] = call.server_port
         return found
 
+    def request(self, model: str | None) -> Labels:
+        """Return the label for a model that a request was sent to, if there is one."""
+        return {a.REQUEST_MODEL.name: self._request_models(model)} if model is not None else {}
+
     def response(self, model: str | None) -> Labels:
         """Return the label for the model that wrote a response, if it is known."""
         return {a.RESPONSE_MODEL.name: self._response_models(model)} if model is not None else {}

@@ -144,6 +144,8 @@ class EndLabels:
     """Those of the GenAI conventions' metrics. None if another instrumentation records these."""
     fallback: Labels
     """Those of the counter of fallbacks."""
+    billed: Labels
+    """The label that replaces the model for tokens of the policy's fallback model. Empty without one."""
 
 
 def record_end(instruments: Instruments, end_labels: EndLabels, context: Context, summary: Summary) -> None:
@@ -168,16 +170,17 @@ def record_end(instruments: Instruments, end_labels: EndLabels, context: Context
     elif message.usage.output_tokens is not None and summary.writing_time:
         instruments.output_tokens_rate.record(message.usage.output_tokens / summary.writing_time, labels)
     if has_extra_tokens(summary):
-        _record_bill(instruments, labels, summary)
+        _record_bill(instruments, end_labels, summary)
     if end_labels.genai is not None:
-        _record_genai(instruments, end_labels.genai, summary)
+        _record_genai(instruments, end_labels.genai, end_labels.billed, summary)
 
 
-def _record_bill(instruments: Instruments, labels: Labels, summary: Summary) -> None:
+def _record_bill(instruments: Instruments, end_labels: EndLabels, summary: Summary) -> None:
     for item in bill_of(summary):
         if item.extra:
             kind = {a.BILLED_TYPE.name: item.type, a.BILLED_SOURCE.name: item.source, a.BILLED_USE.name: item.use}
-            instruments.billed_extra_tokens.add(item.tokens, {**labels, **kind})
+            model = end_labels.billed if item.model else {}
+            instruments.billed_extra_tokens.add(item.tokens, {**end_labels.common, **model, **kind})
 
 
 def record_attempt_abort(instruments: Instruments, labels: Labels, context: Context, failure: Diagnosis) -> None:
@@ -189,7 +192,7 @@ def record_attempt_abort(instruments: Instruments, labels: Labels, context: Cont
     instruments.abort_elapsed.record(failure.facts.age_of_attempt, origin, context)
 
 
-def _record_genai(instruments: Instruments, labels: Labels, summary: Summary) -> None:
+def _record_genai(instruments: Instruments, labels: Labels, billed: Labels, summary: Summary) -> None:
     facts, verdict = summary.diagnosis
     failed = verdict.outcome is Outcome.FAILED
     instruments.genai_duration.record(
@@ -198,6 +201,8 @@ def _record_genai(instruments: Instruments, labels: Labels, summary: Summary) ->
     if summary.time_to_first_event is not None:
         instruments.genai_time_to_first_chunk.record(summary.time_to_first_event, labels)
     usage = summary.message.usage.billed
+    if summary.retries.served:
+        labels = {**labels, **billed}
     if instruments.genai_usage:
         modality = {**labels, a.TOKEN_MODALITY.name: "unknown"}
         counts = (usage.prompt or 0, usage.output_tokens or 0, usage.cache_read, usage.cache_write)

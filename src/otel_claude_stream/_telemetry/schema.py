@@ -258,7 +258,7 @@ BILLED_EXTRA_TOKENS: Final = counter(
     "claude.stream.billed.extra_tokens",
     "{token}",
     "Tokens that were billed and are not in `gen_ai.client.token.usage`: those of earlier requests of a call, of "
-    "requests that broke, and of models that declined.",
+    "requests that broke, and of models that declined. Each request counts under the model that it was sent to.",
     (*_CALL, a.BILLED_TYPE, a.BILLED_SOURCE, a.BILLED_USE),
 )
 OUTPUT_TOKENS_RATE: Final = histogram(

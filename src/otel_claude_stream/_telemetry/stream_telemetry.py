@@ -270,6 +270,7 @@ class Emitter:
             outcome=outcome,
             genai=self.labels.genai(telemetry.call, model) if records_genai else None,
             fallback={**outcome, **self.labels.response(model)} if summary.fallback_served else outcome,
+            billed=self.labels.request(summary.retries.model),
         )
 
     def telemetry(self, call: Call, wall: int) -> StreamTelemetry:
