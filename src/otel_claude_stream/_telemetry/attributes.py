@@ -366,6 +366,9 @@ RATE_LIMITS: Final = {
     for kind in RATE_LIMIT_KINDS
 }
 """The rest of each rate limit, and when it is replenished. The span of a stream has those of its last response."""
+RATE_LIMIT_KIND: Final = text(
+    "claude.stream.rate_limit.kind", "Requests or tokens that the rate limit counts.", RATE_LIMIT_KINDS
+)
 RESUMED: Final = flag(
     "claude.stream.resumed",
     "True if a further request continued the text, so that no single generation produced it. Absent otherwise.",

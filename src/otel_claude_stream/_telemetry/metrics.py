@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from otel_claude_stream import _guard
 from otel_claude_stream._core.bill import CHARACTERS_PER_TOKEN, bill_of, has_extra_tokens
 from otel_claude_stream._core.diagnosis.classify import Diagnosis
+from otel_claude_stream._core.rate_limits import RateLimits
 from otel_claude_stream._core.summary import Summary
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
@@ -77,6 +78,41 @@ def observe(meter: Meter, spec: Metric, read: Callable[[], Iterable[tuple[float,
     up_down = spec.kind == "observable_updowncounter"
     create = meter.create_observable_up_down_counter if up_down else meter.create_observable_gauge
     create(spec.name, callbacks=[callback], unit=spec.unit, description=spec.doc)
+
+
+class OpenStreams(Protocol):
+    """The open streams of the process. Each method returns a value for each set of labels."""
+
+    rate_limits: RateLimits
+    """The rate limits that the API reported last."""
+
+    def counts(self) -> Iterable[tuple[float, Labels]]:
+        """Return the number of open streams."""
+
+    def ages(self) -> Iterable[tuple[float, Labels]]:
+        """Return the age of the oldest open stream, in seconds."""
+
+
+def observe_all(
+    meter: Meter,
+    streams: OpenStreams,
+    budgets: Callable[[], Iterable[tuple[float, Labels]]] | None,
+    clock: Callable[[], int],
+) -> None:
+    """Create the observable instruments of the schema. `budgets` is None if the policy only observes."""
+    observe(meter, schema.ACTIVE, flushed_before(streams.counts))
+    observe(meter, schema.OLDEST_AGE, streams.ages)
+    if budgets is not None:
+        observe(meter, schema.RETRY_BUDGET, budgets)
+
+    @_guard.guarded("rate_limits", ())
+    def limits(part: str) -> Iterable[tuple[float, Labels]]:
+        names = (a.SERVER_ADDRESS.name, a.REQUEST_MODEL.name, a.RATE_LIMIT_KIND.name)
+        found = [(getattr(limit, part), key) for key, limit in streams.rate_limits.current(clock())]
+        return [(value, dict(zip(names, key, strict=True))) for value, key in found if value is not None]
+
+    for part, spec in schema.RATE_LIMITS.items():
+        observe(meter, spec, partial(limits, part))
 
 
 def flushed_before(read: Callable[[], Iterable[tuple[float, Labels]]]) -> Callable[[], Iterable[tuple[float, Labels]]]:

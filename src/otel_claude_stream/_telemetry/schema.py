@@ -241,6 +241,22 @@ RETRY_BUDGET: Final = Metric(
     "while no policy is active.",
     _CALL,
 )
+RATE_LIMITS: Final = {
+    part: Metric(
+        f"claude.stream.rate_limit.{part}",
+        "observable_gauge",
+        unit,
+        f"{doc}, by the last response that reported it. Not reported if the limit was replenished more than two "
+        "minutes ago.",
+        (a.REQUEST_MODEL, a.SERVER_ADDRESS, a.RATE_LIMIT_KIND),
+    )
+    for part, unit, doc in (
+        ("remaining", "{request_or_token}", "Rest of a rate limit of the API"),
+        ("limit", "{request_or_token}", "Size of a rate limit of the API"),
+        ("reset_after", "s", "Time until a rate limit of the API is replenished in full"),
+    )
+}
+"""The gauges of rate limits, by their part of a `RateLimit`."""
 RETRY_DELAY: Final = histogram(
     "claude.stream.retry.delay",
     "s",
@@ -288,8 +304,8 @@ METRICS: Final[tuple[Metric, ...]] = (
     GENAI_DURATION, GENAI_TIME_TO_FIRST_CHUNK, GENAI_TIME_PER_OUTPUT_CHUNK, GENAI_TOKEN_USAGE, GENAI_INPUT_TOKENS,
     GENAI_OUTPUT_TOKENS, *GENAI_USAGE, DURATION, TIME_TO_FIRST_TOKEN, CHUNK_GAP, LONGEST_SILENCE, ABORTS,
     ATTEMPT_ABORTS, ABORT_IDLE, ABORT_ELAPSED, STALLS, FALLBACKS, ACTIVE, OLDEST_AGE, REQUESTS, RETRIES,
-    RETRY_DECISIONS, RETRY_DELAY, RECOVERIES, RETRY_BUDGET, OUTPUT_TOKENS_WASTED, BILLED_EXTRA_TOKENS,
-    OUTPUT_TOKENS_RATE, CALLER_TIME, INTERNAL_ERRORS,
+    RETRY_DECISIONS, RETRY_DELAY, RECOVERIES, RETRY_BUDGET, *RATE_LIMITS.values(),
+    OUTPUT_TOKENS_WASTED, BILLED_EXTRA_TOKENS, OUTPUT_TOKENS_RATE, CALLER_TIME, INTERNAL_ERRORS,
 )  # fmt: skip
 
 # --- Span events -------------------------------------------------------------------------------------------------
