@@ -251,9 +251,9 @@ def system(session: nox.Session) -> None:
 def collector(session: nox.Session) -> None:
     """Test the Collector's configuration with a real Collector, which is compiled once, in some minutes."""
     install_wheel(session, "test", "collector", pins=[])
-    # Without a Collector, Prometheus or Node, the tests that need them skip or fail.
+    # Without a Collector, Prometheus, Node or Go, the tests that need them skip or fail.
     session.run("python", "collector/build.py", success_codes=[0, 1])
-    for build in ("dashboards.build_prometheus", "support.collector.node_sdk"):
+    for build in ("dashboards.build_prometheus", "support.collector.node_sdk", "support.collector.go_sdk"):
         session.run("python", "-m", f"tests.{build}", success_codes=[0, 1])
     pytest(session, "collector", COLLECTOR)
 

@@ -18,6 +18,7 @@ from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
 from otel_claude_stream._telemetry.buffer import BUFFER, NO_EXEMPLAR, Labels
+from otel_claude_stream._telemetry.labels import LabelSets
 from otel_claude_stream._telemetry.span_attributes import abort_labels
 from otel_claude_stream._telemetry.spec import Metric, names_under
 
@@ -165,6 +166,19 @@ class Instruments:
         self.output_tokens_wasted = counter(schema.OUTPUT_TOKENS_WASTED)
         self.billed_extra_tokens = counter(schema.BILLED_EXTRA_TOKENS)
         self.internal_errors = counter(schema.INTERNAL_ERRORS)
+
+
+class FeedInstruments:
+    """The instruments of feeds, which exist only if the settings ask for them."""
+
+    def __init__(self, meter: Meter, labels: LabelSets) -> None:
+        self.labels = labels
+        """Those of feeds, bounded apart from those of messages."""
+        self.connections = Counter(meter, schema.FEED_CONNECTIONS)
+        self.duration = Histogram(meter, schema.FEED_DURATION, (schema.FEED_DURATION.name,))
+        self.gap = Histogram(meter, schema.FEED_GAP, (schema.FEED_GAP.name,))
+        self.reconnects = Counter(meter, schema.FEED_RECONNECTS)
+        self.errors = Counter(meter, schema.FEED_ERRORS)
 
 
 # --- The metrics of a stream at its end --------------------------------------------------------------------------

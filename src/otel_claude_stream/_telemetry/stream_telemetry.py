@@ -28,6 +28,7 @@ from otel_claude_stream._telemetry.labels import LabelSets
 from otel_claude_stream._telemetry.logs import LogEvents
 from otel_claude_stream._telemetry.metrics import (
     EndLabels,
+    FeedInstruments,
     Instruments,
     OpenStreams,
     is_live,
@@ -38,6 +39,7 @@ from otel_claude_stream._telemetry.metrics import (
 from otel_claude_stream._telemetry.span_attributes import (
     event_attributes,
     event_name,
+    feed_attributes,
     span_attributes,
     thought_pairs,
 )
@@ -233,6 +235,8 @@ class Emitter:
         self.labels = LabelSets(config, self._create_zero_series)
         self.clock = clock
         self.rate_limits = streams.rate_limits
+        feeds = config.metrics and config.feeds
+        self.feeds = FeedInstruments(meter, LabelSets(config, lambda _: None)) if feeds else None
         self._silenced_by = ""
         self._on_span = config.events in {"span", "both"}
         if config.metrics:
@@ -240,7 +244,7 @@ class Emitter:
 
     def silence(self, owner: str) -> None:
         """Record nothing any more, in a child that would wait for a lock of the class `owner` forever."""
-        self.instruments = self._logs = None
+        self.instruments = self.feeds = self._logs = None
         self._silenced_by = owner
 
     def stall_labels(self, call: Call, common: Labels) -> Labels:
@@ -280,8 +284,9 @@ class Emitter:
             return
         if self.config.span == "off":
             return
-        is_chat = call.owner == "self"
-        attributes: Labels = {a.REQUEST_MODEL.name: call.model, a.SERVER_ADDRESS.name: call.server_address}
+        is_chat, feed = call.owner == "self", call.feed
+        attributes: Labels = {a.REQUEST_MODEL.name: call.model} if feed is None else feed_attributes(feed)
+        attributes[a.SERVER_ADDRESS.name] = call.server_address
         if call.server_port is not None:
             attributes[a.SERVER_PORT.name] = call.server_port
         if call.conversation_id is not None:
@@ -291,7 +296,7 @@ class Emitter:
         if is_chat:
             attributes[a.OPERATION_NAME.name] = "chat"
             attributes[a.PROVIDER_NAME.name] = call.provider
-        spec = schema.CHAT_SPAN if is_chat else schema.STREAM_SPAN
+        spec = schema.CHAT_SPAN if is_chat else schema.STREAM_SPAN if feed is None else schema.FEED_SPAN
         start_span(
             self.tracer,
             into,
