@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.benchmarks import bench_load, bench_targets, peers
+from tests.benchmarks import bench_bytecodes, bench_load, bench_policy, bench_targets, peers
 from tests.benchmarks.measure import Result, Spread, interleaved, percentile
 from tests.benchmarks.page import write_part
 from tests.benchmarks.peer import PEERS
@@ -36,6 +36,15 @@ def test_delays_are_collected_while_all_streams_are_read(read):
     delays = read(10, 3)
     assert 0 < len(delays) <= 3 * 16
     assert min(delays) >= 0
+
+
+def test_a_policy_adds_few_bytecodes_to_an_event_of_a_burst():
+    """The target is +0.5 us, and an event of the bare SDK takes 13 us or more."""
+    modes = bench_policy.variants()
+    found = {mode: bench_bytecodes.per_event("sync_create", settings, (5, 15)) for mode, settings in modes.items()}
+    assert found["observe"] > found["bare"] > 100
+    for mode in ("retry", "resume"):
+        assert 0 < found[mode] - found["observe"] <= found["bare"] * 0.5 / 13
 
 
 def test_the_plot_has_a_text_and_a_table(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from otel_claude_stream._core.bill import Item, bill_of, has_extra_tokens
@@ -105,6 +107,15 @@ def test_models_that_declined_are_billed_and_wasted():
     declined = [Item("input", 11, use="wasted"), Item("output", 2, use="wasted")]
     assert list(bill_of(call)) == [*ANSWER, *declined]
     assert has_extra_tokens(call)
+
+
+def test_each_item_has_the_model_of_its_request():
+    call = summary(COMPLETED, (0, STARTED), (84, STARTED._replace(declined=Usage(11))))
+    first, second = call.attempts
+    call = replace(call, attempts=(first, replace(second, model="other")))
+    assert [(item.tokens, item.model) for item in bill_of(call)] == [
+        (25, ""), (100, ""), (7, ""), (25, "other"), (100, "other"), (7, "other"), (21, "other"), (11, "other"),
+    ]  # fmt: skip
 
 
 def test_compactions_are_a_part_of_the_usage():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import anthropic
 import pytest
 from tests.support import interrupted_text
@@ -22,17 +24,18 @@ ANSWER = Answer((TEXT,))
 TO_SONNET = (("claude-opus-*", (SONNET,)),)
 OVERLOADED = (status(529), broken(0, Error()), broken(2, Error()))
 """Before the headers, as the first event, and after the start of the message."""
+LOOK_UP = "otel_claude_stream._sdk.attach.request.fallback_model"
 
 
 def policy(mode: Mode = Mode.RETRY, **fields: object) -> RetryPolicy:
     return RetryPolicy(mode=mode, **{"fallback": TO_SONNET, **fields})
 
 
-def call(monkeypatch, responses, retry_policy, way="create", *, retries=0, headers=None, **request):
+def call(monkeypatch, responses, retry_policy, way="create", *, retries=0, headers=None, semconv="1.41", **request):
     """Make one call. Return what the caller sees, the API, and what was captured."""
     api = ContinuingAPI(ANSWER, responses)
     options = {"max_retries": retries, "default_headers": headers or {}}
-    with instrumented(monkeypatch, api.clock, retry_policy=retry_policy) as capture:
+    with instrumented(monkeypatch, api.clock, retry_policy=retry_policy, semconv=semconv) as capture:
         seen = read(api, way, options=options, model=OPUS, **request)
         capture.metrics()
     return seen, api, capture
@@ -96,6 +99,39 @@ def test_span_event_and_metrics_name_the_other_model(monkeypatch):
     retry = {".retry.decision": "fallback", ".retry.layer": "policy", ".retry.reason": "overloaded"}
     assert metrics[".retries"] == [(retry, 1)]
     assert metrics[".recoveries"] == [({".recovery.action": "fallback", ".recovery.outcome": "completed"}, 1)]
+
+
+def tokens(capture, name, *labels):
+    """Return the model and the other labels of each point of a metric, with its value."""
+    found = [{**point, **short(point["attributes"])} for point in capture.metrics()[name]["points"]]
+    return sorted(
+        (one["gen_ai.request.model"], *(one[label] for label in labels), one.get("value", one.get("sum")))
+        for one in found
+        if one.get("value", one.get("sum"))
+    )
+
+
+def test_tokens_count_under_the_model_that_was_billed(monkeypatch):
+    """All else counts under the model that the caller asked for."""
+    _, api, capture = call(monkeypatch, [broken(2, Error()), COMPLETE], policy(), semconv="both")
+    assert tokens(capture, "claude.stream.billed.extra_tokens", ".billed.type") == [(OPUS, "input", 25)]
+    assert [row[:2] for row in tokens(capture, "gen_ai.client.token.usage", "gen_ai.token.type")] == [
+        (SONNET, "input"), (SONNET, "output"),
+    ]  # fmt: skip
+    assert {row[0] for row in tokens(capture, "gen_ai.client.inference.usage.input_tokens")} == {SONNET}
+    for name in ("gen_ai.client.operation.duration", "claude.stream.duration", "claude.stream.fallbacks"):
+        assert {point["attributes"]["gen_ai.request.model"] for point in capture.metrics()[name]["points"]} == {OPUS}
+    assert models(api) == [OPUS, SONNET]
+
+
+def test_a_fallback_that_breaks_is_billed_under_its_model(monkeypatch):
+    _, _, capture = call(monkeypatch, [broken(2, Error()), broken(6)], policy())
+    labels = (".billed.type", ".billed.source", ".billed.use")
+    assert tokens(capture, "claude.stream.billed.extra_tokens", *labels) == [
+        (OPUS, "input", "reported", "wasted", 25),
+        (SONNET, "input", "reported", "wasted", 25),
+        (SONNET, "output", "estimated", "wasted", 20),
+    ]
 
 
 REFUSALS = (status(400), status(529), Response("refused", 0, "fin"))
@@ -226,6 +262,30 @@ def test_in_mode_observe_the_fallback_is_a_dry_run(monkeypatch, overloaded, way)
     assert models(api) == [OPUS]
     assert decisions(capture) == [("fallback", SONNET, "none", True)]
     assert ".fallback.model" not in span_of(capture)
+
+
+@pytest.mark.parametrize("mode", [Mode.OBSERVE, Mode.RETRY])
+@pytest.mark.parametrize(
+    ("responses", "looked_up"),
+    [([COMPLETE], 0), ([status(529), COMPLETE], 1), ([status(500), COMPLETE], 1)],
+    ids=["no failure", "an overload", "another failure"],
+)
+def test_the_fallback_model_is_looked_up_at_the_first_failure(monkeypatch, responses, looked_up, mode):
+    asked = []
+    monkeypatch.setattr(LOOK_UP, lambda models, *_: asked.append(models) or SONNET)
+    call(monkeypatch, responses, policy(mode))
+    assert asked == [(SONNET,)] * looked_up
+
+
+def test_a_dropped_stream_ends_though_its_client_refers_to_the_response(monkeypatch):
+    api = ContinuingAPI(ANSWER, [COMPLETE])
+    client = api.client()
+    with instrumented(monkeypatch, api.clock, retry_policy=policy(Mode.OBSERVE)) as capture:
+        stream = client.messages.create(stream=True, max_tokens=9, model=OPUS, messages=ASK["messages"])
+        client.kept = stream.response
+        del client, stream
+        gc.collect()
+        assert span_of(capture)[".abort.reason"] == "abandoned"
 
 
 def test_the_note_on_the_exception_names_the_other_model(monkeypatch):

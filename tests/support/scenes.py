@@ -56,7 +56,7 @@ DATE = ("date", "Sat, 28 Nov 2026 13:00:00 GMT")
 RATE_LIMITS = [
     (f"anthropic-ratelimit-{kind}-{name}", value)
     for kind in ("requests", "tokens", "input-tokens", "output-tokens")
-    for name, value in (("remaining", "7"), ("reset", "2026-11-28T13:00:30Z"))
+    for name, value in (("remaining", "7"), ("limit", "50"), ("reset", "2026-11-28T13:00:30Z"))
 ]
 NO_REQUESTS_LEFT = [
     DATE,

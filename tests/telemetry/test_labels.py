@@ -19,7 +19,7 @@ from otel_claude_stream._core.stream.call import Call
 from otel_claude_stream._sdk.attach.request import call_of
 from otel_claude_stream._telemetry import labels as _labels
 from otel_claude_stream._telemetry.labels import MAX_LABELLED, LabelSets
-from otel_claude_stream._telemetry.schema import METRICS
+from otel_claude_stream._telemetry.schema import METRICS, RATE_LIMITS
 
 
 @contextmanager
@@ -242,5 +242,6 @@ def test_without_labels_a_call_reads_no_baggage(monkeypatch):
 
 
 def test_every_metric_of_streams_may_have_the_labels():
+    """All callers share the rate limits."""
     names = {spec.name for spec in METRICS if "claude.stream.label.<key>" not in {x.name for x in spec.attributes}}
-    assert names == {"claude.stream.internal.errors"}
+    assert names == {"claude.stream.internal.errors", *(spec.name for spec in RATE_LIMITS.values())}

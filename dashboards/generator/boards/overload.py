@@ -16,6 +16,7 @@ from dashboards.generator.boards.shared import (
     request_rate,
 )
 from dashboards.generator.model import Board, Panel, Query, Row
+from dashboards.generator.names import label
 from dashboards.generator.promql import (
     MODEL,
     RANGE,
@@ -165,6 +166,8 @@ _SUMMARY: Final = Row(
     ),
 )
 
+_LIMIT: Final = label(a.RATE_LIMIT_KIND)
+
 _OVERLOAD_ERRORS: Final = Row(
     "Overload",
     (
@@ -175,7 +178,7 @@ _OVERLOAD_ERRORS: Final = Row(
                 "Rate of overload errors, by where they appeared. The SDK retries HTTP 529. An `overloaded_error` "
                 "in the stream is safe to retry before the first token; after it only the policy can recover. "
                 "Both stream lines count final failures; the policy's retries have their own line. HTTP 429 is "
-                "your own rate limit. Spread the load, or ask for a higher limit."
+                "your own rate limit. *Rate limits left, by model* shows which one is used up."
             ),
             unit="suffix: per second",
             queries=(
@@ -233,6 +236,42 @@ _OVERLOAD_ERRORS: Final = Row(
             ),
             stacked=True,
             no_value="none lost",
+        ),
+        Panel(
+            kind="timeseries",
+            title="Rate limits left, by model",
+            description=(
+                "Share of each rate limit that is left, as the API reported it last, for the 20 lowest limits. It is "
+                "the minimum over all processes. Near zero, requests are about to be refused with HTTP 429. Reduce "
+                "concurrency, or ask for a higher limit. Empty if no response reported limits in the last minutes, as "
+                "for clouds."
+            ),
+            unit="percentunit",
+            queries=(
+                Query(
+                    f"bottomk(20, min by ({MODEL}, {_LIMIT}) "
+                    f"({CALLS.series(schema.RATE_LIMITS['remaining'])} / {CALLS.series(schema.RATE_LIMITS['limit'])}))",
+                    f"{{{{{MODEL}}}}} {{{{{_LIMIT}}}}}",
+                ),
+            ),
+            maximum=1,
+            no_value="no limits reported",
+        ),
+        Panel(
+            kind="timeseries",
+            title="Time until rate limits are replenished, by model",
+            description=(
+                "Time until each rate limit is replenished in full, as the API reported it last, for the 20 longest. "
+                "The longer it is, the more of the limit is in use."
+            ),
+            unit="s",
+            queries=(
+                Query(
+                    topk(f"max by ({MODEL}, {_LIMIT}) ({CALLS.series(schema.RATE_LIMITS['reset_after'])})"),
+                    f"{{{{{MODEL}}}}} {{{{{_LIMIT}}}}}",
+                ),
+            ),
+            no_value="no limits reported",
         ),
     ),
 )

@@ -25,6 +25,8 @@ class Item(NamedTuple):
     """`wasted` if the content was not delivered, or the call failed."""
     extra: bool = True
     """The usage of the call does not include them."""
+    model: str = ""
+    """The model of the request, if it is not that of the call."""
 
 
 def has_extra_tokens(summary: Summary) -> bool:
@@ -43,12 +45,13 @@ def bill_of(summary: Summary) -> tuple[Item, ...]:
         delivered = not failed and (attempt.characters > 0 or (last and completed))
         use = "delivered" if delivered else "wasted"
         known = last and summary.usage_complete
-        found += (Item(*reported, use=use, extra=not known) for reported in _reported(attempt.usage.billed))
+        model = attempt.model
+        found += (Item(*one, use=use, extra=not known, model=model) for one in _reported(attempt.usage.billed))
         estimate = round(attempt.characters / CHARACTERS_PER_TOKEN)
         if attempt.usage.output_tokens is None and estimate:
-            found.append(Item("output", estimate, "estimated", use))
+            found.append(Item("output", estimate, "estimated", use, model=model))
         if attempt.usage.declined is not None:
-            found += (Item(*reported, use="wasted") for reported in _reported(attempt.usage.declined))
+            found += (Item(*one, use="wasted", model=model) for one in _reported(attempt.usage.declined))
     return tuple(found)
 
 

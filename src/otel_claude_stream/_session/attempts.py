@@ -28,11 +28,11 @@ class Attempts:
 
     __slots__ = (
         "_before",
-        "_model",
         "_unanswered",
         "_under_way",
         "_usage",
         "buffered_events",
+        "model",
         "over",
         "pending",
         "read_timeout",
@@ -59,7 +59,7 @@ class Attempts:
         self._unanswered = False
         """It is a later one of the policy without a response yet, and `reply` belongs to the one before."""
         self._before = _NOTHING
-        self._model = ""
+        self.model = ""
         """The model of the one under way, if it is not that of the call."""
 
     # --- The one under way ---------------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ class Attempts:
             delay=delay,
             characters=totals.characters - self._before.characters,
             usage=self._usage if self.over or usage is NO_USAGE else usage,
-            model=self._model,
+            model=self.model,
         )
         self.over.append(attempt)
         self._before, self._usage = totals, NO_USAGE
@@ -130,7 +130,7 @@ class Attempts:
     def follow(self, model: str) -> None:
         """Record that the policy sends another one, which has no response yet; `model` if it is another one."""
         self._unanswered = True
-        self._model = model or self._model
+        self.model = model or self.model
         self.discard_buffer()
 
     # --- All of them ---------------------------------------------------------------------------------------------

@@ -51,16 +51,28 @@ class CallPolicy:
     random: Callable[[], float]
     """Returns a number from 0 up to 1, for the jitter."""
     killed: InitVar[bool] = False
-    fallback: str | None = None
-    """The fallback model that takes the request. Empty if none does, None if none may any more."""
+    find_fallback: InitVar[Callable[[], str] | None] = None
+    """Returns the fallback model that takes the request, empty if none does. None if none may."""
+    _fallback: Callable[[], str] | str | None = field(init=False)
     dry_run: bool = field(init=False)
     """Nothing is done about a failure; the decision is only reported."""
     attempt: int = 1
     resumes: int = 0
     delay: float | None = None
 
-    def __post_init__(self, killed: bool) -> None:
+    def __post_init__(self, killed: bool, find_fallback: Callable[[], str] | None) -> None:
+        self._fallback = find_fallback
         self.dry_run = killed or self.policy.mode is Mode.OBSERVE or self.policy.kill_switch
+
+    @property
+    def fallback(self) -> str | None:
+        """The fallback model that takes the request. Empty if none does, None if none may any more.
+
+        It is looked for at the first failure, as that takes milliseconds for a long request.
+        """
+        if callable(self._fallback):
+            self._fallback = self._fallback()
+        return self._fallback
 
     @property
     def keeps_text(self) -> bool:
@@ -124,5 +136,5 @@ class CallPolicy:
             self.resumes += decision.action is Action.RESUME
             self.delay = decision.delay
             if decision.action is Action.FALLBACK:
-                self.fallback = None  # one step a call
+                self._fallback = None  # one step a call
         return decision

@@ -6,6 +6,7 @@ import os
 import random
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from otel_claude_stream import _guard
@@ -59,7 +60,7 @@ class PolicyResolver:
         self,
         call: Call,
         labels: dict[str, Any],
-        first_that_takes_it: Callable[[Sequence[str]], str],
+        fallback_for: Callable[[Sequence[str]], str],
         *,
         measured: bool = True,
     ) -> CallPolicy:
@@ -68,19 +69,20 @@ class PolicyResolver:
         Args:
             call: The call.
             labels: Those of its metrics, if they are `measured`.
-            first_that_takes_it: Returns the first of some models that takes the request, empty if none does.
+            fallback_for: Returns the first of some models that takes the request, empty if none does. It is called at
+                the first failure only.
             measured: Whether the call has metrics.
         """
         override = self._override() if self._override is not None else None
         policy = (override or self._policy).for_model(call.model)
         models = policy.fallbacks_for(call.model)
-        fallback = first_that_takes_it(models) if models else None
+        fallback = partial(fallback_for, models) if models else None
         if policy.mode is Mode.OBSERVE or policy.kill_switch:
             if models:
-                return CallPolicy(policy, tokens=None, random=self._chance, fallback=fallback)
+                return CallPolicy(policy, tokens=None, random=self._chance, find_fallback=fallback)
             return self._observed(policy)
         if self._killed is not None and self._killed():
-            return CallPolicy(policy, tokens=None, random=self._chance, killed=True, fallback=fallback)
+            return CallPolicy(policy, tokens=None, random=self._chance, killed=True, find_fallback=fallback)
         # Those of the caller are taken from the metrics, where they have a bounded number of values.
         of_caller = tuple(pair for pair in labels.items() if pair[0] not in _CALL) if call.labels else ()
         key = key_of(policy.budget.scope, call.server_address, call.model, of_caller)
@@ -89,7 +91,7 @@ class PolicyResolver:
             self._labels[key] = {**named, **dict(key[2])}
         tokens = BudgetTokens(_budgets, key, policy.budget, self._clock)
         tokens.first()
-        return CallPolicy(policy, tokens=tokens, random=self._chance, fallback=fallback)
+        return CallPolicy(policy, tokens=tokens, random=self._chance, find_fallback=fallback)
 
     def _observed(self, policy: RetryPolicy) -> CallPolicy:
         """Return the policy that all observed calls share, since nothing is counted on it."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from otel_claude_stream import _guard
 from otel_claude_stream._core.diagnosis.facts import End
+from otel_claude_stream._core.rate_limits import RateLimits
 from otel_claude_stream._core.vocabulary import Stop
 from otel_claude_stream._session.call_stack import runs_above
 from otel_claude_stream._session.child_exit import at_end_of_child
@@ -41,6 +42,8 @@ class OpenStreams:
         """Ends that were noticed where telemetry cannot be recorded, with their times."""
         self.warmed_up: set[str] = set()
         """Helpers of the SDK that have delivered a token in this process, so that the SDK has built its models."""
+        self.rate_limits = RateLimits()
+        """Those that the API reported last. A second instrumentation with the same provider has the same gauges."""
         self._seen: dict[tuple[tuple[str, object], ...], dict[str, Any]] = {}
         self._ticker = StallTicker((), self._sessions.values)
         self._emitter: Emitter | None = None
@@ -66,6 +69,7 @@ class OpenStreams:
     def forget_labels(self) -> None:
         """Forget the sets of labels without open streams, which belong to an earlier instrumentation."""
         self._seen.clear()
+        self.rate_limits.clear()
 
     def recorded_by(self, emitter: Emitter) -> None:
         """Set what records the streams, which is silenced in a child where it would wait for a lock forever."""
@@ -157,6 +161,7 @@ class OpenStreams:
         self._ticker.after_fork()
         self._child_looked_at = False
         self._deferred.clear()
+        self.rate_limits.clear()
         if self._emitter is not None and (owner := release_locks(self._emitter)) is not None:
             self._emitter.silence(owner)
 

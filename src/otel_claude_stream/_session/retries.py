@@ -67,7 +67,7 @@ class Retries:
         now = state.hot.clock()
         reply = state.attempts.take_pending()
         found = diagnosis_of(state, end or End(Stop.RAISED), now, reply, opened=False)
-        state.telemetry.record_request(reply.status if reply is not None else None, state.call_policy.layer)
+        state.telemetry.record_request(reply, state.call_policy.layer, state.attempts.model)
         attempt = state.end_attempt(now, "sdk", reply, found, delay=delay)
         state.telemetry.record_retry(found.reason.value, delay, "sdk", Action.RETRY.value)
         state.message.record_synthetic_event("retry", now, retry_attributes(attempt.number, found, delay, reply))
@@ -190,5 +190,5 @@ class Retries:
 
     def _report_pending(self, layer: str) -> None:
         """Count the request under way, which failed, with the response that is pending or with none."""
-        reply = self._state.attempts.take_pending()
-        self._state.telemetry.record_request(reply.status if reply is not None else None, layer)
+        attempts = self._state.attempts
+        self._state.telemetry.record_request(attempts.take_pending(), layer, attempts.model)

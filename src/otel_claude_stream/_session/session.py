@@ -147,9 +147,10 @@ class StreamSession:
     # --- Reading: `StreamListener` -------------------------------------------------------------------------------
     def opened(self, reply: Reply) -> None:
         """Record the response whose body is the stream."""
-        self.state.attempts.opened(reply)
+        attempts = self.state.attempts
+        attempts.opened(reply)
         self._timing.opened()
-        self._telemetry.record_request(reply.status, self.state.call_policy.layer)
+        self._telemetry.record_request(reply, self.state.call_policy.layer, attempts.model)
 
     def read_as(self, mode: ReadMode) -> None:
         """Record how the body is read."""
@@ -345,5 +346,5 @@ class StreamSession:
         reply = attempts.last_reply
         if attempts.is_unanswered:
             reply = attempts.pending
-            self._telemetry.record_request(reply.status if reply is not None else None, layer)
+            self._telemetry.record_request(reply, layer, attempts.model)
         self.state.end_attempt(now, layer, reply, diagnosis)

@@ -26,7 +26,8 @@ PROVIDER_NAME: Final = text(
 )
 REQUEST_MODEL: Final = text(
     "gen_ai.request.model",
-    "Model named in the request. On metrics, models beyond the first `max_models` (20) are recorded as `other`.",
+    "Model named in the request. On metrics, models beyond the first `max_models` (20) are recorded as `other`. "
+    "Metrics of tokens that are billed have a fallback model of the policy for the requests to it.",
 )
 REQUEST_STREAM: Final = flag("gen_ai.request.stream", "Always true.")
 REQUEST_MAX_TOKENS: Final = tokens("gen_ai.request.max_tokens", "`max_tokens` of the request.")
@@ -366,6 +367,9 @@ RATE_LIMITS: Final = {
     for kind in RATE_LIMIT_KINDS
 }
 """The rest of each rate limit, and when it is replenished. The span of a stream has those of its last response."""
+RATE_LIMIT_KIND: Final = text(
+    "claude.stream.rate_limit.kind", "Requests or tokens that the rate limit counts.", RATE_LIMIT_KINDS
+)
 RESUMED: Final = flag(
     "claude.stream.resumed",
     "True if a further request continued the text, so that no single generation produced it. Absent otherwise.",

@@ -53,7 +53,8 @@ class LabelSets:
         self._values = {key: CardinalityLimit(self._max_values) for key in config.baggage_labels}
         self._labelled = 0
         self._on_new = on_new
-        self._request_models = CardinalityLimit(max_models)
+        self.request_model = CardinalityLimit(max_models)
+        """Bounds the models of requests."""
         self._response_models = CardinalityLimit(max_models)  # separate, because they come from the network
         self._servers = CardinalityLimit(max_models)
         self._common: dict[tuple[str, str, Pairs], Labels] = {}
@@ -61,7 +62,7 @@ class LabelSets:
 
     def common(self, call: Call) -> Labels:
         """Return the labels that all metrics of a call have."""
-        model, server = self._request_models(call.model), self._servers(call.server_address)
+        model, server = self.request_model(call.model), self._servers(call.server_address)
         pairs = self._of_caller(call.labels) if call.labels else ()
         found = self._common.get((model, server, pairs))
         if found is None and pairs:

@@ -12,6 +12,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from otel_claude_stream import _guard
 from otel_claude_stream._core.bill import CHARACTERS_PER_TOKEN, bill_of, has_extra_tokens
 from otel_claude_stream._core.diagnosis.classify import Diagnosis
+from otel_claude_stream._core.rate_limits import RateLimits
 from otel_claude_stream._core.summary import Summary
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
@@ -80,6 +81,41 @@ def observe(meter: Meter, spec: Metric, read: Callable[[], Iterable[tuple[float,
     create(spec.name, callbacks=[callback], unit=spec.unit, description=spec.doc)
 
 
+class OpenStreams(Protocol):
+    """The open streams of the process. Each method returns a value for each set of labels."""
+
+    rate_limits: RateLimits
+    """The rate limits that the API reported last."""
+
+    def counts(self) -> Iterable[tuple[float, Labels]]:
+        """Return the number of open streams."""
+
+    def ages(self) -> Iterable[tuple[float, Labels]]:
+        """Return the age of the oldest open stream, in seconds."""
+
+
+def observe_all(
+    meter: Meter,
+    streams: OpenStreams,
+    budgets: Callable[[], Iterable[tuple[float, Labels]]] | None,
+    clock: Callable[[], int],
+) -> None:
+    """Create the observable instruments of the schema. `budgets` is None if the policy only observes."""
+    observe(meter, schema.ACTIVE, flushed_before(streams.counts))
+    observe(meter, schema.OLDEST_AGE, streams.ages)
+    if budgets is not None:
+        observe(meter, schema.RETRY_BUDGET, budgets)
+
+    @_guard.guarded("rate_limits", ())
+    def limits(part: str) -> Iterable[tuple[float, Labels]]:
+        names = (a.SERVER_ADDRESS.name, a.REQUEST_MODEL.name, a.RATE_LIMIT_KIND.name)
+        found = [(getattr(limit, part), key) for key, limit in streams.rate_limits.current(clock())]
+        return [(value, dict(zip(names, key, strict=True))) for value, key in found if value is not None]
+
+    for part, spec in schema.RATE_LIMITS.items():
+        observe(meter, spec, partial(limits, part))
+
+
 def flushed_before(read: Callable[[], Iterable[tuple[float, Labels]]]) -> Callable[[], Iterable[tuple[float, Labels]]]:
     """Return a callback that flushes the buffer and then calls `read`. Callbacks run before metrics are collected."""
 
@@ -145,16 +181,6 @@ class FeedInstruments:
         self.errors = Counter(meter, schema.FEED_ERRORS)
 
 
-class OpenStreams(Protocol):
-    """The open streams of the process. Each method returns a value for each set of labels."""
-
-    def counts(self) -> Iterable[tuple[float, Labels]]:
-        """Return the number of open streams."""
-
-    def ages(self) -> Iterable[tuple[float, Labels]]:
-        """Return the age of the oldest open stream, in seconds."""
-
-
 # --- The metrics of a stream at its end --------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class EndLabels:
@@ -168,6 +194,8 @@ class EndLabels:
     """Those of the GenAI conventions' metrics. None if another instrumentation records these."""
     fallback: Labels
     """Those of the counter of fallbacks."""
+    billed: Labels
+    """The label that replaces the model for tokens of the policy's fallback model. Empty without one."""
 
 
 def record_end(instruments: Instruments, end_labels: EndLabels, context: Context, summary: Summary) -> None:
@@ -192,16 +220,17 @@ def record_end(instruments: Instruments, end_labels: EndLabels, context: Context
     elif message.usage.output_tokens is not None and summary.writing_time:
         instruments.output_tokens_rate.record(message.usage.output_tokens / summary.writing_time, labels)
     if has_extra_tokens(summary):
-        _record_bill(instruments, labels, summary)
+        _record_bill(instruments, end_labels, summary)
     if end_labels.genai is not None:
-        _record_genai(instruments, end_labels.genai, summary)
+        _record_genai(instruments, end_labels.genai, end_labels.billed, summary)
 
 
-def _record_bill(instruments: Instruments, labels: Labels, summary: Summary) -> None:
+def _record_bill(instruments: Instruments, end_labels: EndLabels, summary: Summary) -> None:
     for item in bill_of(summary):
         if item.extra:
             kind = {a.BILLED_TYPE.name: item.type, a.BILLED_SOURCE.name: item.source, a.BILLED_USE.name: item.use}
-            instruments.billed_extra_tokens.add(item.tokens, {**labels, **kind})
+            model = end_labels.billed if item.model else {}
+            instruments.billed_extra_tokens.add(item.tokens, {**end_labels.common, **model, **kind})
 
 
 def record_attempt_abort(instruments: Instruments, labels: Labels, context: Context, failure: Diagnosis) -> None:
@@ -213,7 +242,7 @@ def record_attempt_abort(instruments: Instruments, labels: Labels, context: Cont
     instruments.abort_elapsed.record(failure.facts.age_of_attempt, origin, context)
 
 
-def _record_genai(instruments: Instruments, labels: Labels, summary: Summary) -> None:
+def _record_genai(instruments: Instruments, labels: Labels, billed: Labels, summary: Summary) -> None:
     facts, verdict = summary.diagnosis
     failed = verdict.outcome is Outcome.FAILED
     instruments.genai_duration.record(
@@ -222,6 +251,8 @@ def _record_genai(instruments: Instruments, labels: Labels, summary: Summary) ->
     if summary.time_to_first_event is not None:
         instruments.genai_time_to_first_chunk.record(summary.time_to_first_event, labels)
     usage = summary.message.usage.billed
+    if summary.retries.served:
+        labels = {**labels, **billed}
     if instruments.genai_usage:
         modality = {**labels, a.TOKEN_MODALITY.name: "unknown"}
         counts = (usage.prompt or 0, usage.output_tokens or 0, usage.cache_read, usage.cache_write)

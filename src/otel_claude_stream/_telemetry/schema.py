@@ -251,6 +251,22 @@ RETRY_BUDGET: Final = Metric(
     "while no policy is active.",
     _CALL,
 )
+RATE_LIMITS: Final = {
+    part: Metric(
+        f"claude.stream.rate_limit.{part}",
+        "observable_gauge",
+        unit,
+        f"{doc}, by the last response that reported it. Not reported if the limit was replenished more than two "
+        "minutes ago.",
+        (a.REQUEST_MODEL, a.SERVER_ADDRESS, a.RATE_LIMIT_KIND),
+    )
+    for part, unit, doc in (
+        ("remaining", "{request_or_token}", "Rest of a rate limit of the API"),
+        ("limit", "{request_or_token}", "Size of a rate limit of the API"),
+        ("reset_after", "s", "Time until a rate limit of the API is replenished in full"),
+    )
+}
+"""The gauges of rate limits, by their part of a `RateLimit`."""
 RETRY_DELAY: Final = histogram(
     "claude.stream.retry.delay",
     "s",
@@ -268,7 +284,7 @@ BILLED_EXTRA_TOKENS: Final = counter(
     "claude.stream.billed.extra_tokens",
     "{token}",
     "Tokens that were billed and are not in `gen_ai.client.token.usage`: those of earlier requests of a call, of "
-    "requests that broke, and of models that declined.",
+    "requests that broke, and of models that declined. Each request counts under the model that it was sent to.",
     (*_CALL, a.BILLED_TYPE, a.BILLED_SOURCE, a.BILLED_USE),
 )
 OUTPUT_TOKENS_RATE: Final = histogram(
@@ -332,7 +348,8 @@ METRICS: Final[tuple[Metric, ...]] = (
     GENAI_DURATION, GENAI_TIME_TO_FIRST_CHUNK, GENAI_TIME_PER_OUTPUT_CHUNK, GENAI_TOKEN_USAGE, GENAI_INPUT_TOKENS,
     GENAI_OUTPUT_TOKENS, *GENAI_USAGE, DURATION, TIME_TO_FIRST_TOKEN, CHUNK_GAP, LONGEST_SILENCE, ABORTS,
     ATTEMPT_ABORTS, ABORT_IDLE, ABORT_ELAPSED, STALLS, FALLBACKS, ACTIVE, OLDEST_AGE, REQUESTS, RETRIES,
-    RETRY_DECISIONS, RETRY_DELAY, RECOVERIES, RETRY_BUDGET, OUTPUT_TOKENS_WASTED, BILLED_EXTRA_TOKENS,
+    RETRY_DECISIONS, RETRY_DELAY, RECOVERIES, RETRY_BUDGET, *RATE_LIMITS.values(),
+    OUTPUT_TOKENS_WASTED, BILLED_EXTRA_TOKENS,
     OUTPUT_TOKENS_RATE, CALLER_TIME, FEED_CONNECTIONS, FEED_DURATION, FEED_GAP, FEED_RECONNECTS, FEED_ERRORS,
     INTERNAL_ERRORS,
 )  # fmt: skip

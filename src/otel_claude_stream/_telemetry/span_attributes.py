@@ -187,7 +187,7 @@ def attempt_attributes(attempt: Attempt, call: Call) -> AttributeValues:
 def _rate_limits(reply: Reply | None) -> list[tuple[Attribute, object]]:
     """Return what a response reports of the rate limits."""
     limits = reply.rate_limits if reply is not None else {}
-    return [pair for kind, limit in limits.items() for pair in zip(a.RATE_LIMITS[kind], limit, strict=True)]
+    return [pair for kind, limit in limits.items() for pair in zip(a.RATE_LIMITS[kind], limit[:2], strict=True)]
 
 
 def span_attributes(summary: Summary, semconv: str) -> AttributeValues:

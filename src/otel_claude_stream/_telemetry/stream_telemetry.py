@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 from otel_claude_stream._config import StreamConfig
 from otel_claude_stream._core.diagnosis.classify import Diagnosis
 from otel_claude_stream._core.retry.context import Decision
-from otel_claude_stream._core.stream.call import Call
+from otel_claude_stream._core.stream.call import Call, Reply
 from otel_claude_stream._core.summary import Summary
 from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
@@ -30,9 +31,8 @@ from otel_claude_stream._telemetry.metrics import (
     FeedInstruments,
     Instruments,
     OpenStreams,
-    flushed_before,
     is_live,
-    observe,
+    observe_all,
     record_attempt_abort,
     record_end,
 )
@@ -133,13 +133,15 @@ class StreamTelemetry:
                 1, {**labels, a.STALL_THRESHOLD.name: threshold, a.STALL_KIND.name: kind}, self.context
             )
 
-    def record_request(self, status: int | None, layer: str) -> None:
-        """Count an HTTP request. `status` is None if there was no response."""
+    def record_request(self, reply: Reply | None, layer: str, model: str) -> None:
+        """Count an HTTP request, and record the rate limits of its response. `model` is empty for that of the call."""
         if self._instruments is not None:
-            known = status is not None and 100 <= status < 600  # a server may send any number
-            code = ((a.STATUS_CODE.name, status),) if known else ()
-            labels = self._emitter.labels.extended(self.labels, ((a.RETRY_LAYER.name, layer), *code))
-            self._instruments.requests.add(1, labels)
+            sets, status = self._emitter.labels, reply.status if reply is not None else 0
+            code = ((a.STATUS_CODE.name, status),) if 100 <= status < 600 else ()  # a server may send any number
+            self._instruments.requests.add(1, sets.extended(self.labels, ((a.RETRY_LAYER.name, layer), *code)))
+            if reply is not None and reply.rate_limits:
+                server, model = self.labels[a.SERVER_ADDRESS.name], sets.request_model(model or self.call.model)
+                self._emitter.rate_limits.record(server, model, reply.rate_limits, self._emitter.clock())
 
     def record_attempt_abort(self, failure: Diagnosis) -> None:
         """Record the metrics of an attempt that failed. An attempt that the caller ended has none."""
@@ -219,23 +221,26 @@ class Emitter:
         streams: OpenStreams,
         *,
         budgets: Callable[[], Iterable[tuple[float, Labels]]] | None = None,
+        clock: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
-        """`budgets` returns the retries that the budgets allow. It is None if the policy only observes."""
+        """`budgets` returns the retries that the budgets allow. It is None if the policy only observes.
+
+        `clock` is the monotonic clock, in nanoseconds.
+        """
         self._active = budgets is not None
         self.tracer = tracer
         self._logs = log_events if config.events in {"log", "both"} else None
         self.config = config
         self.instruments = Instruments(meter, config.semconv, config.gaps) if config.metrics else None
         self.labels = LabelSets(config, self._create_zero_series)
+        self.clock = clock
+        self.rate_limits = streams.rate_limits
         feeds = config.metrics and config.feeds
         self.feeds = FeedInstruments(meter, LabelSets(config, lambda _: None)) if feeds else None
         self._silenced_by = ""
         self._on_span = config.events in {"span", "both"}
         if config.metrics:
-            observe(meter, schema.ACTIVE, flushed_before(streams.counts))
-            observe(meter, schema.OLDEST_AGE, streams.ages)
-            if budgets is not None:
-                observe(meter, schema.RETRY_BUDGET, budgets)
+            observe_all(meter, streams, budgets, clock)
 
     def silence(self, owner: str) -> None:
         """Record nothing any more, in a child that would wait for a lock of the class `owner` forever."""
@@ -258,13 +263,14 @@ class Emitter:
     def end_labels(self, telemetry: StreamTelemetry, summary: Summary) -> EndLabels:
         """Return the labels of a stream at its end."""
         records_genai = telemetry.call.owner != "other"
-        model = summary.message.model
+        model, fallback = summary.message.model, summary.retries.model
         outcome = self.labels.extended(telemetry.labels, ((a.OUTCOME.name, summary.diagnosis.verdict.outcome.value),))
         return EndLabels(
             common=telemetry.labels,
             outcome=outcome,
             genai=self.labels.genai(telemetry.call, model) if records_genai else None,
             fallback={**outcome, **self.labels.response(model)} if summary.fallback_served else outcome,
+            billed={a.REQUEST_MODEL.name: self.labels.request_model(fallback)} if fallback is not None else {},
         )
 
     def telemetry(self, call: Call, wall: int) -> StreamTelemetry:

@@ -279,6 +279,7 @@ INCIDENT = (
             # gave up on. It could not resume the others, because their delivered text is too short.
             "overload-retries/Policy decisions in a dry run": {"retry": 4, "give_up": 12},
             "overload-retries/Policy decisions": {},
+            "overload-retries/Rate limits left, by model": {},
             "stream-health/Streams, by outcome": {"completed": 0.0, "failed": 4 * MINUTELY},
             "stream-health/Failed streams, by reason": {"overloaded": 16},
             "stream-health/Completed share, by server": {GATEWAY: 0.0},
@@ -303,6 +304,12 @@ INCIDENT = (
             "overload-retries/Retries made, by reason": {"rate_limited": 1},
             "overload-retries/Requests per stream (amplification)": {GATEWAY: 10 / 9},
             "overload-retries/Overloaded share of requests, by model": {MODEL: 0.0},
+            # It reported that no requests were left, and a quarter of the output tokens.
+            "overload-retries/Rate limits left, by model": {f"{MODEL} requests": 0.0, f"{MODEL} output_tokens": 0.25},
+            "overload-retries/Time until rate limits are replenished, by model": {
+                f"{MODEL} requests": 60.0,
+                f"{MODEL} output_tokens": 60.0,
+            },
         },
         single=True,
     ),

@@ -24,7 +24,19 @@ ANSWER = Script.message(WORDS, gap=0.05, first_token_delay=0.6, output_tokens=60
 """An answer with twenty deltas. It has 0.6 s to the first token, 19 gaps of 50 ms, and 60 / 0.95 tokens per second."""
 DELTA = next(n for n, step in enumerate(ANSWER.steps) if isinstance(step, Event) and step.type == "content_block_delta")
 OVERLOADED = Script.http_error(529)
-RATE_LIMITED = Script.http_error(429, headers=[("retry-after", "2")])
+RATE_LIMITED = Script.http_error(
+    429,
+    headers=[
+        ("date", "Sat, 28 Nov 2026 13:00:00 GMT"),
+        ("retry-after", "2"),
+        *(
+            (f"anthropic-ratelimit-{kind}-{part}", value)
+            for kind, remaining, limit in (("requests", "0", "50"), ("output-tokens", "20000", "80000"))
+            for part, value in (("remaining", remaining), ("limit", limit), ("reset", "2026-11-28T13:04:00Z"))
+        ),
+    ],
+)
+"""A refusal that reports two rate limits, which are replenished after four minutes."""
 
 
 def after(events: int, *steps: Any) -> Script:

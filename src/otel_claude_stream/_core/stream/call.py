@@ -72,6 +72,8 @@ class RateLimit(NamedTuple):
     remaining: int | None
     reset_after: float | None
     """Seconds from the response until the limit is fully replenished."""
+    limit: int | None = None
+    """The size of the limit."""
 
 
 @dataclass(frozen=True, slots=True)

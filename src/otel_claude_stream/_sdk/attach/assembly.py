@@ -64,6 +64,7 @@ def assemble(plan: Plan) -> SdkHooks:
         plan.config,
         plan.streams,
         budgets=policies.left if policies.active else None,
+        clock=plan.clock,
     )
     plan.streams.recorded_by(emitter)
     _guard.on_report(emitter.record_internal_error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 
 from opentelemetry.baggage import get_baggage
@@ -104,9 +105,12 @@ def feed_call(client: object, options: object, feed: Feed, labels: tuple[str, ..
 
 
 @_guard.guarded("fallback", "")
-def fallback_for(client: object, options: object, models: Sequence[str]) -> str:
-    """Return the first of some models that takes a request unchanged; empty if none does."""
-    return fallback_model(models, body_of(options), _betas(client, options))
+def fallback_for(client: weakref.ref[object], options: object, models: Sequence[str]) -> str:
+    """Return the first of some models that takes a request unchanged; empty if none does.
+
+    The session has the arguments until its end. It must not keep alive what a client may refer to, such as responses.
+    """
+    return fallback_model(models, body_of(options), _betas(client(), options))
 
 
 def _betas(client: object, options: object) -> Iterator[str]:

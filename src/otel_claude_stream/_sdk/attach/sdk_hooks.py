@@ -6,6 +6,7 @@ import functools
 import inspect
 import sys
 import time
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -129,7 +130,7 @@ class SdkHooks:
                 call_policy = self._policies.call_policy(
                     call,
                     telemetry.labels,
-                    functools.partial(fallback_for, client, options),
+                    functools.partial(fallback_for, weakref.ref(client), options),
                     measured=telemetry.is_measured,
                 )
             if call_policy.dry_run and emitter.is_unobserved(telemetry):

@@ -26,13 +26,10 @@ _NO_HEADERS: dict[str, str] = {}
 _NO_LIMITS: dict[str, RateLimit] = {}
 
 _RATE_LIMITS = {
-    kind: (
-        f"anthropic-ratelimit-{kind.replace('_', '-')}-remaining",
-        f"anthropic-ratelimit-{kind.replace('_', '-')}-reset",
-    )
+    kind: tuple(f"anthropic-ratelimit-{kind.replace('_', '-')}-{part}" for part in ("remaining", "reset", "limit"))
     for kind in RATE_LIMIT_KINDS
 }
-"""The headers of each rate limit: a count, and a time in RFC 3339."""
+"""The headers of each rate limit: a count, a time in RFC 3339, and a count."""
 
 _READ = FINGERPRINT_HEADERS | {
     "content-type", "date", "request-id", "retry-after", "retry-after-ms", "x-should-retry",
@@ -96,12 +93,11 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 def _rate_limits(headers: Mapping[str, str]) -> dict[str, RateLimit]:
     """Return the rate limits that a response reports."""
     found: dict[str, RateLimit] = {}
-    for kind, (remaining, reset) in _RATE_LIMITS.items():
-        if remaining in headers or reset in headers:
-            limit = RateLimit(
-                _count(headers.get(remaining, "")), _until(headers.get(reset, ""), headers.get("date", ""))
-            )
-            if limit != (None, None):
+    for kind, names in _RATE_LIMITS.items():
+        if not headers.keys().isdisjoint(names):
+            remaining, reset, size = (headers.get(name, "") for name in names)
+            limit = RateLimit(_count(remaining), _until(reset, headers.get("date", "")), _count(size))
+            if limit != (None, None, None):
                 found[kind] = limit
     return found
 

@@ -103,7 +103,8 @@ class _Simulation:
     ) -> None:
         self._incident = incident
         self._policy = policy
-        self._fallback = next(iter(policy.fallbacks_for(model)), None)
+        fallbacks = policy.fallbacks_for(model)
+        self._find_fallback = (lambda: fallbacks[0]) if fallbacks else None
         self._progress = progress
         self._course = Course(incident)
         self._api = Api(incident, seed)
@@ -197,7 +198,7 @@ class _Simulation:
 
     # --- Steps of a call -----------------------------------------------------------------------------------------
     def _call_policy(self) -> CallPolicy:
-        return CallPolicy(self._policy, self._tokens, self._jitter.random, fallback=self._fallback)
+        return CallPolicy(self._policy, self._tokens, self._jitter.random, find_fallback=self._find_fallback)
 
     def _sdk_delay(self, call: _Call, ending: Ending, retries: int) -> float | None:
         """Return the SDK's delay before its next retry; None if the policy stops it."""
