@@ -41,8 +41,9 @@ FRAMEWORKS = "tests/frameworks"
 APART = (f"--ignore={DASHBOARDS}", f"--ignore={COLLECTOR}", f"--ignore={FRAMEWORKS}")
 # Tests that depend on the version of the SDK.
 SDK = ("tests/sdk", "tests/integration", "tests/recordings", "tests/retry", "tests/telemetry")
-# The marker of tests that run programs which may have to be installed first.
-SYSTEM = "system"
+# The markers of tests that run programs which may have to be installed first, and of those that `make test` leaves out
+# because of their time.
+SYSTEM = "system or long"
 # The tests of one file share fixtures such as servers, so they run in one process. Many tests wait, so that one process
 # more than there are processors finds time.
 PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile", "--no-loadscope-reorder")
@@ -234,13 +235,13 @@ def tests(session: nox.Session, combo: str) -> None:
     pins = ["wrapt>=2"] if combo == "newest" else lower_bounds()
     install_wheel(session, "test", pins=pins)
     # `core` and `system` run the other tests with the same versions.
-    elsewhere = (f"--ignore={CORE}", "-m", f"not {SYSTEM}") if combo == "newest" else ()
+    elsewhere = (f"--ignore={CORE}", "-m", f"not ({SYSTEM})") if combo == "newest" else ()
     pytest(session, f"tests-{combo}", *APART, *elsewhere, *PARALLEL)
 
 
 @nox.session(tags=REST, requires=["build"])
 def system(session: nox.Session) -> None:
-    """Run the tests that need nginx, HAProxy, Node, Chromium or a network namespace, with the newest versions."""
+    """Run the long tests, and those that need nginx, HAProxy, Node, Chromium or a network namespace."""
     install_wheel(session, "test", "browser", "docs", pins=["wrapt>=2"])
     pytest(session, "system", *APART, "-m", SYSTEM)
 
