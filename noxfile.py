@@ -35,6 +35,7 @@ PYODIDE = ("314.0.7", "315.0.0-alpha.2")
 
 # Tests with separate sessions and dependencies.
 DASHBOARDS = "tests/dashboards"
+TRACES = "tests/dashboards/traces"
 COLLECTOR = "tests/collector"
 CORE = "tests/core"
 FRAMEWORKS = "tests/frameworks"
@@ -250,9 +251,9 @@ def system(session: nox.Session) -> None:
 def collector(session: nox.Session) -> None:
     """Test the Collector's configuration with a real Collector, which is compiled once, in some minutes."""
     install_wheel(session, "test", "collector", pins=[])
-    # Without a Collector, Prometheus or Node, the tests that need them skip or fail.
+    # Without a Collector, Prometheus, Node or Go, the tests that need them skip or fail.
     session.run("python", "collector/build.py", success_codes=[0, 1])
-    for build in ("dashboards.build_prometheus", "support.collector.node_sdk"):
+    for build in ("dashboards.build_prometheus", "support.collector.node_sdk", "support.collector.go_sdk"):
         session.run("python", "-m", f"tests.{build}", success_codes=[0, 1])
     pytest(session, "collector", COLLECTOR)
 
@@ -356,7 +357,19 @@ def dashboards(session: nox.Session) -> None:
     # Go and Node build these once. Without Go or Node, the tests that need them are skipped.
     for build in ("prometheus", "perses_model", "openslo_model", "perses_page"):
         session.run("python", "-m", f"tests.dashboards.build_{build}", success_codes=[0, 1])
-    pytest(session, "dashboards", DASHBOARDS)
+    pytest(session, "dashboards", DASHBOARDS, f"--ignore={TRACES}")
+
+
+@nox.session(tags=["traces"], requires=["build"])
+def traces(session: nox.Session) -> None:
+    """Test the traces of the demo in a real Jaeger, which is compiled once, in some ten minutes, and in the page.
+
+    That time is why `test-all` does without it.
+    """
+    install_wheel(session, "dashboards", "browser", pins=[])
+    for build in ("jaeger", "perses_page"):
+        session.run("python", "-m", f"tests.dashboards.build_{build}", success_codes=[0, 1])
+    pytest(session, "traces", TRACES)
 
 
 @nox.session
