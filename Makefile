@@ -51,7 +51,7 @@ collector: ## find or build the real Collector, and print its path
 release-check: .venv-tools/installed ## check a release: equal builds, installations, licences; with FINAL=1 all a tag needs
 	@$(NOX) -s release-check -- $(if $(FINAL),--final)
 
-bench: .venv-tools/installed ## measure the overhead; with PLOT=1 draw it, with PEERS=1 compare other instrumentations
+bench: .venv-tools/installed ## measure the overhead; with PLOT=1 count instructions and draw them, with PEERS=1 time others
 	@$(NOX) -s bench -- $(if $(PLOT),--plot) $(if $(PEERS),--peers)
 
 bench-collector: .venv-tools/installed ## measure the Collector's gateway

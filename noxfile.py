@@ -329,8 +329,8 @@ def release_check(session: nox.Session) -> None:
 
 @nox.session(requires=["build"])
 def bench(session: nox.Session) -> None:
-    """Measure the overhead per event and per stream. `-- --plot` and `-- --peers` write a part of the page about it."""
-    install_wheel(session, "test", *(["plot"] if "--plot" in session.posargs else []), pins=[])
+    """Measure the overhead per event and per stream. `-- --plot` counts instructions instead, for the page about it."""
+    install_wheel(session, "test", pins=[])
     # uv, which is installed with nox, makes the environment of the other instrumentations.
     path = f"{os.environ['PATH']}{os.pathsep}{UV}"
     session.run("python", "-m", "tests.benchmarks", *session.posargs, env={"PATH": path})

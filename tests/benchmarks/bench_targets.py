@@ -1,16 +1,13 @@
 """All targets for the overhead, each as a ratio to another figure of the same run.
 
-Run: python -m tests.benchmarks.bench_targets [--rounds 9] [--plot docs/benchmarks.svg [--write docs/benchmarks.md]]
+Run: python -m tests.benchmarks.bench_targets [--rounds 9]
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import platform
 from collections.abc import Iterator
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("ANTHROPIC_OPEN_TELEMETRY", "false")  # measure without the SDK's own tracing
@@ -21,7 +18,6 @@ from tests.benchmarks.bench_events import stepped_clock
 from tests.benchmarks.bench_native import reader_with_tracing
 from tests.benchmarks.measure import Result, Spread, compare_all, differences, interleaved, providers, spread, warm_cpu
 from tests.benchmarks.measure import with_settings as on
-from tests.benchmarks.page import machine, write_part
 from tests.support.memory_api import WAYS, chunks, reader
 
 BURST_US = {"sync_create": 1.0, "sync_stream": 1.7, "async_create": 1.5, "async_stream": 2.5}
@@ -122,57 +118,15 @@ def measure(rounds: int) -> Iterator[Result]:
     yield from memory()
 
 
-def plot(results: list[Result], file: Path) -> None:
-    """Draw each figure as a share of its target."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 0.34 * len(results) + 1.2), layout="constrained")
-    axes = figure.subplots()
-    shares = [result.value.median / result.target for result in results]
-    spreads = [[one.value.median - one.value.least, one.value.most - one.value.median] for one in results]
-    errors = [[abs(pair[side]) / one.target for pair, one in zip(spreads, results, strict=True)] for side in (0, 1)]
-    colors = ["#4c956c" if result.met else "#d1495b" for result in results]
-    axes.barh([result.name for result in results], shares, xerr=errors, color=colors, ecolor="#555555", capsize=2)
-    axes.invert_yaxis()  # the first one on top
-    axes.axvline(1.0, color="#222222", linewidth=1)
-    axes.set_xlabel("share of the target (the line); the bars are medians, the whiskers the middle half of the rounds")
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(file, metadata={"Date": None})
-
-
-def part_of_page(results: list[Result], picture: Path) -> str:
-    """Return the picture with a text, and a table of the figures."""
-    text = f"{sum(result.met for result in results)} of {len(results)} figures are within their target"
-    installed = {name: version(name) for name in ("anthropic", "opentelemetry-sdk")}
-    return "\n".join(
-        [
-            f"{machine(installed, platform.python_version())} {text}.",
-            "",
-            f"![A bar for each figure, as a share of its target: {text}. The table has the figures]({picture.name})",
-            "",
-            "| Figure | Median | Target | | Beside it |",
-            "| --- | ---: | ---: | --- | --- |",
-            *(result.row() for result in results),
-        ]
-    )
-
-
 def main() -> None:
-    """Measure, print and plot."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--plot", type=Path, help="draw the figures into this file, an SVG or a PNG; needs matplotlib")
-    parser.add_argument("--write", type=Path, help="the page whose part about the plot is replaced")
-    arguments = parser.parse_args()
     results = []
-    for result in measure(arguments.rounds):
+    for result in measure(parser.parse_args().rounds):
         print(result, flush=True)
         results.append(result)
     print(f"{sum(result.met for result in results)} of {len(results)} targets are met")
-    if arguments.plot is not None:
-        plot(results, arguments.plot)
-        if arguments.write is not None:
-            write_part(arguments.write, "plot", part_of_page(results, arguments.plot))
 
 
 if __name__ == "__main__":

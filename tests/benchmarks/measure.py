@@ -77,12 +77,6 @@ class Result:
         target = f"{sign}{self.target:.2f} {self.unit}"
         return f"{self.name:44}{shown:>26}   target {target:9}{'met' if self.met else 'missed':8}{self.note}"
 
-    def row(self) -> str:
-        """Return the row of a table: name, median, target, whether it is met, and the note."""
-        form = "{:+.2f} us" if self.unit else "x{:.2f}"
-        numbers = map(form.format, (self.value.median, self.target))
-        return f"| {self.name} | {' | '.join(numbers)} | {'met' if self.met else 'missed'} | {self.note} |"
-
 
 def spread(values: list[float]) -> Spread:
     """Return the median and the middle half of a list. Single rounds vary much on a shared machine."""

@@ -1,6 +1,6 @@
 """Measures the overhead of one instrumentation in this process, and prints it as JSON. Started by `peers`.
 
-Run: python -m tests.benchmarks.peer NAME [--bytecodes], in an environment with the packages of that instrumentation.
+Run: python -m tests.benchmarks.peer NAME, in an environment with the packages of that instrumentation.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from tests.benchmarks.bench_bytecodes import bytecodes
 from tests.support.memory_api import REQUEST, WAYS, chunks, reader, sync_client
 
 NATIVE = "the SDK's own tracing"
@@ -138,9 +137,5 @@ def measure() -> dict[str, Any]:
 
 if __name__ == "__main__":
     PEERS[sys.argv[1]][1]()
-    if "--bytecodes" in sys.argv:
-        found = {"bytecodes": {way: bytecodes(reader(way, chunks(10))).total() for way in WAYS}}
-    else:
-        found = measure()
-    print(json.dumps(found), flush=True)
+    print(json.dumps(measure()), flush=True)
     os._exit(0)  # the exporters of some wait for a backend

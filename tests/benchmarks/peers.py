@@ -1,8 +1,7 @@
 """Compare the overhead of this package with that of other instrumentations, in one run.
 
-Run: python -m tests.benchmarks.peers [--rounds 5] [--write docs/benchmarks.md]
+Run: python -m tests.benchmarks.peers [--rounds 5]
 
-Bytecodes do not depend on the load of the machine, and are counted once. Without rounds, they are all that is measured.
 Each measurement is a process of its own. The environment is that of the tests of frameworks, outside of the repository,
 made once. The instrumentations take turns, so that noise affects all of them alike.
 """
@@ -20,7 +19,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.page import machine, write_part
 from tests.benchmarks.peer import PEERS
 from tests.frameworks.environments import interpreter, package_alone
 from tests.support.memory_api import WAYS
@@ -32,10 +30,10 @@ ROOT = Path(__file__).parents[2]
 Figures = Mapping[str, Mapping[str, float]]
 
 
-def run(python: Path, packages: Path, name: str, *options: str) -> tuple[Figures | None, str]:
+def run(python: Path, packages: Path, name: str) -> tuple[Figures | None, str]:
     """Measure one instrumentation in a process. Return its figures, or None with the reason."""
     env = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{packages}"}
-    command = [str(python), "-W", "ignore", "-m", "tests.benchmarks.peer", name, *options]
+    command = [str(python), "-W", "ignore", "-m", "tests.benchmarks.peer", name]
     try:
         done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
     except subprocess.TimeoutExpired:
@@ -65,12 +63,11 @@ def ratio(rounds: list[dict[str, Figures]], name: str, figure: str, way: str) ->
 
 
 def table(
-    counts: dict[str, Figures],
     rounds: list[dict[str, Figures]],
     failed: Mapping[str, str],
     installed: Mapping[str, str],
 ) -> str:
-    """Return the tables of the page."""
+    """Return the tables."""
     names = [name for name in PEERS if name != "none" and name not in failed]
     columns = "`create()` | `stream()` | async `create()` | async `stream()`"
     lines: list[str] = []
@@ -85,17 +82,6 @@ def table(
         version = __version__ if not package else installed.get(package, "?")
         return f"{name} {version}"
 
-    add(
-        "Bytecodes that a stream of ten deltas executes more than with the bare SDK:",
-        lambda name: [f"{added([counts], name, 'bytecodes', way):+,.0f}" for way in WAYS],
-    )
-    if rounds:
-        _add_times(add, rounds)
-    lines += [f"- {label(name)} was not measured: {reason}" for name, reason in failed.items()]
-    return "\n".join(lines).rstrip()
-
-
-def _add_times(add: Any, rounds: list[dict[str, Figures]]) -> None:
     add(
         "CPU time of a stream that waits 2 ms before each event, as a ratio to the bare SDK:",
         lambda name: [f"x{ratio(rounds, name, 'paced', way):.2f}" for way in WAYS],
@@ -112,13 +98,14 @@ def _add_times(add: Any, rounds: list[dict[str, Figures]]) -> None:
         ],
         " | first event",
     )
+    lines += [f"- {label(name)} was not measured: {reason}" for name, reason in failed.items()]
+    return "\n".join(lines).rstrip()
 
 
 def main() -> int:
-    """Measure, print the tables, and write them into a page."""
+    """Measure, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--write", type=Path, help="the page whose part between the markers is replaced")
     arguments = parser.parse_args()
     python = interpreter("newest")
     installed = versions(python)
@@ -126,14 +113,6 @@ def main() -> int:
     failed: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
         packages = package_alone(Path(folder))
-        counts: dict[str, Figures] = {}
-        for name in PEERS:
-            figures, reason = run(python, packages, name, "--bytecodes")
-            print(f"bytecodes: {name} {reason or 'counted'}", file=sys.stderr, flush=True)
-            if figures is None:
-                failed[name] = reason
-            else:
-                counts[name] = figures
         for number in range(arguments.rounds):
             found: dict[str, Figures] = {}
             names = [name for name in PEERS if name not in failed]
@@ -145,10 +124,7 @@ def main() -> int:
                 else:
                     found[name] = figures
             rounds.append(found)
-    text = f"{machine(installed, installed['python'])}\n\n{table(counts, rounds, failed, installed)}"
-    print(text)
-    if arguments.write is not None:
-        write_part(arguments.write, "peers", text)
+    print(table(rounds, failed, installed))
     return 0
 
 

@@ -1,11 +1,14 @@
-"""The benchmarks of the targets: figures, their presentation, and the page about other instrumentations."""
+"""The benchmarks: figures, their presentation, and the page that is made from the data."""
 
 from __future__ import annotations
 
+import json
+import shutil
+from xml.etree import ElementTree as ET
+
 import pytest
-from tests.benchmarks import bench_bytecodes, bench_load, bench_policy, bench_targets, peers
+from tests.benchmarks import bench_bytecodes, bench_instructions, bench_load, bench_policy, page, peers
 from tests.benchmarks.measure import Result, Spread, interleaved, percentile
-from tests.benchmarks.page import write_part
 from tests.benchmarks.peer import PEERS
 from tests.support.memory_api import WAYS
 
@@ -47,32 +50,17 @@ def test_a_policy_adds_few_bytecodes_to_an_event_of_a_burst():
         assert 0 < found[mode] - found["observe"] <= found["bare"] * 0.5 / 13
 
 
-def test_the_plot_has_a_text_and_a_table(tmp_path):
-    results = [
-        Result("burst", Spread(0.5, 0.4, 0.6), 1.0, "60 us with the bare SDK", "us"),
-        Result("memory", Spread(1.25, 1.2, 1.3), 1.1),
-    ]
-    text = bench_targets.part_of_page(results, tmp_path / "benchmarks.svg")
-    summary = "1 of 2 figures are within their target."
-    assert text.splitlines()[0].endswith(f". {summary}")
-    assert f"![A bar for each figure, as a share of its target: {summary} The table has the figures](bench" in text
-    assert (
-        "| burst | +0.50 us | +1.00 us | met | 60 us with the bare SDK |\n| memory | x1.25 | x1.10 | missed |  |"
-        in text
-    )
-
-
 def test_a_part_of_the_page_is_replaced(tmp_path):
-    page = tmp_path / "page.md"
-    page.write_text("Before\n\n<!-- begin: plot -->\nold\n<!-- end: plot -->\nAfter\n", encoding="utf-8")
+    copy = tmp_path / "page.md"
+    copy.write_text("Before\n\n<!-- begin: plot -->\nold\n<!-- end: plot -->\nAfter\n", encoding="utf-8")
     for _ in range(2):
-        write_part(page, "plot", "new")
-    assert page.read_text(encoding="utf-8") == ("Before\n\n<!-- begin: plot -->\n\nnew\n\n<!-- end: plot -->\nAfter\n")
+        page.write_part(copy, "plot", "new")
+    assert copy.read_text(encoding="utf-8") == ("Before\n\n<!-- begin: plot -->\n\nnew\n\n<!-- end: plot -->\nAfter\n")
     with pytest.raises(ValueError, match="has no part between <!-- begin: peers --> and"):
-        write_part(page, "peers", "new")
+        page.write_part(copy, "peers", "new")
 
 
-def test_the_page_has_each_instrumentation_with_what_it_adds():
+def test_the_table_has_each_instrumentation_with_what_it_adds():
     """An instrumentation that cannot be measured is listed with the reason."""
     names = [name for name in PEERS if name != "Logfire"]
 
@@ -81,14 +69,73 @@ def test_the_page_has_each_instrumentation_with_what_it_adds():
         return {"paced": ways, "burst": ways, "short": ways, "first": ways}
 
     rounds = [{name: figures(100.0 if name == "none" else 150.0 + extra) for name in names} for extra in (0, 10, 90)]
-    counts = {name: {"bytecodes": dict.fromkeys(WAYS, 1000 if name == "none" else 3500)} for name in names}
-    text = peers.table(counts, rounds, {"Logfire": "no output"}, {"logfire": "5.4.0", "langfuse": "5.0.4"})
+    text = peers.table(rounds, {"Logfire": "no output"}, {"logfire": "5.4.0", "langfuse": "5.0.4"})
     rows = [line for line in text.splitlines() if line.startswith("| Langfuse")]
     assert rows == [
-        "| Langfuse with OpenInference 5.0.4 | +2,500 | +2,500 | +2,500 | +2,500 |",
         "| Langfuse with OpenInference 5.0.4 | x1.60 | x1.60 | x1.60 | x1.60 |",
         "| Langfuse with OpenInference 5.0.4 | +60.0 | +60.0 | +60.0 | +60.0 |",
         "| Langfuse with OpenInference 5.0.4 | +60 | +60 | +60 | +60 | +60 |",
     ]
     assert "Logfire 5.4.0 was not measured: no output" in text
     assert "| none" not in text
+
+
+def test_the_page_and_its_picture_are_those_of_the_data(tmp_path):
+    """Run `python -m tests.benchmarks.page` after a change of the data or of that module."""
+    copy, picture = tmp_path / page.PAGE.name, tmp_path / page.PICTURE.name
+    shutil.copy(page.PAGE, copy)
+    page.write(json.loads(page.DATA.read_text(encoding="utf-8")), copy, picture)
+    assert copy.read_text(encoding="utf-8") == page.PAGE.read_text(encoding="utf-8")
+    assert picture.read_text(encoding="utf-8") == page.PICTURE.read_text(encoding="utf-8")
+    assert ET.fromstring(picture.read_text(encoding="utf-8")).tag.endswith("svg")
+
+
+def test_the_data_has_each_variant_or_the_reason_why_not():
+    data = json.loads(page.DATA.read_text(encoding="utf-8"))
+    assert set(bench_instructions.VARIANTS) == {*data["instructions"], *data["failed"]} - {page.FLOOR}
+
+
+def test_an_event_is_the_difference_of_two_streams():
+    """The least count of equal intervals is taken."""
+    labels = [["none", "burst of 60", "sync_create", 1], ["none", "burst of 10", "sync_create", 1]]
+    labels += [["none", "stream", "sync_create", 4]] * 3
+    assert bench_instructions.figures(labels, [6000, 1000, 5000, 4004, 4444]) == {
+        "none": {"burst": {"sync_create": 100}, "stream": {"sync_create": 1001}}
+    }
+
+
+def test_the_files_of_callgrind_are_read_in_order(tmp_path):
+    for number in (10, 2):
+        text = f"desc: Trigger: --dump-before=getpgid\n\ntotals: {number}00\n"
+        (tmp_path / f"counts.{number}").write_text(text, encoding="utf-8")
+    (tmp_path / "counts.11").write_text("desc: Trigger: Program termination\n\ntotals: 7\n", encoding="utf-8")
+    assert bench_instructions.dumps(tmp_path) == [200, 1000]
+
+
+def test_a_target_is_judged_for_each_way():
+    """A ratio is rounded as in the table before it is compared."""
+    ways = dict.fromkeys(WAYS, 100)
+    counts = {"burst": ways, "wait": ways, "stream": ways, "first event": {"sync_create": 100}}
+    ours = {**counts, "wait": {**ways, "sync_create": 110.4, "sync_stream": 111}, "stream": dict.fromkeys(WAYS, 150)}
+    native = {**counts, "stream": dict.fromkeys(WAYS, 140)}
+    data = {
+        "instructions": {
+            "none": {**counts, "first call": {"sync_create": 5_000_100}},
+            page.OURS: {**ours, "first call": {"sync_create": 9_000_100}},
+            page.NATIVE: native,
+            page.FLOOR: {"wait": {"": 10}, "stream": {"": 25}},
+        },
+        "bytes of an open stream": 8193,
+        "versions": {"python": "3", "anthropic": "2", "opentelemetry-sdk": "1", "valgrind": "3"},
+        "date": "2026-11-28",
+        "failed": {"Logfire": "no output"},
+    }
+    text = page.targets_table(data)
+    assert "| an event after a wait | the bare SDK | x1.10 | x1.11 | x1.00 | x1.00 | x1.1: met by 3 of 4 |" in text
+    assert "| what the SDK's own tracing adds | x1.25 | x1.25 | x1.25 | x1.25 | x1: missed |" in text
+    assert "| the memory of an open stream | 8 KiB | x1.00 |  |  |  | x1: met |" in text
+    assert "executes 5 million instructions more than later\ncalls with the bare SDK." in text
+    assert "With this package these are 9 million." in text
+    assert "which is 50% to 50% of what this package adds." in text
+    assert page.peers_table(data).splitlines()[-1] == "Logfire was not counted: no output"
+    assert f"| {page.OURS} | x1.00 | x1.00 to 1.11 | x1.50 | x1.00 |" in page.peers_table(data)

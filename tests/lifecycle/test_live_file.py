@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import anthropic
 import pytest
@@ -164,6 +165,7 @@ def test_a_process_that_ends_removes_its_file(tmp_path: Path) -> None:
 def test_a_folder_that_is_gone_and_a_session_that_fails_disturb_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     class Session:
         is_over = False
+        state = SimpleNamespace(call=SimpleNamespace(feed=None))
         looked = 0
 
         def check_stall(self) -> None:
@@ -187,6 +189,7 @@ def test_a_forked_child_without_streams_writes_no_file(tmp_path: Path, monkeypat
 
     class Session:
         is_over = False
+        state = SimpleNamespace(call=SimpleNamespace(feed=None))
 
     file.write([Session()])
     file.write([])

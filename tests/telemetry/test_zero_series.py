@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from dataclasses import replace
+from typing import Any
 
 import anthropic
 import pytest
 
 from otel_claude_stream import ClaudeStreamInstrumentor
 from otel_claude_stream._telemetry import zero_series
+from otel_claude_stream._telemetry.metrics import Counter
 from otel_claude_stream.testing import Capture, End, Error, FakeAPI, Hang, Reset, Script
 
 ANSWER = Script.message(text="one two three four five six")
@@ -103,3 +106,28 @@ def test_the_number_of_series_is_bounded(models: int, expected: int) -> None:
         finally:
             ClaudeStreamInstrumentor().uninstrument()
         assert len(series(capture, "claude.stream.aborts")) == expected * len(list(zero_series.aborts()))
+
+
+def test_the_first_event_does_not_wait_for_the_series(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The buffer holds them until metrics are collected. The thread that looks for stalls may record them earlier."""
+    recorded: list[object] = []
+    before = Counter.record_now
+
+    def record_now(counter: Counter, value: float, *rest: Any) -> None:
+        recorded.append(threading.current_thread())
+        before(counter, value, *rest)
+
+    monkeypatch.setattr(Counter, "record_now", record_now)
+    with Capture() as capture, FakeAPI(ANSWER) as api:
+        ClaudeStreamInstrumentor().instrument(**capture.providers)
+        try:
+            client = anthropic.Anthropic(api_key="none", base_url=api.url)
+            messages = [{"role": "user", "content": "go on"}]
+            stream = client.messages.create(model="claude-sonnet-5", max_tokens=9, messages=messages, stream=True)
+            next(iter(stream))
+            assert threading.current_thread() not in recorded
+            assert set(series(capture, "claude.stream.aborts").values()) == {0}
+            assert recorded
+            stream.close()
+        finally:
+            ClaudeStreamInstrumentor().uninstrument()

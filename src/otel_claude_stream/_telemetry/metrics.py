@@ -54,11 +54,11 @@ class Counter:
 
     def __init__(self, meter: Meter, spec: Metric) -> None:
         self.add: Final = partial(BUFFER.add, self)
-        """Adds to the series with these labels, by way of the buffer."""
+        """Adds to the series with these labels, by way of the buffer. The value 0 creates the series."""
         self._instrument = meter.create_counter(spec.name, unit=spec.unit, description=spec.doc)
 
     def record_now(self, value: float, labels: Labels, context: Context = NO_EXEMPLAR) -> None:
-        """Add to the series with these labels, bypassing the buffer. The value 0 creates the series."""
+        """Add to the series with these labels, bypassing the buffer."""
         self._instrument.add(value, labels, context)
 
 

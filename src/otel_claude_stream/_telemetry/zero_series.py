@@ -67,7 +67,7 @@ def _labels(**pairs: tuple[Attribute, str | int]) -> Labels:
 def create_stalls(instruments: Instruments, labels: Labels, thresholds: tuple[float, ...]) -> None:
     """Create the series of stalls of calls with these labels."""
     for further in stalls(thresholds):
-        instruments.stalls.record_now(0, {**labels, **further})
+        instruments.stalls.add(0, {**labels, **further})
 
 
 def create(instruments: Instruments, labels: Labels, *, active: bool, thresholds: tuple[float, ...]) -> None:
@@ -82,7 +82,7 @@ def create(instruments: Instruments, labels: Labels, *, active: bool, thresholds
         (instruments.requests, requests()),
     ):
         for further in series:
-            counter.record_now(0, {**labels, **further})
+            counter.add(0, {**labels, **further})
 
 
 def aborts() -> Iterator[Labels]:
