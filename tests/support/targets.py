@@ -110,6 +110,28 @@ POLICY_ONLY = (
     "_session.retries:Retries.describe",
     "_session.retries:Retries.sdk_retries_stopped",
     "_session.call_policy:CallPolicy.take",
+    "_session.attempts:Attempts.hold",
+    "_session.attempts:Attempts.admitted",
+    *(
+        f"_session.permits:CallPermits.{name}"
+        for name in (
+            "__init__",
+            "__del__",
+            "ask",
+            "take_anyway",
+            "wake_by",
+            "wait_over",
+            "_end_wait",
+            "waiting",
+            "queued",
+            "unserved",
+            "outcome",
+            "accepted",
+            "rejected",
+            "back_off",
+            "leave",
+        )
+    ),
     "_session.session:StreamSession.buffer_frame",
     "_telemetry.span_attributes:resume_attributes",
     "_telemetry.span_attributes:_recovery",

@@ -14,6 +14,7 @@ from otel_claude_stream._core.retry.policy import Budget, Mode, RetryPolicy
 from otel_claude_stream._core.stream.call import Reply, RequestCapabilities
 from otel_claude_stream._core.stream.delivered import Delivered
 from otel_claude_stream._core.vocabulary import AbortReason
+from otel_claude_stream._session.permits import CallPermits
 
 _CERTIFICATE = "SSLCertVerificationError"
 
@@ -53,6 +54,8 @@ class CallPolicy:
     killed: InitVar[bool] = False
     fallback: str | None = None
     """The fallback model that takes the request. Empty if none does, None if none may any more."""
+    permits: CallPermits | None = None
+    """Those of its requests; None if the policy limits no open requests."""
     dry_run: bool = field(init=False)
     """Nothing is done about a failure; the decision is only reported."""
     attempt: int = 1

@@ -116,6 +116,7 @@ class Instruments:
         self.abort_idle = histogram(schema.ABORT_IDLE)
         self.abort_elapsed = histogram(schema.ABORT_ELAPSED)
         self.retry_delay = histogram(schema.RETRY_DELAY)
+        self.concurrency_wait = histogram(schema.CONCURRENCY_WAIT)
         self.output_tokens_rate = histogram(schema.OUTPUT_TOKENS_RATE)
         self.caller_time = histogram(schema.CALLER_TIME)
         self.aborts = counter(schema.ABORTS)

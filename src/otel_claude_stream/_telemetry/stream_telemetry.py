@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from opentelemetry import trace
@@ -34,13 +35,8 @@ from otel_claude_stream._telemetry.metrics import (
     record_attempt_abort,
     record_end,
 )
-from otel_claude_stream._telemetry.span_attributes import (
-    event_attributes,
-    event_name,
-    span_attributes,
-    thought_pairs,
-)
-from otel_claude_stream._telemetry.spec import names_under
+from otel_claude_stream._telemetry.span_attributes import event_attributes, event_name, span_attributes, thought_pairs
+from otel_claude_stream._telemetry.spec import Metric, names_under
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -152,6 +148,12 @@ class StreamTelemetry:
                 1, {**labels, a.RETRY_DECISION.name: decision, a.RETRY_LAYER.name: layer}, self.context
             )
 
+    def record_permit_wait(self, seconds: float, outcome: str) -> None:
+        """Record how long a request waited for a permit, and the outcome of the wait."""
+        if self._instruments is not None:
+            labels = self._emitter.labels.extended(self.labels, ((a.CONCURRENCY_OUTCOME.name, outcome),))
+            self._instruments.concurrency_wait.record(seconds, labels)
+
     def record_decision(self, reason: str, decision: Decision, *, dry_run: bool) -> None:
         """Count a decision about an attempt that failed for `reason`."""
         if self._instruments is not None:
@@ -225,10 +227,10 @@ class Emitter:
         config: StreamConfig,
         streams: OpenStreams,
         *,
-        budgets: Callable[[], Iterable[tuple[float, Labels]]] | None = None,
+        observed: Mapping[Metric, Callable[[], Iterable[tuple[float, Labels]]]] = MappingProxyType({}),
     ) -> None:
-        """`budgets` returns the retries that the budgets allow. It is None if the policy only observes."""
-        self._active = budgets is not None
+        """`observed` has the figures of retry budgets and concurrency limiters, if the policy has such."""
+        self._active = schema.RETRY_BUDGET in observed
         self.tracer = tracer
         self._logs = log_events if config.events in {"log", "both"} else None
         self.config = config
@@ -239,8 +241,8 @@ class Emitter:
         if config.metrics:
             observe(meter, schema.ACTIVE, flushed_before(streams.counts))
             observe(meter, schema.OLDEST_AGE, streams.ages)
-            if budgets is not None:
-                observe(meter, schema.RETRY_BUDGET, budgets)
+            for metric, read in observed.items():
+                observe(meter, metric, read)
 
     def silence(self, owner: str) -> None:
         """Record nothing any more, in a child that would wait for a lock of the class `owner` forever."""

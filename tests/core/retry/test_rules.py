@@ -37,6 +37,7 @@ DEFAULTS = {
     R.CONNECTION_RESET: EffectiveRule(True, True, 3, SHORT_BACKOFF, False),
     R.TRUNCATED: EffectiveRule(True, True, 3, SHORT_BACKOFF, False),
     R.DECODE_ERROR: EffectiveRule(False, False, 3, DEFAULT_BACKOFF, False, Veto.UNLESS_RULE),
+    R.QUEUE_TIMEOUT: EffectiveRule(False, False, 3, DEFAULT_BACKOFF, False, Veto.ALWAYS),
     R.RESPONSE_TIMEOUT: EffectiveRule(True, False, 2, NO_BACKOFF, False),
     R.FIRST_EVENT_TIMEOUT: EffectiveRule(True, False, 2, NO_BACKOFF, False),
     R.FIRST_CONTENT_TIMEOUT: EffectiveRule(True, False, 2, NO_BACKOFF, False),

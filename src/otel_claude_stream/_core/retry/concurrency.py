@@ -19,10 +19,10 @@ from otel_claude_stream._core.vocabulary import AbortReason
 
 DECREASE = 0.9
 """The factor of a decrease, as in Netflix's concurrency-limits. Streams are long, so a limit takes long to regain."""
-QUIET_NS = 10_000_000_000
-"""The time without a decrease after which the limit grows faster, since the overload is over."""
-FAST_SHARE = 20
-"""Each accepted request then raises the limit by the twentieth part of it."""
+QUIET_NS = 2_000_000_000
+"""The time without a decrease after which the limit grows faster, since the overload may be over."""
+FAST_SHARE = 10
+"""Each accepted request then raises the limit by the tenth part of it."""
 
 
 def is_pushback(found: Diagnosis) -> bool:

@@ -122,6 +122,7 @@ class SdkHooks:
                 telemetry.labels,
                 functools.partial(fallback_for, client, options),
                 measured=telemetry.is_measured,
+                record_wait=telemetry.record_permit_wait,
             )
             if call_policy.dry_run and emitter.is_unobserved(telemetry):
                 return None  # nothing would be reported, and nothing is done about a failure
