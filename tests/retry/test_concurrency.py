@@ -32,6 +32,8 @@ from otel_claude_stream._core.retry.policy import (
     SdkRetries,
 )
 from otel_claude_stream._core.vocabulary import AbortReason
+from otel_claude_stream._instrumentor import _streams
+from otel_claude_stream._session.live import describe
 from otel_claude_stream._session.policy_resolver import _limiters
 from otel_claude_stream.testing import Error, FakeAPI, Hang, Pause, Script
 
@@ -144,6 +146,8 @@ def test_requests_are_sent_in_the_order_of_arrival():
             threads.append(threading.Thread(target=call, args=(number,)))
             threads[-1].start()
             wait_until_queued(number + 1)
+        doing = [describe(session) for session in list(_streams._sessions.values())[1:]]
+        assert [(row["doing"], row["queued"], row["attempt"]) for row in doing] == [("permit", 4, 0)] * 4
         first.close()
         for thread in threads:
             thread.join()

@@ -72,9 +72,7 @@ class CallPermits:
     def wake_by(self, wake: Callable[[], object]) -> None:
         """Set what is called when the permit is granted, in any thread. It is called at once if that has happened."""
         if self._permit is not None:
-            self._permit.wake = wake
-            if self._permit.granted:
-                wake()
+            self._permit.wake_by(wake)
 
     def wait_over(self, attempts: Attempts, *, left: bool) -> bool:
         """Record the end of a wait, maybe since the caller `left`. Return whether there is a permit.

@@ -134,6 +134,16 @@ def test_no_more_permits_are_granted_than_the_limit_and_in_the_order_of_arrival(
     assert permits[3].started == 2
 
 
+def test_what_wakes_is_called_at_once_if_the_permit_was_granted_before():
+    limiter, woken = Limiter(Concurrency(max=1)), []
+    first, second = entered(limiter, 2)
+    first.wake_by(lambda: woken.append(1))
+    second.wake_by(lambda: woken.append(2))
+    assert woken == [1]
+    limiter.leave(first, 1)
+    assert woken == [1, 2]
+
+
 def test_one_that_leaves_the_queue_is_skipped():
     limiter = Limiter(Concurrency(max=1))
     first, second, third = entered(limiter, 3)
@@ -203,11 +213,15 @@ def test_requests_that_follow_with_the_same_permit_lower_the_limit_again():
 
 def test_the_answer_to_a_permit_that_was_returned_changes_nothing():
     limiter = Limiter(Concurrency(max=AUTO))
-    permits = entered(limiter, 10)
+    permits = entered(limiter, 12)
     limiter.leave(permits[0], 1)
     limiter.rejected(permits[0], 2)
-    limiter.accepted(permits[0], 2)
     assert limiter.limit == MAX_CONCURRENCY
+    limiter.rejected(permits[1], 2)
+    limiter.accepted(permits[0], 2 + QUIET_NS + 1)
+    assert limiter.limit == 9
+    limiter.accepted(permits[1], 2 + QUIET_NS + 1)
+    assert limiter.limit == 10
 
 
 @given(st.sampled_from([1, 2, 7, AUTO]), STEPS)

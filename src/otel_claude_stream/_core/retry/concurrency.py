@@ -41,9 +41,13 @@ class AdaptiveLimit:
         self.value = float(MAX_CONCURRENCY)
         self._decreased_at: int | None = None
 
+    def may_grow(self, in_flight: int) -> bool:
+        """Whether it was lowered, and the requests in flight use it."""
+        return self._decreased_at is not None and in_flight >= int(self.value)
+
     def accepted(self, now: int, in_flight: int) -> None:
-        """Raise the limit after a request was accepted, if the requests in flight use it."""
-        if self._decreased_at is None or in_flight < int(self.value):
+        """Raise the limit after a request was accepted, if it may grow."""
+        if self._decreased_at is None or not self.may_grow(in_flight):
             return
         quiet = abs(now - self._decreased_at) > QUIET_NS  # if the clock went back, it is another one
         step = max(1.0, self.value / FAST_SHARE) if quiet else 1.0 / self.value
@@ -73,6 +77,25 @@ class Permit:
         """The time at which its request began."""
         self.wake: Callable[[], object] | None = None
         """Called in any thread when it is granted. Must not block or raise."""
+
+    def wake_by(self, wake: Callable[[], object]) -> None:
+        """Set what is called when it is granted. It is called at once if that has happened."""
+        self.wake = wake
+        if self.granted:
+            wake()
+
+    def grant(self, now: int) -> None:
+        """Let its request begin."""
+        self.started = now
+        self.granted = True
+
+    def begin_again(self, now: int) -> None:
+        """Record that another request may begin with it."""
+        self.started = now
+
+    def give_back(self) -> None:
+        """Mark it as returned."""
+        self.returned = True
 
 
 _Change = Callable[[Permit, int], None]
@@ -122,7 +145,7 @@ class Limiter:
 
     def accepted(self, permit: Permit, now: int) -> None:
         """Record that the API accepted a request."""
-        if self._adaptive is not None:
+        if self._adaptive is not None and self._adaptive.may_grow(self.in_flight):  # without a change in most calls
             self._change(self._accepted, permit, now)
 
     def rejected(self, permit: Permit, now: int) -> None:
@@ -133,7 +156,7 @@ class Limiter:
     def leave(self, permit: Permit, now: int) -> None:
         """Return a permit, or give up waiting for it. Any further return has no effect."""
         if not permit.returned:
-            permit.returned = True
+            permit.give_back()
             self._change(self._leave, permit, now)
 
     # --- Changes -------------------------------------------------------------------------------------------------
@@ -165,8 +188,7 @@ class Limiter:
     def _grant(self, permit: Permit, now: int) -> None:
         if not permit.returned:
             self._granted.add(permit)
-            permit.started = now
-            permit.granted = True
+            permit.grant(now)
 
     def _leave(self, permit: Permit, _: int) -> None:
         self._granted.discard(permit)
@@ -179,7 +201,7 @@ class Limiter:
     def _rejected(self, permit: Permit, now: int) -> None:
         if self._adaptive is not None and permit in self._granted:
             self._adaptive.rejected(now, self.in_flight, permit.started)
-            permit.started = now  # the SDK may send the request again
+            permit.begin_again(now)  # the SDK may send it again
 
     def _grant_waiting(self, now: int) -> None:
         while self._waiting and self.in_flight < self.limit:

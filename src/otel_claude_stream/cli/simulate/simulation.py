@@ -231,7 +231,7 @@ class _Simulation:
         deadline = call.policy.policy.limits.deadline
         left = concurrency.queue if deadline is None else max(0.0, call.started + deadline - asked)
         until = asked + min(concurrency.queue, left)
-        permit.wake = lambda: self._woken.append((until, *running[1:])) if self._now < until else None
+        permit.wake_by(lambda: self._woken.append((until, *running[1:])) if self._now < until else None)
         limiter.enter(permit, self._ns)
         if permit.granted:
             self._woken.clear()
