@@ -35,14 +35,16 @@ PYODIDE = ("314.0.7", "315.0.0-alpha.2")
 
 # Tests with separate sessions and dependencies.
 DASHBOARDS = "tests/dashboards"
+TRACES = "tests/dashboards/traces"
 COLLECTOR = "tests/collector"
 CORE = "tests/core"
 FRAMEWORKS = "tests/frameworks"
 APART = (f"--ignore={DASHBOARDS}", f"--ignore={COLLECTOR}", f"--ignore={FRAMEWORKS}")
 # Tests that depend on the version of the SDK.
 SDK = ("tests/sdk", "tests/integration", "tests/recordings", "tests/retry", "tests/telemetry")
-# The marker of tests that run programs which may have to be installed first.
-SYSTEM = "system"
+# The markers of tests that run programs which may have to be installed first, and of those that `make test` leaves out
+# because of their time.
+SYSTEM = "system or long"
 # The tests of one file share fixtures such as servers, so they run in one process. Many tests wait, so that one process
 # more than there are processors finds time.
 PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile", "--no-loadscope-reorder")
@@ -234,13 +236,13 @@ def tests(session: nox.Session, combo: str) -> None:
     pins = ["wrapt>=2"] if combo == "newest" else lower_bounds()
     install_wheel(session, "test", pins=pins)
     # `core` and `system` run the other tests with the same versions.
-    elsewhere = (f"--ignore={CORE}", "-m", f"not {SYSTEM}") if combo == "newest" else ()
+    elsewhere = (f"--ignore={CORE}", "-m", f"not ({SYSTEM})") if combo == "newest" else ()
     pytest(session, f"tests-{combo}", *APART, *elsewhere, *PARALLEL)
 
 
 @nox.session(tags=REST, requires=["build"])
 def system(session: nox.Session) -> None:
-    """Run the tests that need nginx, HAProxy, Node, Chromium or a network namespace, with the newest versions."""
+    """Run the long tests, and those that need nginx, HAProxy, Node, Chromium or a network namespace."""
     install_wheel(session, "test", "browser", "docs", pins=["wrapt>=2"])
     pytest(session, "system", *APART, "-m", SYSTEM)
 
@@ -355,7 +357,19 @@ def dashboards(session: nox.Session) -> None:
     # Go and Node build these once. Without Go or Node, the tests that need them are skipped.
     for build in ("prometheus", "perses_model", "openslo_model", "perses_page"):
         session.run("python", "-m", f"tests.dashboards.build_{build}", success_codes=[0, 1])
-    pytest(session, "dashboards", DASHBOARDS)
+    pytest(session, "dashboards", DASHBOARDS, f"--ignore={TRACES}")
+
+
+@nox.session(tags=["traces"], requires=["build"])
+def traces(session: nox.Session) -> None:
+    """Test the traces of the demo in a real Jaeger, which is compiled once, in some ten minutes, and in the page.
+
+    That time is why `test-all` does without it.
+    """
+    install_wheel(session, "dashboards", "browser", pins=[])
+    for build in ("jaeger", "perses_page"):
+        session.run("python", "-m", f"tests.dashboards.build_{build}", success_codes=[0, 1])
+    pytest(session, "traces", TRACES)
 
 
 @nox.session

@@ -15,6 +15,7 @@ from dashboards.generator.boards import BOARDS
 from dashboards.generator.command import ROOT
 from dashboards.generator.perses_json import path
 from dashboards.live.server import address, serving
+from tests.dashboards.build_jaeger import JAEGER
 from tests.dashboards.build_perses_page import PAGE
 from tests.support.dashboards.cached_builds import NotBuilt
 
@@ -78,7 +79,16 @@ def running_children(process):
     return [int(line) for line in found.split()]
 
 
-def test_ctrl_c_ends_the_server_and_prometheus(promtool, require_tool):
+def is_built(build):
+    """Return whether a build exists."""
+    try:
+        return bool(build.find())
+    except NotBuilt:
+        return False
+
+
+def test_ctrl_c_ends_the_server_and_its_programs(promtool, require_tool):
+    """Starts Prometheus and, if it is built, Jaeger with the traces of the demo."""
     require_tool("pgrep", "procps")
     try:
         PAGE.find()
@@ -92,6 +102,7 @@ def test_ctrl_c_ends_the_server_and_prometheus(promtool, require_tool):
         assert fetch(url)[0].startswith(f"{url}projects/")
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 0
-    assert len(children) == 1
-    with pytest.raises(ProcessLookupError):
-        os.kill(children[0], 0)
+    assert len(children) == 1 + is_built(JAEGER)
+    for child in children:
+        with pytest.raises(ProcessLookupError):
+            os.kill(child, 0)

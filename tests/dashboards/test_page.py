@@ -147,33 +147,49 @@ def test_the_collector_variable_changes_the_figures(site):
     assert stat(page, "Items not delivered") == 0
 
 
+TARGETS = {board.uid: board for board in BOARDS}
+LINKING = [board for board in BOARDS if any(one.link_to for one in board.panels)]
+
+
 def link_of(page, title):
-    """Return path and parameters of the link in the heading of a panel."""
-    found = urlsplit(panel(page, title).locator("header a[href]").first.get_attribute("href"))
+    """Return path and parameters of the link in the heading of a panel, which the page has for two widths."""
+    hrefs = panel(page, title).locator("header a[href]").evaluate_all("links => links.map(one => one.href)")
+    (found,) = map(urlsplit, set(hrefs))
     return found.path, parse_qs(found.query)
 
 
-def test_links_of_panels_lead_to_dashboards_with_variables_and_times(site):
-    """Follows one link to each dashboard."""
-    page = site.open("stream-health", JOBS["alb"], server="gw.example.com")
-    shown_times = {"start": [f"{(START + 3600) * 1000}"], "end": [f"{(START + 3 * 3600) * 1000}"]}
-    targets = {board.uid: board for board in BOARDS}
-    first = {one.link_to: one.title for one in reversed(BY_FILE["stream-health"].panels) if one.link_to}
-    assert len(first) == 3
-    for uid, title in first.items():
-        address, parameters = link_of(page, title)
-        assert address == path_of(targets[uid])
-        everything = {f"var-{one.name}": [one.all_value] for one in targets[uid].variables if not one.hidden}
-        chosen = {"var-job": [JOBS["alb"]], "var-server": ["gw.example.com"]}
-        assert parameters == {**shown_times, **everything, **chosen}
-        panel(page, title).hover()
-        panel(page, title).locator("header a[href]:visible").click()
-        page.wait_for_url(f"**{address}?**")
-        site.wait(page, targets[uid].file)
-        assert parse_qs(urlsplit(page.url).query)["var-model"] == ["$__all"]
-        assert page.locator("nav [aria-current]").inner_text() == targets[uid].title.partition(": ")[2].capitalize()
+def follow_link(page, title):
+    """Click the link in the heading of a panel, which a narrow panel has in a menu."""
+    found = panel(page, title)
+    found.hover()
+    visible = found.locator("header a[href]:visible")
+    if not visible.count():
+        found.get_by_role("button", name="show panel actions").click()
+        visible = page.locator(".MuiPopover-root a[href]")
+    visible.click()
+
+
+@pytest.mark.parametrize("board", LINKING, ids=view_name)
+def test_links_of_panels_lead_to_dashboards_with_variables_and_times(board, site):
+    """Reads all links of a dashboard, and follows one to each of its targets."""
+    page = site.open(board.file, JOBS["alb"], server="gw.example.com", theme="dark")
+    times = {"start": [f"{(START + 3600) * 1000}"], "end": [f"{(START + 3 * 3600) * 1000}"]}
+    chosen = {"var-job": [JOBS["alb"]], "var-server": ["gw.example.com"]}
+    linking = {one.title: TARGETS[one.link_to] for one in board.panels if one.link_to}
+    for title, target in linking.items():
+        everything = {f"var-{one.name}": [one.all_value] for one in target.variables if not one.hidden}
+        assert link_of(page, title) == (path_of(target), {**times, **everything, **chosen}), title
+    assert page.locator('[data-testid="panel"]:has(header a[href])').count() == len(linking)
+    for title, target in {target: (title, target) for title, target in reversed(linking.items())}.values():
+        follow_link(page, title)
+        page.wait_for_url(f"**{path_of(target)}?**")
+        site.wait(page, target.file)
+        followed = parse_qs(urlsplit(page.url).query)
+        kept = {**times, **chosen, "var-model": ["$__all"], "theme": ["dark"]}
+        assert {name: followed.get(name) for name in kept} == kept
+        assert page.locator("nav [aria-current]").inner_text() == target.title.partition(": ")[2].capitalize()
         page.go_back()
-        site.wait(page, "stream-health")
+        panel(page, title).locator("header a[href]").first.wait_for(state="attached")
 
 
 def test_links_between_dashboards_keep_variables_times_and_theme(site):

@@ -133,9 +133,9 @@ def blocks(count):
 
 @pytest.mark.parametrize("deltas", ["coalesce", "all"])
 def test_the_size_of_a_session_is_bounded(monkeypatch, deltas):
-    """Ten thousand blocks, with as many event types, need no more memory than a hundred."""
+    """Three thousand blocks, with as many event types, need no more memory than a hundred."""
     few = session_size(monkeypatch, blocks(100), deltas=deltas)
-    many = session_size(monkeypatch, blocks(10_000), deltas=deltas)
+    many = session_size(monkeypatch, blocks(3_000), deltas=deltas)
     assert many < few * 1.1
     assert many < 64 * 1024
 

@@ -35,6 +35,6 @@ def test_random_bodies_are_read_as_by_the_bare_sdk(monkeypatch):
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
     read = Bodies()
     try:
-        assert list(read.differences(range(2000), tracer_provider=TracerProvider(shutdown_on_exit=False))) == []
+        assert list(read.differences(range(1000), tracer_provider=TracerProvider(shutdown_on_exit=False))) == []
     finally:
         read.close()

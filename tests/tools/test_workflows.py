@@ -36,7 +36,9 @@ def sessions_run_by(job):
 def test_every_session_exists():
     functions = {node.name for node in ast.parse((ROOT / "noxfile.py").read_text()).body if hasattr(node, "name")}
     found = set().union(*(sessions_run_by(job) for workflow in WORKFLOWS for job in jobs(workflow)))
-    assert found == {"core", "frameworks", "fuzz", "links", "matrix", "node", "pythons", "release_check", "tests"}
+    assert found == {
+        *("core", "frameworks", "fuzz", "links", "matrix", "node", "pythons", "release_check", "tests", "traces")
+    }
     assert found <= functions
 
 

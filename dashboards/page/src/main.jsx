@@ -1,5 +1,5 @@
-// Shows one dashboard of the folder `perses`. The address is that of Perses: its path names the dashboard, and its
-// parameters are the variables and times. `theme=dark` is a parameter of this page.
+// Shows one dashboard of the folder `perses`, or a trace. The address is that of Perses: its path names the dashboard, and
+// its parameters are the variables and times. `theme=dark` is a parameter of this page.
 import './line_height.js';
 import '@fontsource/lato/400.css';
 import '@fontsource/lato/700.css';
@@ -15,29 +15,31 @@ import { QueryParamProvider } from 'use-query-params';
 import { ReactRouter6Adapter } from 'use-query-params/adapters/react-router-6';
 import { readDefaults } from './panels.jsx';
 import { pluginLoader } from './plugins.js';
+import { EXPLORE, Trace } from './trace.jsx';
 
 const get = async (path) => (await fetch(path)).json();
 const { prometheus, tempo, scrapeInterval, boards } = await get('/settings.json');
 const board = boards.find(({ path }) => path === window.location.pathname);
-const [dashboard, grafana] = await Promise.all([get(`/perses/${board.file}.json`), get(`/grafana/${board.file}.json`)]);
-readDefaults(grafana);
-
-// A link to a dashboard has the pattern of a variable at *All*, because Perses inserts it. The variable shows *All* again.
 const address = new URL(window.location.href);
-for (const { spec } of dashboard.spec.variables) {
-  const name = `var-${spec.name}`;
-  if (spec.customAllValue && address.searchParams.get(name) === spec.customAllValue) address.searchParams.set(name, '$__all');
-}
-window.history.replaceState(null, '', address);
+const dashboard = board && (await readDashboard(board.file));
 
-// Without Tempo, a panel of traces has the text of a panel without data.
-if (!tempo) {
-  for (const { spec } of Object.values(dashboard.spec.panels)) {
+async function readDashboard(file) {
+  const [found, grafana] = await Promise.all([get(`/perses/${file}.json`), get(`/grafana/${file}.json`)]);
+  readDefaults(grafana);
+  // A link to a dashboard has the pattern of a variable at *All*, because Perses inserts it. The variable shows *All* again.
+  for (const { spec } of found.spec.variables) {
+    const name = `var-${spec.name}`;
+    if (spec.customAllValue && address.searchParams.get(name) === spec.customAllValue) address.searchParams.set(name, '$__all');
+  }
+  window.history.replaceState(null, '', address);
+  // Without Tempo, a panel of traces has the text of a panel without data.
+  for (const { spec } of tempo ? [] : Object.values(found.spec.panels)) {
     if (spec.queries?.some(({ kind }) => kind === 'TraceQuery')) {
       spec.plugin = { kind: 'Markdown', spec: { text: '*This panel queries traces in Tempo.*' } };
       delete spec.queries;
     }
   }
+  return found;
 }
 
 const source = (kind, directUrl, more) => ({
@@ -59,14 +61,31 @@ const theme = getTheme(mode);
 const chartsTheme = generateChartsTheme(theme, {});
 const queryClient = new QueryClient({ defaultOptions: { queries: { refetchOnWindowFocus: false, retry: 0 } } });
 
-// Perses reads the variables of the address once, so a link loads the page again. It keeps the theme.
-const themed = (to) => (mode === 'dark' && to.startsWith('/') ? `${to}${to.includes('?') ? '&' : '?'}theme=dark` : to);
-const Link = ({ to, ...others }) => <a href={themed(to)} {...others} />;
+// Perses reads the variables of the address once, so a link loads the page again. It keeps the theme. A link to a trace keeps
+// the variables and times too, so that a link from there to a dashboard has them.
+function kept(to) {
+  const [path, search] = to.split('?');
+  const parameters = new URLSearchParams(search);
+  for (const [name, value] of new URLSearchParams(window.location.search)) {
+    if (!parameters.has(name) && (path === EXPLORE ? name !== 'data' : name === 'theme')) parameters.set(name, value);
+  }
+  return `${path}?${parameters}`;
+}
+const Link = ({ to, ...others }) => <a href={to} {...others} />;
+
+// Perses renders the links of panels itself. They too read the address when they are followed.
+for (const kind of ['click', 'auxclick']) {
+  document.addEventListener(kind, ({ target }) => {
+    const link = target.closest?.('a[href^="/"]:not(nav a)');
+    if (link) link.href = kept(link.getAttribute('href'));
+  }, true);
+}
 
 // The links read the address when they are followed, because variables change it.
 function follow(event, path, changes = {}) {
   event.preventDefault();
   const parameters = new URLSearchParams(window.location.search);
+  if (path !== window.location.pathname) for (const name of ['explorer', 'data']) parameters.delete(name);
   for (const [name, value] of Object.entries(changes)) parameters.set(name, value);
   window.location.assign(`${path}?${parameters}`);
 }
@@ -76,20 +95,35 @@ function Boards() {
   return (
     <nav className="boards" aria-label="Dashboards">
       {boards.map(({ path, title }) => (
-        <a key={path} href={path} aria-current={path === board.path ? 'page' : undefined} onClick={(event) => follow(event, path)}>
+        <a key={path} href={path} aria-current={path === board?.path ? 'page' : undefined} onClick={(event) => follow(event, path)}>
           {title}
         </a>
       ))}
-      <a href={board.path} onClick={(event) => follow(event, board.path, { theme: other })}>{other}</a>
+      <a href={address.pathname} onClick={(event) => follow(event, address.pathname, { theme: other })}>{other}</a>
     </nav>
   );
 }
 
-document.title = dashboard.spec.display.name;
+const view = dashboard ? (
+  <ViewDashboard
+    dashboardResource={dashboard}
+    datasourceApi={datasourceApi}
+    dashboardTitleComponent={<Boards />}
+    isReadonly
+    isVariableEnabled
+    isDatasourceEnabled
+  />
+) : (
+  <Trace address={address} datasourceApi={datasourceApi}>
+    <Boards />
+  </Trace>
+);
+
+document.title = dashboard?.spec.display.name ?? 'Trace';
 createRoot(document.getElementById('root')).render(
   <BrowserRouter>
     <QueryParamProvider adapter={ReactRouter6Adapter} options={{ updateType: 'replaceIn' }}>
-      <RouterProvider RouterComponent={Link} navigate={(to) => window.location.assign(themed(to))}>
+      <RouterProvider RouterComponent={Link} navigate={(to) => window.location.assign(kept(to))}>
         <QueryClientProvider client={queryClient}>
           <ThemeProvider theme={theme}>
             <CssBaseline />
@@ -99,16 +133,7 @@ createRoot(document.getElementById('root')).render(
                   pluginLoader={pluginLoader}
                   defaultPluginKinds={{ Panel: 'TimeSeriesChart', TimeSeriesQuery: 'PrometheusTimeSeriesQuery' }}
                 >
-                  <ValidationProvider>
-                    <ViewDashboard
-                      dashboardResource={dashboard}
-                      datasourceApi={datasourceApi}
-                      dashboardTitleComponent={<Boards />}
-                      isReadonly
-                      isVariableEnabled
-                      isDatasourceEnabled
-                    />
-                  </ValidationProvider>
+                  <ValidationProvider>{view}</ValidationProvider>
                 </PluginRegistry>
               </SnackbarProvider>
             </ChartsProvider>

@@ -9,12 +9,14 @@ import * as table from '@perses-dev/table-plugin';
 import * as tempo from '@perses-dev/tempo-plugin';
 import * as timeSeries from '@perses-dev/timeseries-chart-plugin';
 import * as traceTable from '@perses-dev/trace-table-plugin';
+import * as gantt from '@perses-dev/tracing-gantt-chart-plugin';
 import { withClassicBuckets, withOrderedBars, withText } from './panels.jsx';
 
 const modules = [
   prometheus,
   tempo,
   markdown,
+  gantt,
   { ...bar, BarChart: withOrderedBars(bar.BarChart) },
   { ...heatmap, HeatMapChart: withClassicBuckets(heatmap.HeatMapChart) },
   { ...stat, StatChart: withText(stat.StatChart) },

@@ -88,7 +88,7 @@ def test_nothing_fails_before_the_incident_and_it_ends(name: str) -> None:
 
 
 # --- Overload -------------------------------------------------------------------------------------------------------
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_overload_of_10_000_users_under_the_preset_for_interactive_applications() -> None:
     """The budget bounds the load, and costs no answers, since the API serves what it can in any case."""
     alone, ours = (run("overload", policy, users=10_000) for policy in (ALONE, preset("interactive")))

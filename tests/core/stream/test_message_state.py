@@ -161,6 +161,15 @@ def test_a_delta_outside_the_open_block_belongs_to_the_block_of_its_type():
     assert message.first_block == "text"
 
 
+@pytest.mark.parametrize("mode", ["coalesce", "all", "none"])
+def test_empty_thinking_and_text_without_starts_are_two_batches(mode):
+    """Both have no index here. The first token is the text, and its characters were delivered as text."""
+    message = new_message(delta_mode=mode)
+    assert not message.block_delta(None, "thinking_delta", 0, 1, 0)
+    assert message.block_delta(None, "text_delta", 3, 2, 0)
+    assert (message.first_block, message.delivered.text) == ("text", 3)
+
+
 def test_the_wait_for_the_first_token_is_no_gap():
     """It is reported as the time to first token. Gaps are between chunks."""
     message = new_message()

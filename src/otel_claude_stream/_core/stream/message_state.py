@@ -153,7 +153,11 @@ class MessageState:
     # --- Deltas --------------------------------------------------------------------------------------------------
     def block_delta(self, index: int | None, kind: str, size: int, at: int, gap: int) -> bool:
         """Count a delta with `size` characters of content. Return True if it has the first content of the stream."""
-        if self._batch_index == index and not self._all:
+        if (
+            self._batch_index == index
+            and not self._all
+            and (self._reached >= _CONTENT or self._block_of(index, kind) == self._batch_block)
+        ):
             hot = self._hot
             if kind == "citations_delta":
                 self.ledger.block_delta(index, kind, self._batch_block)
@@ -170,7 +174,7 @@ class MessageState:
     def _begin_batch(self, index: int | None, kind: str, size: int, at: int, gap: int) -> bool:
         if self._batch_index is not _NO_BATCH:
             self._close_batch(at)
-        block = (self.open_block if index == self._open_index else "") or _KIND_OF_DELTA.get(kind, "other")
+        block = self._block_of(index, kind)
         ledger = self.ledger
         if kind != "text_delta" or index != ledger.open_index:
             ledger.block_delta(index, kind, block)
@@ -187,6 +191,9 @@ class MessageState:
         first = self._reached < _CONTENT and self._begins_content(kind, size)
         hot.in_burst = hot.content != "" and not self._all and self._reached >= _CONTENT
         return first
+
+    def _block_of(self, index: int | None, kind: str) -> str:
+        return (self.open_block if index == self._open_index else "") or _KIND_OF_DELTA.get(kind, "other")
 
     def _begins_content(self, kind: str, size: int) -> bool:
         """Record the first delta with content. Return False for one without."""
