@@ -79,8 +79,8 @@ INVALID = [
     ("models: {'a*': {max_attempts: 2}}", "models.a*.max_attempts='2'",
      "no such key; did you mean limits.max_attempts?"),
     ("models: {'a*': 3}", "models.a*='3'",
-     ("allowed is a mapping with the keys mode, sdk_retries, limits, backoff, retry_after, budget, watchdog, resume, "
-     "commit, raise_on_truncation, rules, fallback")),
+     ("allowed is a mapping with the keys mode, sdk_retries, limits, backoff, retry_after, budget, concurrency, "
+     "watchdog, resume, commit, raise_on_truncation, rules, fallback")),
     ("fallback: [claude-sonnet-5]", "fallback='[claude-sonnet-5]'",
      "allowed is a mapping from at most 100 patterns, such as {claude-opus-*: [claude-sonnet-5]}"),
     ("fallback: {'claude-opus-*': claude-sonnet-5}", "fallback.claude-opus-*='claude-sonnet-5'",

@@ -350,7 +350,7 @@ CONCURRENCY_WAIT: Final = seconds(
     "API. Absent in a dry run.",
 )
 CONCURRENCY_LIMIT: Final = count(
-    "claude.stream.concurrency.limit", "{request}", "Requests that might be open at once when the call ended."
+    "claude.stream.concurrency.max_requests", "{request}", "Requests that might be open at once when the call ended."
 )
 CONCURRENCY_WOULD_WAIT: Final = flag(
     "claude.stream.concurrency.would_wait", "True if the policy only observes, and no permit was free."

@@ -257,7 +257,7 @@ CONCURRENCY_WAIT: Final = histogram(
     (0.0, *_DELAY_SECONDS),
 )
 CONCURRENCY_LIMIT: Final = Metric(
-    "claude.stream.concurrency.limit",
+    "claude.stream.concurrency.max_requests",
     "observable_gauge",
     "{request}",
     "Requests that may be open at once. Not reported without `concurrency.max` in the policy.",

@@ -20,6 +20,7 @@ PING_INTERVAL: Final = 30.0
 """Seconds. Users report pings every 15 to 30 s, so a shorter watchdog aborts healthy streams."""
 LONGEST_SILENCE: Final = 330.0
 """Seconds. Tool input that the server buffered came after 329.5 s without a byte (github/copilot-cli#4286)."""
+_UNLIMITED: Final = RetryPolicy().concurrency
 SDK_TIMEOUT: Final = 600.0
 """Seconds that a client of the SDK waits for a byte by default (`anthropic.DEFAULT_TIMEOUT`)."""
 
@@ -196,9 +197,9 @@ def effects_of_the_mode(checked: CheckedPolicy) -> Iterator[Finding]:
     resumes = policy.limits.max_resumes
     if mode is not Mode.RESUME and checked.sets("limits.max_resumes") and resumes > RetryLimits().max_resumes:
         yield _warning("limits.max_resumes", f"it has no effect while mode is {mode.value}; only mode: resume resumes")
-    for name in ("concurrency.queue", "concurrency.scope"):
-        if policy.concurrency.max is None and checked.sets(name):
-            yield _warning(name, "it has no effect, because concurrency.max sets no limit")
+    for name in ("queue", "scope"):
+        if policy.concurrency.max is None and getattr(policy.concurrency, name) != getattr(_UNLIMITED, name):
+            yield _warning(f"concurrency.{name}", "it has no effect, because concurrency.max sets no limit")
     if mode is not Mode.OBSERVE:
         return
     if policy.sdk_retries is SdkRetries.REPLACE and checked.sets("sdk_retries"):
