@@ -305,6 +305,7 @@ NEVER_REACHED: dict[str, str] = {
             "_sdk.retry.flow:RetryFlow.permit_wakes",
             "_session.attempts:Attempts.admitted",
             "_session.permits:CallPermits.wake_by",
+            "_core.retry.concurrency:Permit.wake_by",
         ),
         "needs another call that ends; test_concurrency.py",
     ),

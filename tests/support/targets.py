@@ -110,6 +110,10 @@ POLICY_ONLY = (
     "_session.retries:Retries.describe",
     "_session.retries:Retries.sdk_retries_stopped",
     "_session.call_policy:CallPolicy.take",
+    "_session.policy_resolver:PolicyResolver._concurrency",
+    "_session.policy_resolver:PolicyResolver._key",
+    "_telemetry.span_attributes:_queue",
+    "_telemetry.stream_telemetry:StreamTelemetry.record_permit_wait",
     "_session.attempts:Attempts.hold",
     "_session.attempts:Attempts.admitted",
     *(

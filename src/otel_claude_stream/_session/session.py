@@ -147,7 +147,7 @@ class StreamSession:
     # --- Reading: `StreamListener` -------------------------------------------------------------------------------
     def opened(self, reply: Reply) -> None:
         """Record the response whose body is the stream."""
-        self.state.opened(reply)
+        self.state.attempts.opened(reply)
         self._timing.opened()
         self._telemetry.record_request(reply.status, self.state.call_policy.layer)
 

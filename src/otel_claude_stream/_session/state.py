@@ -36,12 +36,6 @@ class StreamState:
         """Sums over all attempts so far."""
         return Totals(self.hot.bytes, self.message.events, self.message.all_characters)
 
-    def opened(self, reply: Reply) -> None:
-        """Record the response whose body is the stream."""
-        self.attempts.opened(reply)
-        if self.call_policy.permits is not None:
-            self.call_policy.permits.accepted()
-
     def end_attempt(
         self, now: int, layer: str, reply: Reply | None, diagnosis: Diagnosis | None, *, delay: float | None = None
     ) -> Attempt:

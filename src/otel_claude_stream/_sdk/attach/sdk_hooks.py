@@ -225,6 +225,8 @@ class SdkHooks:
             reply = reply_of(response)
             first = not session.is_open
             session.opened(reply)
+            if (permits := session.state.call_policy.permits) is not None:
+                permits.accepted()
             watch = watched(session, response, call.retry.gate if call.retry is not None else None)
             response.stream = TimedBody(response.stream, session, reply, watch)
             if first:  # the caller's stream has this response to its end, whatever follows
