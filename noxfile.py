@@ -251,9 +251,9 @@ def system(session: nox.Session) -> None:
 def collector(session: nox.Session) -> None:
     """Test the Collector's configuration with a real Collector, which is compiled once, in some minutes."""
     install_wheel(session, "test", "collector", pins=[])
-    # Without a Collector, Prometheus or Node, the tests that need them skip or fail.
+    # Without a Collector, Prometheus, Node or Go, the tests that need them skip or fail.
     session.run("python", "collector/build.py", success_codes=[0, 1])
-    for build in ("dashboards.build_prometheus", "support.collector.node_sdk"):
+    for build in ("dashboards.build_prometheus", "support.collector.node_sdk", "support.collector.go_sdk"):
         session.run("python", "-m", f"tests.{build}", success_codes=[0, 1])
     pytest(session, "collector", COLLECTOR)
 
@@ -270,7 +270,7 @@ def matrix(session: nox.Session, anthropic: str) -> None:
 @nox.parametrize("anthropic", GENERATIONS, ids=GENERATIONS)
 def generations(session: nox.Session, anthropic: str) -> None:
     """Run the tests that depend on the SDK with the last version of each generation and the first of the newest."""
-    install_wheel(session, "test", pins=sdk_pin(anthropic))
+    install_wheel(session, "test", "transports", pins=sdk_pin(anthropic))
     pytest(session, f"generations-{anthropic}", *SDK, *PARALLEL)
 
 

@@ -210,7 +210,7 @@ def limits() -> str:
 def sources() -> str:
     """Return the table of what each source of metrics shows of the scenarios of the demo."""
     found = json.loads(SOURCES.read_text(encoding="utf-8"))
-    head = ("Scenario", "This package", "Span of the Python SDK", "Span of the TypeScript SDK")
+    head = ("Scenario", "This package", "Span of the Python SDK", "Span of the TypeScript SDK", "Span of the Go SDK")
     return _table(head, ((scenario.title, *found[scenario.name].values()) for scenario in SCENARIOS))
 
 

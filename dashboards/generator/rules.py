@@ -174,16 +174,24 @@ def _stalled_condition() -> str:
 
 
 def _dropping_condition() -> str:
-    return "\nor ".join(
-        f"label_replace({total(by_signal('rate', pattern, _COLLECTORS, '5m'), 'job', 'signal')} > 0, "
-        f'"what", "{what}", "", "")'
+    dropped = {
+        what: f"{total(by_signal('rate', pattern, _COLLECTORS, '5m'), 'job', 'signal')} > 0"
         for what, pattern in (
             ("refused", names.COLLECTOR_REFUSED),
             ("not taken", names.COLLECTOR_FAILED),
             ("not queued", names.COLLECTOR_ENQUEUE_FAILED),
             ("not delivered", names.COLLECTOR_SEND_FAILED),
         )
-    )
+    }
+    dropped["unauthorized"] = f'label_replace({_unauthorized()}, "signal", "spans", "", "")'
+    return "\nor ".join(f'label_replace({vector}, "what", "{what}", "", "")' for what, vector in dropped.items())
+
+
+def _unauthorized() -> str:
+    """Rate of requests with a wrong token, unless spans of the API arrive. Strangers send single requests anywhere."""
+    answers = f'{{__name__=~"{names.COLLECTOR_ANSWERS}",{names.UNAUTHORIZED},{_COLLECTORS}}}'
+    accepted = f'{{__name__=~"{names.COLLECTOR_ACCEPTED.format("spans")}",receiver="otlp/api",{_COLLECTORS}}}'
+    return f"{rate(answers, '5m', 'job')} > 0 unless {rate(accepted, '5m', 'job')} > 0"
 
 
 _BUDGET_SPENT: Final = (equal(a.RETRY_BLOCKED_BY, Blocker.BUDGET.value), equal(a.RETRY_DRY_RUN, "false"))
@@ -273,7 +281,7 @@ def alerts() -> tuple[Alert, ...]:
             "10m",
             "{{ $labels.job }}: {{ $labels.signal }} {{ $labels.what }} by the Collector",
             "{{ $value | humanize }} items per second are {{ $labels.what }}, so the other dashboards are incomplete. "
-            "Check the queues, the memory and the log of the Collector.",
+            "Check the queues, the memory and the log of the Collector. If requests are unauthorized, check the token.",
             PIPELINE,
             (("collector", "job"),),
         ),

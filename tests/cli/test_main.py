@@ -54,10 +54,40 @@ def test_missing_packages_are_named() -> None:
 def test_help_imports_no_large_package() -> None:
     code = (
         "import sys; from otel_claude_stream.cli.main import main; main(['--help']);"
-        "print([name for name in ('anthropic', 'rich', 'google.protobuf') if name in sys.modules])"
+        "print([name for name in ('anthropic', 'opentelemetry', 'rich', 'wrapt') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+INTERRUPTED = """
+import os, sys
+
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == os.environ["INTERRUPTED_IMPORT"]:
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupt())
+sys.argv = ["otel-claude-stream", "doctor"]
+"""
+STARTS = {
+    "module": "import runpy; runpy.run_module('otel_claude_stream', run_name='__main__')",
+    "script": "from otel_claude_stream.__main__ import main; sys.exit(main())",
+}
+
+
+@pytest.mark.parametrize("module", ["otel_claude_stream.cli.main", "otel_claude_stream.cli.doctor.command"])
+@pytest.mark.parametrize("start", STARTS)
+def test_an_interrupt_during_the_imports_ends_without_a_traceback(start: str, module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED + STARTS[start]],
+        env={**os.environ, "INTERRUPTED_IMPORT": module},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "otel-claude-stream: interrupted\n")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the reading end is closed by POSIX means")

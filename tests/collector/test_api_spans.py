@@ -23,9 +23,10 @@ from tests.support.collector.application import application
 from tests.support.collector.configs import AGENT, loaded, validate
 from tests.support.collector.contents import CONTENT_KEYS, SECRET
 from tests.support.collector.exposition import samples, sorted_samples, wait_for_samples
-from tests.support.collector.running import API_TOKEN, FILES, GATEWAY, HOST, PROMETHEUS, QUICK, eventually, running
+from tests.support.collector.running import API_TOKEN, FILES, GATEWAY, HOST, PROMETHEUS, QUICK, eventually, get, running
 from tests.support.collector.streams import ABORTED
 
+from otel_claude_stream.cli.doctor.api_receiver import api_receiver
 from otel_claude_stream.cli.main import main
 from otel_claude_stream.cli.view.sides import API_SCOPE, API_SERVICE, OUTCOMES
 from otel_claude_stream.testing import CutMidChunk, FakeAPI, Script
@@ -66,18 +67,32 @@ def ids(spans):
 
 
 def test_requests_without_the_token_are_refused(start, backend):
-    """A refused body is not read. The receiver of applications needs no token, as before."""
+    """They are counted by the status alone. The receiver of applications needs no token, as before."""
     collector = start(GATEWAY, OVERLAY, **QUICK)
     sent = document(request())
     wrong = ("", "Bearer", "Bearer ", API_TOKEN, f"Basic {API_TOKEN}", f"bearer {API_TOKEN}", f"Bearer {API_TOKEN}x")
     for given in wrong:
-        status, answer = sending.post(collector.api_url, "traces", sent, Authorization=given)
+        status, answer = sending.post(collector.api_url, "traces", sent, Authorization=given, Host="Rumpelstiltskin:1")
         assert (status, API_TOKEN in answer) == (401, False), given
     assert sending.post(collector.api_url, "traces", sent)[0] == 401
     deliver(collector, request())
     sending.send(collector.url, "traces", sending.traces(sending.span()))
     assert len(backend.wait_for_spans(2)) == 2
     assert API_TOKEN not in collector.output()
+    name = "otelcol_http_server_request_duration_count"
+    assert eventually(lambda: collector.metric(name, http_response_status_code="200") == 2)
+    assert collector.metric(name, http_response_status_code="401") == len(wrong) + 1
+    own = get(f"http://{HOST}:{collector.telemetry}/metrics")[1]
+    assert "Rumpelstiltskin" not in own
+    assert not re.search("^# TYPE (http|rpc)", own, re.MULTILINE)
+    checks = {
+        f"{collector.api_url} accepts the token of OTELCOL_API_TOKEN": (collector.api_url, API_TOKEN),
+        f"{collector.api_url} refuses another token with 401": (collector.api_url, API_TOKEN),
+        f"{collector.api_url} refuses the token of OTELCOL_API_TOKEN with 401": (collector.api_url, "wrong"),
+        f"{collector.url} accepts any token": (collector.url, API_TOKEN),
+    }
+    for text, (url, token) in checks.items():
+        assert text in str(api_receiver(url, {"OTELCOL_API_TOKEN": token})), text
 
 
 def test_the_collector_does_not_start_without_a_token(otelcol, tmp_path):
@@ -178,9 +193,10 @@ def test_requests_are_counted_by_outcome_and_error_type(start, backend):
     ]
     spans += [request(ERROR, **{"error.type": f"invented_{n}", **model}) for n in range(30)]
     spans += [request(ERROR, **{"error.type": ["a"], "gen_ai.request.model": {"b": 1}}), request(kind=1, **model)]
+    spans += [request(name="anthropic.test")]
     deliver(collector, *spans)
     wanted = {
-        ("cancelled", "none", "claude-sonnet-5"): 2.0,
+        ("cancelled", "none", "claude-sonnet-5"): 1.0,
         ("completed", "none", "claude-sonnet-5"): 2.0,
         ("completed", "none", "other"): 30.0,
         ("failed", "not_found_error", "other"): 30.0,
@@ -188,10 +204,25 @@ def test_requests_are_counted_by_outcome_and_error_type(start, backend):
         ("failed", "overloaded_error", "claude-sonnet-5"): 1.0,
     }
     assert eventually(lambda: counted(collector) == wanted), counted(collector)
-    assert sum(wanted.values()) == len(spans) - 1
+    assert sum(wanted.values()) == len(spans) - 3  # one is there twice, two are not requests
     deliver(collector, request(**model))
     assert eventually(lambda: counted(collector)["completed", "none", "claude-sonnet-5"] == 3.0)
     assert eventually(lambda: any(name == "claude.api.requests" for name, _ in backend.points()))
+    assert "claude.api.span" not in backend.text()
+
+
+def test_a_span_that_is_delivered_again_counts_once(start, backend):
+    """A sender repeats a request whose answer it missed. Spans that come hours late count, also in another order."""
+    collector = start(GATEWAY, OVERLAY, PROMETHEUS, **QUICK)
+    spans = [request(ERROR, **{"error.type": "overloaded_error"}), request(), request()]
+    for name in ("startTimeUnixNano", "endTimeUnixNano"):
+        spans[1][name] = str(int(spans[1][name]) - 5 * 3600 * 10**9)
+    for delivered in (spans[:1], spans, spans[::-1], spans[1:], [request()]):
+        deliver(collector, *delivered)
+    wanted = {("completed", "none", "other"): 3.0, ("failed", "overloaded_error", "other"): 1.0}
+    assert eventually(lambda: counted(collector) == wanted), counted(collector)
+    repeated = collector.metric("otelcol_deltatocumulative_datapoints", error="delta.ErrOutOfOrder")
+    assert repeated == 1 + 3 + 2
 
 
 def counted(collector):
@@ -276,13 +307,14 @@ def test_explain_finds_the_cause_in_the_file_of_a_collector(start, backend, stat
     found |= {name: stream[name] for name in ("startTimeUnixNano", "endTimeUnixNano")}
     request_id = sending.plain(stream["attributes"])["claude.stream.request_id"]
     found["attributes"] = sending.attributes({"anthropic.request.id": request_id})
-    deliver(collector, found)
     file = collector.settings["OTELCOL_FILE"]
-    assert eventually(lambda: found["spanId"] in Path(file).read_text())
+    for times in (1, 2):  # delivered again: the verdict is the same
+        deliver(collector, found)
+        assert eventually(lambda times=times: Path(file).read_text().count(found["spanId"]) == times)
     assert main(["explain", file, "--failed"]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert f"caused by {cause}" in text
-    assert f"; api {OUTCOMES[status].value}." in text
+    assert text.count(f"; api {OUTCOMES[status].value}.") == 1
 
 
 def test_an_agent_sends_the_spans_to_the_gateway_of_their_trace(otelcol, tmp_path):

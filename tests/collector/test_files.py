@@ -64,8 +64,10 @@ def test_overlays_of_the_gateway_add_components_and_replace_none():
         overlay = loaded(file)
         assert set(overlay) <= {*SECTIONS, "service"}
         # One replaces the way out of the Collector's own metrics, one the list of extensions, which cannot be extended.
-        other = {"self-metrics": {"telemetry"}, "api-spans": {"pipelines", "extensions"}}
+        other = {"self-metrics": {"telemetry"}, "api-spans": {"pipelines", "extensions", "telemetry"}}
         assert set(overlay["service"]) == other.get(file.stem, {"pipelines"})
+        own = {"self-metrics": {"readers"}, "api-spans": {"level", "views"}}
+        assert set(overlay["service"].get("telemetry", {}).get("metrics", ())) == own.get(file.stem, set())
         for section in SECTIONS:
             assert not seen[section] & set(overlay.get(section, {}))
             seen[section] |= set(overlay.get(section, {}))

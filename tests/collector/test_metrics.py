@@ -195,7 +195,8 @@ def test_counts_from_spans_have_the_names_and_labels_of_the_package(start, backe
         {**attempt, "claude.stream.attempt.number": 3},
     ]
     closed = {**cut, "claude.stream.outcome": "closed", "claude.stream.abort.origin": "caller"}
-    rows = [ok, ok, cut, late, retried, *attempts, closed, {"db.system": "other span"}]
+    of_feed = {**cut, "claude.stream.feed.kind": "session"}
+    rows = [ok, ok, cut, late, retried, *attempts, closed, of_feed, {"db.system": "other span"}]
     for times in (1, 2):
         sending.send(collector.url, "traces", sending.traces(*(sending.span(**row) for row in rows)))
         total = {"gen_ai_request_model": "claude", "server_address": "api.anthropic.com", "job": "sender", **MEASURED}

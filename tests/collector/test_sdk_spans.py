@@ -146,6 +146,7 @@ def test_each_stream_counts_once_in_any_language_and_version(start, backend):
     whole = sdk_span(**STOPPED)
     plain = sending.span("anthropic.messages.create", **{"gen_ai.operation.name": "chat"})
     measured = sdk_span(**STOPPED, **{"claude.stream.source": "instrumentation"})
+    unknown = [sdk_span(**STOPPED) for _ in range(30)]
     senders = {
         "python": ("com.anthropic.sdk.python", [whole, plain]),
         "bedrock": ("com.anthropic.sdk.python.bedrock", [whole]),
@@ -157,10 +158,15 @@ def test_each_stream_counts_once_in_any_language_and_version(start, backend):
     for service, (scope, spans) in senders.items():
         document = sending.traces(*spans, resource={"service.name": service}, scope=scope)
         sending.send(collector.url, "traces", document)
-    assert eventually(lambda: len(counted(collector, COUNT)) == 3)
-    assert counted(collector, COUNT) == {"python": 1.0, "bedrock": 1.0, "new": 1.0}
+    for number, span in enumerate(unknown):
+        document = sending.traces(span, resource={"service.name": "unknown"}, scope=f"com.anthropic.sdk.x{number}")
+        document["resourceSpans"][0]["scopeSpans"][0]["scope"]["version"] = f"99.{number}.0-next"
+        sending.send(collector.url, "traces", document)
+    wanted = {"python": 1.0, "bedrock": 1.0, "new": 1.0, "unknown": 30.0}
+    assert eventually(lambda: counted(collector, COUNT) == wanted), counted(collector, COUNT)
+    assert sum(line.startswith(f"{COUNT}{{") and 'job="unknown"' in line for line in collector.scraped()) == 1
     outcomes = {found["job"]: found["claude_stream_outcome"] for found, _ in samples(collector, COUNT)}
-    assert outcomes == {"python": "completed", "bedrock": "completed", "new": "closed"}  # its status is unset
+    assert outcomes == {**dict.fromkeys(wanted, "completed"), "new": "closed"}  # its status is unset
 
 
 def test_processes_without_an_instance_id_are_added_up(start, backend):

@@ -1,4 +1,4 @@
-"""The faults of the demo, streamed from Python and from Node, as the metrics of each source show them."""
+"""The faults of the demo, streamed from Python, Node and Go, as the metrics of each source show them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 
 import pytest
 from tests.dashboards import build_prometheus
+from tests.support.collector.go_sdk import APPLICATION
 from tests.support.collector.node_sdk import PACKAGES
 from tests.support.collector.running import FILES, GATEWAY, QUICK
 from tests.support.collector.sources import play, settled
@@ -32,13 +33,14 @@ def required(find):
 
 def test_each_source_sees_the_faults_of_the_demo_as_the_table_states(start, tmp_path):
     """Each stream counts once, from the package where it is installed, otherwise from the SDK's own span."""
-    packages, program = required(PACKAGES.find), required(build_prometheus.find_existing)
+    packages, go = required(PACKAGES.find), required(APPLICATION.find)
+    program = required(build_prometheus.find_existing)
     wanted = json.loads(TABLE.read_text(encoding="utf-8"))
     (tmp_path / "prometheus").mkdir()
     with running(program, tmp_path / "prometheus", "--web.enable-otlp-receiver") as prometheus:
         endpoint = f"{prometheus.url}/api/v1/otlp/v1/metrics"
         collector = start(GATEWAY, FILES / "sdk-spans.yaml", **QUICK, OTELCOL_METRICS_ENDPOINT=endpoint)
-        play(collector.url, packages)
+        play(collector.url, packages, go)
         found = settled(prometheus, wanted)
     FOUND.parent.mkdir(exist_ok=True)
     FOUND.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

@@ -30,6 +30,7 @@ VALUES = {
     "baggage_labels": (" tenant, user.tier ,tenant,", ["tenant", "user.tier"], ("tenant", "user.tier")),
     "max_label_values": ("5", 5, 5),
     "export_failures": ("once", "once", "once"),
+    "feeds": ("yes", True, True),
 }
 # For each setting: invalid values.
 INVALID = {
@@ -47,6 +48,7 @@ INVALID = {
     "baggage_labels": ["two words", "1st", "_a", "a.", "k" * 65, "a;b", "a,b,c,d,e,f,g,h,i"],
     "max_label_values": ["0", "1001", "few"],
     "export_failures": ["none", "twice"],
+    "feeds": ["session", "2"],
 }
 CASES = [(name, value) for name, values in INVALID.items() for value in values]
 

@@ -39,6 +39,8 @@ NOT_SHOWN = {
     schema.GENAI_USAGE_REASONING,
     # Only requests that list fallback models have it.
     schema.FALLBACKS,
+    # Only applications that set `feeds` have these.
+    schema.FEED_CONNECTIONS, schema.FEED_DURATION, schema.FEED_GAP, schema.FEED_RECONNECTS, schema.FEED_ERRORS,
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import anthropic
 import pytest
+from tests.support.feeds import THREAD, connect, feed, read_feed, thread_ended
 from tests.support.rig import API, REQUEST, WAYS, Seen, by, chain, instrumented, plain, read
 from tests.support.scenes import BUSY, COMPACTED, DATE, FALLBACK, MESSAGE, RATE_LIMITS, after
 from tests.support.targets import POLICY_ONLY, TARGETS, Target, broken, code_of, code_reached, sample
@@ -32,6 +33,8 @@ class Case:
     def read(self, api):
         if "bytes" in self.way:
             return read_bytes(api)
+        if "feed" in self.way:
+            return asyncio.run(read_feed_async(api)) if "async" in self.way else read_feed_sync(api)
         if self.way == "left":
             return raise_in_block(api)
         if "dropped" in self.way:
@@ -50,6 +53,27 @@ def read_bytes(api):
         with api.client().messages.with_streaming_response.create(stream=True, **REQUEST) as response:
             seen.result = b"".join(response.iter_bytes())
     except Exception as error:  # noqa: BLE001 - any exception of the SDK
+        seen.error = chain(error)
+    return seen
+
+
+def read_feed_sync(api):
+    """Read the feed of a thread to its end."""
+    seen = Seen()
+    try:
+        seen.events = read_feed(api.client(), THREAD)
+    except Exception as error:  # noqa: BLE001 - as above
+        seen.error = chain(error)
+    return seen
+
+
+async def read_feed_async(api):
+    """As `read_feed_sync`."""
+    seen = Seen()
+    try:
+        async with await connect(api.async_client(), THREAD) as stream:
+            seen.events = [event async for event in stream]
+    except Exception as error:  # noqa: BLE001 - as above
         seen.error = chain(error)
     return seen
 
@@ -136,6 +160,11 @@ CASES = {
     ),
     "dropped": Case("dropped", (MESSAGE,)),
     "dropped, async": Case("async dropped", (MESSAGE,)),
+    "whole feed": Case("feed", (feed(thread_ended()),)),
+    "whole feed, async": Case("async feed", (feed(thread_ended()),)),
+    "feed cut": Case("feed", (feed(CutMidChunk()),)),
+    "feed retried and cut": Case("feed", (BUSY, feed(Error()))),
+    "feed refused": Case("feed", (Script.no_response(),)),
 }
 
 CALL = "wraps the SDK's own call; the functions that it calls are broken one by one"
@@ -214,7 +243,7 @@ def collect_metrics(capture):
 def observed(monkeypatch, case):
     """Return what the caller sees with the instrumentation, in mode `observe`."""
     api = API(CASES[case].scripts)
-    settings = {"events": "both", "semconv": "both", "stall_thresholds": "10ms"}
+    settings = {"events": "both", "semconv": "both", "stall_thresholds": "10ms", "feeds": True}
     with stream_labels(tenant="a"), instrumented(monkeypatch, api.clock, **settings) as capture:
         if case == "each block type":  # collect metrics while the stream is open
             api.chunks = lambda chunks: [chunk for chunk in chunks if collect_metrics(capture)]
@@ -249,7 +278,7 @@ def test_the_caller_sees_the_same_as_without_instrumentation(monkeypatch, case):
 def test_the_cases_differ_where_they_should(monkeypatch):
     """Complete streams raise nothing, and the others raise, so that a comparison can find a difference."""
     without_error = {case for case in CASES if not bare(monkeypatch, case).error}
-    complete = ("healthy", "each", "unknown", "fallback", "compacted", "retried", "bytes", "opaque", "dropped")
+    complete = ("healthy", "each", "unknown", "fallback", "compacted", "retried", "bytes", "opaque", "dropped", "whole")
     assert without_error == {case for case in CASES if case.startswith((*complete, "failing bytes"))}
     assert bare(monkeypatch, "bytes").result == MESSAGE.body()
     assert len({repr(bare(monkeypatch, case)) for case in CASES}) > 15
@@ -257,6 +286,14 @@ def test_the_cases_differ_where_they_should(monkeypatch):
 
 MAX_CASES = 9
 """Limit of cases for each function. Functions that every stream runs are reached by many more, which are similar."""
+MAX_FEEDS = 2
+"""The same for the cases of feeds, which come on top."""
+
+
+def sampled(cases):
+    """Return the cases in which a function is broken."""
+    feeds = [case for case in cases if "feed" in case]
+    return [*sample([case for case in cases if case not in feeds], MAX_CASES), *sample(feeds, MAX_FEEDS)]
 
 
 @pytest.fixture(autouse=True)
@@ -280,7 +317,7 @@ def test_a_failing_function_changes_nothing_for_the_caller(monkeypatch, cases_of
     """In each case that reaches the function, events, result and exception are the same, and the failure is counted."""
     monkeypatch.setenv("OTEL_CLAUDE_STREAM_STRICT", "")
     failures = 0
-    for case in sample(cases_of(target), MAX_CASES):
+    for case in sampled(cases_of(target)):
         monkeypatch.setattr(_guard, "_counts", {})
         with broken(target) as calls:
             assert observed(monkeypatch, case) == bare(monkeypatch, case), f"{case}: {len(calls)} failures"
@@ -328,6 +365,7 @@ NOT_REACHED = {
     "_session.registry:OpenStreams._after_fork": "see tests/lifecycle",
     "_session.session:StreamSession._end_after": "runs only after another failure",
     "_telemetry.stream_telemetry:StreamTelemetry.detach": "see tests/lifecycle",
+    "_telemetry.feed_telemetry:FeedTelemetry.detach": "see tests/telemetry/test_feeds.py",
     "_telemetry.stream_telemetry:Emitter.silence": "see tests/lifecycle",
     **dict.fromkeys(
         (
@@ -372,6 +410,7 @@ NOT_REACHED = {
 """Functions that no case reaches, with the reason."""
 if not is_parsed("an unknown event"):
     NOT_REACHED["_core.stream.delivered:Delivered.unknown_event"] = "this release of the SDK drops unknown events"
+    NOT_REACHED["_session.feed:FeedSession.event"] = "this release of the SDK drops the events of feeds"
 if "open_telemetry" not in inspect.signature(anthropic.Anthropic).parameters:
     NOT_REACHED["_sdk.attach.span_owner:_records"] = "looks for the SDK's own tracing, which this release does not have"
 

@@ -109,7 +109,7 @@ def test_wheel_registers_the_instrumentor_and_the_command(archive: zipfile.ZipFi
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # the documented way to keep case
     parser.read_string(dist_info(archive, "entry_points.txt"))
     assert {section: dict(parser[section]) for section in parser.sections()} == {
-        "console_scripts": {"otel-claude-stream": f"{PACKAGE}.cli.main:main"},
+        "console_scripts": {"otel-claude-stream": f"{PACKAGE}.__main__:main"},
         "opentelemetry_instrumentor": {"claude_stream": f"{PACKAGE}:ClaudeStreamInstrumentor"},
         "pytest11": {"claude_stream": f"{PACKAGE}.pytest_plugin"},
     }

@@ -7,6 +7,7 @@ import ctypes
 import functools
 import gc
 import signal
+import sys
 import threading
 import time
 import weakref
@@ -30,8 +31,8 @@ LATER = 30.0
 """Seconds that a read, a back-off or a request would last without the exception."""
 AT_ONCE = 10.0
 """Seconds within which it is raised, on a busy machine."""
-BLOCKED = 0.3
-"""Seconds after which the stream is blocked."""
+BLOCKING = {"read", "wait"}
+"""Functions that block: `read` of the HTTP library, and `wait` of the back-off."""
 
 WHOLE = paced_script(STORY)
 CUT = WHOLE.cut_after(2)
@@ -87,7 +88,6 @@ class Alarm:
         try:
             yield self
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
 
 
@@ -103,17 +103,31 @@ def ring_in_back_off(monkeypatch):
     monkeypatch.setattr(driver_sync, "sleep", slept)
 
 
-def ring(delay=BLOCKED):
-    signal.setitimer(signal.ITIMER_REAL, delay)
+def is_blocked(thread):
+    """Wait until a thread blocks. Return false if it has ended, or if no alarm is expected any longer."""
+    seen, still = None, 0
+    while still < 3 and thread.is_alive() and isinstance(signal.getsignal(signal.SIGALRM), Alarm):
+        time.sleep(0.01)
+        code, at = place_of(thread)
+        still = still + 1 if (code, at) == seen and code.co_name in BLOCKING else 0
+        seen = code, at
+    return still == 3
 
 
-def ring_at_request(api, number=1):
-    """Let the alarm ring once the server has got so many requests."""
+def place_of(thread):
+    """Return the code that a thread executes, and the instruction."""
+    frame = sys._current_frames()[thread.ident]
+    return frame.f_code, frame.f_lasti
+
+
+def ring(api=None, number=0):
+    """Let the alarm ring once the main thread blocks, and the server has got so many requests."""
 
     def wait():
-        api.wait_for_requests(number, AT_ONCE)
-        time.sleep(BLOCKED)
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGALRM)
+        if api is not None:
+            api.wait_for_requests(number, AT_ONCE)
+        if is_blocked(threading.main_thread()):
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGALRM)
 
     threading.Thread(target=wait, daemon=True).start()
 
@@ -144,7 +158,7 @@ def struck(kind, scripts, deltas, policy=None, **options):
     with FakeAPI(scripts) as api, recorded as telemetry, alarm.handled():
         client = anthropic.Anthropic(api_key="none", base_url=api.url, **{"max_retries": 0, **options})
         if deltas is None:
-            ring_at_request(api, len(scripts) - 1)
+            ring(api, len(scripts) - 1)
         started = time.monotonic()
         with pytest.raises(BaseException) as caught:  # noqa: PT011 - compared below
             read(client, deltas)
@@ -229,12 +243,18 @@ def test_an_asynchronous_exception_is_raised(kind, policy):
         except BaseException as error:  # noqa: BLE001 - compared below
             raised.append(type(error))
 
-    with FakeAPI([WHOLE.insert_pause(1, 1.0), WHOLE]) as api, observed(retry_policy=POLICIES[policy]) as telemetry:
+    # The thread notices it when a ping ends the read.
+    script, alarm = WHOLE.insert_pause(1, AT_ONCE, ping_interval=0.25), Alarm(kind)
+    with (
+        FakeAPI([script, WHOLE]) as api,
+        observed(retry_policy=POLICIES[policy]) as telemetry,
+        alarm.handled(),
+    ):
         client = anthropic.Anthropic(api_key="none", base_url=api.url, max_retries=0)
         thread = threading.Thread(target=job)
         thread.start()
         api.wait_for_requests(1)
-        time.sleep(BLOCKED)
+        assert is_blocked(thread)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(kind))
         thread.join()
         assert (raised, len(api.requests)) == ([kind], 1)

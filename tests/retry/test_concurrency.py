@@ -63,8 +63,20 @@ def wait_until_queued(number):
     raise AssertionError(f"{state()} instead of {number} requests in the queue")
 
 
-def sync_client(api, **options):
-    return anthropic.Anthropic(**{"api_key": "none", "base_url": api.url, "max_retries": 0, **options})
+CLIENTS = []
+
+
+@pytest.fixture(autouse=True)
+def _closed_clients():
+    """Close the clients of the test, which keep connections."""
+    yield
+    while CLIENTS:
+        CLIENTS.pop().close()
+
+
+def sync_client(api):
+    CLIENTS.append(anthropic.Anthropic(api_key="none", base_url=api.url, max_retries=0))
+    return CLIENTS[-1]
 
 
 def async_client(api):

@@ -293,7 +293,9 @@ PASSED_THROUGH: dict[str, str] = {
 NEVER_REACHED: dict[str, str] = {
     "_sdk.retry.watchdog:LimitedRead.__init__": "needs a socket; test_watchdog.py",
     "_sdk.retry.watchdog:LimitedRead.__call__": "needs a socket; test_watchdog.py",
-    "_sdk.retry.watchdog:WatchedReads.limited": "needs a socket; test_watchdog.py",
+    "_sdk.retry.watchdog:LimitedTimeouts.__init__": "needs HTTP/2; test_watchdog_transports.py",
+    "_sdk.retry.watchdog:LimitedTimeouts.get": "needs HTTP/2; test_watchdog_transports.py",
+    "_sdk.retry.watchdog:WatchedReads.limited": "needs a socket or HTTP/2; test_watchdog.py",
     "_sdk.retry.watchdog:WatchedReads.read_timeout": "needs a socket or HTTP/2; test_watchdog.py",
     "_core.retry.resume.seam:missing_low_surrogate": "needs a server that splits a character; see tests/core",
     "_core.retry.resume.seam:SeamFinder.has_tail": "needs another text block after the seam; see tests/core",

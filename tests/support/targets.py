@@ -27,7 +27,7 @@ def modules_of(*packages: types.ModuleType) -> list[str]:
     ]
 
 
-STREAM = ("call", "delivered", "events", "frames", "hot_path", "journal", "message_state", "timing")
+STREAM = ("call", "delivered", "events", "feed", "frames", "hot_path", "journal", "message_state", "timing")
 MODULES = (
     *sorted(name for name in modules_of(attach, read, session) if name.rpartition(".")[2] not in INSTALLING),
     "otel_claude_stream._core.diagnosis.classify",
@@ -35,6 +35,7 @@ MODULES = (
     "otel_claude_stream._core.bill",
     "otel_claude_stream._core.summary",
     "otel_claude_stream._telemetry.stream_telemetry",
+    "otel_claude_stream._telemetry.feed_telemetry",
     "otel_claude_stream._telemetry.metrics",
     "otel_claude_stream._telemetry.logs",
     "otel_claude_stream._telemetry.span_attributes",

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import contextlib
+from dataclasses import dataclass, field, replace
 
 import pytest
 from opentelemetry import baggage, context
+from tests.support.feeds import SESSION, THREAD, error, feed, read_feed, thread_ended
 from tests.support.rig import API, REQUEST, WAYS, instrumented, play, read
-from tests.support.scenes import MESSAGE, SCENES
+from tests.support.scenes import BUSY, MESSAGE, SCENES
 
 from otel_claude_stream import _guard, stream_labels
 from otel_claude_stream._core.retry.policy import Budget, Concurrency, Mode, RetryPolicy, Scope
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
+from otel_claude_stream.testing import Error, Event, Pause, Reset, Script
 
 TYPES = {
     "string": str,
@@ -89,6 +92,7 @@ def add_all(monkeypatch, found):
     found.add_capture(play(monkeypatch, SCENES["text"], retry_policy=by_label))
     add_other_owner(monkeypatch, found)
     add_limited(monkeypatch, found)
+    add_feeds(monkeypatch, found)
     add_open_streams_and_internal_errors(monkeypatch, found)
 
 
@@ -128,6 +132,28 @@ def add_limited(monkeypatch, found):
                     read(api)
                 context.detach(token)
                 found.add_capture(capture)
+
+
+def add_feeds(monkeypatch, found):
+    """Add connections to feeds with every kind of end."""
+    api = API(
+        (
+            replace(feed(Pause(1), error()), headers=(("server", "nginx"),)),
+            feed(*(Event(f"x{number}", {}) for number in range(99)), Error()),
+            feed(thread_ended(), Reset()),
+            BUSY,
+            feed(Reset()),
+            Script.nginx_error(504),
+            Script.http_error(429, headers=[("retry-after", "2")]),
+        )
+    )
+    with instrumented(monkeypatch, api.clock, feeds=True) as capture:
+        token = context.attach(IN_CONVERSATION)
+        for path in (SESSION, SESSION, THREAD, SESSION, SESSION, SESSION):
+            with contextlib.suppress(Exception):
+                read_feed(api.client(max_retries=int(api.requests == 3)), path)
+        context.detach(token)
+        found.add_capture(capture)
 
 
 def add_open_streams_and_internal_errors(monkeypatch, found):

@@ -38,6 +38,7 @@ def trace_rate(pattern: str, *by: str) -> str:
     return rate(series(pattern), STEP, *by)
 
 
+UNAUTHORIZED: Final = f'{{__name__=~"{names.COLLECTOR_ANSWERS}",{names.UNAUTHORIZED},{COLLECTOR}}}'
 QUEUE_SIZE: Final = f"sum by (job, instance, exporter) ({series(names.COLLECTOR_QUEUE_SIZE)})"
 QUEUE_CAPACITY: Final = f"sum by (job, instance, exporter) ({series(names.COLLECTOR_QUEUE_CAPACITY)})"
 
@@ -151,7 +152,8 @@ _FLOW: Final = Row(
             title="Items refused and failed",
             description=(
                 "Items per second that were refused, failed in a receiver, were not queued, or were not "
-                "delivered. The log of the Collector has the cause."
+                "delivered. The log of the Collector has the cause. Requests with a wrong token, for the spans of the "
+                "API, are not in the log. Check the token in the Console."
             ),
             unit="suffix: items/s",
             queries=(
@@ -162,6 +164,7 @@ _FLOW: Final = Row(
                 Query(item_rate(names.COLLECTOR_FAILED, "receiver"), "failed: {{receiver}}"),
                 Query(item_rate(names.COLLECTOR_ENQUEUE_FAILED, "exporter"), "not queued: {{exporter}}"),
                 Query(item_rate(names.COLLECTOR_SEND_FAILED, "exporter"), "not delivered: {{exporter}}"),
+                Query(rate(UNAUTHORIZED, STEP, "instance"), "wrong token: {{instance}}"),
             ),
             no_value="none",
         ),

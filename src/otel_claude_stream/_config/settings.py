@@ -45,6 +45,7 @@ class StreamConfig:
     baggage_labels: tuple[str, ...] = ()
     max_label_values: int = 20
     export_failures: str = "auto"
+    feeds: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,5 +198,11 @@ SETTINGS: tuple[Setting, ...] = (
         "number of suppressed lines, and none for an attempt that the exporter repeats. `all`: every line. `auto`: "
         "`once` under auto-instrumentation, `all` if the application instruments in code. A logger at DEBUG is not "
         "changed.",
+    ),
+    Setting(
+        "feeds",
+        boolean(),
+        "True records the connections to the event feeds of agent sessions (`beta.sessions.events.stream` and that of "
+        "threads), as spans `claude.stream.feed` and as metrics. They are never retried.",
     ),
 )

@@ -41,7 +41,7 @@ class LiveFile:
         if not sessions and self._pid != pid:
             return
         self._pid = pid
-        rows = [describe(session) for session in sessions if not session.is_over]
+        rows = [describe(one) for one in sessions if not one.is_over and one.state.call.feed is None]
         path = self._path()
         with suppress(OSError):  # the command has ended, and its folder is gone
             with open(f"{path}~", "w", encoding="utf-8") as file:  # noqa: PTH123 - pathlib is slower to import

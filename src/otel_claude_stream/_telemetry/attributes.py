@@ -6,6 +6,7 @@ from typing import Final
 
 from otel_claude_stream._core.retry.context import Action, Blocker, DelaySource
 from otel_claude_stream._core.stream.call import RATE_LIMIT_KINDS
+from otel_claude_stream._core.stream.feed import RETRY_STATUSES
 from otel_claude_stream._core.vocabulary import (
     AbortReason,
     BodyClass,
@@ -499,6 +500,37 @@ COMPACTION_INPUT_TOKENS: Final = tokens(
 )
 COMPACTION_OUTPUT_TOKENS: Final = tokens(
     "claude.stream.compaction.output_tokens", "Output tokens of compactions. Absent if there was no compaction."
+)
+FEED_KIND: Final = text(
+    "claude.stream.feed.kind", "Whether the feed is that of a session or of one thread.", ("session", "thread")
+)
+FEED_SESSION_ID: Final = text("claude.stream.feed.session.id", "ID of the agent session.")
+FEED_THREAD_ID: Final = text(
+    "claude.stream.feed.thread.id", "ID of the thread. Absent for the feed of the whole session."
+)
+FEED_CONNECTION_NUMBER: Final = Attribute(
+    "claude.stream.feed.connection.number",
+    "int",
+    "Number of the connection to this feed in this process, starting at 1. The last 256 feeds are counted.",
+)
+FEED_RECONNECT_REASON: Final = text(
+    "claude.stream.feed.reconnect.reason",
+    "Why the connection to the same feed before this one ended: its abort reason, or `completed`. Absent if there was "
+    "none, or if it is still open.",
+    ("completed", *(x.value for x in AbortReason)),
+)
+FEED_LONGEST_GAP: Final = seconds(
+    "claude.stream.feed.longest_gap",
+    "Longest wait, in seconds, before an event of the feed other than a ping. 0 if there was none.",
+)
+FEED_LONGEST_SILENCE: Final = seconds(
+    "claude.stream.feed.longest_silence", "Longest time, in seconds, that a read of the feed blocked without a byte."
+)
+FEED_ERROR_RETRY: Final = text(
+    "claude.stream.feed.error.retry",
+    "Reaction of the server to the error: it is `retrying`, its retries are `exhausted`, or the session ends "
+    "(`terminal`).",
+    RETRY_STATUSES,
 )
 INTERNAL_COMPONENT: Final = text("claude.stream.internal.component", "Part of this package that failed.")
 

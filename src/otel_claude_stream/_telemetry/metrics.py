@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
@@ -17,6 +17,7 @@ from otel_claude_stream._core.vocabulary import Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
 from otel_claude_stream._telemetry.buffer import BUFFER, NO_EXEMPLAR, Labels
+from otel_claude_stream._telemetry.labels import LabelSets
 from otel_claude_stream._telemetry.span_attributes import abort_labels
 from otel_claude_stream._telemetry.spec import Metric, names_under
 
@@ -130,6 +131,29 @@ class Instruments:
         self.output_tokens_wasted = counter(schema.OUTPUT_TOKENS_WASTED)
         self.billed_extra_tokens = counter(schema.BILLED_EXTRA_TOKENS)
         self.internal_errors = counter(schema.INTERNAL_ERRORS)
+
+
+class FeedInstruments:
+    """The instruments of feeds, which exist only if the settings ask for them."""
+
+    def __init__(self, meter: Meter, labels: LabelSets) -> None:
+        self.labels = labels
+        """Those of feeds, bounded apart from those of messages."""
+        self.connections = Counter(meter, schema.FEED_CONNECTIONS)
+        self.duration = Histogram(meter, schema.FEED_DURATION, (schema.FEED_DURATION.name,))
+        self.gap = Histogram(meter, schema.FEED_GAP, (schema.FEED_GAP.name,))
+        self.reconnects = Counter(meter, schema.FEED_RECONNECTS)
+        self.errors = Counter(meter, schema.FEED_ERRORS)
+
+
+class OpenStreams(Protocol):
+    """The open streams of the process. Each method returns a value for each set of labels."""
+
+    def counts(self) -> Iterable[tuple[float, Labels]]:
+        """Return the number of open streams."""
+
+    def ages(self) -> Iterable[tuple[float, Labels]]:
+        """Return the age of the oldest open stream, in seconds."""
 
 
 # --- The metrics of a stream at its end --------------------------------------------------------------------------

@@ -47,6 +47,16 @@ Timers are accurate (a 2 s limit cuts at 2.0 to 2.1 s; Envoy is one second late)
 _RATE: Final = (1.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 80.0, 100.0, 150.0, 200.0, 300.0, 500.0)
 _DELAY_SECONDS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0)
 
+_CONNECTION_SECONDS: Final = (
+    1.0, 5.0, 15.0, 31.0, 62.0, 102.0, 122.0, 242.0, 302.0, 352.0, 605.0, 905.0, 1805.0, 3605.0, 14400.0, 86400.0,
+)  # fmt: skip
+"""Feeds are open for minutes to days. The lower bounds are just above the usual limits of proxies."""
+
+_FEED_GAP_SECONDS: Final = (
+    0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0,
+)  # fmt: skip
+"""An agent that works sends an event every few seconds. One that is idle sends none for hours."""
+
 _CALL: Final = (a.REQUEST_MODEL, a.SERVER_ADDRESS, a.LABEL)
 _GENAI_CALL: Final = (
     a.OPERATION_NAME, a.PROVIDER_NAME, a.REQUEST_MODEL, a.RESPONSE_MODEL, a.SERVER_ADDRESS, a.SERVER_PORT,
@@ -306,6 +316,40 @@ CALLER_TIME: Final = histogram(
     _CALL,
     _STREAM_SECONDS,
 )
+_FEED: Final = (a.FEED_KIND, a.SERVER_ADDRESS, a.LABEL)
+FEED_CONNECTIONS: Final = counter(
+    "claude.stream.feed.connections",
+    "{connection}",
+    "Connections to feeds of agent sessions that ended, by outcome. Completed ones had the last event of their session "
+    "or thread. Recorded with `feeds`, like all metrics of feeds.",
+    (*_FEED, a.OUTCOME, a.REASON, a.ORIGIN, a.LIMIT_MATCH),
+)
+FEED_DURATION: Final = histogram(
+    "claude.stream.feed.duration",
+    "s",
+    "Time from the call that connects to a feed to the end of the connection.",
+    (*_FEED, a.OUTCOME),
+    _CONNECTION_SECONDS,
+)
+FEED_GAP: Final = histogram(
+    "claude.stream.feed.gap",
+    "s",
+    "Wait before each event of a feed other than a ping. Events less than 1 ms apart are one burst and record nothing.",
+    _FEED,
+    _FEED_GAP_SECONDS,
+)
+FEED_RECONNECTS: Final = counter(
+    "claude.stream.feed.reconnects",
+    "{connection}",
+    "Connections to a feed whose connection before had ended, by the reason of that end.",
+    (*_FEED, a.FEED_RECONNECT_REASON),
+)
+FEED_ERRORS: Final = counter(
+    "claude.stream.feed.errors",
+    "{error}",
+    "Events `session.error`, by type. A type that this version does not know is `other`.",
+    (*_FEED, a.ERROR_TYPE, a.FEED_ERROR_RETRY),
+)
 INTERNAL_ERRORS: Final = counter(
     "claude.stream.internal.errors",
     "{error}",
@@ -318,8 +362,8 @@ METRICS: Final[tuple[Metric, ...]] = (
     GENAI_OUTPUT_TOKENS, *GENAI_USAGE, DURATION, TIME_TO_FIRST_TOKEN, CHUNK_GAP, LONGEST_SILENCE, ABORTS,
     ATTEMPT_ABORTS, ABORT_IDLE, ABORT_ELAPSED, STALLS, FALLBACKS, ACTIVE, OLDEST_AGE, REQUESTS, RETRIES,
     RETRY_DECISIONS, RETRY_DELAY, RECOVERIES, RETRY_BUDGET, CONCURRENCY_WAIT, CONCURRENCY_LIMIT,
-    CONCURRENCY_IN_FLIGHT, CONCURRENCY_QUEUED, OUTPUT_TOKENS_WASTED, BILLED_EXTRA_TOKENS,
-    OUTPUT_TOKENS_RATE, CALLER_TIME, INTERNAL_ERRORS,
+    CONCURRENCY_IN_FLIGHT, CONCURRENCY_QUEUED, OUTPUT_TOKENS_WASTED, BILLED_EXTRA_TOKENS, OUTPUT_TOKENS_RATE,
+    CALLER_TIME, FEED_CONNECTIONS, FEED_DURATION, FEED_GAP, FEED_RECONNECTS, FEED_ERRORS, INTERNAL_ERRORS,
 )  # fmt: skip
 
 # --- Span events -------------------------------------------------------------------------------------------------
@@ -347,7 +391,16 @@ MESSAGE_DELTA: Final = SpanEvent(
 MESSAGE_STOP: Final = SpanEvent("claude.stream.message_stop", "The message is complete.", (a.GAP,))
 PING: Final = SpanEvent("claude.stream.ping", "One or more pings since the previous event.", (*_COALESCED, a.GAP))
 ERROR: Final = SpanEvent("claude.stream.error", "The API reported an error inside the stream.", (a.GAP, a.ERROR_TYPE))
-UNKNOWN: Final = SpanEvent("claude.stream.<type>", "An SSE event of a type that this version does not know.", (a.GAP,))
+UNKNOWN: Final = SpanEvent(
+    "claude.stream.<type>",
+    "An SSE event of a type that this version does not know, or an event of a feed, without its content.",
+    (a.GAP,),
+)
+SESSION_ERROR: Final = SpanEvent(
+    "claude.stream.session.error",
+    "An agent session reported an error in its feed. Its message is not recorded.",
+    (a.GAP, a.ERROR_TYPE, a.FEED_ERROR_RETRY),
+)
 STALL: Final = SpanEvent(
     "claude.stream.stall",
     "A wait for content exceeded a threshold.",
@@ -385,7 +438,7 @@ RESERVED_EVENTS: Final = frozenset({"stall", "retry", "resume", "abort"})
 
 EVENTS: Final[tuple[SpanEvent, ...]] = (
     MESSAGE_START, CONTENT_BLOCK_START, CONTENT_BLOCK_DELTA, CONTENT_BLOCK_STOP, MESSAGE_DELTA, MESSAGE_STOP, PING,
-    ERROR, UNKNOWN, STALL, RETRY, RESUME, ABORT, EXCEPTION,
+    ERROR, UNKNOWN, SESSION_ERROR, STALL, RETRY, RESUME, ABORT, EXCEPTION,
 )  # fmt: skip
 
 # --- Spans -------------------------------------------------------------------------------------------------------
@@ -438,6 +491,19 @@ ATTEMPT_SPAN: Final = Span(
         a.INTERMEDIARY, *_RATE_LIMITS,
     ),
 )  # fmt: skip
-SPANS: Final[tuple[Span, ...]] = (CHAT_SPAN, STREAM_SPAN, ATTEMPT_SPAN)
+FEED_SPAN: Final = Span(
+    "claude.stream.feed",
+    "INTERNAL",
+    "One connection to the feed of an agent session, with `feeds`. The span lasts from the call to the end of the "
+    "connection.",
+    (
+        a.FEED_KIND, a.FEED_SESSION_ID, a.FEED_THREAD_ID, a.FEED_CONNECTION_NUMBER, a.FEED_RECONNECT_REASON,
+        a.FEED_LONGEST_GAP, a.FEED_LONGEST_SILENCE, a.SERVER_ADDRESS, a.SERVER_PORT, a.CONVERSATION_ID, a.LABEL,
+        a.OUTCOME, *_ABORT, a.ABORT_EXCEPTION, a.READ_MODE, a.REQUEST_ID, a.INTERMEDIARY, a.STATUS_CODE, a.RETRY_AFTER,
+        a.RESEND_COUNT, a.ATTEMPT_COUNT, a.TIME_TO_HEADERS, a.EVENT_COUNT, a.EVENT_DROPPED, a.DELTA_COUNT, a.PING_COUNT,
+        a.READ_BYTES, a.READ_COUNT, a.CALLER_TIME,
+    ),
+)  # fmt: skip
+SPANS: Final[tuple[Span, ...]] = (CHAT_SPAN, STREAM_SPAN, ATTEMPT_SPAN, FEED_SPAN)
 SET_ELSEWHERE: Final = (a.SOURCE,)
 """Attributes on spans of the SDK, and on metrics by the Collector, which nothing of this package itself has."""

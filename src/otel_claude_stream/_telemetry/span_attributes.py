@@ -8,7 +8,7 @@ from otel_claude_stream._core.bill import bill_of, has_extra_tokens
 from otel_claude_stream._core.diagnosis.classify import Diagnosis
 from otel_claude_stream._core.retry.context import Action, Decision
 from otel_claude_stream._core.stream import bounds
-from otel_claude_stream._core.stream.call import Call, Reply
+from otel_claude_stream._core.stream.call import Call, Feed, Reply
 from otel_claude_stream._core.stream.journal import Entry
 from otel_claude_stream._core.summary import Attempt, QueueOutcome, Summary
 from otel_claude_stream._core.vocabulary import Origin, Outcome
@@ -135,6 +135,12 @@ def thought_pairs(call: Call) -> tuple[tuple[str, str], ...]:
         for attribute, value in ((a.THINKING_DISPLAY, call.thinking_display), (a.EFFORT, call.effort))
         if value is not None
     )
+
+
+def feed_attributes(feed: Feed) -> AttributeValues:
+    """Return the attributes that name a feed."""
+    thread = {a.FEED_THREAD_ID.name: feed.thread_id} if feed.thread_id is not None else {}
+    return {a.FEED_KIND.name: feed.kind, a.FEED_SESSION_ID.name: feed.session_id, **thread}
 
 
 def abort_labels(diagnosis: Diagnosis) -> dict[str, str]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 from opentelemetry.metrics import NoOpMeter
@@ -28,14 +27,22 @@ from otel_claude_stream._telemetry.labels import LabelSets
 from otel_claude_stream._telemetry.logs import LogEvents
 from otel_claude_stream._telemetry.metrics import (
     EndLabels,
+    FeedInstruments,
     Instruments,
+    OpenStreams,
     flushed_before,
     is_live,
     observe,
     record_attempt_abort,
     record_end,
 )
-from otel_claude_stream._telemetry.span_attributes import event_attributes, event_name, span_attributes, thought_pairs
+from otel_claude_stream._telemetry.span_attributes import (
+    event_attributes,
+    event_name,
+    feed_attributes,
+    span_attributes,
+    thought_pairs,
+)
 from otel_claude_stream._telemetry.spec import Metric, names_under
 
 if TYPE_CHECKING:
@@ -206,16 +213,6 @@ class StreamTelemetry:
             end_after(error, self.span)
 
 
-class OpenStreams(Protocol):
-    """The open streams of the process. Each method returns a value for each set of labels."""
-
-    def counts(self) -> Iterable[tuple[float, Labels]]:
-        """Return the number of open streams."""
-
-    def ages(self) -> Iterable[tuple[float, Labels]]:
-        """Return the age of the oldest open stream, in seconds."""
-
-
 class Emitter:
     """Creates the telemetry of each stream. The instrumentor creates one emitter for the process."""
 
@@ -227,26 +224,28 @@ class Emitter:
         config: StreamConfig,
         streams: OpenStreams,
         *,
-        observed: Mapping[Metric, Callable[[], Iterable[tuple[float, Labels]]]] = MappingProxyType({}),
+        observed: Sequence[tuple[Metric, Callable[[], Iterable[tuple[float, Labels]]]]] = (),
     ) -> None:
         """`observed` has the figures of retry budgets and concurrency limiters, if the policy has such."""
-        self._active = schema.RETRY_BUDGET in observed
+        self._active = schema.RETRY_BUDGET in dict(observed)
         self.tracer = tracer
         self._logs = log_events if config.events in {"log", "both"} else None
         self.config = config
         self.instruments = Instruments(meter, config.semconv, config.gaps) if config.metrics else None
         self.labels = LabelSets(config, self._create_zero_series)
+        feeds = config.metrics and config.feeds
+        self.feeds = FeedInstruments(meter, LabelSets(config, lambda _: None)) if feeds else None
         self._silenced_by = ""
         self._on_span = config.events in {"span", "both"}
         if config.metrics:
             observe(meter, schema.ACTIVE, flushed_before(streams.counts))
             observe(meter, schema.OLDEST_AGE, streams.ages)
-            for metric, read in observed.items():
+            for metric, read in observed:
                 observe(meter, metric, read)
 
     def silence(self, owner: str) -> None:
         """Record nothing any more, in a child that would wait for a lock of the class `owner` forever."""
-        self.instruments = self._logs = None
+        self.instruments = self.feeds = self._logs = None
         self._silenced_by = owner
 
     def stall_labels(self, call: Call, common: Labels) -> Labels:
@@ -285,8 +284,9 @@ class Emitter:
             return
         if self.config.span == "off":
             return
-        is_chat = call.owner == "self"
-        attributes: Labels = {a.REQUEST_MODEL.name: call.model, a.SERVER_ADDRESS.name: call.server_address}
+        is_chat, feed = call.owner == "self", call.feed
+        attributes: Labels = {a.REQUEST_MODEL.name: call.model} if feed is None else feed_attributes(feed)
+        attributes[a.SERVER_ADDRESS.name] = call.server_address
         if call.server_port is not None:
             attributes[a.SERVER_PORT.name] = call.server_port
         if call.conversation_id is not None:
@@ -296,7 +296,7 @@ class Emitter:
         if is_chat:
             attributes[a.OPERATION_NAME.name] = "chat"
             attributes[a.PROVIDER_NAME.name] = call.provider
-        spec = schema.CHAT_SPAN if is_chat else schema.STREAM_SPAN
+        spec = schema.CHAT_SPAN if is_chat else schema.STREAM_SPAN if feed is None else schema.FEED_SPAN
         start_span(
             self.tracer,
             into,

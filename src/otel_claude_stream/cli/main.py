@@ -88,6 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # as in `otel-claude-stream doctor | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more
         return BROKEN_PIPE
+    except KeyboardInterrupt:
+        return _fail("interrupted", SIGNAL_BASE + signal.SIGINT)
     return code
 
 
@@ -105,8 +107,6 @@ def _parse_and_run(arguments: list[str]) -> int:
         return _fail(str(error), USAGE)
     except CommandError as error:
         return _fail(str(error), FAILED)
-    except KeyboardInterrupt:
-        return _fail("interrupted", SIGNAL_BASE + signal.SIGINT)
 
 
 def _run(parsed: argparse.Namespace) -> int:

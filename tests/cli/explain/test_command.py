@@ -349,3 +349,46 @@ def test_a_malformed_log_of_a_proxy_is_named(capsys: pytest.CaptureFixture[str])
     Path("proxy.jsonl").write_text('{"resourceLogs": 7, "x": "proxy.product"}', encoding="utf-8")
     assert main(["explain", "proxy.jsonl"]) == 1
     assert "line 1: not an OTLP logs request in JSON" in capsys.readouterr().err
+
+
+FEED = {
+    "claude.stream.outcome": "failed",
+    "claude.stream.abort.reason": "truncated",
+    "claude.stream.abort.limit_match": "idle:60s",
+    "claude.stream.feed.kind": "thread",
+    "claude.stream.feed.session.id": "sesn_1",
+    "claude.stream.feed.thread.id": "sthr_1",
+    "claude.stream.feed.connection.number": 2,
+}
+IDLE_FEED = {
+    "claude.stream.outcome": "completed",
+    "claude.stream.feed.session.id": "sesn_2",
+    "claude.stream.feed.connection.number": 1,
+}
+FEED_SPANS = (
+    samples.span(FEED, name="claude.stream.feed", span_id="00000000000000f1", start=1, seconds=60),
+    samples.span(IDLE_FEED, name="claude.stream.feed", span_id="00000000000000f2", start=2, seconds=7200),
+)
+
+
+def test_connections_to_feeds_follow_the_streams_and_are_none(capsys: pytest.CaptureFixture[str]) -> None:
+    """They have a line each. The array of --json has streams only."""
+    Path("t.json").write_text(json.dumps(samples.traces(samples.healthy(), *FEED_SPANS)), encoding="utf-8")
+    assert main(["explain", "t.json"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("Timeline") == 1
+    title, *lines = out.rpartition("\n\n")[2].splitlines()
+    assert title == "2 connections to feeds of agent sessions"
+    assert [line[10:] for line in lines] == [
+        " sesn_1/sthr_1, connection 2: failed after 60.0 s, truncated, consistent with idle:60s",
+        " sesn_2, connection 1: completed after 2 h 00 min",
+    ]
+    assert main(["explain", "t.json", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 1
+
+
+def test_telemetry_with_feeds_alone_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    """The options that select streams select connections too."""
+    Path("t.json").write_text(json.dumps(samples.traces(*FEED_SPANS)), encoding="utf-8")
+    assert main(["explain", "t.json", "--failed"]) == 0
+    assert "1 connection to feeds of agent sessions" in capsys.readouterr().out

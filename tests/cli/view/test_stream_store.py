@@ -95,3 +95,11 @@ def metrics(process: str, *, active: int, oldest: float):
     found = [{"name": name, kind: {"dataPoints": [point]}} for name, (kind, point) in points.items()]
     resource = {"attributes": samples.pairs({"service.instance.id": process})}
     return {"resourceMetrics": [{"resource": resource, "scopeMetrics": [{"metrics": found}]}]}
+
+
+def test_a_connection_to_a_feed_is_no_stream():
+    """Neither `run` nor `report` counts it."""
+    store = StreamStore()
+    feed = samples.span({"claude.stream.outcome": "failed"}, name="claude.stream.feed", span_id="00000000000000f1")
+    store.add(samples.decoded(samples.healthy(), feed))
+    assert (store.received, len(store.views()), store.summary().outcomes["failed"]) == (1, 1, 0)

@@ -1,6 +1,6 @@
 """The scenarios of the demo as three sources see them, through the real Collector in a real Prometheus.
 
-The sources are this package in Python, the spans of the Python SDK alone, and those of the TypeScript SDK.
+The sources are this package in Python, the spans of the Python SDK alone, and those of the SDKs for TypeScript and Go.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from tests.support.collector.running import eventually
 from otel_claude_stream.cli.demo.scenarios import INSTRUMENTATION, SCENARIOS, jobs
 from otel_claude_stream.testing import FakeAPI, Hang, Script
 
-SOURCES = ("package", "python", "typescript")
-NODE_WAITS = 6.0
-"""Seconds after which the server of `read_timeout` hangs up. The TypeScript SDK has no read time-out."""
+SOURCES = ("package", "python", "typescript", "go")
+SILENCE = 6.0
+"""Seconds after which the server of `read_timeout` hangs up. Only the Python SDK has a read time-out."""
 
 PYTHON = """
 import runpy, sys
@@ -47,8 +47,10 @@ chat_worker.main()
 """
 
 
-def command_of(source: str) -> list[str]:
-    """Return the command that runs the example application of a source."""
+def command_of(source: str, go: Path) -> list[str]:
+    """Return the command that runs the example application of a source; ``go`` is that for Go."""
+    if source == "go":
+        return [str(go)]
     if source == "typescript":
         return ["node", "--input-type=module", "-e", APPLICATION.read_text(encoding="utf-8")]
     return [sys.executable, "-c", PYTHON, source]
@@ -62,12 +64,12 @@ def model_of(scenario: str) -> str:
 def scripts_of(scripts: tuple[Script, ...]) -> list[Script]:
     """Return the scripts of a scenario without an endless wait."""
     return [
-        replace(script, steps=tuple(Hang(NODE_WAITS) if isinstance(step, Hang) else step for step in script.steps))
+        replace(script, steps=tuple(Hang(SILENCE) if isinstance(step, Hang) else step for step in script.steps))
         for script in scripts
     ]
 
 
-def play(endpoint: str, packages: Path) -> None:
+def play(endpoint: str, packages: Path, go: Path) -> None:
     """Run the application of each source, all at once, with its telemetry sent to a Collector."""
     scripts = {scenario.name: scripts_of(scenario.scripts) for scenario in SCENARIOS}
     outside = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "ANTHROPIC_"))}
@@ -87,7 +89,7 @@ def play(endpoint: str, packages: Path) -> None:
                 "OTEL_LOGS_EXPORTER": "none",
             }
             process = subprocess.Popen(
-                command_of(source),
+                command_of(source, go),
                 cwd=packages.parent,
                 env=environment,
                 text=True,

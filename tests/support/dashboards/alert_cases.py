@@ -287,6 +287,7 @@ def collector(name, **labels):
 
 
 QUEUE_FULL = "otelcol_exporter_enqueue_failed_"
+ANSWERS = "otelcol_http_server_request_duration"
 CASES += (
     Case(
         "a full queue loses spans and metric points, for a quarter of an hour",
@@ -308,6 +309,30 @@ CASES += (
         "TelemetryPipelineDropping",
         {collector("otelcol_receiver_refused_spans", receiver="otlp", transport="grpc"): "0x60 60+60x300"},
         {60: [], 68: [dropping_alert("spans", "refused")]},
+    ),
+    Case(
+        "the API sends spans with a wrong token, and then with the right one",
+        "TelemetryPipelineDropping",
+        {
+            collector(f"{ANSWERS}_count", http_response_status_code="401"): "0x60 60+60x60 3660x300",
+            collector(f"{ANSWERS}_count", http_response_status_code="200"): "0x120 0+1x300",
+            collector("otelcol_receiver_accepted_spans", receiver="otlp/api", transport="http"): "0x120 0+10x300",
+        },
+        {
+            60: [],
+            68: [dropping_alert("spans", "unauthorized")],
+            118: [dropping_alert("spans", "unauthorized")],
+            140: [],
+        },
+    ),
+    Case(
+        "strangers try the address at which spans of the API arrive",
+        "TelemetryPipelineDropping",
+        {
+            collector(f"{ANSWERS}_seconds_count", http_response_status_code="401"): "0+60x300",
+            collector("otelcol_receiver_accepted_spans_total", receiver="otlp/api"): "0+10x300",
+        },
+        {60: [], 100: []},
     ),
     Case(
         "nothing is lost",

@@ -432,7 +432,11 @@ COLLECTORS = (
             "pipeline/Fullest queue": {"": 0.01},
             "pipeline/Items received and sent": {"in: otlp": 10},
             "pipeline/Queue usage": {"otlp_http/traces (collector-1)": 0.01},
-            "pipeline/Items refused and failed": {"refused: otlp": 0.0, "failed: otlp": 0.0},
+            "pipeline/Items refused and failed": {
+                "refused: otlp": 0.0,
+                "failed: otlp": 0.0,
+                "wrong token: collector-1": 0.5,
+            },
             "pipeline/Tail sampling": {"error: sampled true": 0.1, "dropped too early (collector-1)": 0.0},
             "pipeline/Collector memory": {"collector-plain collector-1": 1e8},
         },

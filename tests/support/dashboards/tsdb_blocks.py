@@ -38,6 +38,8 @@ COLLECTORS: dict[str, dict[str, Callable[[float], float]]] = {
         'otelcol_receiver_accepted_spans{receiver="otlp",transport="http"}': lambda m: 600 * m,
         'otelcol_receiver_refused_spans{receiver="otlp",transport="http"}': lambda _: 0,
         'otelcol_receiver_failed_spans{receiver="otlp",transport="http"}': lambda _: 0,
+        'otelcol_http_server_request_duration_count{http_response_status_code="200"}': lambda m: 600 * m,
+        'otelcol_http_server_request_duration_count{http_response_status_code="401"}': lambda m: 30 * m,
         'otelcol_exporter_queue_size{data_type="traces",exporter="otlp_http/traces"}': lambda _: 10,
         'otelcol_exporter_queue_capacity{data_type="traces",exporter="otlp_http/traces"}': lambda _: 1000,
         'otelcol_processor_tail_sampling_count_traces_sampled{decision="sampled",policy="error",sampled="true"}': (

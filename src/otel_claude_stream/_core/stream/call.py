@@ -20,6 +20,18 @@ class RequestCapabilities:
     thinking: bool = False
 
 
+class Feed(NamedTuple):
+    """The feed of an agent session, or of one of its threads."""
+
+    session_id: str
+    thread_id: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """`session` or `thread`."""
+        return "session" if self.thread_id is None else "thread"
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One call that streams: the model, the parameters and the destination of its request. No content."""
@@ -46,6 +58,8 @@ class Call:
     read_timeout: float | None = None
     capabilities: RequestCapabilities = field(default_factory=RequestCapabilities)
     """Whether its answer could be repeated or continued."""
+    feed: Feed | None = None
+    """The feed that it connects to; None if it streams a message."""
 
 
 RATE_LIMIT_KINDS = ("requests", "tokens", "input_tokens", "output_tokens")

@@ -63,7 +63,7 @@ def assemble(plan: Plan) -> SdkHooks:
         LogEvents(get_logger(SCOPE, __version__, plan.logger_provider)),
         plan.config,
         plan.streams,
-        observed=policies.observed(),
+        observed=tuple(policies.observed().items()),
     )
     plan.streams.recorded_by(emitter)
     _guard.on_report(emitter.record_internal_error)

@@ -11,7 +11,8 @@ from otel_claude_stream._config.stream_labels import StreamLabels, current_label
 from otel_claude_stream._core.retry.fallback import fallback_model
 from otel_claude_stream._core.retry.resume.capabilities import CAPABILITY_KEYS, capabilities_of
 from otel_claude_stream._core.stream import bounds
-from otel_claude_stream._core.stream.call import Call
+from otel_claude_stream._core.stream.call import Call, Feed
+from otel_claude_stream._core.stream.feed import feed_at
 from otel_claude_stream._sdk.attach.span_owner import owner_of
 from otel_claude_stream._sdk.retry.resend import body_of, is_given
 
@@ -44,6 +45,13 @@ def is_message_stream(options: object, *, stream: bool) -> bool:
     return str(getattr(options, "url", "")).partition("?")[0].rstrip("/").endswith(MESSAGES_PATH)
 
 
+def feed_of(options: object, *, stream: bool) -> Feed | None:
+    """Return the feed of an agent session that a request connects to; None for any other request."""
+    if not stream or str(getattr(options, "method", "")).lower() != "get":
+        return None
+    return feed_at(str(getattr(options, "url", "")))
+
+
 _KEYS = ("model", "max_tokens", "temperature", "top_p", "top_k", "stop_sequences", *CAPABILITY_KEYS)
 """The keys of a request's body that are read. It may have many more."""
 
@@ -74,6 +82,24 @@ def call_of(client: object, options: object, cast_to: object, setting: str, labe
         labels=_labels(labels) if labels or StreamLabels.current.get() is not None else (),
         read_timeout=_read_timeout(client, options),
         capabilities=capabilities_of(request),
+    )
+
+
+def feed_call(client: object, options: object, feed: Feed, labels: tuple[str, ...] = ()) -> Call:
+    """Return the description of a call that connects to a feed. It has no model, and its span is no `chat` span."""
+    host, port = _server(client)
+    return Call(
+        model="",
+        provider=_provider(client),
+        api="",
+        helper=_helper(options),
+        server_address=host,
+        server_port=port,
+        owner="other",
+        conversation_id=_conversation_id(client),
+        labels=_labels(labels) if labels or StreamLabels.current.get() is not None else (),
+        read_timeout=_read_timeout(client, options),
+        feed=feed,
     )
 
 

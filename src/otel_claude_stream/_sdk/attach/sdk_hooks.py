@@ -15,9 +15,10 @@ from otel_claude_stream import _guard
 from otel_claude_stream._config import StreamConfig
 from otel_claude_stream._core.diagnosis.limits import Limit
 from otel_claude_stream._core.retry.policy import RetryPolicy
+from otel_claude_stream._core.stream.call import Call
 from otel_claude_stream._core.stream.hot_path import ReadMode
 from otel_claude_stream._sdk.attach.replaced import reroute_client
-from otel_claude_stream._sdk.attach.request import call_of, fallback_for, is_message_stream
+from otel_claude_stream._sdk.attach.request import call_of, fallback_for, feed_call, feed_of, is_message_stream
 from otel_claude_stream._sdk.attach.span_owner import mark_sdk_span
 from otel_claude_stream._sdk.read.aio import AsyncEvents, AsyncFrames
 from otel_claude_stream._sdk.read.body import TimedBody
@@ -31,9 +32,11 @@ from otel_claude_stream._sdk.retry.driver_sync import close_sync, frames_sync, s
 from otel_claude_stream._sdk.retry.flow import RetryFlow
 from otel_claude_stream._sdk.retry.resend import Resend
 from otel_claude_stream._sdk.retry.watchdog import watched
+from otel_claude_stream._session.feed import NEVER_RETRIED, FeedConnections, FeedSession
 from otel_claude_stream._session.policy_resolver import PolicyResolver
 from otel_claude_stream._session.registry import OpenStreams
 from otel_claude_stream._session.session import StreamSession
+from otel_claude_stream._telemetry.feed_telemetry import FeedTelemetry
 from otel_claude_stream._telemetry.stream_telemetry import Emitter, silent_emitter
 
 CALL_KEY = "otel_claude_stream"
@@ -68,6 +71,7 @@ class SdkHooks:
         self._policies = policies or PolicyResolver(RetryPolicy(), clock=monotonic)
         self._monotonic = monotonic
         self._wall = wall
+        self._feeds = FeedConnections() if config.feeds else None
 
     # --- One call ------------------------------------------------------------------------------------------------
     def sync_request(self, wrapped: Wrapped, instance: Any, args: Arguments, kwargs: Keywords) -> Any:
@@ -104,29 +108,34 @@ class SdkHooks:
     def _begin(self, client: Any, args: Arguments, kwargs: Keywords) -> RequestScope | None:
         """Return the scope of a request; None if it does not concern this package."""
         options = args[1] if len(args) > 1 else kwargs.get("options")
-        if not is_message_stream(options, stream=bool(kwargs.get("stream", False))):
+        call = self._call(client, options, args, kwargs)
+        if call is None:
             # A request within that of a stream, by a middleware for instance: its retries are not the stream's.
             return RequestScope(None) if current_call.get() is not None else None
         self._streams.end_deferred()
-        cast_to = args[0] if args else kwargs.get("cast_to")
-        call = call_of(client, options, cast_to, self._config.span, self._config.baggage_labels)
+        feeds = self._feeds if call.feed is not None else None
         started, wall = self._monotonic(), self._wall()
         # An application that suppresses telemetry still wants its retries.
         emitter = self._emitter if is_instrumentation_enabled() else self._silent
-        telemetry = emitter.telemetry(call, wall)
+        telemetry = emitter.telemetry(call, wall) if feeds is None else FeedTelemetry(emitter, call, wall)
+        make: Callable[..., StreamSession] = (
+            StreamSession if feeds is None else functools.partial(FeedSession, connections=feeds)
+        )
         session = None
         try:
             telemetry.start_span()
-            call_policy = self._policies.call_policy(
-                call,
-                telemetry.labels,
-                functools.partial(fallback_for, client, options),
-                measured=telemetry.is_measured,
-                record_wait=telemetry.record_permit_wait,
-            )
+            call_policy = NEVER_RETRIED
+            if feeds is None:
+                call_policy = self._policies.call_policy(
+                    call,
+                    telemetry.labels,
+                    functools.partial(fallback_for, client, options),
+                    measured=telemetry.is_measured,
+                    record_wait=telemetry.record_permit_wait,
+                )
             if call_policy.dry_run and emitter.is_unobserved(telemetry):
                 return None  # nothing would be reported, and nothing is done about a failure
-            session = StreamSession(
+            session = make(
                 call,
                 telemetry,
                 self._config,
@@ -140,7 +149,8 @@ class SdkHooks:
                 warmed_up=self._streams.warmed_up,
             )
             self._streams.add(session)
-            if emitter is self._emitter and (call.owner != "self" or self._config.span == "always"):
+            marked = feeds is None and (call.owner != "self" or self._config.span == "always")
+            if emitter is self._emitter and marked:
                 mark_sdk_span(options)
             retry = RetryFlow(session, Resend(client, args, kwargs)) if session.acts else None
             context = CallContext(session, retry)
@@ -152,6 +162,14 @@ class SdkHooks:
             else:
                 telemetry.end_span(error)
             raise
+
+    def _call(self, client: Any, options: Any, args: Arguments, kwargs: Keywords) -> Call | None:
+        """Return the call that a request begins; None if it is no stream that is recorded."""
+        stream, labels = bool(kwargs.get("stream", False)), self._config.baggage_labels
+        if is_message_stream(options, stream=stream):
+            return call_of(client, options, args[0] if args else kwargs.get("cast_to"), self._config.span, labels)
+        feed = feed_of(options, stream=stream) if self._feeds is not None else None
+        return feed_call(client, options, feed, labels) if feed is not None else None
 
     @_guard.guarded("returned", None)
     def _returned(self, call: CallContext | None, result: Any) -> None:
@@ -209,7 +227,10 @@ class SdkHooks:
         with _guard.guard("process_response"):
             call, response = current_call.get(), kwargs.get("response")
             if call is None:
-                if is_message_stream(kwargs.get("options"), stream=bool(kwargs.get("stream"))):
+                options, stream = kwargs.get("options"), bool(kwargs.get("stream"))
+                if is_message_stream(options, stream=stream) or (
+                    self._feeds is not None and feed_of(options, stream=stream)
+                ):
                     reroute_client(client)
             elif response is not None and response.status_code < _FIRST_ERROR_STATUS:
                 self._open(call, response)

@@ -5,7 +5,8 @@ it, and the time-out of the request itself stays unchanged:
 
 - HTTP/1.1: the HTTP library takes the time-out of the body once, but passes it to its network stream with each read of
   the socket. So `read` of that stream is replaced until the body ends.
-- HTTP/2, synchronous: the library takes the time-out from the request at each read.
+- HTTP/2, synchronous: the library takes the time-out from the request at each read of the socket. So the time-outs of
+  the request are replaced.
 - Asynchronous code over HTTP/2 or any other transport: a cancel scope around each read of the body.
 - Synchronous code over any other transport: `silence` is the read time-out of the request, which the transport may
   obey. The other clocks are noticed when something arrives.
@@ -36,6 +37,8 @@ _NS = 1_000_000_000
 _HTTP_1, _HTTP_2 = (b"HTTP/1.0", b"HTTP/1.1"), b"HTTP/2"
 _LEAST = 0.001
 """The shortest time-out of a read in seconds. 0 would make the socket non-blocking."""
+_EARLY_NS = 50_000_000
+"""By how much a time-out may precede its clock. A system's clock and its timers may differ in their resolution."""
 
 _MESSAGES = {
     Clock.FIRST_EVENT: "No event came within",
@@ -63,6 +66,21 @@ class LimitedRead:
         return type(stream).read(stream, max_bytes, timeout)  # type: ignore[union-attr] # it is being read
 
 
+class LimitedTimeouts(dict[str, Any]):
+    """The time-outs of a request over HTTP/2. That of a read of the socket is what the clocks of its response allow."""
+
+    __slots__ = ("_watch",)
+
+    def __init__(self, timeouts: dict[str, Any], watch: WatchedReads) -> None:
+        super().__init__(timeouts)
+        self._watch = weakref.ref(watch)
+
+    def get(self, key: str, default: Any = None, /) -> Any:
+        """Return a time-out, as the HTTP library does before each read and write of the socket."""
+        timeout, watch = super().get(key, default), self._watch()
+        return watch.limited(timeout) if watch is not None and key == "read" else timeout
+
+
 class WatchedReads:
     """The clocks of one response. If the policy acts, the first that expires raises a read time-out."""
 
@@ -88,10 +106,6 @@ class WatchedReads:
         self._stream: Any = stream if version in _HTTP_1 and hasattr(stream, "__dict__") else None
         self._limited: LimitedRead | None = None
         self._is_http_2 = version == _HTTP_2 and stream is not None
-        self._timeouts: dict[str, Any] | None = None
-        """The time-outs of the request, if each read takes them from there."""
-        self._own: float | None = None
-        """The read time-out among them that the client has set."""
 
     # --- One read ------------------------------------------------------------------------------------------------
     def begin(self) -> None:
@@ -100,15 +114,15 @@ class WatchedReads:
         if not self._acts or self._limited is not None:  # the read of the network stream does the same, if there is one
             return
         self._check()
-        if self._timeouts is not None:
-            with _guard.guard("watchdog"):
-                self._timeouts["read"] = self.read_timeout(self._own)
 
     def limited(self, timeout: float | None) -> float | None:
-        """Return the time-out for a read of the network stream. Raise if the response is overdue."""
+        """Return the time-out for a read of the socket. Raise if the response is overdue."""
         if not self._reading:  # it is read for another response
             return timeout
-        self._check()
+        if self._due is None:
+            self._check()
+        elif self._due[0] <= self._hot.clock():  # the reads before brought nothing of this response
+            self._raise(self._due[1])
         return self.read_timeout(timeout)
 
     def _check(self) -> None:
@@ -158,10 +172,13 @@ class WatchedReads:
 
     def failed(self, error: BaseException) -> None:
         """Record that the read raised. Raise the time-out of a clock in place of the one that it had lowered."""
-        due, lowered = self._due, self._lowered
+        due, lowered = self._due, self._lowered and type(error) is self._base
         self.returned()
         self.release()
-        if due is not None and lowered and type(error) is self._base and exception_of_caller(error) is None:
+        # Over HTTP/2 the time-out of another response ends this one, too.
+        if due is None or not lowered or due[0] - _EARLY_NS > self._hot.clock():
+            return
+        if exception_of_caller(error) is None:
             self._raise(due[1], error)
 
     def expired(self) -> None:
@@ -206,15 +223,16 @@ class WatchedReads:
     def _limit_request(self) -> None:
         """Lower the read time-out of the request, which is all that limits a synchronous read without network stream.
 
-        HTTP/2 takes it from there at each read, other transports once, if at all.
+        HTTP/2 takes it from there at each read of the socket, other transports once, if at all.
         """
-        timeouts = self._request.extensions.get("timeout")
+        extensions, silence = self._request.extensions, longest_silence(self._session.policy.watchdog)
+        timeouts = extensions.get("timeout")
         if not self._acts or self._stream is not None or not isinstance(timeouts, dict):
             return
-        own, silence = timeouts.get("read"), longest_silence(self._session.policy.watchdog)
         if self._is_http_2:
-            self._timeouts, self._own = timeouts, own
+            extensions["timeout"] = LimitedTimeouts(timeouts, self)
         elif silence is not None:
+            own = timeouts.get("read")
             timeouts["read"] = silence if own is None else min(own, silence)
 
     @_guard.guarded("watchdog", None)

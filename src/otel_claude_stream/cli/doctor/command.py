@@ -13,6 +13,7 @@ from typing import Final
 from otel_claude_stream._config import otel_file as declared
 from otel_claude_stream._telemetry.export_log import LOG_ALL
 from otel_claude_stream.cli.doctor.activation import activation
+from otel_claude_stream.cli.doctor.api_receiver import TOKEN, api_receiver
 from otel_claude_stream.cli.doctor.bundle import write_bundle
 from otel_claude_stream.cli.doctor.export import exporters
 from otel_claude_stream.cli.doctor.findings import Finding, Level, Section, as_json, note, problems, worst
@@ -40,6 +41,9 @@ examples:
   otel-claude-stream doctor --offline                        without a request to the endpoints of your exporters
   otel-claude-stream doctor --policy retry.yaml              a retry policy alone: its problems, its values and their
                                                              sources, and the worst-case cost of a call
+  otel-claude-stream doctor --api-spans https://otel.example.com
+                                                             a Collector for the spans of the Claude API alone: whether
+                                                             it accepts its token, and no other
 
 Each endpoint receives an empty request with your headers. The test stream passes your providers, but does not leave the
 machine. Its API and the collector to which all exporters send are both on the loopback interface.
@@ -56,14 +60,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--offline", action="store_true", help="send nothing to the endpoints of exporters")
     parser.add_argument("--policy", metavar="FILE", help="check this retry policy and nothing else")
+    parser.add_argument(
+        "--api-spans",
+        metavar="URL",
+        help="check the receiver of the Claude API's spans at this base URL, by two empty requests, and nothing else",
+    )
+    parser.add_argument(
+        "--token-from",
+        metavar="NAME",
+        default=TOKEN,
+        help=f"the variable with the token of that receiver (default: {TOKEN})",
+    )
     parser.add_argument("--no-stream", action="store_true", help="skip the test stream, which takes most of the time")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check everything, or a policy alone; return the exit code."""
+    """Check everything, or a policy or a receiver alone; return the exit code."""
+    sections = []
     if args.policy is not None:
-        sections = [policy(os.environ, args.policy)]
-    else:
+        sections.append(policy(os.environ, args.policy))
+    if args.api_spans is not None:
+        sections.append(api_receiver(args.api_spans, os.environ, args.token_from))
+    if not sections:
         sections = check_everything(os.environ, offline=args.offline, stream=not args.no_stream)
     sections = without_credentials(sections, os.environ)
     level = worst(sections)

@@ -7,9 +7,9 @@ import socket
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from otel_claude_stream.cli.doctor.findings import Finding, Section, error, note, ok, warning
@@ -93,15 +93,28 @@ def check_endpoint(target: Target) -> tuple[str, str]:
     """Return the fault of an endpoint and a remedy, empty if it accepts an empty request (gRPC: a connection)."""
     try:
         return _check_grpc(target) if target.protocol == GRPC else _check_http(target)
-    except ssl.SSLError as failure:
-        return _tls_fault(failure)
     except (OSError, ValueError, http.client.HTTPException) as failure:
-        return _reason(failure), ""
+        return fault_of(failure)
 
 
-def _reason(failure: Exception) -> str:
-    reason = getattr(failure, "reason", failure)
-    return getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+def fault_of(failure: Exception) -> tuple[str, str]:
+    """Return the fault of an endpoint with which no request could be exchanged, and a remedy, if there is one."""
+    cause = failure if isinstance(failure, ssl.SSLError) else getattr(failure, "reason", failure)
+    if isinstance(cause, ssl.SSLError):
+        return _tls_fault(cause)
+    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__, ""
+
+
+def post_empty(url: str, headers: Mapping[str, str], send: Callable[..., Any] | None = None) -> tuple[int, str]:
+    """Send an empty OTLP request, and return status and reason of the answer; ``send`` replaces ``urlopen``."""
+    headers = {"Content-Type": "application/x-protobuf", **headers}
+    request = urllib.request.Request(url, data=b"", headers=headers, method="POST")  # noqa: S310 - checked by callers
+    try:
+        with (send or urllib.request.urlopen)(request, timeout=SECONDS) as answer:
+            return answer.status, answer.reason
+    except urllib.error.HTTPError as failure:
+        with failure:
+            return failure.code, str(failure.reason)
 
 
 def _tls_fault(failure: ssl.SSLError) -> tuple[str, str]:
@@ -122,20 +135,14 @@ def _check_http(target: Target) -> tuple[str, str]:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return "not a URL", "for example http://localhost:4318"
     hint = f"{PREFIX}PROTOCOL=grpc, or the port of OTLP/HTTP, 4318" if parts.port == PORTS[GRPC] else ""
-    headers = {"Content-Type": "application/x-protobuf", **target.headers}
-    request = urllib.request.Request(target.url, data=b"", headers=headers, method="POST")  # noqa: S310 - checked above
     try:
-        with urllib.request.urlopen(request, timeout=SECONDS):  # noqa: S310
-            return "", ""
-    except urllib.error.HTTPError as failure:
-        with failure:
-            return f"it answers {failure.code} {failure.reason}", HINTS.get(
-                failure.code, hint or "see the collector's log"
-            )
+        status, reason = post_empty(target.url, target.headers)
     except (OSError, http.client.HTTPException) as failure:
-        if isinstance(reason := getattr(failure, "reason", None), ssl.SSLError):
-            return _tls_fault(reason)
-        return _reason(failure), hint
+        fault, remedy = fault_of(failure)
+        return fault, remedy or hint
+    if status < http.client.BAD_REQUEST:
+        return "", ""
+    return f"it answers {status} {reason}", HINTS.get(status, hint or "see the collector's log")
 
 
 def _check_grpc(target: Target) -> tuple[str, str]:

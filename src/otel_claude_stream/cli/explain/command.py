@@ -13,7 +13,7 @@ from otel_claude_stream._core.diagnosis.limits import parse_limits
 from otel_claude_stream.cli.errors import FAILED, OK, UsageError
 from otel_claude_stream.cli.explain import selection
 from otel_claude_stream.cli.explain.inputs import BadInput, Input, read
-from otel_claude_stream.cli.explain.text import Subject, show
+from otel_claude_stream.cli.explain.text import Subject, show, show_feeds
 from otel_claude_stream.cli.process import collector_paused
 from otel_claude_stream.cli.view.printable import json_text, printable
 from otel_claude_stream.cli.view.sides import Sides
@@ -112,6 +112,7 @@ def _run(args: argparse.Namespace) -> int:
         print(json_text([asdict(subject.explained()) for subject in matching]))
     else:
         show(matching, sys.stdout)
+        show_feeds([view for one in inputs for view in one.feeds if wanted.matches(view)], sys.stdout)
     if subjects and not matching:
         text = selection.nothing_found(wanted, [subject.view for subject in subjects])
         print(printable(f"otel-claude-stream: {text}"), file=sys.stderr)

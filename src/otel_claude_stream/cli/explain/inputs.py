@@ -12,7 +12,7 @@ from otel_claude_stream.cli.errors import check_installed
 from otel_claude_stream.cli.otlp import decode
 from otel_claude_stream.cli.otlp.decode import BadTelemetry, LogData, SpanData
 from otel_claude_stream.cli.view.explanation import Kind
-from otel_claude_stream.cli.view.model import StreamView, stream_view, streams
+from otel_claude_stream.cli.view.model import StreamView, feeds, stream_view, streams
 from otel_claude_stream.cli.view.sides import PRODUCT, is_api_request
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class Input:
     script: Script | None = None
     api_spans: tuple[SpanData, ...] = ()
     proxy_lines: tuple[LogData, ...] = ()
+    feeds: tuple[StreamView, ...] = ()
+    """The connections to feeds of agent sessions."""
 
     def played(self, span: SpanData) -> Input:
         """Return the input with the stream of its script, of which ``span`` was recorded."""
@@ -99,12 +101,12 @@ def _json(source: str, raw: bytes) -> Input:
     for line, document in documents:
         found += _spans(line, document)
         lines += _proxy_lines(line, document)
-    views = streams(found)
+    views, connections = streams(found), feeds(found)
     api_spans = tuple(span for span in found if is_api_request(span))
-    if not views and not api_spans and not lines:
+    if not views and not connections and not api_spans and not lines:
         scopes = ", ".join(sorted({span.scope or "no scope" for span in found})) or "no spans at all"
         raise BadInput(f"it has no span of otel-claude-stream (found: {scopes})")
-    return Input(source, "spans", views, api_spans=api_spans, proxy_lines=tuple(lines))
+    return Input(source, "spans", views, api_spans=api_spans, proxy_lines=tuple(lines), feeds=connections)
 
 
 def _documents(raw: bytes, whole: Exception) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, TextIO
 
+from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream.cli.view import formatting
 from otel_claude_stream.cli.view.explanation import Explanation, Kind, explanation, sections
 from otel_claude_stream.cli.view.model import NANO, StreamView
@@ -70,6 +71,27 @@ def show(subjects: Sequence[Subject], out: TextIO) -> None:
         if number > 1 or indexed:
             out.write("\n")
         write(lines_of(subject.explained(), number if indexed else None), width, out, colours=colours)
+
+
+def show_feeds(views: Sequence[StreamView], out: TextIO) -> None:
+    """Print a line for each connection to a feed of an agent session."""
+    if not views:
+        return
+    title = f"{formatting.plural(len(views), 'connection')} to feeds of agent sessions"
+    lines = [Line(), Line(title, style="bold"), *(Line(f"  {_connection(view)}", hang=4) for view in views)]
+    write(lines, min(width_of(out), WIDEST), out, colours=use_colours(out, os.environ))
+
+
+def _connection(view: StreamView) -> str:
+    """Return when and to which feed a connection was made, and how it ended."""
+    at = f"{datetime.fromtimestamp(view.start / NANO).astimezone():%H:%M:%S}"
+    names = [view.text(a.FEED_SESSION_ID), view.text(a.FEED_THREAD_ID)]
+    number = view.text(a.FEED_CONNECTION_NUMBER)
+    reason = formatting.readable(view.reason) if view.reason else ""
+    limit = formatting.limit_text(view.limit_match, view.suspects)
+    end = ", consistent with ".join(filter(None, (reason, limit)))
+    head = f"{at} {'/'.join(filter(None, names))}, connection {number}: {view.outcome}"
+    return f"{head} after {formatting.seconds(view.duration)}{f', {end}' if end else ''}"
 
 
 def write(lines: Iterable[Line], width: int, out: TextIO, *, colours: bool) -> None:

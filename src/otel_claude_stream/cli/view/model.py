@@ -34,6 +34,7 @@ SCOPE = "otel_claude_stream"
 UNKNOWN = "unknown"
 NANO = 1e9
 RECOVERED = {Action.RETRY.value: "retried", Action.FALLBACK.value: "retried", Action.RESUME.value: "continued"}
+_OTHERS = (schema.ATTEMPT_SPAN.name, schema.FEED_SPAN.name)
 SHORTEST_WRITING = 0.05  # seconds; a rate means nothing for an answer that arrived in one piece
 
 
@@ -167,8 +168,14 @@ def streams(spans: Iterable[SpanData]) -> tuple[StreamView, ...]:
 
 
 def is_stream(span: SpanData) -> bool:
-    """Whether this package recorded the span, and for a stream rather than for one of its attempts."""
-    return span.scope == SCOPE and span.name != schema.ATTEMPT_SPAN.name
+    """Whether this package recorded the span, for the stream of a message."""
+    return span.scope == SCOPE and span.name not in _OTHERS
+
+
+def feeds(spans: Iterable[SpanData]) -> tuple[StreamView, ...]:
+    """Return the views of the connections to feeds of agent sessions, by start. They are no streams of messages."""
+    found = {(x.trace_id, x.span_id): x for x in spans if x.scope == SCOPE and x.name == schema.FEED_SPAN.name}
+    return tuple(sorted(map(stream_view, found.values()), key=lambda view: (view.start, view.end, view.key)))
 
 
 def stream_view(span: SpanData, children: Collection[SpanData] = (), parent: SpanData | None = None) -> StreamView:
