@@ -118,8 +118,8 @@ def test_no_rule_lifts_the_veto_on_a_rejected_request_or_a_caller_who_left(reaso
     assert effective_rule(policy, reason).veto in (Veto.ALWAYS, Veto.UNLESS_SERVER)
 
 
-def test_rules_cannot_enable_retries_after_the_caller_or_a_rejection():
-    assert CALLER_REASONS | {R.REQUEST_REJECTED} == NOT_RETRYABLE_BY_RULE
+def test_rules_cannot_enable_retries_after_the_caller_a_rejection_or_a_wait_in_vain():
+    assert CALLER_REASONS | {R.REQUEST_REJECTED, R.QUEUE_TIMEOUT} == NOT_RETRYABLE_BY_RULE
 
 
 @given(st.sampled_from(list(R)), st.integers(1, 5), st.integers(1, 9))
