@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 ARGUMENTS: Final = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--force-color-profile=srgb")
 """Options of Chromium, so that it runs as root and without a GPU, with the same colours everywhere."""
-WINDOW: Final[ViewportSize] = {"width": 1440, "height": 3400}
+WINDOW: Final[ViewportSize] = {"width": 1440, "height": 4000}
 """Higher than each dashboard, because panels load when they are visible."""
 MILLISECONDS: Final = 120_000
 INITIAL_SCRIPT: Final = """(() => {

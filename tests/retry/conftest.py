@@ -14,3 +14,4 @@ __all__ = ["mode"]
 def _full_budget():
     """Reset the retry budgets, which the whole process shares."""
     policies._budgets.reset()
+    policies._limiters.reset()

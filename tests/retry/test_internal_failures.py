@@ -26,10 +26,13 @@ import otel_claude_stream._core.retry as core
 import otel_claude_stream._sdk.retry as sdk
 from otel_claude_stream import _guard
 from otel_claude_stream._core.retry import resume
+from otel_claude_stream._core.retry.concurrency import Limiter, Permit
 from otel_claude_stream._core.retry.policy import (
+    AUTO,
     Backoff,
     Clocks,
     Commit,
+    Concurrency,
     Jitter,
     Mode,
     OnExceed,
@@ -37,11 +40,13 @@ from otel_claude_stream._core.retry.policy import (
     RetryAfter,
     RetryLimits,
     RetryPolicy,
+    Scope,
     SdkRetries,
     Strategy,
     Watchdog,
 )
 from otel_claude_stream._instrumentor import _streams
+from otel_claude_stream._session.policy_resolver import _limiters
 from otel_claude_stream.testing import CutMidChunk, End, Error, Script
 
 MODULES = (
@@ -67,6 +72,18 @@ WATCHDOG = RetryPolicy(
 OBSERVED = RetryPolicy(watchdog=Watchdog(no_progress=60.0, thinking=Clocks(no_progress=90.0)))
 DEADLINE = RetryPolicy(mode=Mode.RETRY, limits=RetryLimits(deadline=5.0))
 FALLBACK = RetryPolicy(mode=Mode.RETRY, fallback=(("claude-test", ("claude-opus-4-8",)),))
+LIMITED = RetryPolicy(mode=Mode.RETRY, concurrency=Concurrency(max=1, scope=Scope.PROCESS))
+
+
+def busy():
+    limiter = Limiter(LIMITED.concurrency)
+    limiter.enter(Permit(), 0)
+    return limiter
+
+
+BUSY = [busy() for _ in range(2000)]
+"""Limiters without a free permit, made before their functions are broken."""
+ADAPTS = RetryPolicy(mode=Mode.RETRY, concurrency=Concurrency(max=AUTO))
 THINKING_IS_NO_OUTPUT = RetryPolicy(mode=Mode.RESUME, commit=Commit(thinking_is_output=False))
 
 
@@ -78,6 +95,8 @@ class Case:
     scripts: tuple[Script, ...]
     way: str = "create"
     options: dict = field(default_factory=lambda: {"max_retries": 0})
+    busy: bool = False
+    """Whether another request has the only permit."""
     closes: int = 0
     """The number of deltas after which the caller closes the stream; 0 if it does not."""
 
@@ -128,6 +147,12 @@ CASES = {
     "stalled, async": Case(WATCHDOG, (COMPLETE.insert_pause(1, 100.0, ping_interval=20.0), COMPLETE), "async create"),
     "stalled, observed": Case(OBSERVED, (COMPLETE.insert_pause(5, 100.0, ping_interval=20.0),)),
     "truncated": Case(WATCHDOG, (COMPLETE.cut_after(6, End()),)),
+    "limited": Case(ADAPTS, (COMPLETE.cut_after(2, Error()), COMPLETE)),
+    "limited, rejected by the SDK": Case(
+        ADAPTS, (Script.http_error(529), COMPLETE), "async create", {"max_retries": 1}
+    ),
+    "limited, observed": Case(replace(LIMITED, mode=Mode.OBSERVE), (COMPLETE,), busy=True),
+    "limited, in vain": Case(LIMITED, (COMPLETE,), busy=True),
     "closed": Case(RESUME, (BROKEN, CONTINUATION), closes=12),
 }
 
@@ -138,6 +163,8 @@ def with_policy(monkeypatch, case, **settings):
     """Return what the caller sees while the policy acts."""
     api = API(CASES[case].scripts)
     with instrumented(monkeypatch, api.clock, retry_policy=CASES[case].policy, events="both", **settings) as capture:
+        if CASES[case].busy:
+            _limiters._limiters[("", "", ()), LIMITED.concurrency] = BUSY.pop()
         # Run in a copy of the context, which a broken function may fail to restore.
         seen = contextvars.copy_context().run(CASES[case].read, api)
         capture.clear()  # collects the metrics
@@ -212,7 +239,7 @@ def test_the_cases_differ_where_they_should(monkeypatch):
     same = {case for case in CASES if without_failures(monkeypatch, case) == bare(monkeypatch, case)}
     assert same == {"healthy", "healthy, async", "not resumed", "not resumed, async", "retried by the policy in vain",
                     "retried by the SDK", "fallback in vain", "refused", "stalled, async", "stalled, observed",
-                    "past the deadline"}  # fmt: skip
+                    "limited, observed", "limited, rejected by the SDK", "past the deadline"}  # fmt: skip
 
 
 DRIVER = "reads or sends for the caller; the functions that it calls are broken one by one"
@@ -226,6 +253,9 @@ PASSED_THROUGH: dict[str, str] = {
     },
     "_sdk.retry.sleeping:sleep_sync": DRIVER,
     "_sdk.retry.sleeping:sleep_async": DRIVER,
+    "_sdk.retry.sleeping:wait_sync": DRIVER,
+    "_sdk.retry.sleeping:wait_async": DRIVER,
+    "_sdk.retry.flow:RetryFlow._admitted": DRIVER,
     "_sdk.retry.call_context:CallContext.__init__": DRIVER,
     "_sdk.retry.call_context:RequestScope.__init__": DRIVER,
     "_sdk.retry.call_context:RequestScope.__enter__": DRIVER,
@@ -257,6 +287,8 @@ PASSED_THROUGH: dict[str, str] = {
         "forwards an attribute or a call to the body of the response",
     ),
     "_core.retry.budget:RetryBudgets.reset": PROCESS,
+    "_core.retry.concurrency:Limiters.reset": PROCESS,
+    "_session.permits:CallPermits.__del__": "is a finaliser, which only calls a guarded method",
 }
 NEVER_REACHED: dict[str, str] = {
     "_sdk.retry.watchdog:LimitedRead.__init__": "needs a socket; test_watchdog.py",
@@ -268,6 +300,18 @@ NEVER_REACHED: dict[str, str] = {
     "_core.retry.resume.seam:missing_low_surrogate": "needs a server that splits a character; see tests/core",
     "_core.retry.resume.seam:SeamFinder.has_tail": "needs another text block after the seam; see tests/core",
     "_core.retry.budget:RetryBudgets.__init__": PROCESS,
+    "_core.retry.concurrency:Limiters.__init__": PROCESS,
+    **dict.fromkeys(
+        (
+            "_sdk.retry.sleeping:_in_this_loop",
+            "_sdk.retry.flow:RetryFlow.permit_wakes",
+            "_session.attempts:Attempts.admitted",
+            "_session.permits:CallPermits.wake_by",
+            "_core.retry.concurrency:Permit.wake_by",
+        ),
+        "needs another call that ends; test_concurrency.py",
+    ),
+    "_session.permits:CallPermits.queued": "needs the command `run`",
     **dict.fromkeys(
         ("_core.retry.resume.capabilities:known_to_refuse", "_core.retry.resume.capabilities:_matches_one_of"), NOT_HERE
     ),

@@ -14,9 +14,11 @@ from tests.support.rig import REQUEST, Seen, by, chain, instrumented, read
 
 from otel_claude_stream._config.policy import policy_source
 from otel_claude_stream._core.retry.policy import (
+    AUTO,
     Backoff,
     Budget,
     Commit,
+    Concurrency,
     Jitter,
     Mode,
     OnExceed,
@@ -27,6 +29,7 @@ from otel_claude_stream._core.retry.policy import (
     SdkRetries,
     Strategy,
 )
+from otel_claude_stream._session.policy_resolver import _limiters
 from otel_claude_stream.testing import Error
 
 PREFILL_MODEL = "claude-haiku-4-5-20251001"
@@ -68,6 +71,7 @@ responses = st.one_of(
     st.just(COMPLETE),
 )
 response_lists = st.lists(responses, min_size=1, max_size=5)
+limits_on_open_requests = st.sampled_from([Concurrency(), Concurrency(max=1), Concurrency(max=AUTO)])
 policies = st.builds(
     RetryPolicy,
     mode=st.sampled_from([Mode.RETRY, Mode.RESUME, Mode.RESUME]),
@@ -83,6 +87,7 @@ policies = st.builds(
     ),
     backoff=st.builds(Backoff, type=st.sampled_from(Jitter)),
     retry_after=st.builds(RetryAfter, max=st.sampled_from([1.0, 60.0]), on_exceed=st.sampled_from(OnExceed)),
+    concurrency=limits_on_open_requests,
     budget=st.builds(Budget, min_per_window=st.sampled_from([0, 1, 6])),
     resume=st.builds(Resume, strategy=st.sampled_from(Strategy), min_partial_chars=st.sampled_from([16, 64])),
     commit=st.builds(Commit, thinking_is_output=st.booleans()),
@@ -109,8 +114,11 @@ class Call:
             clock_only = by(api.clock, patch)
             with clock_only if self.policy is None else instrumented(patch, api.clock, retry_policy=self.policy):
                 if self.way == "bytes":
-                    return read_bytes(api, self.model, self.retries)
-                return read(api, self.way, model=self.model, options={"max_retries": self.retries})
+                    seen = read_bytes(api, self.model, self.retries)
+                else:
+                    seen = read(api, self.way, model=self.model, options={"max_retries": self.retries})
+                assert not any(limiter.in_flight or limiter.queued for _, limiter in _limiters.by_key())
+                return seen
 
 
 calls = st.builds(
@@ -120,9 +128,11 @@ calls = st.builds(
     model=st.sampled_from([PROMPT_MODEL, PREFILL_MODEL]),
     retries=st.sampled_from([0, 2, 5]),
 )
+ACTING = ("mode", "sdk_retries", "raise_on_truncation")
+"""Keys with other values than their defaults are a warning in mode `observe`."""
 observed_calls = st.builds(
     Call,
-    policies.map(lambda policy: RetryPolicy(limits=policy.limits, resume=policy.resume, fallback=policy.fallback)),
+    policies.map(lambda policy: replace(policy, **{name: getattr(RetryPolicy(), name) for name in ACTING})),
     way=st.sampled_from(["create", "stream", "async create", "async stream", "bytes"]),
     retries=st.sampled_from([0, 2, 5]),
 )

@@ -384,6 +384,12 @@ ENDINGS: dict[str, tuple[Facts, R, Origin, set[R]]] = {
         {R.CONNECTION_CLOSED},
     ),
     "lifetime": (with_fault(fault("watchdog.LifetimeTimeout")), R.LIFETIME_EXCEEDED, Origin.CLIENT, set()),
+    "queue time-out": (
+        with_fault(fault("watchdog.QueueTimeout"), replace(CONNECTING, phase=Phase.QUEUED)),
+        R.QUEUE_TIMEOUT,
+        Origin.CLIENT,
+        set(),
+    ),
     # The caller.
     "close": (CLOSED, R.CALLER_CLOSED, Origin.CALLER, set()),
     "close while finishing": (replace(STOP_MISSING, stop=Stop.CLOSED), R.CALLER_CLOSED, Origin.CALLER, set()),

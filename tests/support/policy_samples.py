@@ -46,6 +46,10 @@ INVALID = [
     ("backoff:", "backoff='null'", "allowed is a mapping with the keys type, base, cap, multiplier"),
     ("budget: {ratio: 1.5}", "budget.ratio='1.5'", "allowed is a number from 0 to 1"),
     ("budget: {ratio: .inf}", "budget.ratio='.inf'", "allowed is a number from 0 to 1"),
+    ("concurrency: {max: 0}", "concurrency.max='0'", "allowed is a whole number from 1 to 10000, auto or null"),
+    ("concurrency: {max: autp}", "concurrency.max='autp'",
+     "allowed is a whole number from 1 to 10000, auto or null; did you mean auto?"),
+    ("concurrency: {max: true}", "concurrency.max='true'", "allowed is a whole number from 1 to 10000, auto or null"),
     ("retry_after: {honour: yes}", "retry_after.honour='yes'", "allowed is true or false"),
     ("resume: {strategy: pre_fill}", "resume.strategy='pre_fill'",
      "allowed is auto, prefill or user_continue; did you mean prefill?"),
@@ -75,8 +79,8 @@ INVALID = [
     ("models: {'a*': {max_attempts: 2}}", "models.a*.max_attempts='2'",
      "no such key; did you mean limits.max_attempts?"),
     ("models: {'a*': 3}", "models.a*='3'",
-     ("allowed is a mapping with the keys mode, sdk_retries, limits, backoff, retry_after, budget, watchdog, resume, "
-     "commit, raise_on_truncation, rules, fallback")),
+     ("allowed is a mapping with the keys mode, sdk_retries, limits, backoff, retry_after, budget, concurrency, "
+     "watchdog, resume, commit, raise_on_truncation, rules, fallback")),
     ("fallback: [claude-sonnet-5]", "fallback='[claude-sonnet-5]'",
      "allowed is a mapping from at most 100 patterns, such as {claude-opus-*: [claude-sonnet-5]}"),
     ("fallback: {'claude-opus-*': claude-sonnet-5}", "fallback.claude-opus-*='claude-sonnet-5'",
@@ -133,6 +137,8 @@ WARNED = [
      "it has no effect in mode observe, which leaves the SDK's retries alone"),
     ("raise_on_truncation: true", "raise_on_truncation='true'",
      "it has no effect in mode observe, which raises only what the SDK raises"),
+    ("concurrency: {queue: 5s}", "concurrency.queue='5s'",
+     "it has no effect, because concurrency.max sets no limit"),
     ("mode: retry\nlimits: {max_attempts: 1}", "limits.max_attempts='1'",
      "it allows only the first attempt, so mode retry retries nothing"),
     ("mode: retry\nbudget: {ratio: 0, min_per_window: 0}", "budget.ratio='0'",
@@ -194,6 +200,9 @@ VALID = [
     "watchdog: {first_event: 60s, first_content: 60s, lifetime: 60s}",
     "watchdog: {no_progress: 60s, tool_use: {no_progress: 330s}, thinking: {no_progress: 10m, silence: null}}",
     "limits: {max_resumes: 1}",
+    "concurrency: {max: 8, queue: 0s}",
+    "concurrency: {max: auto, scope: host}",
+    "concurrency: {max: null}",
     "preset: batch\nmode: observe",
     "models: {'claude-haiku-4-5*': {resume: {strategy: prefill}}}",
     "rules: [{reasons: [request_rejected], max_attempts: 2}]",
@@ -228,6 +237,9 @@ VALUES = {
     "budget.ratio": (0.5, "0.5", 0.5),
     "budget.min_per_window": (0, "0", 0),
     "budget.window": ("2m", "2m", 120.0),
+    "concurrency.max": ("auto", "Auto", "auto"),
+    "concurrency.queue": ("30s", "30s", 30.0),
+    "concurrency.scope": ("process", "process", "process"),
     "watchdog.first_event": ("40s", "40s", 40.0),
     "watchdog.first_content": ("45s", "45s", 45.0),
     "watchdog.silence": ("180s", "180s", 180.0),
@@ -258,6 +270,7 @@ limits: {max_attempts: 3, max_resumes: 1, max_requests: 6, deadline: 10m}
 backoff: {type: full_jitter, base: 500ms, cap: 8s, multiplier: 2}
 retry_after: {honour: true, max: 60s, on_exceed: fail}
 budget: {scope: host_model, ratio: 0.2, min_per_window: 6, window: 60s}
+concurrency: {max: null, queue: 10s, scope: host_model}
 watchdog: {first_event: null, first_content: null, silence: null, no_progress: null, lifetime: null}
 rules:
   - {reasons: [overloaded], backoff: {base: 1s, cap: 30s}}

@@ -239,6 +239,7 @@ def by(clock: ManualClock, monkeypatch: Any) -> Iterator[None]:
     async def await_(_: Any, seconds: float) -> None:
         clock.advance(seconds)
 
+    policies._limiters.reset()
     policies._budgets.reset()  # all tests of the process share them
     with monkeypatch.context() as patch:
         patch.setattr(_instrumentor, "CLOCK", clock.monotonic_ns)
@@ -252,6 +253,9 @@ def by(clock: ManualClock, monkeypatch: Any) -> Iterator[None]:
         patch.setattr(_instrumentor, "RANDOM", lambda: 0.5)
         patch.setattr(sync_driver, "sleep", wait)
         patch.setattr(async_driver, "sleep", await_)
+        # A permit that is not free becomes free no more.
+        patch.setattr(sync_driver, "wait", wait)
+        patch.setattr(async_driver, "wait", await_)
         # The thread runs in real time, so its checks would be at random times of the clock.
         patch.setattr(StallTicker, "wake", lambda _: None)
         yield

@@ -26,7 +26,7 @@ PREFIX = "claude.stream."
 FORM = re.compile(r"claude\.stream(\.[a-z][a-z0-9]*(_[a-z0-9]+)*)+")
 WORD = re.compile(r"[a-z][a-z0-9]*([_.][a-z0-9]+)*")
 
-DURATION_WORDS = frozenset({"after", "age", "delay", "duration", "elapsed", "gap", "idle", "silence", "time"})
+DURATION_WORDS = frozenset({"after", "age", "delay", "duration", "elapsed", "gap", "idle", "silence", "time", "wait"})
 """The last part of a name contains one of them if and only if its values are seconds."""
 ORDINALS = frozenset({"errno", "index", "number"})
 """Last parts of the names of integers that are no quantity and have no unit."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 import pytest
 from opentelemetry import baggage, context
 from tests.support.feeds import SESSION, THREAD, error, feed, read_feed, thread_ended
-from tests.support.rig import API, WAYS, instrumented, play, read
+from tests.support.rig import API, REQUEST, WAYS, instrumented, play, read
 from tests.support.scenes import BUSY, MESSAGE, SCENES
 
 from otel_claude_stream import _guard, stream_labels
-from otel_claude_stream._core.retry.policy import Budget, Mode, RetryPolicy, Scope
+from otel_claude_stream._core.retry.policy import Budget, Concurrency, Mode, RetryPolicy, Scope
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry import schema
 from otel_claude_stream.testing import Error, Event, Pause, Reset, Script
@@ -91,6 +91,7 @@ def add_all(monkeypatch, found):
     by_label = RetryPolicy(mode=Mode.RETRY, budget=Budget(scope=Scope.HOST_MODEL_LABEL))
     found.add_capture(play(monkeypatch, SCENES["text"], retry_policy=by_label))
     add_other_owner(monkeypatch, found)
+    add_limited(monkeypatch, found)
     add_feeds(monkeypatch, found)
     add_open_streams_and_internal_errors(monkeypatch, found)
 
@@ -116,6 +117,21 @@ def add_other_owner(monkeypatch, found):
             read(api, **scene.request)
             context.detach(token)
             found.add_capture(capture)
+
+
+def add_limited(monkeypatch, found):
+    """Add streams under a limit on open requests, one of which gets no permit or would wait, with each kind of span."""
+    for mode in (Mode.RETRY, Mode.OBSERVE):
+        for other_owner in (False, True):
+            api = API(MESSAGE)
+            policy = RetryPolicy(mode=mode, concurrency=Concurrency(max=1, scope=Scope.HOST_MODEL_LABEL))
+            with instrumented(monkeypatch, api.clock, retry_policy=policy) as capture:
+                key = "suppress_language_model_instrumentation"
+                token = context.attach(context.set_value(key, other_owner, IN_CONVERSATION))
+                with api.client().messages.create(stream=True, **REQUEST):
+                    read(api)
+                context.detach(token)
+                found.add_capture(capture)
 
 
 def add_feeds(monkeypatch, found):

@@ -86,6 +86,21 @@ def integer(least: int, most: int) -> ValueType:
     return ValueType(f"a whole number from {least} to {most}", parse, _reader(int), schema)
 
 
+def integer_or_word(least: int, most: int, word: str) -> ValueType:
+    """Return the type of an integer within bounds, of one word, or null."""
+    whole = integer(least, most)
+
+    def parse(value: object) -> int | str | None:
+        return word if value == word else None if value is None else int(whole.parse(value))
+
+    def read(found: str) -> object:
+        found = found.strip().lower()
+        return None if found in NULL_WORDS else whole.read(found)
+
+    schema = {"anyOf": [whole.schema, {"const": word}, {"type": "null"}]}
+    return ValueType(f"{whole.allowed}, {word} or null", parse, read, schema, (word,))
+
+
 def number(least: float, most: float) -> ValueType:
     """Return the type of a number within bounds, both included."""
 

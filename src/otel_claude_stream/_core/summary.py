@@ -52,6 +52,17 @@ class RetryOutcome(NamedTuple):
 NO_RETRIES = RetryOutcome()
 
 
+class QueueOutcome(NamedTuple):
+    """The waits of a call for permits."""
+
+    limit: int
+    """The number of requests that might be open."""
+    wait: float | None
+    """All waits, in seconds; None if nothing may wait."""
+    would_wait: bool = False
+    """In a dry run, no permit was free."""
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """One call at its end. Times are nanoseconds of the monotonic clock, durations are seconds."""
@@ -75,6 +86,8 @@ class Summary:
     writing_time: float | None
     """From the first token to the last event of the message, without the caller's time."""
     retries: RetryOutcome = NO_RETRIES
+    queue: QueueOutcome | None = None
+    """None if the policy limits no open requests."""
 
     @property
     def fallback_served(self) -> bool:

@@ -19,6 +19,8 @@ class Outcome(str, Enum):
 class Phase(str, Enum):
     """How far a stream had progressed (attribute ``claude.stream.phase``)."""
 
+    QUEUED = "queued"
+    """No request was sent yet, since the call waits for a permit (`concurrency` of the policy)."""
     CONNECTING = "connecting"
     """No connection to the server yet (DNS, TCP, TLS, CONNECT proxy)."""
     AWAITING_RESPONSE = "awaiting_response"
@@ -64,6 +66,7 @@ class AbortReason(str, Enum):
     TRUNCATED = "truncated"
     DECODE_ERROR = "decode_error"
     # From time-outs.
+    QUEUE_TIMEOUT = "queue_timeout"
     RESPONSE_TIMEOUT = "response_timeout"
     FIRST_EVENT_TIMEOUT = "first_event_timeout"
     FIRST_CONTENT_TIMEOUT = "first_content_timeout"

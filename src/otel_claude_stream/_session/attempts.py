@@ -127,6 +127,15 @@ class Attempts:
         """Record that no other one follows."""
         self._under_way = False
 
+    def hold(self) -> None:
+        """Record that the one under way is not sent yet, since it waits for a permit."""
+        self._under_way = False
+
+    def admitted(self, now: int) -> None:
+        """Record that the one that waited for a permit begins."""
+        self._under_way = True
+        self.started = now
+
     def follow(self, model: str) -> None:
         """Record that the policy sends another one, which has no response yet; `model` if it is another one."""
         self._unanswered = True

@@ -14,6 +14,7 @@ from otel_claude_stream._core.retry.policy import Budget, Mode, RetryPolicy
 from otel_claude_stream._core.stream.call import Reply, RequestCapabilities
 from otel_claude_stream._core.stream.delivered import Delivered
 from otel_claude_stream._core.vocabulary import AbortReason
+from otel_claude_stream._session.permits import CallPermits
 
 _CERTIFICATE = "SSLCertVerificationError"
 
@@ -54,6 +55,8 @@ class CallPolicy:
     find_fallback: InitVar[Callable[[], str] | None] = None
     """Returns the fallback model that takes the request, empty if none does. None if none may."""
     _fallback: Callable[[], str] | str | None = field(init=False)
+    permits: CallPermits | None = None
+    """Those of its requests; None if the policy limits no open requests."""
     dry_run: bool = field(init=False)
     """Nothing is done about a failure; the decision is only reported."""
     attempt: int = 1

@@ -83,6 +83,9 @@ def describe(session: StreamSession) -> dict[str, Any]:
     if last is not None and now < attempts.started:
         left, since = attempts.started - now, max(0, now - last.ended)
         return {**row, "doing": "back_off", "seconds": left / _NS, "gap": since / _NS}
+    permits = state.call_policy.permits
+    if permits is not None and (waiting := permits.waiting) is not None:
+        return {**row, "doing": "permit", "seconds": waiting, "queued": permits.queued}
     if attempts.is_unanswered:
         return {**row, "doing": "request", "seconds": (now - attempts.started) / _NS}
     if timing.is_waiting:

@@ -11,16 +11,24 @@ from typing import Any
 
 from otel_claude_stream import _guard
 from otel_claude_stream._core.retry.budget import MAX_KEYS, BudgetKey, RetryBudgets, key_of
-from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
+from otel_claude_stream._core.retry.concurrency import Limiter, Limiters
+from otel_claude_stream._core.retry.policy import Mode, RetryPolicy, Scope
 from otel_claude_stream._core.stream.call import Call
 from otel_claude_stream._session.call_policy import BudgetTokens, CallPolicy
+from otel_claude_stream._session.permits import CallPermits
 from otel_claude_stream._telemetry import attributes as a
+from otel_claude_stream._telemetry import schema
+from otel_claude_stream._telemetry.spec import Metric
 
 _budgets = RetryBudgets(threading.RLock)
 """The budgets of the process, which all instrumentations and clients share."""
 
+_limiters = Limiters()
+"""The concurrency limiters of the process, which are shared likewise."""
+
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_budgets.reset)
+    os.register_at_fork(after_in_child=_limiters.reset)
 
 
 class PolicyResolver:
@@ -50,11 +58,17 @@ class PolicyResolver:
         self._observing: dict[int, tuple[RetryPolicy, CallPolicy]] = {}
         self._labels: dict[BudgetKey, dict[str, Any]] = {}
 
-    @property
-    def active(self) -> bool:
-        """Whether the policy does more than observe, for some model."""
+    def observed(self) -> dict[Metric, Callable[[], Iterable[tuple[float, dict[str, Any]]]]]:
+        """Return what reads the figures of budgets and limiters, for those that the policy has for some model."""
         policies = (self._policy, *(policy for _, policy in self._policy.models))
-        return any(policy.mode is not Mode.OBSERVE for policy in policies)
+        found: dict[Metric, Callable[[], Iterable[tuple[float, dict[str, Any]]]]] = {}
+        if any(policy.mode is not Mode.OBSERVE for policy in policies):
+            found[schema.RETRY_BUDGET] = self.left
+        if any(policy.concurrency.max is not None for policy in policies):
+            found[schema.CONCURRENCY_LIMIT] = lambda: self._concurrency(lambda limiter: limiter.limit)
+            found[schema.CONCURRENCY_IN_FLIGHT] = lambda: self._concurrency(lambda limiter: limiter.in_flight)
+            found[schema.CONCURRENCY_QUEUED] = lambda: self._concurrency(lambda limiter: limiter.queued)
+        return found
 
     def call_policy(
         self,
@@ -63,6 +77,7 @@ class PolicyResolver:
         fallback_for: Callable[[Sequence[str]], str],
         *,
         measured: bool = True,
+        record_wait: Callable[[float, str], object] = lambda *_: None,
     ) -> CallPolicy:
         """Return the policy of a call that begins now.
 
@@ -72,26 +87,39 @@ class PolicyResolver:
             fallback_for: Returns the first of some models that takes the request, empty if none does. It is called at
                 the first failure only.
             measured: Whether the call has metrics.
+            record_wait: Records the seconds of a wait for a permit, and its outcome.
         """
         override = self._override() if self._override is not None else None
         policy = (override or self._policy).for_model(call.model)
         models = policy.fallbacks_for(call.model)
         fallback = partial(fallback_for, models) if models else None
-        if policy.mode is Mode.OBSERVE or policy.kill_switch:
-            if models:
-                return CallPolicy(policy, tokens=None, random=self._chance, find_fallback=fallback)
-            return self._observed(policy)
-        if self._killed is not None and self._killed():
-            return CallPolicy(policy, tokens=None, random=self._chance, killed=True, find_fallback=fallback)
+        permits, concurrency = None, policy.concurrency
+        if concurrency.max is not None:
+            key = self._key(concurrency.scope, call, labels, measured=measured)
+            permits = CallPermits(_limiters, key, concurrency, self._clock, record_wait)
+        observes = policy.mode is Mode.OBSERVE or policy.kill_switch
+        killed = not observes and self._killed is not None and self._killed()
+        if observes or killed:
+            if not killed and not models and permits is None:
+                return self._observed(policy)
+            if permits is not None:
+                permits.take_anyway()
+            return CallPolicy(
+                policy, tokens=None, random=self._chance, killed=killed, find_fallback=fallback, permits=permits
+            )
+        key = self._key(policy.budget.scope, call, labels, measured=measured)
+        tokens = BudgetTokens(_budgets, key, policy.budget, self._clock)
+        tokens.first()
+        return CallPolicy(policy, tokens=tokens, random=self._chance, find_fallback=fallback, permits=permits)
+
+    def _key(self, scope: Scope, call: Call, labels: dict[str, Any], *, measured: bool) -> BudgetKey:
         # Those of the caller are taken from the metrics, where they have a bounded number of values.
         of_caller = tuple(pair for pair in labels.items() if pair[0] not in _CALL) if call.labels else ()
-        key = key_of(policy.budget.scope, call.server_address, call.model, of_caller)
+        key = key_of(scope, call.server_address, call.model, of_caller)
         if measured and key not in self._labels and len(self._labels) < MAX_KEYS:
             named = {name: labels[name] for name, part in zip(_CALL, key, strict=False) if part}
             self._labels[key] = {**named, **dict(key[2])}
-        tokens = BudgetTokens(_budgets, key, policy.budget, self._clock)
-        tokens.first()
-        return CallPolicy(policy, tokens=tokens, random=self._chance, find_fallback=fallback)
+        return key
 
     def _observed(self, policy: RetryPolicy) -> CallPolicy:
         """Return the policy that all observed calls share, since nothing is counted on it."""
@@ -112,6 +140,17 @@ class PolicyResolver:
             if labels is not None:
                 same = tuple(labels.items())
                 found[same] = (min(left, found[same][0]) if same in found else left, labels)
+        return list(found.values())
+
+    @_guard.guarded("permit", ())
+    def _concurrency(self, figure: Callable[[Limiter], int]) -> Iterable[tuple[float, dict[str, Any]]]:
+        """Return a figure of each limiter by labels. If several have the same labels, it is the sum."""
+        found: dict[tuple[Any, ...], tuple[float, dict[str, Any]]] = {}
+        for key, limiter in _limiters.by_key():
+            labels = self._labels.get(key)
+            if labels is not None:
+                same = tuple(labels.items())
+                found[same] = (found.get(same, (0,))[0] + figure(limiter), labels)
         return list(found.values())
 
 

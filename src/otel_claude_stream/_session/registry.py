@@ -86,9 +86,11 @@ class OpenStreams:
         self.remove(session)
 
     def remove(self, session: StreamSession) -> None:
-        """Remove a session, which is over."""
+        """Remove a session, which is over, and return its permit."""
         self._sessions.pop(id(session), None)
         self._anchors.pop(id(session), None)
+        if session.state.call_policy.permits is not None:
+            session.state.call_policy.permits.leave()
 
     def watch(self, session: StreamSession, anchor: object) -> None:
         """End the session when `anchor` is freed, if it has not ended: the call, and later its first response."""

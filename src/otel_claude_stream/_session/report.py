@@ -31,7 +31,7 @@ def _facts_of(state: StreamState, end: End, now: int, reply: Reply | None, *, op
     silence = timing.silence(now) if opened else max(0, now - attempts.started)
     return Facts(
         stop=end.stop,
-        phase=_phase(state) if opened else _phase_before_response(end.fault),
+        phase=_phase(state) if opened else _phase_before_response(state, end.fault),
         fault=end.fault,
         status=reply.status if reply is not None else None,
         error_type=end.error_type,
@@ -67,7 +67,10 @@ def _phase(state: StreamState) -> Phase:
     return phase
 
 
-def _phase_before_response(fault: Fault | None) -> Phase:
+def _phase_before_response(state: StreamState, fault: Fault | None) -> Phase:
+    permits = state.call_policy.permits
+    if permits is not None and permits.unserved and not state.attempts.over:
+        return Phase.QUEUED
     if fault is not None and fault.has("ConnectError", "ConnectTimeout", "ProxyError", "PoolTimeout"):
         return Phase.CONNECTING
     return Phase.AWAITING_RESPONSE
@@ -94,6 +97,7 @@ def summary_of(state: StreamState, end: End, diagnosis: Diagnosis, retries: Retr
         time_to_first_token=_seconds(timing.time_to_first_token),
         writing_time=_seconds(timing.writing_time()),
         retries=retries,
+        queue=state.call_policy.permits.outcome if state.call_policy.permits is not None else None,
     )
 
 

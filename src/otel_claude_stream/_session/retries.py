@@ -97,6 +97,8 @@ class Retries:
         if decision.action is not Action.RETRY and self._original_failure is None:
             self._original_failure = found
         state.end_attempt(now, "policy", reply, found, delay=decision.delay)
+        if state.call_policy.permits is not None:
+            state.call_policy.permits.back_off(decision.model)
         attempts.follow(decision.model)
         self._model = decision.model or self._model
         state.timing.attempt_failed(now)
@@ -110,10 +112,10 @@ class Retries:
         self._original_failure = None
         self._served = self._model is not None
 
-    def not_sent(self) -> None:
-        """Record that the attempt which was decided upon was not sent: the caller left, or the deadline passed."""
+    def not_sent(self, by: Blocker = Blocker.DEADLINE) -> None:
+        """Record that the attempt which was decided upon was not sent. The caller left, or a limit forbids it."""
         self._state.attempts.give_up()
-        self._stopped_by = Blocker.DEADLINE  # if the caller left, no decision is reported
+        self._stopped_by = by  # if the caller left, no decision is reported
 
     def continuation_refused(self, end: End) -> None:
         """Record that the form of a continuation was rejected; another form follows at once."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from otel_claude_stream._core.diagnosis.classify import Diagnosis
 from otel_claude_stream._core.diagnosis.limits import Limit
+from otel_claude_stream._core.retry.concurrency import is_pushback
 from otel_claude_stream._core.stream.call import Call, Reply
 from otel_claude_stream._core.stream.hot_path import HotPath
 from otel_claude_stream._core.stream.message_state import MessageState
@@ -41,4 +42,7 @@ class StreamState:
         """Record the end of the request under way, and its failure if there is a `diagnosis`."""
         if diagnosis is not None:
             self.telemetry.record_attempt_abort(diagnosis)
+            permits = self.call_policy.permits
+            if permits is not None and is_pushback(diagnosis):
+                permits.rejected()
         return self.attempts.end(now, layer, reply, diagnosis, self.totals, usage=self.message.usage, delay=delay)

@@ -346,6 +346,23 @@ RETRY_LAYER: Final = text(
 RETRY_DELAY: Final = seconds(
     "claude.stream.retry.delay", "Back-off before the next attempt, in seconds. Absent if no attempt follows."
 )
+CONCURRENCY_WAIT: Final = seconds(
+    "claude.stream.concurrency.wait",
+    "Seconds that the requests of the call waited for permits. Part of the time to the first token, and not due to the "
+    "API. Absent in a dry run.",
+)
+CONCURRENCY_LIMIT: Final = count(
+    "claude.stream.concurrency.max_requests", "{request}", "Requests that might be open at once when the call ended."
+)
+CONCURRENCY_WOULD_WAIT: Final = flag(
+    "claude.stream.concurrency.would_wait", "True if the policy only observes, and no permit was free."
+)
+CONCURRENCY_OUTCOME: Final = text(
+    "claude.stream.concurrency.outcome",
+    "Outcome of the wait for a permit. `left`: the caller left. `would_wait`: the policy only observes, and none was "
+    "free.",
+    ("admitted", "expired", "left", "would_wait"),
+)
 RETRY_AFTER: Final = seconds(
     "claude.stream.retry.retry_after",
     "Seconds requested by the response's `retry-after` header. Absent if it has none.",

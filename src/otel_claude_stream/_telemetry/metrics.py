@@ -94,17 +94,21 @@ class OpenStreams(Protocol):
         """Return the age of the oldest open stream, in seconds."""
 
 
+Observed = tuple[Metric, Callable[[], Iterable[tuple[float, Labels]]]]
+"""A metric, and what returns its values."""
+
+
 def observe_all(
     meter: Meter,
     streams: OpenStreams,
-    budgets: Callable[[], Iterable[tuple[float, Labels]]] | None,
+    observed: Iterable[Observed],
     clock: Callable[[], int],
 ) -> None:
-    """Create the observable instruments of the schema. `budgets` is None if the policy only observes."""
+    """Create the observable instruments of the schema, and those in `observed`."""
     observe(meter, schema.ACTIVE, flushed_before(streams.counts))
     observe(meter, schema.OLDEST_AGE, streams.ages)
-    if budgets is not None:
-        observe(meter, schema.RETRY_BUDGET, budgets)
+    for metric, read in observed:
+        observe(meter, metric, read)
 
     @_guard.guarded("rate_limits", ())
     def limits(part: str) -> Iterable[tuple[float, Labels]]:
@@ -153,6 +157,7 @@ class Instruments:
         self.abort_idle = histogram(schema.ABORT_IDLE)
         self.abort_elapsed = histogram(schema.ABORT_ELAPSED)
         self.retry_delay = histogram(schema.RETRY_DELAY)
+        self.concurrency_wait = histogram(schema.CONCURRENCY_WAIT)
         self.output_tokens_rate = histogram(schema.OUTPUT_TOKENS_RATE)
         self.caller_time = histogram(schema.CALLER_TIME)
         self.aborts = counter(schema.ABORTS)

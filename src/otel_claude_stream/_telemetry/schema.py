@@ -274,6 +274,35 @@ RETRY_DELAY: Final = histogram(
     (*_CALL, a.RETRY_REASON),
     _DELAY_SECONDS,
 )
+CONCURRENCY_WAIT: Final = histogram(
+    "claude.stream.concurrency.wait",
+    "s",
+    "Wait of a request for a permit, 0 if one was free. Requests with `expired` and `left` were not sent. Not recorded "
+    "without `concurrency.max` in the policy.",
+    (*_CALL, a.CONCURRENCY_OUTCOME),
+    (0.0, *_DELAY_SECONDS),
+)
+CONCURRENCY_LIMIT: Final = Metric(
+    "claude.stream.concurrency.max_requests",
+    "observable_gauge",
+    "{request}",
+    "Requests that may be open at once. Not reported without `concurrency.max` in the policy.",
+    _CALL,
+)
+CONCURRENCY_IN_FLIGHT: Final = Metric(
+    "claude.stream.concurrency.in_flight",
+    "observable_updowncounter",
+    "{request}",
+    "Requests that are open, and count against the limit. Not reported without `concurrency.max` in the policy.",
+    _CALL,
+)
+CONCURRENCY_QUEUED: Final = Metric(
+    "claude.stream.concurrency.queued",
+    "observable_updowncounter",
+    "{request}",
+    "Requests that wait for a permit. Not reported without `concurrency.max` in the policy.",
+    _CALL,
+)
 OUTPUT_TOKENS_WASTED: Final = counter(
     "claude.stream.output_tokens.wasted",
     "{token}",
@@ -348,8 +377,8 @@ METRICS: Final[tuple[Metric, ...]] = (
     GENAI_DURATION, GENAI_TIME_TO_FIRST_CHUNK, GENAI_TIME_PER_OUTPUT_CHUNK, GENAI_TOKEN_USAGE, GENAI_INPUT_TOKENS,
     GENAI_OUTPUT_TOKENS, *GENAI_USAGE, DURATION, TIME_TO_FIRST_TOKEN, CHUNK_GAP, LONGEST_SILENCE, ABORTS,
     ATTEMPT_ABORTS, ABORT_IDLE, ABORT_ELAPSED, STALLS, FALLBACKS, ACTIVE, OLDEST_AGE, REQUESTS, RETRIES,
-    RETRY_DECISIONS, RETRY_DELAY, RECOVERIES, RETRY_BUDGET, *RATE_LIMITS.values(),
-    OUTPUT_TOKENS_WASTED, BILLED_EXTRA_TOKENS,
+    RETRY_DECISIONS, RETRY_DELAY, RECOVERIES, RETRY_BUDGET, CONCURRENCY_WAIT, CONCURRENCY_LIMIT,
+    CONCURRENCY_IN_FLIGHT, CONCURRENCY_QUEUED, *RATE_LIMITS.values(), OUTPUT_TOKENS_WASTED, BILLED_EXTRA_TOKENS,
     OUTPUT_TOKENS_RATE, CALLER_TIME, FEED_CONNECTIONS, FEED_DURATION, FEED_GAP, FEED_RECONNECTS, FEED_ERRORS,
     INTERNAL_ERRORS,
 )  # fmt: skip
@@ -446,6 +475,7 @@ _STREAM_ATTRIBUTES: Final = (
     a.OUTCOME, *_ABORT, a.ABORT_EXCEPTION, a.FAULT_AFTER_STOP, a.MISSING_MESSAGE_STOP, a.STOP_REASON, a.API, a.HELPER,
     a.READ_MODE, a.SPAN_OWNER, a.REQUEST_ID, a.INTERMEDIARY, a.SERVER_ADDRESS, a.SERVER_PORT, a.CONVERSATION_ID,
     a.LABEL, a.STATUS_CODE, a.RETRY_AFTER, *_RATE_LIMITS,
+    a.CONCURRENCY_LIMIT, a.CONCURRENCY_WAIT, a.CONCURRENCY_WOULD_WAIT,
     a.RESEND_COUNT, a.ATTEMPT_COUNT, a.TIME_TO_HEADERS, a.TIME_TO_FIRST_TOKEN, a.BLOCK_TYPE,
     a.EVENT_COUNT, a.EVENT_DROPPED, a.DELTA_COUNT, a.PING_COUNT, a.BLOCK_COUNT, a.CONTENT_CHARACTERS, a.READ_BYTES,
     a.READ_COUNT, a.READ_EVENTS, a.LONGEST_SILENCE, a.CHUNK_LONGEST_GAP, a.PING_LONGEST_GAP, a.CALLER_TIME,

@@ -10,7 +10,7 @@ from otel_claude_stream._core.retry.context import Action, Decision
 from otel_claude_stream._core.stream import bounds
 from otel_claude_stream._core.stream.call import Call, Feed, Reply
 from otel_claude_stream._core.stream.journal import Entry
-from otel_claude_stream._core.summary import Attempt, Summary
+from otel_claude_stream._core.summary import Attempt, QueueOutcome, Summary
 from otel_claude_stream._core.vocabulary import Origin, Outcome
 from otel_claude_stream._telemetry import attributes as a
 from otel_claude_stream._telemetry.schema import EVENT_PREFIX, RESERVED_EVENTS
@@ -284,8 +284,17 @@ def _request(summary: Summary) -> list[tuple[Attribute, object]]:
         *_rate_limits(reply),
         (a.REQUEST_ID, reply.request_id if reply is not None else None),
         (a.INTERMEDIARY, (reply.intermediary or None) if reply is not None else None),
+        *(_queue(summary.queue) if summary.queue is not None else ()),
         *(_recovery(summary) if summary.retries.action is not None else ()),
         *(_bill(summary) if has_extra_tokens(summary) else ()),
+    ]
+
+
+def _queue(queue: QueueOutcome) -> list[tuple[Attribute, object]]:
+    return [
+        (a.CONCURRENCY_LIMIT, queue.limit),
+        (a.CONCURRENCY_WAIT, queue.wait),
+        (a.CONCURRENCY_WOULD_WAIT, queue.would_wait or None),
     ]
 
 

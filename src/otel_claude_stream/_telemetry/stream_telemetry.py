@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ from otel_claude_stream._telemetry.metrics import (
     EndLabels,
     FeedInstruments,
     Instruments,
+    Observed,
     OpenStreams,
     is_live,
     observe_all,
@@ -157,6 +158,12 @@ class StreamTelemetry:
                 1, {**labels, a.RETRY_DECISION.name: decision, a.RETRY_LAYER.name: layer}, self.context
             )
 
+    def record_permit_wait(self, seconds: float, outcome: str) -> None:
+        """Record how long a request waited for a permit, and the outcome of the wait."""
+        if self._instruments is not None:
+            labels = self._emitter.labels.extended(self.labels, ((a.CONCURRENCY_OUTCOME.name, outcome),))
+            self._instruments.concurrency_wait.record(seconds, labels)
+
     def record_decision(self, reason: str, decision: Decision, *, dry_run: bool) -> None:
         """Count a decision about an attempt that failed for `reason`."""
         if self._instruments is not None:
@@ -220,14 +227,14 @@ class Emitter:
         config: StreamConfig,
         streams: OpenStreams,
         *,
-        budgets: Callable[[], Iterable[tuple[float, Labels]]] | None = None,
+        observed: Sequence[Observed] = (),
         clock: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
-        """`budgets` returns the retries that the budgets allow. It is None if the policy only observes.
+        """`observed` has the figures of retry budgets and concurrency limiters, if the policy has such.
 
         `clock` is the monotonic clock, in nanoseconds.
         """
-        self._active = budgets is not None
+        self._active = schema.RETRY_BUDGET in dict(observed)
         self.tracer = tracer
         self._logs = log_events if config.events in {"log", "both"} else None
         self.config = config
@@ -240,7 +247,7 @@ class Emitter:
         self._silenced_by = ""
         self._on_span = config.events in {"span", "both"}
         if config.metrics:
-            observe_all(meter, streams, budgets, clock)
+            observe_all(meter, streams, observed, clock)
 
     def silence(self, owner: str) -> None:
         """Record nothing any more, in a child that would wait for a lock of the class `owner` forever."""

@@ -45,6 +45,7 @@ def test_values_with_their_sources_effects_and_the_worst_case(tmp_path):
     defaults = (
         "backoff.type full_jitter, backoff.multiplier 2.0, retry_after.honour true, retry_after.on_exceed fail, "
         "budget.scope host_model, budget.ratio 0.2, budget.min_per_window 6, budget.window 1m, "
+        "concurrency.max null, concurrency.queue 10s, concurrency.scope host_model, "
         "watchdog.first_event null, watchdog.first_content null, watchdog.lifetime null, "
         "resume.strategy auto, resume.prompt null, resume.anchor_chars 48, "
         "resume.min_partial_chars 64, resume.min_overlap 8, resume.on_seam_mismatch fail, "

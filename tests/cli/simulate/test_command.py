@@ -13,6 +13,7 @@ from tests.support.cli_samples import HEALTHY, span, traces
 
 from otel_claude_stream.cli.main import main
 from otel_claude_stream.cli.simulate.incidents import INCIDENTS
+from otel_claude_stream.cli.view import formatting
 
 SMALL = ("--users", "20", "--incident", "overload")
 SVG = "{http://www.w3.org/2000/svg}"
@@ -58,6 +59,15 @@ def test_a_table_and_the_course_of_one_incident(capsys: pytest.CaptureFixture[st
     assert ours < alone
     assert lines[15:17] == ["", lines[16]]
     assert [line.split()[1] for line in lines[17:]] == ["healthy"] * 6 + ["incident"] * 12 + ["recovered"] * 12
+
+
+def test_a_policy_with_a_limit_on_open_requests_has_its_waits_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    policy = policy_file("version: 1\npreset: interactive\nconcurrency: {max: 1, queue: 4s}\n")
+    _, shown, _ = simulated(capsys, "--policy", policy, *SMALL)
+    figures = {line[:36].strip(): line[36:].split("  ") for line in shown.splitlines()[14:17]}
+    assert list(figures) == ["wait for a permit, p50", "wait for a permit, p95", "calls without a permit in time"]
+    assert [text.strip() for text in figures["wait for a permit, p95"] if text] == [formatting.DASH, "4.00 s"]
+    assert int(figures["calls without a permit in time"][-1]) > 0
 
 
 def test_all_incidents_as_json(capsys: pytest.CaptureFixture[str]) -> None:

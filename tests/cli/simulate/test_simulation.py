@@ -10,7 +10,9 @@ import pytest
 
 from otel_claude_stream._config.policy.loading import load
 from otel_claude_stream._core.retry.policy import (
+    AUTO,
     Clocks,
+    Concurrency,
     Mode,
     RetryAfter,
     RetryLimits,
@@ -58,7 +60,8 @@ def ended(course: Course) -> int:
 # --- All incidents --------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", INCIDENTS)
 def test_each_call_ends_once_and_the_same_seed_gives_the_same_course(name: str) -> None:
-    for policy in (ALONE, preset("unattended")):
+    limit = Concurrency(max=20)
+    for policy in (ALONE, preset("unattended"), replace(preset("unattended"), concurrency=limit)):
         course = run(name, policy, users=60)
         assert course.total("calls") == ended(course) == sum(totals.calls for totals in course.totals.values())
         assert course.total("requests") == sum(totals.requests for totals in course.totals.values())
@@ -68,7 +71,8 @@ def test_each_call_ends_once_and_the_same_seed_gives_the_same_course(name: str) 
 
 @pytest.mark.parametrize("name", INCIDENTS)
 def test_a_policy_that_observes_changes_nothing(name: str) -> None:
-    observing = replace(preset("unattended"), mode=Mode.OBSERVE, watchdog=CLOCKS)
+    limit = Concurrency(max=1)
+    observing = replace(preset("unattended"), mode=Mode.OBSERVE, watchdog=CLOCKS, concurrency=limit)
     assert run(name, observing, users=60) == run(name, ALONE, users=60)
     switched_off = replace(preset("unattended"), kill_switch=True)
     assert run(name, switched_off, users=60) == run(name, ALONE, users=60)
@@ -102,6 +106,47 @@ def test_an_exhausted_budget_wastes_no_requests_and_loses_no_answers() -> None:
     assert ours.total("requests", "incident") < 0.7 * alone.total("requests", "incident")
     assert ours.total("completed", "incident") >= 0.99 * alone.total("completed", "incident")
     assert min(second.budget for second in ours.seconds if second.budget is not None) < 1.0
+
+
+@functools.cache
+def limited(most: int | str, users: int = 300) -> Course:
+    """Return an overload under a limit on open requests."""
+    return run("overload", replace(preset("interactive"), concurrency=Concurrency(max=most)), users=users)
+
+
+def test_an_adaptive_limit_serves_as_many_and_fails_fewer_than_the_best_fixed_one() -> None:
+    """A fixed limit is too low before and after the overload, or too high in it."""
+    adaptive, fixed = limited(AUTO), [limited(most) for most in (6, 20, 60, 120, 180)]
+    best = max(fixed, key=lambda course: course.total("completed"))
+    assert adaptive.total("completed") >= 0.9 * best.total("completed")
+    assert adaptive.total("failed") < 0.7 * best.total("failed")
+    assert adaptive.amplification("incident") < 0.7 * best.amplification("incident")
+    recovered = adaptive.recovered_after()
+    assert recovered is not None
+    assert recovered <= 20
+
+
+def test_calls_wait_for_permits_for_as_long_as_the_queue_allows() -> None:
+    for most in (AUTO, 20):
+        totals = limited(most).totals.values()
+        assert max(wait for phase in totals for wait in phase.waits) == pytest.approx(10.0)
+        assert sum(phase.expired for phase in totals) > 0
+    assert limited(20).totals["healthy"].permit_wait(0.95) == pytest.approx(10.0)
+    assert limited(AUTO).totals["healthy"].permit_wait(0.95) == 0.0
+
+
+def test_a_limit_above_the_open_requests_changes_nothing() -> None:
+    course, unlimited = limited(1000), run("overload", preset("interactive"))
+    assert (course.seconds, course.totals["incident"].first_tokens) == (
+        unlimited.seconds,
+        unlimited.totals["incident"].first_tokens,
+    )
+
+
+def test_the_deadline_ends_the_wait_for_a_permit() -> None:
+    policy = replace(preset("interactive"), concurrency=Concurrency(max=20), limits=RetryLimits(deadline=4.0))
+    course = run("overload", policy)
+    assert max(course.totals["healthy"].waits) == pytest.approx(4.0)
 
 
 def test_the_cap_on_requests_applies_to_the_retries_of_the_sdk() -> None:

@@ -65,6 +65,12 @@ def test_values_of_other_types_and_sizes() -> None:
     assert [(mark.kind, mark.count) for mark in view.marks] == [("other", 1), ("unknown", 1)]
 
 
+def test_a_call_that_waited_in_vain_for_a_permit_sent_no_request() -> None:
+    failed = {"claude.stream.outcome": "failed", "claude.stream.abort.reason": "queue_timeout"}
+    view = samples.view(span({**failed, "claude.stream.attempt.count": 0}))
+    assert (view.requests, view.retries, view.reason) == (0, 0, "queue_timeout")
+
+
 def test_ten_thousand_events() -> None:
     view = samples.view(span(HEALTHY, [delta(n / 5000) for n in range(10_000)]))
     assert len(view.marks) == 10_000

@@ -32,7 +32,7 @@ VIEWS = samples.views(
 
 
 AREAS = {
-    "silent": ["silent"], "pings": ["pings"], "receiving,": [""], "no": ["asked"], "not": ["caller"],
+    "silent": ["silent"], "pings": ["pings"], "receiving,": [""], "no": ["asked", "backoff"], "not": ["caller"],
     "back-off": ["backoff"],
 }  # fmt: skip
 
@@ -64,6 +64,8 @@ def read(folder: Path, now: float = 1001.0) -> tuple[OpenStream, ...] | None:
         ({"doing": "request", "attempt": 3}, "no response for 41.0 s, attempt 3", 41.0),
         ({"doing": "caller"}, "not read for 41.0 s, the application is busy", 0.0),
         ({"doing": "caller", "seconds": -0.5}, "receiving, in thinking", 0.0),
+        ({"doing": "permit", "seconds": 1.0, "attempt": 0, "queued": 3},
+         "no permit for 2.00 s, 3 requests in the queue", 2.0),
         ({"doing": "back_off", "seconds": 4.0, "gap": 2.0, "attempt": 2, "failed": "rate_limited"},
          "back-off 3.00 s, attempt 2 after rate limited", 3.0),
     ],

@@ -37,6 +37,7 @@ DEFAULTS = {
     R.CONNECTION_RESET: EffectiveRule(True, True, 3, SHORT_BACKOFF, False),
     R.TRUNCATED: EffectiveRule(True, True, 3, SHORT_BACKOFF, False),
     R.DECODE_ERROR: EffectiveRule(False, False, 3, DEFAULT_BACKOFF, False, Veto.UNLESS_RULE),
+    R.QUEUE_TIMEOUT: EffectiveRule(False, False, 3, DEFAULT_BACKOFF, False, Veto.ALWAYS),
     R.RESPONSE_TIMEOUT: EffectiveRule(True, False, 2, NO_BACKOFF, False),
     R.FIRST_EVENT_TIMEOUT: EffectiveRule(True, False, 2, NO_BACKOFF, False),
     R.FIRST_CONTENT_TIMEOUT: EffectiveRule(True, False, 2, NO_BACKOFF, False),
@@ -117,8 +118,8 @@ def test_no_rule_lifts_the_veto_on_a_rejected_request_or_a_caller_who_left(reaso
     assert effective_rule(policy, reason).veto in (Veto.ALWAYS, Veto.UNLESS_SERVER)
 
 
-def test_rules_cannot_enable_retries_after_the_caller_or_a_rejection():
-    assert CALLER_REASONS | {R.REQUEST_REJECTED} == NOT_RETRYABLE_BY_RULE
+def test_rules_cannot_enable_retries_after_the_caller_a_rejection_or_a_wait_in_vain():
+    assert CALLER_REASONS | {R.REQUEST_REJECTED, R.QUEUE_TIMEOUT} == NOT_RETRYABLE_BY_RULE
 
 
 @given(st.sampled_from(list(R)), st.integers(1, 5), st.integers(1, 9))

@@ -20,6 +20,7 @@ PING_INTERVAL: Final = 30.0
 """Seconds. Users report pings every 15 to 30 s, so a shorter watchdog aborts healthy streams."""
 LONGEST_SILENCE: Final = 330.0
 """Seconds. Tool input that the server buffered came after 329.5 s without a byte (github/copilot-cli#4286)."""
+_UNLIMITED: Final = RetryPolicy().concurrency
 SDK_TIMEOUT: Final = 600.0
 """Seconds that a client of the SDK waits for a byte by default (`anthropic.DEFAULT_TIMEOUT`)."""
 
@@ -191,11 +192,14 @@ def clocks_may_expire(checked: CheckedPolicy) -> Iterator[Finding]:
 
 # --- Values without effect ------------------------------------------------------------------------------------------
 def effects_of_the_mode(checked: CheckedPolicy) -> Iterator[Finding]:
-    """Each mode leaves some values without effect. A file that sets the default has no warning."""
+    """Each mode leaves some values without effect, as does a missing limit. A default in a file has no warning."""
     policy, mode = checked.policy, checked.policy.mode
     resumes = policy.limits.max_resumes
     if mode is not Mode.RESUME and checked.sets("limits.max_resumes") and resumes > RetryLimits().max_resumes:
         yield _warning("limits.max_resumes", f"it has no effect while mode is {mode.value}; only mode: resume resumes")
+    for name in ("queue", "scope"):
+        if policy.concurrency.max is None and getattr(policy.concurrency, name) != getattr(_UNLIMITED, name):
+            yield _warning(f"concurrency.{name}", "it has no effect, because concurrency.max sets no limit")
     if mode is not Mode.OBSERVE:
         return
     if policy.sdk_retries is SdkRetries.REPLACE and checked.sets("sdk_retries"):
@@ -323,7 +327,7 @@ CHECKS: Final[Mapping[Check, tuple[str, ...]]] = {
     watchdogs_spare_healthy_streams: (),
     silence_expires_first: (),
     clocks_may_expire: ("watchdog.first_event", "watchdog.first_content", "watchdog.lifetime"),
-    effects_of_the_mode: ("mode",),
+    effects_of_the_mode: ("mode", "concurrency.max"),
     retries_are_possible: (),
     switched_off: (),
     retry_after_is_honoured: (),

@@ -22,12 +22,15 @@ from otel_claude_stream._config.value_types import (
     choice_of,
     duration,
     integer,
+    integer_or_word,
     name,
     number,
     text,
 )
 from otel_claude_stream._core.durations import format_duration
 from otel_claude_stream._core.retry.policy import (
+    AUTO,
+    MAX_CONCURRENCY,
     PLACES,
     Jitter,
     Mode,
@@ -220,6 +223,27 @@ KEYS: Final = (
         "Longer than the usual back-off, shorter than an incident.",
     ),
     Key(
+        "concurrency.max",
+        integer_or_word(1, MAX_CONCURRENCY, AUTO),
+        "Maximum number of requests that are open at once, each from its start to the end of its stream. Further ones "
+        "wait. `auto`: fewer after `overloaded` and `rate_limited`, more while requests are accepted. `null`: no "
+        "limit.",
+        "Only the application knows how many it needs.",
+    ),
+    Key(
+        "concurrency.queue",
+        duration(0.0, DAY),
+        "The longest wait for a permit. A call that gets none in time raises `anthropic.APITimeoutError`, as with a "
+        "full connection pool.",
+        "Longer than a short overload, shorter than the patience of a person.",
+    ),
+    Key(
+        "concurrency.scope",
+        choice_of(Scope),
+        "Which requests of the process count together, as in `budget.scope`.",
+        "As for the budget.",
+    ),
+    Key(
         "watchdog.first_event",
         _CLOCK,
         "Time from the response headers to the first event. Pings are events.",
@@ -327,6 +351,7 @@ SECTIONS: Final[Mapping[str, str]] = {
     "backoff": "The delay before a retry.",
     "retry_after": "How the server's `retry-after` is used.",
     "budget": "How many retries the process may make: a share of its calls, and a minimum.",
+    "concurrency": "How many requests may be open at once. In `observe` none waits.",
     "watchdog": "When a stalled stream is aborted. In `observe` the abort is only recorded, as a dry run.",
     **{f"watchdog.{place}": f"The clocks {where}." for place, where in _PLACES.items()},
     "resume": "How a text is continued, and how much of it must have arrived.",

@@ -70,6 +70,10 @@ REASON_ADVICE: Mapping[R, str] = {
         "Headers arrived, but no event. Look for a hop that buffers "
         "and disable it (X-Accel-Buffering: no, proxy_buffering off)."
     ),
+    R.QUEUE_TIMEOUT: (
+        "No permit became free within concurrency.queue, and no request was sent. Send fewer calls at once, raise "
+        "concurrency.max or concurrency.queue, or ask for a higher rate limit."
+    ),
     R.FIRST_CONTENT_TIMEOUT: (
         "Events arrived, but no content within watchdog.first_content: the model is slow to begin, or thinks for "
         "longer. Retry once, or raise the value for the phase or for thinking."

@@ -124,7 +124,7 @@ class Evidence:
             self.status is None
             and facts.events == 0
             and not facts.message_start
-            and facts.phase in (Phase.CONNECTING, Phase.AWAITING_RESPONSE)
+            and facts.phase in (Phase.QUEUED, Phase.CONNECTING, Phase.AWAITING_RESPONSE)
         )
 
     @property

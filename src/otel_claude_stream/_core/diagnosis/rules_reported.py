@@ -60,6 +60,13 @@ REPORTED_RULES: tuple[Rule, ...] = (
         R.LIFETIME_EXCEEDED,
         Origin.CLIENT,
     ),
+    Rule(
+        "queue_timeout",
+        "The policy's limit on open requests granted no permit in time. No request was sent.",
+        lambda e: e.outermost == "QueueTimeout",
+        R.QUEUE_TIMEOUT,
+        Origin.CLIENT,
+    ),
     # The caller.
     Rule(
         "interpreter_exit",

@@ -50,6 +50,8 @@ class Blocker(str, Enum):
     RETRY_AFTER = "retry_after"
     """The server requests a longer wait than is allowed."""
     BUDGET = "budget"
+    CONCURRENCY = "concurrency"
+    """No permit became free in time."""
 
 
 class DelaySource(str, Enum):

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from fnmatch import fnmatchcase
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from otel_claude_stream._core.vocabulary import AbortReason
 
@@ -60,7 +60,7 @@ class OnExceed(str, Enum):
 
 
 class Scope(str, Enum):
-    """The streams that share a retry budget."""
+    """The streams that share a retry budget, or a limit on open requests."""
 
     HOST_MODEL = "host_model"
     HOST = "host"
@@ -135,6 +135,23 @@ class Budget:
     """Retries allowed for each first attempt in the window."""
     min_per_window: int = 6
     window: float = 60.0
+
+
+AUTO = "auto"
+"""The value of `Concurrency.max` that adapts the limit to the API."""
+MAX_CONCURRENCY = 10_000
+"""The highest limit on open requests, and the ceiling of an adaptive one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Concurrency:
+    """The requests of a process that may be open at once. Further ones wait."""
+
+    max: int | Literal["auto"] | None = None
+    """A number from 1, or ``auto``: fewer after rejections, more while requests are accepted. None for no limit."""
+    queue: float = 10.0
+    """The longest wait for a permit. A call that gets none raises `anthropic.APITimeoutError`."""
+    scope: Scope = Scope.HOST_MODEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +257,7 @@ class RetryPolicy:
     backoff: Backoff = field(default_factory=Backoff)
     retry_after: RetryAfter = field(default_factory=RetryAfter)
     budget: Budget = field(default_factory=Budget)
+    concurrency: Concurrency = field(default_factory=Concurrency)
     watchdog: Watchdog = field(default_factory=Watchdog)
     rules: tuple[Rule, ...] = ()
     """The first rule that names the reason wins. The built-in rules come after these."""

@@ -130,6 +130,9 @@ BUILTIN_RULES: dict[R, BuiltinRule] = {
         Action.GIVE_UP, "A hop rewrites the stream, or the SDK cannot read it. It happens again.", veto=Veto.UNLESS_RULE
     ),
     # From time-outs. The wait was a backoff. One more attempt only, since a path that is stuck twice stays stuck.
+    R.QUEUE_TIMEOUT: BuiltinRule(
+        Action.GIVE_UP, "The call has waited for as long as the policy allows.", veto=Veto.ALWAYS
+    ),
     R.RESPONSE_TIMEOUT: BuiltinRule(
         Action.RETRY, "The whole time-out has already passed.", max_attempts=2, backoff=_NO_WAIT
     ),

@@ -63,7 +63,7 @@ def assemble(plan: Plan) -> SdkHooks:
         LogEvents(get_logger(SCOPE, __version__, plan.logger_provider)),
         plan.config,
         plan.streams,
-        budgets=policies.left if policies.active else None,
+        observed=tuple(policies.observed().items()),
         clock=plan.clock,
     )
     plan.streams.recorded_by(emitter)

@@ -132,6 +132,7 @@ class SdkHooks:
                     telemetry.labels,
                     functools.partial(fallback_for, weakref.ref(client), options),
                     measured=telemetry.is_measured,
+                    record_wait=telemetry.record_permit_wait,
                 )
             if call_policy.dry_run and emitter.is_unobserved(telemetry):
                 return None  # nothing would be reported, and nothing is done about a failure
@@ -246,6 +247,8 @@ class SdkHooks:
             reply = reply_of(response)
             first = not session.is_open
             session.opened(reply)
+            if (permits := session.state.call_policy.permits) is not None:
+                permits.accepted()
             watch = watched(session, response, call.retry.gate if call.retry is not None else None)
             response.stream = TimedBody(response.stream, session, reply, watch)
             if first:  # the caller's stream has this response to its end, whatever follows

@@ -15,7 +15,8 @@ from otel_claude_stream._sdk.retry.failure import Failure, PendingFailures
 from otel_claude_stream._sdk.retry.flow import RetryFlow, Steps
 from otel_claude_stream._sdk.retry.forwarding import forward_close_to
 from otel_claude_stream._sdk.retry.sleeping import sleep_async as sleep
-from otel_claude_stream._sdk.retry.steps import Close, Send, Sleep, Step
+from otel_claude_stream._sdk.retry.sleeping import wait_async as wait
+from otel_claude_stream._sdk.retry.steps import Close, Send, Sleep, Step, Wait
 
 
 async def send_async(retry: RetryFlow, request: Callable[..., Any]) -> Any:
@@ -93,6 +94,8 @@ async def _carry_out(step: Step, retry: RetryFlow) -> Any:
     match step:
         case Sleep(seconds=seconds):
             return await sleep(retry, seconds)
+        case Wait(seconds=seconds):
+            return await wait(retry, seconds)
         case Close(response=response):
             return await response.aclose()
         case Send(call=(args, kwargs)):

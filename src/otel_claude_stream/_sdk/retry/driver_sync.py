@@ -15,7 +15,8 @@ from otel_claude_stream._sdk.retry.failure import Failure, PendingFailures
 from otel_claude_stream._sdk.retry.flow import RetryFlow, Steps
 from otel_claude_stream._sdk.retry.forwarding import forward_close_to
 from otel_claude_stream._sdk.retry.sleeping import sleep_sync as sleep
-from otel_claude_stream._sdk.retry.steps import Close, Send, Sleep, Step
+from otel_claude_stream._sdk.retry.sleeping import wait_sync as wait
+from otel_claude_stream._sdk.retry.steps import Close, Send, Sleep, Step, Wait
 
 
 def send_sync(retry: RetryFlow, request: Callable[..., Any]) -> Any:
@@ -93,6 +94,8 @@ def _carry_out(step: Step, retry: RetryFlow) -> Any:
     match step:
         case Sleep(seconds=seconds):
             return sleep(retry, seconds)
+        case Wait(seconds=seconds):
+            return wait(retry, seconds)
         case Close(response=response):
             return response.close()
         case Send(call=(args, kwargs)):

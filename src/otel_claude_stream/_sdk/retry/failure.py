@@ -83,6 +83,25 @@ class PendingFailures:
         return self._original or (self._latest if failure.seam else None) or failure
 
 
+_queue_timeouts: dict[Any, Any] = {}
+"""The class of the exception for a call without a permit, by the SDK's class that it derives from."""
+
+
+def queue_timeout(request: Any, text: str) -> Exception:
+    """Return what is raised for a call that gets no permit.
+
+    A full connection pool raises `anthropic.APITimeoutError` too, which callers handle.
+    """
+    base = sys.modules["anthropic"].APITimeoutError
+    kind = _queue_timeouts.get(base)
+    if kind is None:
+        kind = _queue_timeouts[base] = type("QueueTimeout", (base,), {"__module__": __name__})
+    made: Exception = kind(request=request)
+    made.args = (text,)
+    vars(made)["message"] = text  # as every error of the SDK has it
+    return made
+
+
 @_guard.guarded("recovery", None)
 def truncation(response: Any) -> Exception:
     """Return what is raised, if the policy asks for it, for a body that ended before `message_stop`.

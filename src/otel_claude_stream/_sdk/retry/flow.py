@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 from otel_claude_stream import _guard
+from otel_claude_stream._core.durations import format_duration
 from otel_claude_stream._core.retry.context import Action, Blocker, Decision
 from otel_claude_stream._core.retry.policy import RetryPolicy, SdkRetries, Strategy
 from otel_claude_stream._core.retry.resume.capabilities import refuses_prefill, strategy_for
@@ -20,11 +21,11 @@ from otel_claude_stream._core.retry.resume.seam import SeamFinder
 from otel_claude_stream._core.retry.resume.splice import Splice
 from otel_claude_stream._sdk.read.endings import record_error_response
 from otel_claude_stream._sdk.read.responses import end_by, status_of
-from otel_claude_stream._sdk.retry.failure import Failure, PendingFailures, truncation
+from otel_claude_stream._sdk.retry.failure import Failure, PendingFailures, queue_timeout, truncation
 from otel_claude_stream._sdk.retry.gate import Gate
 from otel_claude_stream._sdk.retry.resend import Call, Resend
 from otel_claude_stream._sdk.retry.sdk_retries import SdkRetryCaps
-from otel_claude_stream._sdk.retry.steps import Close, Send, Sleep, Step
+from otel_claude_stream._sdk.retry.steps import Close, Send, Sleep, Step, Wait
 from otel_claude_stream._session.session import StreamSession
 
 _GIVE_UP = Decision(Action.GIVE_UP, Blocker.NONE)
@@ -61,6 +62,8 @@ class RetryFlow:
         self.request = request
         replaces_sdk = self._policy.sdk_retries is SdkRetries.REPLACE
         limit = 0 if replaces_sdk else max(0, self._policy.limits.max_requests - 1)
+        if not (yield from self._admitted()) and (refused := self._queue_timeout()) is not None:
+            return refused
         result = yield Send(self._resend.first(limit) or self._resend.call)
         original: Exception | None = None  # that of the requested model, if another one was asked
         while isinstance(result, Exception) and (
@@ -157,6 +160,9 @@ class RetryFlow:
         """Send a further request, if it may be sent. Returns the same as `_attempt`."""
         if not self._may_send(decided=decided):
             return None
+        if not (yield from self._admitted()):
+            self.session.retries.not_sent(Blocker.CONCURRENCY)
+            return None
         try:
             call = make()
         except Exception as error:  # noqa: BLE001 - the boundary: the caller gets the failure without the attempt
@@ -178,6 +184,53 @@ class RetryFlow:
         if decided:
             session.retries.not_sent()
         return False
+
+    # --- Its permit ----------------------------------------------------------------------------------------------
+    def _admitted(self) -> Steps:
+        """Wait for the permit of the next request, if the policy limits them. Returns whether it may be sent."""
+        if self.session.state.call_policy.permits is None or self._has_permit():
+            return True
+        try:
+            yield Wait(self._longest_wait())
+        except Exception as error:  # noqa: BLE001 - the boundary: the request is sent
+            _guard.report("permit", error)
+            return True
+        return self._wait_over()
+
+    def _longest_wait(self) -> float:
+        deadline = self._policy.limits.deadline
+        left = None if deadline is None else deadline - self.session.age
+        limits = (self._policy.concurrency.queue, self.session.state.call.read_timeout, left)
+        return max(0.0, min(limit for limit in limits if limit is not None))
+
+    @_guard.guarded("permit", True)
+    def _has_permit(self) -> bool:
+        permits = self.session.state.call_policy.permits
+        return permits is None or permits.ask(self.session.state.attempts)
+
+    @_guard.guarded("permit", True)
+    def _wait_over(self) -> bool:
+        permits, left = self.session.state.call_policy.permits, self.caller_left.is_set() or self.session.is_over
+        return permits is None or permits.wait_over(self.session.state.attempts, left=left)
+
+    @_guard.guarded("permit", None)
+    def permit_wakes(self, wake: Callable[[], object]) -> None:
+        """Set what ends the driver's wait for a permit."""
+        permits = self.session.state.call_policy.permits
+        if permits is not None:
+            permits.wake_by(wake)
+
+    @_guard.guarded("permit", None)
+    def _queue_timeout(self) -> Exception | None:
+        """Return what a call raises that got no permit; None if it cannot be made, and the request is sent."""
+        permits, queue = self.session.state.call_policy.permits, format_duration(self._policy.concurrency.queue)
+        if permits is None:
+            return None
+        return queue_timeout(
+            self._resend.unsent(),
+            f"No request was sent: no permit became free within concurrency.queue ({queue}), with at most "
+            f"{permits.outcome.limit} open requests (concurrency.max). Send fewer calls at once, or raise one of them.",
+        )
 
     def _other_form(self, refusal: Exception) -> Call:
         record_error_response(self.session, refusal)

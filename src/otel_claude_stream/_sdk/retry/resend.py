@@ -39,6 +39,10 @@ class Resend:
         """The call as it was made."""
         return self._args, self._kwargs
 
+    def unsent(self) -> Any:
+        """Return an HTTP request for an exception about a call that was not sent, without headers and body."""
+        return self._client._client.build_request("POST", str(self._options.url))  # noqa: SLF001 - the HTTP client
+
     @_guard.guarded("recovery", None)  # the boundary: the first attempt is sent in any case
     def first(self, most: int) -> Call:
         """Return the call as it was made, with at most `most` retries by the SDK."""

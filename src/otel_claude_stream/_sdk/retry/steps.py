@@ -16,6 +16,13 @@ class Sleep:
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """Wait for the permit of the next request, or until the caller leaves, at most for `seconds`."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
     """Send the request. The answer is its result, or the exception that it raised."""
 
@@ -29,4 +36,4 @@ class Close:
     response: Any
 
 
-Step = Sleep | Send | Close
+Step = Sleep | Wait | Send | Close

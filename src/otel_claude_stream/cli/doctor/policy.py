@@ -122,6 +122,8 @@ def _effects(found: Loaded, *, killed: bool) -> Iterator[Finding]:
             f"({_source(found, 'sdk_retries')}); retry-after at most {format_duration(policy.retry_after.max)}"
         )
     observes = ", but only recorded in mode observe" if policy.mode is Mode.OBSERVE else ""
+    if (most := policy.concurrency.max) is not None:
+        yield ok(f"limit on open requests: {most}, by concurrency.max ({_source(found, 'concurrency.max')}){observes}")
     clocks = [key for key in KEYS if key.path[0] == "watchdog" and key.value_in(policy) is not None]
     for key in clocks:
         yield ok(f"{key.name}: on, by {key.in_file(key.value_in(policy))} ({_source(found, key.name)}){observes}")

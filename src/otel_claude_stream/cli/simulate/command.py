@@ -40,10 +40,11 @@ examples:
 incidents:
 {chr(10).join(f"  {name:12}{incident.about}" for name, incident in INCIDENTS.items())}
 
-The decisions, the back-off, the clocks of the watchdog and the budget are those that run in production. The API, the
-users and the SDK's own retries (max_retries=2) are simulated. All users belong to one process. Each calls again a few
-seconds after an answer or an error, so a policy that fails sooner has more calls. Tokens are estimated from what
-arrived. A seam is found in 95 % of the texts that are resumed. A fallback model takes every request. Nothing is sent.
+The decisions, the back-off, the clocks of the watchdog, the budget and the limit on open requests are those that run in
+production. The API, the users and the SDK's own retries (max_retries=2) are simulated. All users belong to one process.
+Each calls again a few seconds after an answer or an error, so a policy that fails sooner has more calls. Tokens are
+estimated from what arrived. A seam is found in 95 % of the texts that are resumed. A fallback model takes every
+request. Nothing is sent.
 
 With --from, each request fails as likely and in the same way as those of the recording, independently of each other.
 So a retry has as good a chance as a first request, which is not true of an overload: simulate that by --incident.
@@ -144,7 +145,8 @@ def _text(incident: Incident, sdk: Course, ours: Course, policy: RetryPolicy) ->
     yield f"Incident {incident.name}: {incident.about}."
     yield f"It lasts {incident.times}, with {users}. The policy's mode is {policy.mode.value}."
     yield ""
-    rows = [("", "SDK alone", "policy"), *((title, figure(sdk), figure(ours)) for title, figure in FIGURES.items())]
+    figures = FIGURES if policy.concurrency.max is None else {**FIGURES, **PERMIT_FIGURES}
+    rows = [("", "SDK alone", "policy"), *((title, figure(sdk), figure(ours)) for title, figure in figures.items())]
     widths = [max(len(row[at]) for row in rows) for at in range(3)]
     for title, *values in rows:
         yield f"  {title:{widths[0]}}  {values[0]:>{widths[1]}}  {values[1]:>{widths[2]}}"
@@ -172,6 +174,12 @@ FIGURES: Final[Mapping[str, Callable[[Course], str]]] = {
     "calls stop failing after": lambda course: formatting.seconds(course.recovered_after()),
 }
 """The figures of the table. Times to the first token and tokens are those of calls that began in the incident."""
+PERMIT_FIGURES: Final[Mapping[str, Callable[[Course], str]]] = {
+    "wait for a permit, p50": _during(lambda totals: formatting.seconds(totals.permit_wait(0.5))),
+    "wait for a permit, p95": _during(lambda totals: formatting.seconds(totals.permit_wait(0.95))),
+    "calls without a permit in time": _during(lambda totals: formatting.count(totals.expired)),
+}
+"""Further ones for a policy that limits open requests."""
 
 
 def _percent(part: int, whole: int) -> str:

@@ -51,6 +51,10 @@ class Totals(Counts):
 
     first_tokens: list[float] = field(default_factory=list)
     """The time to the first token of each call that got one."""
+    waits: list[float] = field(default_factory=list)
+    """The wait of each request for its permit, if the policy limits open requests."""
+    expired: int = 0
+    """Those of them that got none."""
     billed: int = 0
     """Tokens, estimated from what arrived."""
     wasted: int = 0
@@ -61,10 +65,18 @@ class Totals(Counts):
         self.billed += tokens
         self.wasted += tokens - served
 
+    def wait(self, seconds: float, *, granted: bool) -> None:
+        """Record the wait for a permit."""
+        self.waits.append(seconds)
+        self.expired += not granted
+
     def first_token(self, share: float) -> float | None:
         """Return a percentile of the times to the first token."""
-        found = sorted(self.first_tokens)
-        return found[min(len(found) - 1, int(share * len(found)))] if found else None
+        return _percentile(self.first_tokens, share)
+
+    def permit_wait(self, share: float) -> float | None:
+        """Return a percentile of the waits for permits."""
+        return _percentile(self.waits, share)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures as plain data."""
@@ -77,6 +89,8 @@ class Totals(Counts):
             "left": self.left,
             "served_share": _ratio(self.completed, self.calls),
             "time_to_first_token": {"p50": self.first_token(0.5), "p95": self.first_token(0.95)},
+            "permit_wait": {"p50": self.permit_wait(0.5), "p95": self.permit_wait(0.95)},
+            "queue_timeouts": self.expired,
             "tokens_billed": self.billed,
             "tokens_wasted": self.wasted,
         }
@@ -149,6 +163,11 @@ def chart_lines(course: Course) -> list[str]:
 
 def _rate(part: Sequence[Second], name: str) -> float:
     return float(sum(getattr(second, name) for second in part)) / max(1, len(part))
+
+
+def _percentile(values: Sequence[float], share: float) -> float | None:
+    found = sorted(values)
+    return found[min(len(found) - 1, int(share * len(found)))] if found else None
 
 
 def _ratio(part: int, whole: int) -> float | None:

@@ -80,7 +80,7 @@ def recorded_incident(path: Path) -> Incident:
             f"{path} has {formatting.plural(len(views), 'stream')}, none of them completed, so it does not show how "
             "long answers take; record a longer time"
         )
-    failed = [one for view in views for one in _failures(view)]
+    failed = [one for view in views for one in _failures(view) if one.ending.reason is not AbortReason.QUEUE_TIMEOUT]
     questions = [_question(view) for view in answers]
     requests: list[Failed | None] = [*failed, *[None] * len(answers)]
 

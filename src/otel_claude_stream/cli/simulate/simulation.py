@@ -1,7 +1,7 @@
 """Users who call an API during an incident, in simulated time.
 
-The policy of each call, its decisions and its budget are those of production: `CallPolicy`, `sdk_retry_blocker` and
-`RetryBudgets`. The requests, the SDK's retry loop and the texts are simulated.
+The policy of each call, its decisions, its budget and its limit on open requests are those of production: `CallPolicy`,
+`sdk_retry_blocker`, `RetryBudgets` and `Limiter`. The requests, the SDK's retry loop and the texts are simulated.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Final
 
-from otel_claude_stream._core.diagnosis.classify import Verdict
+from otel_claude_stream._core.diagnosis.classify import Diagnosis, Verdict
 from otel_claude_stream._core.diagnosis.facts import Facts
 from otel_claude_stream._core.retry.budget import RetryBudgets
+from otel_claude_stream._core.retry.concurrency import Limiter, Permit, is_pushback
 from otel_claude_stream._core.retry.context import Action, Blocker, Decision
 from otel_claude_stream._core.retry.decide import sdk_retry_blocker
 from otel_claude_stream._core.retry.policy import RetryPolicy, SdkRetries, Watchdog
@@ -74,6 +75,13 @@ class _Call:
     billed: int = 0
     other_model: bool = False
     """A fallback model has taken over."""
+    permit: Permit | None = None
+    """That of the request under way; None without a limit."""
+
+    def ask(self) -> Permit:
+        """Return the permit of the next request, which is not granted yet."""
+        self.permit = Permit()
+        return self.permit
 
     def switch(self) -> None:
         """Send all further requests to the fallback model."""
@@ -116,19 +124,32 @@ class _Simulation:
             RetryBudgets(threading.RLock), ("", "", ()), policy.budget, lambda: round(self._now * 1e9)
         )
         self._acts = not self._call_policy().dry_run
+        limited = self._acts and policy.concurrency.max is not None
+        self._limiter = Limiter(policy.concurrency) if limited else None
+        self._running: list[tuple[float, int, Waits]] = []
+        self._woken: list[tuple[float, int, Waits]] = []
+        """Processes that got a permit, and the time until which they would have waited."""
         self._reader = Reader(policy.watchdog if self._acts else Watchdog())
 
     def run(self) -> Course:
         """Run all users until the end of their last calls."""
-        running: list[tuple[float, int, Waits]] = [(0.0, -1, self._seconds())]
+        running = self._running = [(0.0, -1, self._seconds())]
         running += [(0.0, number, self._user()) for number in range(self._incident.users)]
+        given_up: set[tuple[float, int]] = set()
         while len(running) > 1:
+            if running[0][:2] in given_up:
+                given_up.remove(heapq.heappop(running)[:2])
+                continue
             self._now, number, process = running[0]
             wait = next(process, None)
             if wait is None:
                 heapq.heappop(running)
             else:
                 heapq.heapreplace(running, (self._now + wait, number, process))
+            for until, other, woken in self._woken:
+                given_up.add((until, other))
+                heapq.heappush(running, (self._now, other, woken))
+            self._woken.clear()
         return self._course
 
     # --- Processes -----------------------------------------------------------------------------------------------
@@ -156,6 +177,9 @@ class _Simulation:
         for counts in (totals, self._second):
             counts.count("calls")
         while self._now - call.started < self._incident.patience:
+            if not (yield from self._admitted(call)):
+                self._end(call, _NO_PERMIT)
+                return
             response = yield from self._request(call)
             fits = not call.deltas or not response.stretches or self._jitter.random() < SEAMS
             if not fits:
@@ -167,6 +191,8 @@ class _Simulation:
             yield reading.seconds
             if response.stretches:
                 call.receive(reading, self._now, fits=fits)
+            self._answered(call, reading.ending if response.stretches else None)
+            self._leave(call)
             decision = self._decision(call, reading, before_response=not response.stretches) if fits else None
             if decision is None or decision.action is Action.GIVE_UP:
                 self._end(call, reading.ending)
@@ -188,6 +214,7 @@ class _Simulation:
             response = self._api.answer(self._now, call.question, call.deltas, other_model=call.other_model)
             yield response.headers
             ending = response.ending
+            self._answered(call, None if response.stretches else ending, accepted=bool(response.stretches))
             if response.stretches or ending is None or retries >= allowed or not _sdk_retries(ending):
                 return response
             delay = self._sdk_delay(call, ending, retries)
@@ -195,6 +222,30 @@ class _Simulation:
                 return response
             yield delay
             retries += 1
+
+    def _admitted(self, call: _Call) -> Generator[float, None, bool]:
+        """Wait for the permit of the next request. Returns whether there is one."""
+        limiter, concurrency = self._limiter, call.policy.policy.concurrency
+        if limiter is None:
+            return True
+        permit, asked, running = call.ask(), self._now, self._running[0]
+        deadline = call.policy.policy.limits.deadline
+        left = concurrency.queue if deadline is None else max(0.0, call.started + deadline - asked)
+        until = asked + min(concurrency.queue, left)
+        permit.wake_by(lambda: self._woken.append((until, *running[1:])) if self._now < until else None)
+        limiter.enter(permit, self._ns)
+        if permit.granted:
+            self._woken.clear()
+        else:
+            yield until - asked
+        call.totals.wait(self._now - asked, granted=permit.granted)
+        if not permit.granted:
+            limiter.leave(permit, self._ns)
+        return permit.granted
+
+    @property
+    def _ns(self) -> int:
+        return round(self._now * 1e9)
 
     # --- Steps of a call -----------------------------------------------------------------------------------------
     def _call_policy(self) -> CallPolicy:
@@ -234,6 +285,21 @@ class _Simulation:
             before_response=before_response,
         )
 
+    def _answered(self, call: _Call, ending: Ending | None, *, accepted: bool = False) -> None:
+        """Adapt the limit on open requests to an answer."""
+        if self._limiter is None or call.permit is None:
+            return
+        if accepted:
+            self._limiter.accepted(call.permit, self._ns)
+        elif ending is not None:
+            facts = Facts(Stop.RAISED, Phase.AWAITING_RESPONSE, retry_after=ending.retry_after)
+            if is_pushback(Diagnosis(facts, Verdict(Outcome.FAILED, ending.reason, None))):
+                self._limiter.rejected(call.permit, self._ns)
+
+    def _leave(self, call: _Call) -> None:
+        if self._limiter is not None and call.permit is not None:
+            self._limiter.leave(call.permit, self._ns)
+
     def _end(self, call: _Call, ending: Ending | None) -> None:
         how = "completed" if ending is None else "left" if ending.reason is AbortReason.CALLER_CLOSED else "failed"
         call.totals.bill(call.billed, INPUT_TOKENS + DELTA_TOKENS * call.deltas if ending is None else 0)
@@ -243,6 +309,7 @@ class _Simulation:
 
 _CAPABILITIES: Final = RequestCapabilities()
 _LEFT: Final = Ending(AbortReason.CALLER_CLOSED)
+_NO_PERMIT: Final = Ending(AbortReason.QUEUE_TIMEOUT)
 _NO_SEAM: Final = Ending(AbortReason.STREAM_ERROR)
 """A continuation that does not meet the text before it. The call then fails, and no decision is taken."""
 

@@ -103,6 +103,10 @@ def _stream(row: dict[str, Any], at: float, since: float) -> OpenStream:
         area = "backoff"
         doing = f"back-off {formatting.seconds(max(0.0, seconds - since))}{again}"
         doing += f" after {formatting.readable(line(row['failed']))}" if row["failed"] else ""
+    elif kind == "permit":
+        area = "backoff"
+        queue = formatting.plural(int(row["queued"]), "request")
+        doing = f"no permit for {formatting.seconds(hangs)}{again}, {queue} in the queue"
     elif kind == "request":
         area = "asked"
         doing = f"no response for {formatting.seconds(hangs)}{again}"
