@@ -234,5 +234,5 @@ def test_the_progress_of_a_message_whose_frames_are_not_recorded(thinking):
 
 def test_each_type_of_block_and_each_phase_of_a_response_has_a_place():
     types = ("text", "thinking", "redacted_thinking", "tool_use", "server_tool_use", "compaction", "fallback")
-    phases = set(Phase) - {Phase.CONNECTING, Phase.AWAITING_RESPONSE}
+    phases = set(Phase) - {Phase.QUEUED, Phase.CONNECTING, Phase.AWAITING_RESPONSE}
     assert {*map(block_kind, types), *(phase.value for phase in phases)} == set(PLACES)

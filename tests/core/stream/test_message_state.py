@@ -97,7 +97,7 @@ def test_a_whole_message_goes_through_the_phases_in_order():
     ):  # fmt: skip
         send(message, type_)
         phases.append(message.phase)
-    first, token, streaming, finishing = ORDER[2:]
+    first, token, streaming, finishing = ORDER[3:]
     assert phases == [first, *[token] * 3, *[streaming] * 6, *[finishing] * 2]
 
 

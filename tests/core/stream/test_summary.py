@@ -133,4 +133,4 @@ def test_five_abort_reasons_are_those_of_the_caller():
     assert sorted(reason.value for reason in CALLER_REASONS) == [
         "abandoned", "caller_closed", "caller_error", "cancelled", "interpreter_exit",
     ]  # fmt: skip
-    assert len(AbortReason) == 24
+    assert len(AbortReason) == 25
