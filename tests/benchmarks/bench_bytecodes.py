@@ -22,13 +22,13 @@ from tests.support.memory_api import WAYS, chunks, reader
 WARM = 20
 
 
-def bytecodes(work: Callable[[], object]) -> int:
-    """Return the number of bytecodes that this thread executes in `work`."""
+def bytecodes(work: Callable[[], object], within: str = "") -> int:
+    """Return the number of bytecodes that this thread executes in `work`, in files with `within` in their path."""
     found = 0
 
     def enter(frame: FrameType, _: str, __: Any) -> Any:
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        return step
+        return step if within in frame.f_code.co_filename else None
 
     def step(_: FrameType, event: str, __: Any) -> Any:
         nonlocal found

@@ -66,6 +66,7 @@ instrument(meter_provider=MeterProvider([reader]))
 api = FakeAPI(Script.message("Hi"))
 api.start()
 read_one(api)
+reader.get_metrics_data()  # each series has a lock
 lock_types = type(threading.Lock()), type(threading.RLock())
 locks = [
     value

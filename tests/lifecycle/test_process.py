@@ -149,7 +149,10 @@ def test_a_child_that_exits_at_once_records_no_stream_of_the_parent():
 
 @NEEDS_FORK
 def test_a_child_records_no_pending_measurements_of_its_parent():
-    """Measurements that wait for their instruments at the time of a fork are recorded by the parent only."""
+    """Measurements that wait for their instruments at the time of a fork are recorded by the parent only.
+
+    Series that begin at 0 exist in both.
+    """
     lines = run(
         """
         from opentelemetry.sdk.metrics import MeterProvider
@@ -161,19 +164,24 @@ def test_a_child_records_no_pending_measurements_of_its_parent():
         api.start()
         read_one(api)
         child = os.fork()
-        emit(pid=os.getpid(), child=child, streams=sum(
-            point.count
+        found = {
+            metric.name: metric.data.data_points
             for metrics in reader.get_metrics_data().resource_metrics
             for scope in metrics.scope_metrics
-            for metric in scope.metrics if metric.name == "claude.stream.duration"
-            for point in metric.data.data_points
-        ))
+            for metric in scope.metrics
+        }
+        streams = sum(point.count for point in found.get("claude.stream.duration", ()))
+        emit(pid=os.getpid(), child=child, streams=streams, aborts=[
+            point.value for point in found["claude.stream.aborts"]
+        ])
         if child == 0:
             sys.exit(0)
         os.waitpid(child, 0)
         """
     )
-    assert {bool(line["child"]): line["streams"] for line in lines if "child" in line} == {False: 0, True: 1}
+    found = {bool(line["child"]): line for line in lines if "child" in line}
+    assert {child: line["streams"] for child, line in found.items()} == {False: 0, True: 1}
+    assert found[False]["aborts"] == found[True]["aborts"] == [0] * len(found[True]["aborts"]) != []
 
 
 CYCLE = """

@@ -324,8 +324,9 @@ def test_a_retry_without_a_permit_in_time_raises_the_first_failure(monkeypatch):
             api.clock.advance(seconds)
             streams.append(client.messages.create(**ASK, stream=True))
 
-        monkeypatch.setattr("otel_claude_stream._sdk.retry.driver_sync.sleep", take_permit)
-        seen = read(api)
+        with monkeypatch.context() as patch:  # it ends before that of the rig, which it replaces
+            patch.setattr("otel_claude_stream._sdk.retry.driver_sync.sleep", take_permit)
+            seen = read(api)
         streams[0].close()
     assert "incomplete chunked read" in seen.error[0][1]
     assert (api.requests, state()) == (2, (1, 0, 0))

@@ -34,6 +34,9 @@ than 0.2 ms."""
 class Instrument(Protocol):
     """The instruments that the buffer records on."""
 
+    is_counter: bool
+    """Whether values are added up, so that 0 does no more than create a series."""
+
     def record_now(self, value: float, labels: Labels, context: Context) -> None:
         """Record a measurement, bypassing the buffer."""
 
@@ -91,8 +94,10 @@ class Buffer:
             self._recording.release()
 
     def after_fork_in_child(self) -> None:
-        """Discard all measurements, because the parent records them."""
+        """Discard the measurements, because the parent records them. The child needs series that begin at 0, too."""
+        kept = [one for one in self._measurements if one[0].is_counter and one[1] == 0]
         self._measurements.clear()
+        self._measurements.extend(kept)
         self.after_fork()
 
 

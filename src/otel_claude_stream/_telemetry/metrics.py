@@ -30,6 +30,7 @@ class Histogram:
     """A histogram of the schema, recorded under one or two names."""
 
     __slots__ = ("_instruments", "record")
+    is_counter = False
 
     def __init__(self, meter: Meter, spec: Metric, names: Iterable[str]) -> None:
         self.record: Final = partial(BUFFER.add, self)
@@ -51,6 +52,7 @@ class Counter:
     """A counter of the schema."""
 
     __slots__ = ("_instrument", "add")
+    is_counter = True
 
     def __init__(self, meter: Meter, spec: Metric) -> None:
         self.add: Final = partial(BUFFER.add, self)

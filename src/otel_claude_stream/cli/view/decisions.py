@@ -26,6 +26,7 @@ BLOCKED: Final = {
     Blocker.DEADLINE.value: "past the deadline",
     Blocker.RETRY_AFTER.value: "retry-after is too long",
     Blocker.BUDGET.value: "the budget is empty",
+    Blocker.CONCURRENCY.value: "no permit in time",
 }
 """Why a policy did not do more."""
 
