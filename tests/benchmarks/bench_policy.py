@@ -9,9 +9,10 @@ import argparse
 import asyncio
 import os
 import time
+import timeit
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import cast
+from typing import Literal, cast
 
 os.environ.setdefault("ANTHROPIC_OPEN_TELEMETRY", "false")  # measure without the SDK's own tracing
 
@@ -19,10 +20,13 @@ from tests.benchmarks.measure import compare_all, cpu, differences, providers, s
 from tests.support.memory_api import FIRST_DELTA, REQUEST, WAYS, chunks, reader, sync_client
 
 from otel_claude_stream import ClaudeStreamInstrumentor
-from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
+from otel_claude_stream._core.retry.concurrency import Limiters
+from otel_claude_stream._core.retry.policy import AUTO, Concurrency, Mode, RetryPolicy
 from otel_claude_stream._sdk.retry.driver_async import frames_async
 from otel_claude_stream._sdk.retry.driver_sync import frames_sync
 from otel_claude_stream._sdk.retry.flow import RetryFlow
+from otel_claude_stream._session.attempts import Attempts
+from otel_claude_stream._session.permits import CallPermits
 
 EVENTS = 5000
 
@@ -105,6 +109,25 @@ def driver_us(rounds: int) -> dict[str, list[float]]:
     return found
 
 
+def permit(most: int | Literal["auto"]) -> Callable[[], None]:
+    """Return what the limit on open requests does for a call that gets a permit at once."""
+    limiters, concurrency, attempts = Limiters(), Concurrency(max=most), Attempts(0, None)
+
+    def call() -> None:
+        permits = CallPermits(limiters, ("api", "claude", ()), concurrency, time.perf_counter_ns, lambda *_: None)
+        assert permits.ask(attempts)
+        permits.accepted()
+        assert permits.outcome.wait == 0.0
+        permits.leave()
+
+    return call
+
+
+def permit_us(most: int | Literal["auto"], rounds: int, calls: int = 2000) -> list[float]:
+    """Microseconds that a permit adds to a call."""
+    return [timeit.timeit(permit(most), timer=time.process_time, number=calls) / calls * 1e6 for _ in range(rounds)]
+
+
 def _with(settings: dict[str, object] | None, work: Callable[[], list[float]]) -> list[float]:
     if settings is None:
         return work()
@@ -135,6 +158,9 @@ def main() -> None:
     print("\nus per event added by the driver of a recovery alone, median [middle half]")
     for name, values in driver_us(arguments.rounds).items():
         print(f"{name:14}{spread(values)!s:>24}", flush=True)
+    print("\nus per call added by a permit (`concurrency`), median [middle half]; target: at most 5")
+    for most in (AUTO, 8):
+        print(f"{most!s:14}{spread(permit_us(most, arguments.rounds))!s:>24}", flush=True)
     print("\nus from the wire to the caller for the first delta, median [middle half]; retry and resume deliver events")
     print("before it at the same time, so this includes their decoding")
     found: dict[str, list[float]] = {name: [] for name in compared}

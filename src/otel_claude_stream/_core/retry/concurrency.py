@@ -170,7 +170,8 @@ class Limiter:
                     while changes:
                         change, permit, now = changes[0]
                         change(permit, now)
-                        self._grant_waiting(now)
+                        if self._waiting:
+                            self._grant_waiting(now)
                         changes.popleft()
                 else:  # another thread, or this one below the finaliser that runs now, goes on with them
                     changes = deque()
@@ -204,7 +205,7 @@ class Limiter:
             permit.begin_again(now)  # the SDK may send it again
 
     def _grant_waiting(self, now: int) -> None:
-        while self._waiting and self.in_flight < self.limit:
+        while self._waiting and len(self._granted) < self.limit:
             permit = next(iter(self._waiting))
             self._grant(permit, now)
             del self._waiting[permit]
