@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from opentelemetry.baggage import get_baggage
 
@@ -104,13 +105,22 @@ def feed_call(client: object, options: object, feed: Feed, labels: tuple[str, ..
     )
 
 
+class RequestParts(NamedTuple):
+    """The parts of a request's options that decide which model takes it."""
+
+    json_data: object
+    extra_json: object
+    headers: object
+
+
 @_guard.guarded("fallback", "")
-def fallback_for(client: weakref.ref[object], options: object, models: Sequence[str]) -> str:
+def fallback_for(client: weakref.ref[object], parts: RequestParts, models: Sequence[str]) -> str:
     """Return the first of some models that takes a request unchanged; empty if none does.
 
     The session has the arguments until its end. It must not keep alive what a client may refer to, such as responses.
+    Options of some releases of the SDK refer to their client.
     """
-    return fallback_model(models, body_of(options), _betas(client(), options))
+    return fallback_model(models, body_of(parts), _betas(client(), parts))
 
 
 def _betas(client: object, options: object) -> Iterator[str]:

@@ -19,7 +19,14 @@ from otel_claude_stream._core.retry.policy import RetryPolicy
 from otel_claude_stream._core.stream.call import Call
 from otel_claude_stream._core.stream.hot_path import ReadMode
 from otel_claude_stream._sdk.attach.replaced import reroute_client
-from otel_claude_stream._sdk.attach.request import call_of, fallback_for, feed_call, feed_of, is_message_stream
+from otel_claude_stream._sdk.attach.request import (
+    RequestParts,
+    call_of,
+    fallback_for,
+    feed_call,
+    feed_of,
+    is_message_stream,
+)
 from otel_claude_stream._sdk.attach.span_owner import mark_sdk_span
 from otel_claude_stream._sdk.read.aio import AsyncEvents, AsyncFrames
 from otel_claude_stream._sdk.read.body import TimedBody
@@ -127,10 +134,11 @@ class SdkHooks:
             telemetry.start_span()
             call_policy = NEVER_RETRIED
             if feeds is None:
+                parts = RequestParts(*(getattr(options, name, None) for name in RequestParts._fields))
                 call_policy = self._policies.call_policy(
                     call,
                     telemetry.labels,
-                    functools.partial(fallback_for, weakref.ref(client), options),
+                    functools.partial(fallback_for, weakref.ref(client), parts),
                     measured=telemetry.is_measured,
                     record_wait=telemetry.record_permit_wait,
                 )
