@@ -103,6 +103,7 @@ def lanes(page: Any) -> list[str]:
 
 def figures(page: Any) -> dict[str, Any]:
     """Return all numbers of the page at one moment."""
+    page.wait_for_selector(".pulse")  # the script draws it after the page is loaded
     return page.evaluate("""() => ({
         status: document.querySelector('.pulse').textContent,
         open: document.querySelectorAll('.open-streams li:not(.rest)').length,
