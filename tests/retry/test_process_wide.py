@@ -124,7 +124,7 @@ def test_the_labels_of_budgets_are_bounded():
     resolver = PolicyResolver(SMALL_BUDGET, clock=lambda: 0)
     for number in range(2 * MAX_KEYS):
         call = Call(f"claude-{number}", "anthropic", "messages", "create", "api", 443, "self")
-        resolver.call_policy(call, {"gen_ai.request.model": "other", "server.address": "api"}, lambda _: "")
+        resolver.call_policy(call, {"gen_ai.request.model": "other", "server.address": "api"}, lambda _: None)
     assert len(resolver._labels) == MAX_KEYS
 
 

@@ -102,6 +102,7 @@ POLICY_ONLY = (
     "_session.attempts:Attempts.discard_buffer",
     "_core.stream.timing:Timing.attempt_failed",
     "_session.retries:Retries._report_pending",
+    "_sdk.attach.request:fallback_finder",
     "_sdk.attach.request:fallback_for",
     "_sdk.attach.request:_betas",
     "_session.retries:Retries.answered",

@@ -6,7 +6,6 @@ import os
 import random
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Any
 
 from otel_claude_stream import _guard
@@ -74,7 +73,7 @@ class PolicyResolver:
         self,
         call: Call,
         labels: dict[str, Any],
-        fallback_for: Callable[[Sequence[str]], str],
+        fallback_finder: Callable[[Sequence[str]], Callable[[], str] | None],
         *,
         measured: bool = True,
         record_wait: Callable[[float, str], object] = lambda *_: None,
@@ -84,15 +83,15 @@ class PolicyResolver:
         Args:
             call: The call.
             labels: Those of its metrics, if they are `measured`.
-            fallback_for: Returns the first of some models that takes the request, empty if none does. It is called at
-                the first failure only.
+            fallback_finder: Returns what looks for the first of some models that takes the request, at the first
+                failure. It is called if the policy has such models.
             measured: Whether the call has metrics.
             record_wait: Records the seconds of a wait for a permit, and its outcome.
         """
         override = self._override() if self._override is not None else None
         policy = (override or self._policy).for_model(call.model)
         models = policy.fallbacks_for(call.model)
-        fallback = partial(fallback_for, models) if models else None
+        fallback = fallback_finder(models) if models else None
         permits, concurrency = None, policy.concurrency
         if concurrency.max is not None:
             key = self._key(concurrency.scope, call, labels, measured=measured)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from opentelemetry.baggage import get_baggage
@@ -113,13 +114,20 @@ class RequestParts(NamedTuple):
     headers: object
 
 
+@_guard.guarded("fallback", None)
+def fallback_finder(client: object, options: object, models: Sequence[str]) -> Callable[[], str] | None:
+    """Return what looks for the first of some models that takes a request.
+
+    The session has it until its end, and must not keep alive what a client may refer to, such as responses. The options
+    refer to their client in some releases of the SDK, so it has neither.
+    """
+    parts = RequestParts(*(getattr(options, name, None) for name in RequestParts._fields))
+    return functools.partial(fallback_for, weakref.ref(client), parts, models)
+
+
 @_guard.guarded("fallback", "")
 def fallback_for(client: weakref.ref[object], parts: RequestParts, models: Sequence[str]) -> str:
-    """Return the first of some models that takes a request unchanged; empty if none does.
-
-    The session has the arguments until its end. It must not keep alive what a client may refer to, such as responses.
-    Options of some releases of the SDK refer to their client.
-    """
+    """Return the first of some models that takes a request unchanged; empty if none does."""
     return fallback_model(models, body_of(parts), _betas(client(), parts))
 
 

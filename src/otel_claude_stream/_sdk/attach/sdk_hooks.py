@@ -6,7 +6,6 @@ import functools
 import inspect
 import sys
 import time
-import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -20,9 +19,8 @@ from otel_claude_stream._core.stream.call import Call
 from otel_claude_stream._core.stream.hot_path import ReadMode
 from otel_claude_stream._sdk.attach.replaced import reroute_client
 from otel_claude_stream._sdk.attach.request import (
-    RequestParts,
     call_of,
-    fallback_for,
+    fallback_finder,
     feed_call,
     feed_of,
     is_message_stream,
@@ -134,11 +132,10 @@ class SdkHooks:
             telemetry.start_span()
             call_policy = NEVER_RETRIED
             if feeds is None:
-                parts = RequestParts(*(getattr(options, name, None) for name in RequestParts._fields))
                 call_policy = self._policies.call_policy(
                     call,
                     telemetry.labels,
-                    functools.partial(fallback_for, weakref.ref(client), parts),
+                    functools.partial(fallback_finder, client, options),
                     measured=telemetry.is_measured,
                     record_wait=telemetry.record_permit_wait,
                 )
