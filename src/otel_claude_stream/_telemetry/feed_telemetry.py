@@ -35,18 +35,12 @@ class FeedTelemetry(StreamTelemetry):
     __slots__ = ("_feeds",)
 
     def __init__(self, emitter: Emitter, call: Call, started: int) -> None:
-        self._emitter = emitter
-        self.call = call
-        self.span = None
-        self.started = started
-        self._instruments = None
-        self._genai_labels = None
-        self._longest_gap = 0.0
         self._feeds: FeedInstruments | None = emitter.feeds
-        self.labels: Labels = {}
+        labels: Labels = {}
         if self._feeds is not None and call.feed is not None:
-            self.labels = {**self._feeds.labels.common(call), a.FEED_KIND.name: call.feed.kind}
-            del self.labels[a.REQUEST_MODEL.name]
+            labels = {**self._feeds.labels.common(call), a.FEED_KIND.name: call.feed.kind}
+            del labels[a.REQUEST_MODEL.name]
+        super().__init__(emitter, call, started, labels)
 
     def record_connection(self, number: int, previous: str) -> None:
         """Record which connection to the feed this is, and why the one before ended; `previous` is empty without."""

@@ -68,15 +68,17 @@ class StreamTelemetry:
 
     __slots__ = ("_emitter", "_genai_labels", "_instruments", "_longest_gap", "call", "labels", "span", "started")
 
-    def __init__(self, emitter: Emitter, call: Call, started: int) -> None:
+    def __init__(self, emitter: Emitter, call: Call, started: int, labels: Labels | None = None) -> None:
+        """If `labels` are given, they are those of other metrics, and no metric of messages is recorded."""
         self._emitter = emitter
         self.call = call
         self.span: Span | None = None
         self.started = started
         """Wall time in nanoseconds at the start of the call."""
-        self._instruments = emitter.instruments
-        self.labels = emitter.labels.common(call)
-        emitter.stall_labels(call, self.labels)  # the series have to exist before the first stall
+        self._instruments = emitter.instruments if labels is None else None
+        self.labels = emitter.labels.common(call) if labels is None else labels
+        if labels is None:
+            emitter.stall_labels(call, self.labels)  # the series have to exist before the first stall
         self._genai_labels: Labels | None = None
         self._longest_gap = 0.0
 
