@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import signal
 import socket
-import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-HOST = "127.0.0.1"
-START_SECONDS = 60.0
+from tests.support.dashboards.server_process import HOST, free_ports, server_process
+
 READ_SECONDS = 30.0
 CONFIGURATION = """\
 service:
@@ -63,44 +61,20 @@ class Jaeger:
 @contextmanager
 def running(program: Path, folder: Path) -> Iterator[Jaeger]:
     """Run Jaeger until the end of the `with` block."""
-    with ExitStack() as sockets:
-        free = [sockets.enter_context(socket.create_server((HOST, 0))).getsockname()[1] for _ in range(3)]
-    query, grpc, otlp = free
+    query, grpc, otlp = free_ports(3)
     configuration = folder / "jaeger.yaml"
     configuration.write_text(CONFIGURATION.format(host=HOST, query=query, grpc=grpc, otlp=otlp), encoding="utf-8")
-    log = folder / "jaeger.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [str(program), "--config", str(configuration)],
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
-        found = Jaeger(f"http://{HOST}:{query}", f"http://{HOST}:{otlp}")
-        wait_until_ready(found, process, log)
+    found = Jaeger(f"http://{HOST}:{query}", f"http://{HOST}:{otlp}")
+    command = (str(program), "--config", str(configuration))
+    with server_process("Jaeger", command, folder, lambda: is_ready(found, otlp)):
         yield found
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(timeout=10)
 
 
-def wait_until_ready(found: Jaeger, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    port = int(found.otlp.rpartition(":")[2])
-    while True:
-        with suppress(OSError), socket.create_connection((HOST, port), timeout=2):
-            found.get("services")
-            return
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise AssertionError(f"Jaeger did not start: {log.read_text(errors='replace')[-3000:]}")
-        time.sleep(0.1)
+def is_ready(found: Jaeger, otlp: int) -> bool:
+    """Whether it receives and answers. Raises `OSError` if it does not."""
+    with socket.create_connection((HOST, otlp), timeout=2):
+        found.get("services")
+    return True
 
 
 def read_trace(jaeger: Jaeger, trace_id: str, spans: int) -> list[dict[str, Any]]:

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import signal
-import socket
-import subprocess
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-HOST = "127.0.0.1"
-START_SECONDS = 60.0
+from tests.support.dashboards.server_process import HOST, free_ports, server_process
 
 
 @dataclass(frozen=True)
@@ -57,49 +52,26 @@ class Prometheus:
 @contextmanager
 def running(program: Path, folder: Path, *arguments: str) -> Iterator[Prometheus]:
     """Run Prometheus over the blocks in `folder / "data"` until the end of the `with` block."""
-    with socket.create_server((HOST, 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     configuration = folder / "prometheus.yml"
     configuration.write_text("global: {scrape_interval: 1h}\n", encoding="utf-8")
-    log = folder / "prometheus.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [
-                str(program),
-                f"--config.file={configuration}",
-                f"--storage.tsdb.path={folder / 'data'}",
-                "--storage.tsdb.retention.time=100y",  # the samples have a fixed date
-                f"--web.listen-address={HOST}:{port}",
-                *arguments,
-            ],
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
-        found = Prometheus(f"http://{HOST}:{port}")
-        wait_until_ready(found, process, log)
+    found = Prometheus(f"http://{HOST}:{port}")
+    command = (
+        str(program),
+        f"--config.file={configuration}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        "--storage.tsdb.retention.time=100y",  # the samples have a fixed date
+        f"--web.listen-address={HOST}:{port}",
+        *arguments,
+    )
+    with server_process("Prometheus", command, folder, lambda: is_ready(found)):
         yield found
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(timeout=10)
 
 
-def wait_until_ready(found: Prometheus, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        with suppress(OSError), urllib.request.urlopen(f"{found.url}/-/ready", timeout=2) as answer:
-            if answer.status == 200:
-                return
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise AssertionError(f"Prometheus did not start: {log.read_text(errors='replace')[-3000:]}")
-        time.sleep(0.1)
+def is_ready(found: Prometheus) -> bool:
+    """Whether it answers queries. Raises `OSError` if it does not answer at all."""
+    with urllib.request.urlopen(f"{found.url}/-/ready", timeout=2) as answer:
+        return bool(answer.status == 200)
 
 
 def is_close(found: float, wanted: float, tolerance: float) -> bool:
