@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 from tests.support.doctor_findings import levels, problems
+from tests.support.http_server import serving
 
 from otel_claude_stream.cli.doctor.api_receiver import api_receiver
 from otel_claude_stream.cli.doctor.findings import Level
@@ -46,13 +46,8 @@ class _Receiver(BaseHTTPRequestHandler):
 def receiver() -> Iterator[str]:
     """Run the receiver; yield its URL."""
     _Receiver.requests = []
-    server = HTTPServer(("127.0.0.1", 0), _Receiver)
-    thread = Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(_Receiver) as url:
+        yield url
 
 
 @pytest.mark.parametrize("given", ["", "/", "/v1/traces"])

@@ -7,12 +7,12 @@ import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from tests.support.doctor_findings import HTTP, levels, problems
+from tests.support.http_server import serving
 
 from otel_claude_stream.cli.doctor import export
 from otel_claude_stream.cli.doctor.export import exporters
@@ -32,13 +32,8 @@ class _Answers(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def answering() -> Iterator[str]:
     """Run a server that answers with the status in its path; yield its URL."""
-    server = HTTPServer(("127.0.0.1", 0), _Answers)
-    thread = Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(_Answers) as url:
+        yield url
 
 
 def test_a_user_without_settings(monkeypatch: pytest.MonkeyPatch) -> None:
