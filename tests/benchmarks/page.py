@@ -34,7 +34,7 @@ MUTED, LINE = "#767676", "#9a9a9a"
 COLOURS = {True: ("#2f7ed8", "#8fbdf0"), False: ("#8a8f98", "#b9bdc4")}
 """Colours of this package and of others, up to the least of the ways to call, and on to the most."""
 
-NOTE = "A bar ends at the least of the four ways to call, its light end at the most."
+NOTE = "Instructions, from x1: the bare SDK. Dark: the least of the four ways to call. Light and number: the most."
 
 Data = Mapping[str, Any]
 
@@ -169,7 +169,7 @@ def svg(data: Data) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
         f'role="img" font-family="sans-serif" font-size="12" fill="{MUTED}">\n'
         f"<title>Instructions as a ratio to the bare SDK</title>\n{body}\n"
-        f'<text x="{LEFT}" y="{height - 8}">{NOTE}</text>\n</svg>\n'
+        f'<text x="{width}" y="{height - 8}" text-anchor="end">{NOTE}</text>\n</svg>\n'
     )
 
 
