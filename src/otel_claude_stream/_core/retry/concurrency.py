@@ -1,8 +1,8 @@
 """The concurrency limiter. It bounds the number of open requests; further ones wait in the order of arrival.
 
 An adaptive limit begins at its ceiling. A rejection lowers it to a share of the open requests (multiplicative
-decrease). Accepted requests raise it by one for each limit of them (additive increase), and faster after a while
-without a rejection.
+decrease). As many accepted requests as the limit raise it by one (additive increase). After a while without a
+rejection they raise it faster.
 
 Times are nanoseconds of a monotonic clock, as everywhere in the core.
 """
