@@ -94,6 +94,48 @@ def test_the_thread_that_looks_for_stalls_flushes_the_buffer(monkeypatch):
         ticker.stop()
 
 
+def test_a_flush_waits_for_the_measurements_that_another_thread_is_recording():
+    """The collection that follows would miss them: at the end of a process, for ever."""
+    taken, proceed, order, buffer = threading.Event(), threading.Event(), [], Buffer()
+
+    class Waits(FakeInstrument):
+        def record_now(self, value, labels, context):
+            taken.set()
+            assert proceed.wait(5)
+            order.append("recorded")
+
+    def flush_and_collect():
+        buffer.flush()
+        order.append("collected")
+
+    buffer.add(Waits(), 1.0, A, NO_EXEMPLAR)
+    recording = threading.Thread(target=buffer.flush)
+    recording.start()
+    assert taken.wait(5)
+    collecting = threading.Thread(target=flush_and_collect)
+    collecting.start()
+    collecting.join(0.05)
+    proceed.set()
+    for thread in (recording, collecting):
+        thread.join()
+    assert order == ["recorded", "collected"]
+
+
+def test_a_flush_does_not_wait_for_ever(monkeypatch):
+    """A signal handler that collects metrics may interrupt the very thread that records."""
+    monkeypatch.setattr(buffer_module, "LONGEST_WAIT", 0.01)
+    collected, buffer = [], Buffer()
+
+    class Collects(FakeInstrument):
+        def record_now(self, value, labels, context):
+            buffer.flush()
+            collected.append(value)
+
+    buffer.add(Collects(), 1.0, A, NO_EXEMPLAR)
+    buffer.flush()
+    assert collected == [1.0]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
 def test_a_fork_waits_until_no_measurement_is_being_recorded():
     """The child would inherit the locks of OpenTelemetry's SDK, held by a thread that it does not have."""

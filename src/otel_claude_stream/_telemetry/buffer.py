@@ -30,6 +30,9 @@ SLICE: Final = 16
 """Measurements that are recorded without a pause. They delay other threads, and the reader at a full buffer, by less
 than 0.2 ms."""
 
+LONGEST_WAIT: Final = 1.0
+"""Seconds to wait for a slice that another thread records. The thread may get no processor, or run this very code."""
+
 
 class Instrument(Protocol):
     """The instruments that the buffer records on."""
@@ -53,7 +56,7 @@ class Buffer:
     def __init__(self) -> None:
         # `append` and `popleft` are atomic. A lock could deadlock if a finalizer ran while it is held.
         self._measurements: deque[Measurement] = deque()
-        self._recording = threading.Lock()  # a hint for `before_fork`; nothing else waits for it
+        self._recording = threading.Lock()  # a hint, as slices of two threads may overlap; each wait for it is bounded
         self._forking = False
 
     def add(self, instrument: Instrument, value: float, labels: Labels, context: Context = NO_EXEMPLAR) -> None:
@@ -64,9 +67,14 @@ class Buffer:
             self._record_slice()
 
     def flush(self) -> None:
-        """Record all measurements. Other threads may run after each slice."""
+        """Record all measurements. Other threads may run after each slice.
+
+        A slice that another thread has taken is waited for. The collection that follows would miss its measurements.
+        """
         while self._record_slice():
             time.sleep(0)
+        if self._recording.acquire(timeout=LONGEST_WAIT):
+            self._recording.release()
 
     @_guard.guarded("flush", False)
     def _record_slice(self) -> bool:
@@ -86,7 +94,7 @@ class Buffer:
 
     def before_fork(self) -> None:
         """Wait for the end of a slice. A child would inherit the locks of OpenTelemetry's SDK that it holds."""
-        self._forking = self._recording.acquire(timeout=1.0)
+        self._forking = self._recording.acquire(timeout=LONGEST_WAIT)
 
     def after_fork(self) -> None:
         """Let slices be recorded again."""
@@ -98,7 +106,7 @@ class Buffer:
         kept = [one for one in self._measurements if one[0].is_counter and one[1] == 0]
         self._measurements.clear()
         self._measurements.extend(kept)
-        self.after_fork()
+        self._recording = threading.Lock()  # a thread that the child does not have may hold the other one
 
 
 BUFFER: Final = Buffer()
