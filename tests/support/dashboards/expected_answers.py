@@ -437,7 +437,7 @@ COLLECTORS = (
             "pipeline/Items not queued": {"": 0.0},
             "pipeline/Items not delivered": {"": 0.0},
             "pipeline/Fullest queue": {"": 0.01},
-            "pipeline/Items received and sent": {"in: otlp": 10},
+            "pipeline/Items received and sent": {"in: otlp": 10, "in: otlp/api": 0.1},
             "pipeline/Queue usage": {"otlp_http/traces (collector-1)": 0.01},
             "pipeline/Items refused and failed": {
                 "refused: otlp": 0.0,
