@@ -19,6 +19,7 @@ pytest.register_assert_rewrite("tests.support.observing", "tests.support.modes")
 
 from tests.support import leftovers  # noqa: E402 - imported after assertions of other modules are to be rewritten
 from tests.support.paths import RECORDINGS  # noqa: E402
+from tests.support.processes import SERVER_PROCESS  # noqa: E402
 
 try:
     import hypothesis
@@ -117,6 +118,13 @@ def pytest_report_header() -> list[str]:
         except importlib.metadata.PackageNotFoundError:
             versions.append(f"{name} -")
     return [", ".join(versions)]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _server_process() -> Iterator[None]:
+    """Stop the process that forks for programs of tests, if there is one."""
+    yield
+    SERVER_PROCESS.stop()
 
 
 @pytest.fixture(autouse=True)

@@ -134,16 +134,17 @@ class ForkServer:
 SERVER_PROCESS = ForkServer()
 
 
-def run(program: str, *, code: int = 0, before: str = "") -> list[dict]:
-    """Run a program after `PROLOGUE` and return its JSON lines. It must exit by itself with `code`.
+def run(program: str, *, code: int = 0, err: str = "", before: str = "") -> list[dict]:
+    """Run a program after `PROLOGUE` and return its JSON lines. It must exit by itself with `code` and print `err`.
 
     `before` runs before the prologue, in a process that has not imported the SDK.
     """
     text = PROLOGUE + textwrap.dedent(program)
     with tempfile.TemporaryDirectory() as folder:
-        out, err = Path(folder, "out"), Path(folder, "err")
-        found = _run_alone(before + text, out, err) if before else SERVER_PROCESS.run(text, out, err)
-        assert (found, err.read_text()) == (code, ""), err.read_text()
+        out, errors = Path(folder, "out"), Path(folder, "err")
+        alone = before or not hasattr(os, "fork")  # Windows has no fork
+        found = _run_alone(before + text, out, errors) if alone else SERVER_PROCESS.run(text, out, errors)
+        assert (found, errors.read_text()) == (code, err)
         return [json.loads(line) for line in out.read_text().splitlines()]
 
 
