@@ -107,31 +107,36 @@ COLLECTORS = {
 }
 """Broken collectors, each with a text in the expected log line."""
 
+APP = app("own_telemetry.py")
+"""To an exporter, its telemetry is like any other. The import of the SDK would take most of the time of a process."""
+
 Server = Callable[[], AbstractContextManager[str]]
 Start = Callable[[Path, str], tuple[list[str], dict[str, str]]]
 """A function of a temporary folder and the URL of the collector that returns a command and its variables."""
 
 
 def by_the_path(tmp: Path, url: str) -> tuple[list[str], dict[str, str]]:
+    return python(APP), {"PYTHONPATH": path_folder()}
+
+
+def by_the_path_with_a_stream(tmp: Path, url: str) -> tuple[list[str], dict[str, str]]:
     return python(app("chat.py")), {"PYTHONPATH": path_folder()}
 
 
 def by_opentelemetry_instrument(tmp: Path, url: str) -> tuple[list[str], dict[str, str]]:
-    return instrument(app("chat.py")), {}
+    return instrument(APP), {}
 
 
 def by_autoload(tmp: Path, url: str) -> tuple[list[str], dict[str, str]]:
     interpreter, _ = copied_environment(tmp / "venv")
     subprocess.run([interpreter, "-m", "otel_claude_stream", "autoload", "install"], check=True, capture_output=True)
-    return [interpreter, app("chat.py")], {"OTEL_CLAUDE_STREAM_AUTO": "true"}
+    return [interpreter, APP], {"OTEL_CLAUDE_STREAM_AUTO": "true"}
 
 
 def by_a_configuration_file(tmp: Path, url: str) -> tuple[list[str], dict[str, str]]:
     if importlib.util.find_spec("opentelemetry.configuration") is None:
         pytest.skip("this version of OpenTelemetry reads no declarative configuration")
-    return instrument(app("chat.py")), {
-        "OTEL_CONFIG_FILE": write_config(tmp, url, "    claude_stream: {max_models: 5}")
-    }
+    return instrument(APP), {"OTEL_CONFIG_FILE": write_config(tmp, url, "    claude_stream: {max_models: 5}")}
 
 
 def without_anything_to_instrument(tmp: Path, url: str) -> tuple[list[str], dict[str, str]]:
@@ -176,7 +181,13 @@ for server in COLLECTORS:
     # Where this package configures the providers, the exit does not wait for a collector that hangs: see below.
     start = by_opentelemetry_instrument if server is hanging else by_the_path
     cases.add(f"collector_{server.__name__}_{start.__name__}", one_log_line(server, start))
-for start in (by_opentelemetry_instrument, by_autoload, by_a_configuration_file, without_anything_to_instrument):
+for start in (
+    by_the_path_with_a_stream,
+    by_opentelemetry_instrument,
+    by_autoload,
+    by_a_configuration_file,
+    without_anything_to_instrument,
+):
     cases.add(f"collector_unreachable_{start.__name__}", one_log_line(unreachable, start))
 cases.add(
     "collector_unreachable_in_code_with_once",
@@ -215,7 +226,7 @@ GRPC = (
 def by_grpc(tmp: Path, url: str) -> tuple[list[str], dict[str, str]]:
     path = os.pathsep.join([path_folder(), folder_with_package(tmp)])
     variables = {"PYTHONPATH": path, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
-    return [interpreter_with(GRPC), app("chat.py")], variables
+    return [interpreter_with(GRPC), APP], variables
 
 
 def one_log_line_by_grpc(server: Server, words: str) -> Callable[[str, Path], None]:

@@ -130,7 +130,7 @@ def assert_one_chat_span_for_each_call(recorded: dict[str, Any]) -> None:
 
 
 for name, expected in NEIGHBOURS.items():
-    cases.add(name, beside(name, as_expected(expected), "first", "last"))
+    cases.add(name, beside(name, as_expected(expected), "first", "last"), pytest.mark.long)
 
 
 def all_at_once(found: dict[str, Any]) -> None:
@@ -144,7 +144,9 @@ def all_at_once(found: dict[str, Any]) -> None:
     assert_one_chat_span_for_each_call(recorded)
 
 
-cases.add("all_at_once", beside("native,genai,openllmetry,openinference", all_at_once, "first", "last"))
+cases.add(
+    "all_at_once", beside("native,genai,openllmetry,openinference", all_at_once, "first", "last"), pytest.mark.long
+)
 
 running, test_beside = cases.test()
 

@@ -213,7 +213,7 @@ FAULTS = (
     with_steps("pings, comments and pauses", Ping(), Pause(0.002), Ping(), ending=COMPLETED),
     # Sizes and forms.
     with_steps("a megabyte in one event", delta("text_delta", text="x" * (1 << 20)), ending=COMPLETED),
-    Fault("10,000 blocks", (many_blocks(10_000),), COMPLETED, ways=(CREATE,), client={"timeout": 60}),
+    Fault("2,000 blocks", (many_blocks(2_000),), COMPLETED, ways=(CREATE,), client={"timeout": 60}),
     Fault("gzip", (replace(WHOLE, encoding="gzip"),), COMPLETED),
     Fault("a body without gzip", (replace(WHOLE, headers=(("content-encoding", "gzip"),)),), failed("decode_error")),
     broken("gzip that breaks off", CutMidChunk(), "connection_closed", base=replace(WHOLE, encoding="gzip")),

@@ -95,7 +95,7 @@ def test_the_thread_that_looks_for_stalls_flushes_the_buffer(monkeypatch):
 
 
 def test_a_flush_waits_for_the_measurements_that_another_thread_is_recording():
-    """The collection that follows would miss them: at the end of a process, for ever."""
+    """The collection that follows would miss them, and the last one of a process has no successor."""
     taken, proceed, order, buffer = threading.Event(), threading.Event(), [], Buffer()
 
     class Waits(FakeInstrument):

@@ -19,15 +19,22 @@ class ConcurrentCases:
 
     def __init__(self) -> None:
         self._cases: dict[str, Case] = {}
+        self._marks: dict[str, list[pytest.MarkDecorator]] = {}
 
     def __call__(self, case: Case) -> Case:
         """Add a function as a case; a decorator."""
-        self._cases[case.__name__] = case
+        self.add(case.__name__, case)
         return case
 
-    def add(self, name: str, case: Case) -> None:
+    def long(self, case: Case) -> Case:
+        """Add a function as a case that `make test` leaves out; a decorator."""
+        self.add(case.__name__, case, pytest.mark.long)
+        return case
+
+    def add(self, name: str, case: Case, *marks: pytest.MarkDecorator) -> None:
         """Add a case under a name."""
         self._cases[name] = case
+        self._marks[name] = list(marks)
 
     def test(self) -> tuple[Any, Any]:
         """Return the fixture that starts the selected cases, and the test that waits for one of them."""
@@ -50,7 +57,7 @@ class ConcurrentCases:
                 }
 
         @pytest.mark.slow
-        @pytest.mark.parametrize("case", list(cases))
+        @pytest.mark.parametrize("case", [pytest.param(name, marks=self._marks[name]) for name in cases])
         def test(case: str, running: dict[str, Future[None]]) -> None:
             running[case].result()
 

@@ -1,11 +1,11 @@
-"""Read three answers at once, in threads, in tasks of asyncio or trio, or in greenlets of gevent."""
+"""Read three answers at once, with each of the libraries named: threads, asyncio, trio, or gevent alone."""
 
 from __future__ import annotations
 
 import sys
 
-library = sys.argv[1]
-if library == "gevent":
+libraries = sys.argv[1:]
+if libraries == ["gevent"]:
     from gevent import monkey
 
     monkey.patch_all()
@@ -26,23 +26,29 @@ async def read_async(name: str) -> None:
         await stream.get_final_text()
 
 
-if library == "threads":
+def threads() -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(read, NAMES))
-elif library == "gevent":
+
+
+def gevent() -> None:
     import gevent
 
     gevent.joinall([gevent.spawn(read, name) for name in NAMES], raise_error=True)
-elif library == "asyncio":
+
+
+def asyncio() -> None:
     import asyncio
 
     async def main() -> None:
         await asyncio.gather(*(read_async(name) for name in NAMES))
 
     asyncio.run(main())
-else:
+
+
+def trio() -> None:
     import trio
 
     async def main() -> None:
@@ -51,4 +57,8 @@ else:
                 nursery.start_soon(read_async, name)
 
     trio.run(main)
+
+
+for library in libraries:
+    globals()[library]()
 print("Hello there.", flush=True)
