@@ -41,8 +41,6 @@ NOT_SHOWN = {
     schema.FALLBACKS,
     # Only applications that set `feeds` have these.
     schema.FEED_CONNECTIONS, schema.FEED_DURATION, schema.FEED_GAP, schema.FEED_RECONNECTS, schema.FEED_ERRORS,
-    # Only policies that set `concurrency` have these.
-    schema.CONCURRENCY_WAIT, schema.CONCURRENCY_LIMIT, schema.CONCURRENCY_IN_FLIGHT, schema.CONCURRENCY_QUEUED,
 }  # fmt: skip
 
 

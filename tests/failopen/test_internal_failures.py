@@ -284,7 +284,7 @@ def test_the_cases_differ_where_they_should(monkeypatch):
     assert len({repr(bare(monkeypatch, case)) for case in CASES}) > 15
 
 
-MAX_CASES = 9
+MAX_CASES = 6
 """Limit of cases for each function. Functions that every stream runs are reached by many more, which are similar."""
 MAX_FEEDS = 2
 """The same for the cases of feeds, which come on top."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from dashboards.generator.boards.concurrency import CONCURRENCY
 from dashboards.generator.boards.retries import BILL, BUDGET, RETRIES
 from dashboards.generator.boards.shared import (
     AFTER_TOKEN,
@@ -281,7 +282,7 @@ BOARD: Final = Board(
     OVERLOAD,
     "Claude streams: overload and retries",
     "Whether Claude is overloaded, by source, model and server, and whether retries help.",
-    (_SUMMARY, _OVERLOAD_ERRORS, RETRIES, BILL),
+    (_SUMMARY, _OVERLOAD_ERRORS, RETRIES, CONCURRENCY, BILL),
     (*VARIABLES, SERVICE),
     traces=True,
 )

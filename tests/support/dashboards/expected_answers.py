@@ -401,6 +401,35 @@ HANGING = (
     ),
 )
 
+CROWDED = (
+    Expected(
+        "crowded",
+        50,
+        {
+            "overload-retries/Open requests and their limit, by server": {
+                "gw.example.com: limit": 1,
+                "gw.example.com: open": 0,
+                "gw.example.com: waiting": 0,
+            },
+            "overload-retries/Requests without a permit, by outcome": {},
+        },
+    ),
+    Expected(
+        "crowded",
+        100,
+        {
+            "overload-retries/Open requests and their limit, by server": {
+                "gw.example.com: limit": 1,
+                "gw.example.com: open": 1,
+                "gw.example.com: waiting": 0,
+            },
+            # Each of the four requests of an interval waits for ten seconds, which is in the bucket from 8 s to 15 s.
+            "overload-retries/Requests without a permit, by outcome": {"expired": 4},
+            "overload-retries/Wait for a permit, p50 and p95, by outcome": {"expired p50": 11.5, "expired p95": 14.65},
+        },
+    ),
+)
+
 
 def collector_panels(name: str, panels: dict[str, dict[str, float]]) -> Expected:
     return Expected("absent", 180, panels, values={"collector": name})
@@ -493,6 +522,7 @@ EXPECTED: tuple[Expected, ...] = (
     *WEEK,
     *LIMITS,
     *HANGING,
+    *CROWDED,
     *COLLECTORS,
     *UNUSUAL_JOBS,
 )

@@ -12,7 +12,7 @@ from tests.support.dashboards.simulation import HOUR, MINUTE, Call
 from tests.support.scenes import STORY, paced_script, resuming_script
 from tests.support.scenes import after as first_events
 
-from otel_claude_stream._core.retry.policy import Mode, RetryPolicy, SdkRetries
+from otel_claude_stream._core.retry.policy import Concurrency, Mode, RetryPolicy, SdkRetries
 from otel_claude_stream.testing import CutMidChunk, End, Error, Event, Pause, Ping, Reset, Script
 
 START = 1_700_006_400
@@ -123,6 +123,14 @@ def guarded() -> list[Call]:
     ]
 
 
+LIMITED = RetryPolicy(mode=Mode.RETRY, concurrency=Concurrency(max=1, queue=10.0))
+
+
+def crowded() -> list[Call]:
+    """A stream that is left open at minute 60 keeps the only permit, so that no later request gets one."""
+    return [*every(1, 0, 60), Call(60 * MINUTE, (ANSWER,), left_open=True), *every(1, 61, 120)]
+
+
 def buffering() -> list[Call]:
     """One of two gateways buffers each answer until it is complete."""
     buffered = ANSWER.buffered()
@@ -214,6 +222,7 @@ SCENARIOS = (
     Scenario("nat", nat, protocols=("scrape",)),
     Scenario("incident", incident),
     Scenario("guarded", guarded, protocols=("otlp",), settings={"retry_policy": POLICY}),
+    Scenario("crowded", crowded, 2.0, protocols=("otlp",), settings={"retry_policy": LIMITED}),
     Scenario("buffering", buffering),
     Scenario("healthy", healthy, 7 * 24.0, 240.0, ("otlp",)),
     Scenario("limits", limits, protocols=("otlp",)),
