@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatch
@@ -87,6 +88,13 @@ def test_links_lead_to_files_of_the_repository() -> None:
 @pytest.mark.parametrize("target", ["_pages", "_pages/collector.md", "../build/docs/index.html", "none.md"])
 def test_a_link_to_what_a_build_makes_is_broken(target) -> None:
     assert broken_links_in(f"[a page]({target}#part)", ROOT / "docs") == [target]
+
+
+@pytest.mark.parametrize("page", ["benchmarks.md", "concepts/cost.md", "operate/capacity.md"])
+def test_pages_repeat_the_measured_memory_of_an_open_stream(page: str) -> None:
+    measured = json.loads((ROOT / "docs" / "benchmarks.json").read_text(encoding="utf-8"))["bytes of an open stream"]
+    found = re.findall(r"open stream\b[^.]*? ([\d.]+) kB", (ROOT / "docs" / page).read_text(encoding="utf-8"))
+    assert found == [f"{measured / 1000:.1f}"]
 
 
 def test_the_index_lists_every_record_under_its_title() -> None:
