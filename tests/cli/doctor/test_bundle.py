@@ -92,6 +92,7 @@ def test_folders_and_the_machine_are_left_out(monkeypatch, tmp_path):
         ("d:/acme/x.json", "<folder>/x.json"),
         (r"\\fileserver\Acme Corp\x.json and \\fileserver\x", "<folder>/x.json and <folder>/x"),
         ("//srv/acme/x", "<folder>/x"),
+        ("/srv/{acme}(/x, '/srv/acme=/y'", "<folder>/x, '<folder>/y'"),
         ("/srv/acme/naïve/日本.yaml", "<folder>/日本.yaml"),
         (f"/{'x' * 5000}/{'y' * 5000}", f"<folder>/{'y' * 5000}"),
         ("/srv/\0/y", "<folder>/y"),
@@ -117,6 +118,13 @@ def test_paths_of_variables_are_known_whatever_signs_they_contain(tmp_path, monk
     assert redacted({"text": text}, environ) == {
         "text": "<folder>/retry.yaml:1: x; <folder>/a.py; <folder>, <folder>; model a/b"
     }
+
+
+def test_relative_paths_of_missing_files_are_known():
+    environ = {"OTEL_CLAUDE_STREAM_CONFIG": "acme/a.yaml", "OTEL_EXPORTER_OTLP_CERTIFICATE": "acme/ca.pem"}
+    text = "acme/a.yaml: No such file; acme/ca.pem; acme/b.yaml:3"
+    found = redacted({"text": text}, environ, "acme/b.yaml")
+    assert found == {"text": "<folder>/a.yaml: No such file; <folder>/ca.pem; <folder>/b.yaml:3"}
 
 
 def test_a_folder_of_this_machine_is_left_out_as_a_whole(tmp_path):

@@ -19,6 +19,8 @@ ALLOWED_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "0.0.0.0", "::1", "a
 URL_HOST: Final = re.compile(r"\w+://(?:[^/\s@]*@)?(\[[^\]\s]+\]|[^/:\s,;)\]}'\"]+)")
 PLAIN_HOST: Final = re.compile(r"([A-Za-z0-9][\w.-]*):\d+")
 CONFIGURING: Final = ("OTEL_", "ANTHROPIC_")
+FILES: Final = ("CONFIG", "FILE", "CERTIFICATE", "CLIENT_KEY")
+"""The ends of the names of variables whose values are files."""
 
 FOLDER: Final = "<folder>"
 START: Final = r"""
@@ -30,12 +32,15 @@ START: Final = r"""
     )
 """
 REST: Final = r"""
-    (?:                                                     # Folders. Their names may have spaces and any signs, but
-        (?:(?!:\s|\s(?:\w+:|~[\w.-]*|\.\.?)[\\/])[^\\/\n])* # a colon and a space belong to the text, as do the
-        [^\\/\s'"`(\[{<=,;](?!(?<=:)//)                     # beginning of the next path, and a quote before it
-        [\\/]+
+    (?:                                 # Folders. Their names may have spaces and any signs, but
+        (?:
+            (?!:\s)                     # a colon and a space belong to the text, as does
+            (?!\s(?:\w+=)?['"`(\[{<]*(?:\w+:|~[\w.-]*|\.\.?)?[\\/])  # the beginning of the next path, or of a URL
+            [^\\/\n]
+        )+
+        (?!(?<=:)//)[\\/]+
     )*
-    [^\\/\s'"`<>|:,;()\[\]{}]*                              # The last part, up to a space or a sign.
+    [^\\/\s'"`<>|:,;()\[\]{}]*          # The last part, up to a space or a sign.
 """
 ROUTE: Final = re.compile(r"/v1/(?:traces|metrics|logs|messages)")
 HOME: Final = re.compile(r"(?:(?:[A-Za-z]:)?[\\/]+(?:home|Users|Documents and Settings)[\\/]+|~)[^\\/]+")
@@ -43,8 +48,11 @@ HOME: Final = re.compile(r"(?:(?:[A-Za-z]:)?[\\/]+(?:home|Users|Documents and Se
 SEPARATORS: Final = re.compile(r"[\\/]+")
 
 
-def write_bundle(path: Path, report: Mapping[str, Any], environ: Mapping[str, str]) -> None:
-    """Write the findings and facts about the platform, readable by the user alone. Raises ``CommandError``."""
+def write_bundle(path: Path, report: Mapping[str, Any], environ: Mapping[str, str], policy: str = "") -> None:
+    """Write the findings and facts about the platform, readable by the user alone. Raises ``CommandError``.
+
+    ``policy`` is the path of the policy that was checked.
+    """
     facts = {
         **report,
         "platform": {"system": platform.system(), "machine": platform.machine(), "python": platform.python_version()},
@@ -52,12 +60,12 @@ def write_bundle(path: Path, report: Mapping[str, Any], environ: Mapping[str, st
     }
     try:
         with os.fdopen(open_private(path), "w", encoding="utf-8") as file:
-            file.write(json_text(redacted(facts, environ)) + "\n")
+            file.write(json_text(redacted(facts, environ, policy)) + "\n")
     except OSError as error:
         raise CommandError(f"cannot write {path}: {error.strerror}") from error
 
 
-def redacted(report: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+def redacted(report: Mapping[str, Any], environ: Mapping[str, str], policy: str = "") -> dict[str, Any]:
     """Return the report without hosts, the machine's name and folders.
 
     Each host has a number, so that two mentions of one host can be recognised. A path keeps its last part, unless that
@@ -66,7 +74,7 @@ def redacted(report: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str,
     text = json.dumps(report, ensure_ascii=False)
     hosts = [host for host in dict.fromkeys(_hosts(text, environ)) if host.strip("[]") not in ALLOWED_HOSTS]
     words = {**{host: f"host-{number}" for number, host in enumerate(hosts, 1)}, platform.node(): "<machine>"}
-    paths = re.compile(rf"{_one_of(_known_paths(environ))}(?:[\\/]+{REST})?|{START}{REST}", re.VERBOSE)
+    paths = re.compile(rf"{_one_of({policy, *_known_paths(environ)})}(?:[\\/]+{REST})?|{START}{REST}", re.VERBOSE)
     names = re.compile(_one_of(words), re.VERBOSE)
 
     def change(text: str) -> str:
@@ -88,13 +96,14 @@ def _shown(path: str) -> str:
 def _known_paths(environ: Mapping[str, str]) -> Iterator[str]:
     """Yield the paths of variables and of this interpreter, which are recognised whatever signs they contain.
 
-    A relative path of a variable is one if it exists.
+    A relative path is one if it exists, or if the variable names a file.
     """
     yield from (str(Path.cwd()), str(Path.home()), sys.prefix, sys.base_prefix, sys.executable, *sys.path)
-    for value in environ.values():
+    for variable, value in environ.items():
+        of_file = variable.startswith(CONFIGURING) and variable.endswith(FILES)
         for path in () if "://" in value else {value.strip(), *value.split(os.pathsep)}:
             exists = os.path.exists(path)  # noqa: PTH110 - that of `Path` raises `OSError`
-            if SEPARATORS.search(path) and (exists or re.match(START, path, re.VERBOSE)):
+            if SEPARATORS.search(path) and (exists or of_file or re.match(START, path, re.VERBOSE)):
                 yield path
 
 

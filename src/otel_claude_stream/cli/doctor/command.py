@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     found = {"version": __version__, "level": level.name.lower(), "exit_code": EXIT[level]}
     report = {**found, "sections": as_json(sections)}
     if args.bundle is not None:
-        write_bundle(args.bundle, report, os.environ)
+        write_bundle(args.bundle, report, os.environ, args.policy or "")
         print(f"wrote {printable_line(str(args.bundle))}: read it before you attach it to a report", file=sys.stderr)
     if args.json:
         print(json_text(report))
