@@ -2,7 +2,8 @@
 
 - ``{generated} NAME`` inserts a table of `tools/generate_docs.py`.
 - ``{output} ARGUMENTS`` inserts the output of ``otel-claude-stream ARGUMENTS``.
-- Pages beside what they describe, outside of `docs/`, are copied to `docs/_pages/`, with their links adapted.
+- Pages beside what they describe, outside of `docs/`, are copied to `docs/_pages/`. Pages link to the originals, as a
+  reader of the repository needs them, and the build leads these links to the copies.
 """
 
 from __future__ import annotations
@@ -77,22 +78,33 @@ def copy_pages(_app: Sphinx) -> None:
     """Write the copies of pages that are outside of `docs/`, unless they are unchanged."""
     COPIES.mkdir(exist_ok=True)
     for source, name in PAGES.items():
-        text = adapted((ROOT / source).read_text(encoding="utf-8"), ROOT / source)
+        text = adapted((ROOT / source).read_text(encoding="utf-8"), (ROOT / source).parent, COPIES)
         copy = COPIES / name
         if not copy.exists() or copy.read_text(encoding="utf-8") != text:
             copy.write_text(text, encoding="utf-8")
 
 
-def adapted(text: str, source: Path) -> str:
-    """Return the text of a page with links relative to `docs/_pages/`. A folder without a page is not linked."""
+def lead_to_copies(app: Sphinx, docname: str, content: list[str]) -> None:
+    """Adapt the links of a page below `docs/` that is no copy."""
+    folder = Path(app.env.doc2path(docname)).resolve().parent
+    if folder != COPIES:
+        content[0] = adapted(content[0], folder, folder)
+
+
+def adapted(text: str, folder: Path, place: Path) -> str:
+    """Return the text of a page in a folder with links relative to its place, and to the copies.
+
+    A folder without a page is not linked.
+    """
 
     def link(match: re.Match[str]) -> str:
-        words, target, anchor = match[1], (source.parent / match[2]).resolve(), match[3] or ""
+        words, target, anchor = match[1], (folder / match[2]).resolve(), match[3] or ""
         if target.is_dir():
             target /= "README.md"
-        if not target.exists() and target.name == "README.md":
-            return words
-        path = PAGES.get(target.relative_to(ROOT).as_posix()) or os.path.relpath(target, COPIES)
+        if not target.exists():
+            return words if target.name == "README.md" else match[0]
+        name = PAGES.get(target.relative_to(ROOT).as_posix())
+        path = os.path.relpath(COPIES / name if name else target, place)
         return f"[{words}]({path}{anchor})"
 
     return LINK.sub(link, text)
@@ -103,4 +115,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("generated", Generated)
     app.add_directive("output", Output)
     app.connect("builder-inited", copy_pages)
+    app.connect("source-read", lead_to_copies)
     return {"parallel_read_safe": True}

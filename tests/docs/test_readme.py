@@ -51,3 +51,9 @@ def test_every_make_command_is_a_target_of_the_makefile() -> None:
     for document in (README, ROOT / "CONTRIBUTING.md"):
         named = set(re.findall(r"(?:^|`)make ([a-z-]+)", document.read_text(encoding="utf-8"), re.MULTILINE))
         assert named <= targets
+
+
+def test_the_page_for_contributors_lists_every_folder_of_tests() -> None:
+    folders = {path.parent.relative_to(ROOT).parts[1] for path in (ROOT / "tests").glob("*/**/test_*.py")}
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert sorted(name for name in folders if f"`tests/{name}`" not in text) == []

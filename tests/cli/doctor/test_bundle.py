@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import stat
 from pathlib import Path
@@ -61,7 +62,86 @@ def test_folders_and_the_machine_are_left_out(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(platform, "node", lambda: "anas-laptop")
     report = {"text": f"{tmp_path}/retry.yaml, {Path.home()}/.venv, on anas-laptop"}
-    assert redacted(report, {}) == {"text": "<folder>/retry.yaml, ~/.venv, on <machine>"}
+    assert redacted(report, {}) == {"text": "<folder>/retry.yaml, <folder>/.venv, on <machine>"}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("CPython 3.11.7 (/srv/acme/venv/bin/python)", "CPython 3.11.7 (<folder>/python)"),
+        ("mode = retry (/srv/acme/retry.yaml:3)", "mode = retry (<folder>/retry.yaml:3)"),
+        ("/srv/Acme Corp/my files/retry.yaml:2: bogus='1'", "<folder>/retry.yaml:2: bogus='1'"),
+        ("/srv/Acme, Inc. (old)/O'Brien/retry.yaml is missing", "<folder>/retry.yaml is missing"),
+        (
+            "cannot read '/home/alice/a.pem' and \"/srv/acme/b.pem\"",
+            "cannot read '<folder>/a.pem' and \"<folder>/b.pem\"",
+        ),
+        ("/srv/acme/a.yaml, /srv/acme/b.yaml; x=/srv/acme/c", "<folder>/a.yaml, <folder>/b.yaml; x=<folder>/c"),
+        ("(/srv/a/x.yaml:3), https://localhost/v1/traces", "(<folder>/x.yaml:3), https://localhost/v1/traces"),
+        ("the home folder is /home/alice.", "the home folder is <folder>"),
+        ("/Users/alice, C:\\Users\\alice and ~alice/", "<folder>, <folder> and <folder>"),
+        ("in /usr, and /usr/", "in <folder>, and <folder>"),
+        (
+            "file:///home/alice/otel.yaml, unix:/run/acme/otel.sock",
+            "file://<folder>/otel.yaml, unix:<folder>/otel.sock",
+        ),
+        ("PYTHONPATH=/srv/acme:/opt/x/site", "PYTHONPATH=<folder>/site"),
+        ("~/acme/retry.yaml, ~ana/x.yaml, ../acme/y.yaml", "<folder>/retry.yaml, <folder>/x.yaml, <folder>/y.yaml"),
+        (r"C:\Users\Ana Maria\Acme Corp\retry.yaml:3: mode", "<folder>/retry.yaml:3: mode"),
+        (r"'C:\\Users\\ana\\retry.yaml'", "'<folder>/retry.yaml'"),
+        ("d:/acme/x.json", "<folder>/x.json"),
+        (r"\\fileserver\Acme Corp\x.json and \\fileserver\x", "<folder>/x.json and <folder>/x"),
+        ("//srv/acme/x", "<folder>/x"),
+        ("/srv/{acme}(/x, '/srv/acme=/y'", "<folder>/x, '<folder>/y'"),
+        ("/srv/acme/naïve/日本.yaml", "<folder>/日本.yaml"),
+        (f"/{'x' * 5000}/{'y' * 5000}", f"<folder>/{'y' * 5000}"),
+        ("/srv/\0/y", "<folder>/y"),
+        ("without /v1/traces; TRACES_ENDPOINT is", "without /v1/traces; TRACES_ENDPOINT is"),
+        ("http://localhost:4318/v1/traces, and/or 3/4, a / b", "http://localhost:4318/v1/traces, and/or 3/4, a / b"),
+    ],
+)
+def test_a_path_keeps_its_last_part_alone(text, shown):
+    assert redacted({"sections": [{"text": text}]}, {}) == {"sections": [{"text": shown}]}
+
+
+def test_paths_of_variables_are_known_whatever_signs_they_contain(tmp_path, monkeypatch):
+    (tmp_path / "acme" / "Acme (" / "our files").mkdir(parents=True)
+    (tmp_path / "acme" / "retry.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    folder = str(tmp_path / "acme" / "Acme (")
+    environ = {
+        "OTEL_CLAUDE_STREAM_CONFIG": "acme/retry.yaml",
+        "PYTHONPATH": f"{folder}{os.pathsep}{folder}/our files",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "unix:///run/acme/otel.sock",
+    }
+    text = f"acme/retry.yaml:1: x; {folder}/a.py; {folder}/our files, {folder}; model a/b"
+    assert redacted({"text": text}, environ) == {
+        "text": "<folder>/retry.yaml:1: x; <folder>/a.py; <folder>, <folder>; model a/b"
+    }
+
+
+def test_relative_paths_of_missing_files_are_known():
+    environ = {"OTEL_CLAUDE_STREAM_CONFIG": "acme/a.yaml", "OTEL_EXPORTER_OTLP_CERTIFICATE": "acme/ca.pem"}
+    text = "acme/a.yaml: No such file; acme/ca.pem; acme/b.yaml:3"
+    found = redacted({"text": text}, environ, "acme/b.yaml")
+    assert found == {"text": "<folder>/a.yaml: No such file; <folder>/ca.pem; <folder>/b.yaml:3"}
+
+
+def test_a_folder_of_this_machine_is_left_out_as_a_whole(tmp_path):
+    (tmp_path / "acme").mkdir()
+    assert redacted({"text": f"{tmp_path}/acme, {tmp_path}/acme."}, {}) == {"text": "<folder>, <folder>"}
+
+
+def test_folders_stay_without_a_bundle(tmp_path, capsys):
+    path = tmp_path / "our folder" / "retry.yaml"
+    path.parent.mkdir()
+    path.write_text("version: 1\nbogus: 1\n", encoding="utf-8")
+    main(["doctor", "--policy", str(path), "--json", "--bundle", str(tmp_path / "doctor.json")])
+    shown = "retry.yaml:2: bogus='1' is not valid: no such key"
+    assert f"{path.parent}/{shown}" in capsys.readouterr().out
+    bundle = (tmp_path / "doctor.json").read_text(encoding="utf-8")
+    assert f"<folder>/{shown}" in bundle
+    assert "our folder" not in bundle
 
 
 def test_a_file_that_cannot_be_written_is_an_error(tmp_path, capsys):

@@ -37,7 +37,7 @@ examples:
   kubectl exec deploy/chat -- python -m otel_claude_stream doctor
                                                              with the variables of a container
   otel-claude-stream doctor --json | jq .level               for a script
-  otel-claude-stream doctor --bundle doctor.json             and a file for a bug report, without names of hosts
+  otel-claude-stream doctor --bundle doctor.json             and a file for a bug report, without hosts and folders
   otel-claude-stream doctor --offline                        without a request to the endpoints of your exporters
   otel-claude-stream doctor --policy retry.yaml              a retry policy alone: its problems, its values and their
                                                              sources, and the worst-case cost of a call
@@ -56,7 +56,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     parser.add_argument(
-        "--bundle", metavar="FILE", type=Path, help="also write the findings to a file for a bug report, without hosts"
+        "--bundle",
+        metavar="FILE",
+        type=Path,
+        help="also write the findings to a file for a bug report, without names of hosts and folders",
     )
     parser.add_argument("--offline", action="store_true", help="send nothing to the endpoints of exporters")
     parser.add_argument("--policy", metavar="FILE", help="check this retry policy and nothing else")
@@ -88,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     found = {"version": __version__, "level": level.name.lower(), "exit_code": EXIT[level]}
     report = {**found, "sections": as_json(sections)}
     if args.bundle is not None:
-        write_bundle(args.bundle, report, os.environ)
+        write_bundle(args.bundle, report, os.environ, args.policy or "")
         print(f"wrote {printable_line(str(args.bundle))}: read it before you attach it to a report", file=sys.stderr)
     if args.json:
         print(json_text(report))
