@@ -102,11 +102,19 @@ INVALID = [
      "backoff.base (500ms) must not be more than backoff.cap (1ms)"),
     ("watchdog: {silence: 10m, no_progress: 10m}", "watchdog.silence='10m'",
      "silence (10m) must be shorter than no_progress (10m), which otherwise always expires first"),
+    ("watchdog: {thinking: {silence: 8m, no_progress: 7m}}", "watchdog.thinking.silence='8m'",
+     "thinking.silence (8m) must be shorter than thinking.no_progress (7m), which otherwise always expires first"),
     ("resume: {prompt: Go on}", "resume.prompt='Go on'",
      "it must contain {anchor}, which stands for the end of the partial answer"),
     ("mode: resume\nmodels: {'a*': {limits: {max_resumes: 3}}}", "models.a*.limits.max_resumes='3'",
      "it must be less than limits.max_attempts (3), which includes the first attempt"),
 ]  # fmt: skip
+
+PINGS = "shorter than the interval of pings (15 to 30 s), so it aborts healthy streams"
+TOOLS = (
+    "it may abort healthy streams with tools, which made no progress for 330s while the server buffered the input of a "
+    "tool (eager_input_streaming avoids that)"
+)
 
 # The text of a file, the setting and value in the warning, and the warning.
 WARNED = [
@@ -118,21 +126,35 @@ WARNED = [
     ("watchdog: {first_event: 11m, silence: 40s}", "watchdog.first_event='11m'",
      "when it expires, limits.deadline (10m) allows no further attempt"),
     ("watchdog: {silence: 29s}", "watchdog.silence='29s'",
-     "shorter than the interval of pings (15 to 30 s), so it aborts healthy streams"),
+     PINGS),
     ("watchdog: {no_progress: 5s}", "watchdog.no_progress='5s'",
-     "shorter than the interval of pings (15 to 30 s), so it aborts healthy streams"),
+     PINGS),
     ("watchdog: {no_progress: 329s}", "watchdog.no_progress='329s'",
-     ("it may abort healthy streams with tools, which made no progress for 330s while the server buffered the input of "
-     "a tool (eager_input_streaming avoids that)")),
+     TOOLS),
     ("watchdog: {silence: 11m}", "watchdog.silence='11m'",
      "the read timeout of the client expires first (10m by default)"),
     ("watchdog: {first_content: 11m}", "watchdog.first_content='11m'",
      "when it expires, limits.deadline (10m) allows no further attempt"),
     ("watchdog: {thinking: {silence: 29s}}", "watchdog.thinking.silence='29s'",
-     "shorter than the interval of pings (15 to 30 s), so it aborts healthy streams"),
+     PINGS),
     ("watchdog: {first_event: 2m, first_content: 1m}", "watchdog.first_event='2m'",
      "it never expires before first_content (1m)"),
     ("watchdog: {no_progress: 9m, lifetime: 8m}", "watchdog.no_progress='9m'", "it never expires before lifetime (8m)"),
+    ("watchdog: {no_progress: 7m, tool_use: {no_progress: 1m}}", "watchdog.tool_use.no_progress='1m'", TOOLS),
+    ("watchdog: {streaming: {no_progress: 2m}}", "watchdog.streaming.no_progress='2m'", TOOLS),
+    ("watchdog: {silence: 20s, streaming: {no_progress: 7m}}", "watchdog.silence='20s'", PINGS),
+    ("watchdog: {no_progress: 7m, text: {silence: 8m}}", "watchdog.text.silence='8m'",
+     "it never expires before no_progress (7m)"),
+    ("watchdog: {thinking: {silence: 20m}}", "watchdog.thinking.silence='20m'",
+     "the read timeout of the client expires first (10m by default)"),
+    ("watchdog: {lifetime: 5m, thinking: {no_progress: 10m}}", "watchdog.thinking.no_progress='10m'",
+     "it never expires before lifetime (5m)"),
+    ("watchdog: {streaming: {no_progress: 8m, lifetime: 7m}}", "watchdog.streaming.no_progress='8m'",
+     "it never expires before streaming.lifetime (7m)"),
+    ("watchdog: {first_event: 2m, awaiting_first_event: {first_content: 1m}}", "watchdog.first_event='2m'",
+     "it never expires before awaiting_first_event.first_content (1m)"),
+    ("watchdog: {thinking: {first_content: 20m}}", "watchdog.thinking.first_content='20m'",
+     "when it expires, limits.deadline (10m) allows no further attempt"),
     ("sdk_retries: replace", "sdk_retries='replace'",
      "it has no effect in mode observe, which leaves the SDK's retries alone"),
     ("raise_on_truncation: true", "raise_on_truncation='true'",
@@ -176,7 +198,7 @@ WARNED = [
     ("resume: {strategy: prefill}", "resume.strategy='prefill'",
      "Claude 4.6 and later refuse a prefill, which wastes a request each time; use auto"),
     ("models: {'a*': {watchdog: {silence: 5s}}}", "models.a*.watchdog.silence='5s'",
-     "shorter than the interval of pings (15 to 30 s), so it aborts healthy streams"),
+     PINGS),
     ("mode: retry\nmodels: {'a*': {mode: observe}}\nraise_on_truncation: true", "raise_on_truncation='true'",
      "it has no effect in mode observe, which raises only what the SDK raises"),
     ("fallback: {opus: [claude-sonnet-5]}", "fallback.opus='[claude-sonnet-5]'",
@@ -199,6 +221,11 @@ VALID = [
     "watchdog: {first_event: 60s, silence: 2m}",
     "watchdog: {first_event: 60s, first_content: 60s, lifetime: 60s}",
     "watchdog: {no_progress: 60s, tool_use: {no_progress: 330s}, thinking: {no_progress: 10m, silence: null}}",
+    "watchdog: {no_progress: 60s, tool_use: {no_progress: 12m}, text: {silence: 50s}}",
+    "watchdog: {silence: 6m, no_progress: 7m, text: {no_progress: 6m}}",  # silence has an effect in other blocks
+    "watchdog: {first_event: 2m, first_content: 1m, awaiting_first_event: {first_content: 3m}}",
+    "watchdog: {no_progress: 10m, finishing: {lifetime: 5m}}",
+    "preset: batch\nwatchdog: {thinking: {no_progress: 15m}}",
     "limits: {max_resumes: 1}",
     "concurrency: {max: 8, queue: 0s}",
     "concurrency: {max: auto, scope: host}",

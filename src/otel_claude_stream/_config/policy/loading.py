@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from otel_claude_stream import _guard
-from otel_claude_stream._config.policy.checks import CheckedPolicy, check
+from otel_claude_stream._config.policy.checked import CheckedPolicy
+from otel_claude_stream._config.policy.checks import check
 from otel_claude_stream._config.policy.keys import PRESET, Path
 from otel_claude_stream._config.policy.layer import Layer, Values, for_pattern, leaves, policy_of, top_level_value
 from otel_claude_stream._config.policy.presets import PRESETS
