@@ -21,7 +21,7 @@ from otel_claude_stream._config.policy.sources import (
     read,
 )
 from otel_claude_stream._config.policy.validate import MAX_PROBLEMS, validate
-from otel_claude_stream._config.problem import Problem, Severity
+from otel_claude_stream._config.problem import NO_VALUE, Problem, Severity
 from otel_claude_stream._core.retry.policy import RetryPolicy
 
 IN_CODE: Final = "instrument()"
@@ -222,11 +222,11 @@ def _contains(values: Values, path: Path) -> bool:
 
 
 def _value_at(values: Values, path: Path) -> object:
-    """Return the value at a path before validation; an empty text if there is none."""
+    """Return the value at a path before validation; `NO_VALUE` if there is none."""
     value: Any = values
     for part in path:
         try:
             value = value[part]
         except (KeyError, IndexError, TypeError):
-            return ""
+            return NO_VALUE
     return value

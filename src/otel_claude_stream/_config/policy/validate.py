@@ -11,7 +11,7 @@ from otel_claude_stream._config import renamed
 from otel_claude_stream._config.policy.keys import HEAD, KEYS, PROCESS_KEYS, Key, Path, dotted, variables
 from otel_claude_stream._config.policy.layer import Layer, preview
 from otel_claude_stream._config.policy.schema import DOCUMENT, RULE, Items, Node, Patterns, Section
-from otel_claude_stream._config.problem import Problem
+from otel_claude_stream._config.problem import NO_VALUE, Problem
 from otel_claude_stream._config.settings import PREFIX
 
 MAX_PROBLEMS: Final = 20
@@ -81,7 +81,7 @@ class _Validation:
         is_renamed = section is RULE and any(map(renamed.rule_key, values))
         for name in section.required:
             if name not in values and not is_renamed:
-                self._error("missing", (*path, name), "", section.children[name])
+                self._error("missing", (*path, name), NO_VALUE, section.children[name])
         return _valid(
             (name, self.value(value, section.children[name], (*path, name)))
             if name in section.children
