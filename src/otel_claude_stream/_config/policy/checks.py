@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final
 
 from otel_claude_stream._config.policy.checked import CheckedPolicy, Finding, as_path, error, warning
 from otel_claude_stream._config.policy.clock_checks import (
+    READ_TIMEOUT_FIRST,
+    SDK_TIMEOUT,
     clocks_may_expire,
     deadline_allows_clocks,
     silence_expires_first,
@@ -15,7 +17,7 @@ from otel_claude_stream._config.policy.clock_checks import (
 from otel_claude_stream._config.policy.keys import Path
 from otel_claude_stream._config.policy.model_patterns import may_match, suggestion
 from otel_claude_stream._core.durations import format_duration
-from otel_claude_stream._core.retry.fallback import is_known
+from otel_claude_stream._core.retry.fallback import is_known, may_differ
 from otel_claude_stream._core.retry.policy import Backoff, Mode, RetryLimits, RetryPolicy, SdkRetries, Strategy
 from otel_claude_stream._core.retry.resume.capabilities import known_to_refuse
 from otel_claude_stream._core.retry.rules import NOT_RETRYABLE_BY_RULE
@@ -81,10 +83,16 @@ def requests_for_attempts(checked: CheckedPolicy) -> Iterator[Finding]:
 
 
 def deadline_allows(checked: CheckedPolicy) -> Iterator[Finding]:
-    """The deadline limits each wait."""
-    deadline, longest = checked.policy.limits.deadline, checked.policy.retry_after.max
-    if deadline is not None and checked.sets("retry_after.max") and longest > deadline:
-        yield warning("retry_after.max", f"limits.deadline ({format_duration(deadline)}) never allows so long a wait")
+    """The deadline limits each wait, and the read timeout of the client that for a permit."""
+    deadline, concurrency = checked.policy.limits.deadline, checked.policy.concurrency
+    waits = {"retry_after.max": checked.policy.retry_after.max}
+    if concurrency.max is not None:
+        waits["concurrency.queue"] = concurrency.queue
+    for name, longest in waits.items():
+        if deadline is not None and checked.sets(name) and longest > deadline:
+            yield warning(name, f"limits.deadline ({format_duration(deadline)}) never allows so long a wait")
+        elif name == "concurrency.queue" and longest > SDK_TIMEOUT:
+            yield warning(name, READ_TIMEOUT_FIRST)
 
 
 # --- Values without effect ------------------------------------------------------------------------------------------
@@ -143,13 +151,22 @@ def rules_can_match(checked: CheckedPolicy) -> Iterator[Finding]:
         if rule.reasons <= CALLER_REASONS:
             yield Finding(path, "the rule never applies: a stream that the caller ended is never retried")
         elif rule.reasons <= NOT_RETRYABLE_BY_RULE and (rule.retry or rule.resume):
-            yield Finding(path, "a rule cannot allow retries for these reasons: the same request is rejected again")
+            yield Finding(path, f"a rule cannot allow retries for these reasons: {'; '.join(_vetoes(rule.reasons))}")
         elif rule.reasons and len(taken) == len(rule.reasons):
             names = ", ".join(f"rules[{index}]" for index in sorted(set(taken.values())))
             yield Finding(path, f"the rule never applies: {names} named all of its reasons before")
         elif taken:
             names = ", ".join(sorted(reason.value for reason in taken))
             yield Finding(path, f"an earlier rule applies to some of these reasons: {names}")
+
+
+def _vetoes(reasons: Collection[AbortReason]) -> Iterator[str]:
+    if not CALLER_REASONS.isdisjoint(reasons):
+        yield "the caller ended the stream"
+    if AbortReason.QUEUE_TIMEOUT in reasons:
+        yield "the call has waited long enough"
+    if not CALLER_REASONS.union((AbortReason.QUEUE_TIMEOUT,)).issuperset(reasons):
+        yield "the same request is rejected again"
 
 
 # --- Patterns of models ---------------------------------------------------------------------------------------------
@@ -167,12 +184,17 @@ def pattern_matches_models(checked: CheckedPolicy) -> Iterator[Finding]:
 
 
 def fallbacks_are_possible(checked: CheckedPolicy) -> Iterator[Finding]:
-    """A request is sent only to a model whose parameters are known, and a rule needs a model to fall back to."""
+    """A request is sent only to another model whose parameters are known, and a rule needs one to fall back to."""
     for pattern, models in checked.policy.fallback:
         if unknown := [model for model in models if not is_known(model)]:
             yield Finding(
                 ("fallback", pattern),
                 f"no request is sent to {', '.join(unknown)}: this version does not know which parameters it takes",
+            )
+        if same := [model for model in models if not may_differ(pattern, model)]:
+            yield Finding(
+                ("fallback", pattern),
+                f"no request is sent to {', '.join(same)}: it is the model that failed",
             )
     for number, rule in enumerate(checked.policy.rules):
         if rule.fallback and not checked.policy.fallback:

@@ -17,6 +17,7 @@ LONGEST_SILENCE: Final = 330.0
 """Seconds. Tool input that the server buffered came after 329.5 s without a byte (github/copilot-cli#4286)."""
 SDK_TIMEOUT: Final = 600.0
 """Seconds that a client of the SDK waits for a byte by default (`anthropic.DEFAULT_TIMEOUT`)."""
+READ_TIMEOUT_FIRST: Final = f"the read timeout of the client expires first ({format_duration(SDK_TIMEOUT)} by default)"
 
 _PINGED: Final = ("first_event", "silence", "no_progress")
 """Clocks that abort healthy streams if they are shorter than the interval of pings."""
@@ -102,10 +103,7 @@ def silence_expires_first(checked: CheckedPolicy) -> Iterator[Finding]:
             else:
                 yield warning(silence.path, f"it never expires before {no_progress}")
         if silence.seconds > SDK_TIMEOUT:
-            yield warning(
-                silence.path,
-                f"the read timeout of the client expires first ({format_duration(SDK_TIMEOUT)} by default)",
-            )
+            yield warning(silence.path, READ_TIMEOUT_FIRST)
 
 
 def clocks_may_expire(checked: CheckedPolicy) -> Iterator[Finding]:
