@@ -231,6 +231,13 @@ def test_an_unknown_variable_with_two_underscores_is_an_error(variable, nearest)
     assert str(problem) == f"environment: {variable}='3' is not valid: no such setting{hint}"
 
 
+def test_a_variable_for_a_part_of_a_list_is_an_error_with_the_remedy():
+    _, (problem,) = load_policy({"OTEL_CLAUDE_STREAM_RULES__0__RETRY": "true"})
+    assert problem.allowed == (
+        f"no variable sets rules of the retry policy; set it in the file that {FILE} names, or in code"
+    )
+
+
 def test_a_long_value_is_truncated_in_messages():
     _, (problem,) = load_policy({}, {"mode": "x" * 5000})
     assert len(problem.value) == 60
