@@ -169,6 +169,15 @@ def test_an_unknown_variable_is_a_problem_with_the_nearest_name(variable, neares
     assert str(problem) == f"environment: {variable}='x' is not valid: no such setting; did you mean {nearest}?"
 
 
+@pytest.mark.parametrize("key", ["fallback", "rules", "models", "version"])
+def test_a_variable_for_a_key_that_only_files_set_is_a_problem_with_the_remedy(key):
+    _, (problem,) = load({PREFIX + key.upper(): "x"})
+    assert str(problem) == (
+        f"environment: {PREFIX}{key.upper()}='x' is not valid: no variable sets {key} of the retry policy; set it in "
+        f"the file that {PREFIX}CONFIG names, or in code"
+    )
+
+
 def test_an_unknown_argument_is_a_problem_with_the_nearest_name():
     config, (problem,) = load({}, {"event": "log"})
     assert config == DEFAULT

@@ -272,7 +272,7 @@ def test_a_call_without_a_permit_in_time_raises_a_time_out_of_the_sdk(monkeypatc
     assert kind.endswith("failure.QueueTimeout")
     assert text == (
         "No request was sent: no permit became free within concurrency.queue (10s), with at most 1 open requests "
-        "(concurrency.max). Send fewer calls at once, or raise one of them."
+        "(concurrency.max). Send fewer calls at once, or raise concurrency.queue or concurrency.max."
     )
     span = capture.spans()[0]["attributes"]
     names = ("outcome", "abort.reason", "abort.origin", "phase", "attempt.count", "concurrency.wait")
@@ -300,16 +300,31 @@ def test_callers_catch_it_as_a_time_out_with_a_request():
     assert raised.value.message == str(raised.value)
 
 
-@pytest.mark.parametrize(("timeout", "deadline", "waited"), [(4.0, 600.0, 4.0), (600.0, 3.0, 3.0), (None, None, 10.0)])
-def test_time_outs_of_the_client_and_the_deadline_bound_the_wait(monkeypatch, timeout, deadline, waited):
+TIMEOUT = "the read timeout of the client or the request"
+
+
+@pytest.mark.parametrize(
+    ("timeout", "deadline", "waited", "limit"),
+    [
+        (4.0, 600.0, 4.0, TIMEOUT),
+        (600.0, 3.0, 3.0, "limits.deadline"),
+        (2.5, 3.0, 2.5, TIMEOUT),
+        (-1.0, 3.0, 0.0, TIMEOUT),
+        (None, None, 10.0, "concurrency.queue"),
+    ],
+)
+def test_the_shortest_limit_bounds_the_wait_and_is_named(monkeypatch, timeout, deadline, waited, limit):
     api, policy = API(COMPLETE), replace(ONE, limits=RetryLimits(deadline=deadline))
     with (
         instrumented(monkeypatch, api.clock, retry_policy=policy),
         api.client().messages.create(**ASK, stream=True),
     ):
         before = api.clock.monotonic_ns()
-        assert read(api, client=api.client(timeout=timeout)).error
+        [(_, text)] = read(api, client=api.client(timeout=timeout)).error
         assert (api.clock.monotonic_ns() - before) / 1e9 == pytest.approx(waited)
+    assert text.startswith(f"No request was sent: no permit became free within {limit} (")
+    assert text.endswith(f"Send fewer calls at once, or raise {limit} or concurrency.max.")
+    assert (", which ends the wait before concurrency.queue (10s)," in text) is (waited < 10.0)
 
 
 def test_a_retry_without_a_permit_in_time_raises_the_first_failure(monkeypatch):

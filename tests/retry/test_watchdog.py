@@ -447,3 +447,22 @@ def test_mode_observe_reports_the_abort_that_would_have_happened(mode, clock):
     assert (event["time_ns"] - span["start_ns"]) / 1e9 >= LIMIT
     assert (stop["time_ns"] - event["time_ns"]) / 1e9 >= 0.5 * LIMIT
     assert telemetry.value("claude.stream.retry.decisions") == 1
+
+
+def test_a_failure_after_the_clock_is_no_second_decision(mode):
+    """The policy would have aborted the stream before."""
+    policy = RetryPolicy(watchdog=Watchdog(first_event=LIMIT))
+
+    async def body():
+        async with mode.entered(mode.client(api.url, timeout=3 * LIMIT)) as client:
+            await by_iteration(mode, await mode.do(client.messages.create(**ASK, stream=True)), Seen())
+
+    with FakeAPI(stalled(0, Hang(STALL))) as api, observed(retry_policy=policy) as telemetry:
+        with pytest.raises(Exception) as caught:  # noqa: PT011 - the class depends on the HTTP library
+            mode.run(body)
+        assert type(caught.value).__name__ == "ReadTimeout"
+        assert telemetry.value("claude.stream.retry.decisions") == 1
+    assert telemetry.outcome_and_reason() == ("failed", "first_event_timeout")
+    (event,) = (event for event in telemetry.stream()["events"] if event["name"] == "claude.stream.retry")
+    assert event["attributes"]["claude.stream.retry.decision"] == "retry"
+    assert (event["time_ns"] - telemetry.stream()["start_ns"]) / 1e9 < 2.5 * LIMIT

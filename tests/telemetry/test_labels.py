@@ -14,6 +14,7 @@ from tests.support.rig import API, WAYS, instrumented, points, read
 from tests.support.scenes import MESSAGE
 
 from otel_claude_stream import StreamConfig, stream_labels
+from otel_claude_stream._config import stream_labels as _stream_labels
 from otel_claude_stream._core.stream import bounds
 from otel_claude_stream._core.stream.call import Call
 from otel_claude_stream._sdk.attach.request import call_of
@@ -38,6 +39,7 @@ def _log_again():
     """Log a problem of labels again, which is logged once in a process."""
     for log in (_labels._log_values, _labels._log_keys, _labels._log_sets):
         log.cache_clear()
+    _stream_labels._logged.clear()
 
 
 def labels_in(attributes):
@@ -157,11 +159,57 @@ def test_the_bound_of_values_is_a_setting(monkeypatch):
     assert [one["tenant"] for one in metrics] == ["a", "other"]
 
 
-def test_baggage_of_a_megabyte_is_cut(monkeypatch):
+def test_baggage_of_a_megabyte_is_cut(monkeypatch, caplog):
+    """One log line names the label, and not the value."""
+    caplog.set_level(logging.WARNING, logger="otel_claude_stream")
     with carrying(tenant="x" * 2**20):
-        (span,), (metric,) = labels_of_calls(monkeypatch, carrying(), baggage_labels="tenant")
-    assert span == {"tenant": "x" * bounds.NAME}
+        spans, (metric,) = labels_of_calls(monkeypatch, carrying(), carrying(), baggage_labels="tenant")
+    assert spans == [{"tenant": "x" * bounds.NAME}] * 2
     assert metric == {"tenant": "x" * 30 + "..."}  # as `points` shows a long text
+    assert [record.getMessage() for record in caplog.records if record.name == "otel_claude_stream"] == [
+        (
+            "otel-claude-stream: the label tenant has values of more than 128 characters. The rest is cut off on spans "
+            "and metrics. Use shorter values"
+        )
+    ]
+
+
+def test_each_label_with_values_that_are_cut_is_logged_once(monkeypatch, caplog):
+    """However many keys there are, the lines and the memory for them are bounded."""
+    caplog.set_level(logging.WARNING, logger="otel_claude_stream")
+    long = "x" * (bounds.NAME + 1)
+    labels_of_calls(
+        monkeypatch,
+        *(stream_labels(tenant=long, feature="x" * bounds.NAME) for _ in range(3)),
+        *(stream_labels(**{f"k{number}": long}) for number in range(40)),
+    )
+    cut = [record.getMessage() for record in caplog.records if "characters" in record.getMessage()]
+    assert [text.split()[3] for text in cut] == ["tenant", *(f"k{number}" for number in range(19))]
+
+
+def test_spans_have_more_labels_than_metrics_and_those_of_the_setting_come_first(monkeypatch, caplog):
+    caplog.set_level(logging.WARNING, logger="otel_claude_stream")
+    many = {f"a{number:02}": "x" for number in range(12)}
+    with carrying(tenant="a"):
+        (span,), (metric,) = labels_of_calls(monkeypatch, stream_labels(**many), baggage_labels="tenant")
+    assert span == {"tenant": "a", **many}
+    assert metric == {"tenant": "a", **{f"a{number:02}": "x" for number in range(7)}}
+    (record,) = caplog.records
+    assert "spans have them, and metrics do not" in record.getMessage()
+
+
+def test_labels_beyond_those_of_a_span_are_logged_once(monkeypatch, caplog):
+    caplog.set_level(logging.WARNING, logger="otel_claude_stream")
+    many = {f"a{number:02}": "x" for number in range(40)}
+    with carrying(tenant="a"):
+        spans, _ = labels_of_calls(monkeypatch, *[stream_labels(**many)] * 2, baggage_labels="tenant")
+    assert spans == [{"tenant": "a", **{f"a{number:02}": "x" for number in range(bounds.SPAN_LABELS - 1)}}] * 2
+    assert [record.getMessage() for record in caplog.records if "more than 32" in record.getMessage()] == [
+        (
+            "otel-claude-stream: a call has more than 32 labels. Neither its span nor its metrics have the others. Use "
+            "fewer keys in stream_labels()"
+        )
+    ]
 
 
 def test_metrics_have_at_most_eight_keys(monkeypatch, caplog):
@@ -179,7 +227,8 @@ def test_metrics_have_at_most_eight_keys(monkeypatch, caplog):
     assert keys("k99", "k0", "tenant") == {"k0", "tenant"}
     (record,) = caplog.records
     assert (
-        "there are labels besides tenant, k0, k1, k2, k3, k4, k5, k6; metrics do not have them." in record.getMessage()
+        "there are labels besides tenant, k0, k1, k2, k3, k4, k5, k6; spans have them, and metrics do not."
+        in record.getMessage()
     )
 
 

@@ -68,6 +68,9 @@ def _from_environment(environment: Mapping[str, str]) -> tuple[list[_Assignment]
         elif new := renamed.SETTINGS.get(variable.removeprefix(PREFIX).lower()):
             problems.append(Problem("environment", variable, value, renamed.message(_BY_NAME[new].variable)))
         elif "__" not in variable and variable not in _policy_variables():
+            if why := _in_files_only(variable):
+                problems.append(Problem("environment", variable, value, why))
+                continue
             near = _nearest(variable, {**_policy_variables(), **_BY_VARIABLE})
             problems.append(Problem("environment", variable, value, "no such setting", near))
     return assignments, problems
@@ -105,6 +108,13 @@ def _policy_variables() -> Mapping[str, object]:
     from otel_claude_stream._config.policy.keys import variables
 
     return variables()
+
+
+def _in_files_only(variable: str) -> str:
+    """Return why no environment variable sets a key of the policy; empty for any other name."""
+    from otel_claude_stream._config.policy.keys import without_variable
+
+    return without_variable(variable)
 
 
 def _text_of(value: object) -> str:

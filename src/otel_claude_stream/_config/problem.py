@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
+
+NO_VALUE: Final = object()
+"""Stands for the value of a problem that has none to show."""
 
 
 class Severity(IntEnum):
@@ -22,7 +26,8 @@ class Problem:
     source: str
     setting: str
     """Name of the setting; empty for a problem of the source itself."""
-    value: str
+    value: str | None
+    """The value as the source has it; None if there is none, or more than one."""
     allowed: str
     """The values that are allowed; for a warning, the reason for it."""
     nearest: str = ""
@@ -34,4 +39,5 @@ class Problem:
             return f"{self.source}: {self.allowed}"
         hint = f"; did you mean {self.nearest}?" if self.nearest else ""
         verdict = " is not valid" if self.severity is Severity.ERROR else ""
-        return f"{self.source}: {self.setting}={self.value!r}{verdict}: {self.allowed}{hint}"
+        value = "" if self.value is None else f"={self.value!r}"
+        return f"{self.source}: {self.setting}{value}{verdict}: {self.allowed}{hint}"

@@ -54,15 +54,37 @@ def stream_labels(**labels: str | None) -> StreamLabels:
     given: Mapping[str, object] = labels  # values of other types may come from untyped code
     for key, value in given.items():
         if KEY.fullmatch(key) is None:
-            _log_once(f"the key {key[:64]!r} is not valid. Use letters, digits and _.- inside, with a letter first")
+            _log_left_out(f"the key {key[:64]!r} is not valid. Use letters, digits and _.- inside, with a letter first")
         elif value is None or isinstance(value, str):
             valid[key] = value
         else:
-            _log_once(f"the value of {key} is of the type {type(value).__name__}. Pass a text or None")
+            _log_left_out(f"the value of {key} is of the type {type(value).__name__}. Pass a text or None")
     return StreamLabels(valid)
 
 
-def _log_once(problem: str) -> None:
+def log_cut(key: str, most: int) -> None:
+    """Log once that values of a label are cut. The value itself may be personal, and is not logged."""
+    _log_once(
+        f"the label {key} has values of more than {most} characters. The rest is cut off on spans and metrics. "
+        "Use shorter values",
+        logging.WARNING,
+    )
+
+
+def log_too_many(most: int) -> None:
+    """Log once that a call has more labels than its span may have."""
+    _log_once(
+        f"a call has more than {most} labels. Neither its span nor its metrics have the others. Use fewer keys in "
+        "stream_labels()",
+        logging.WARNING,
+    )
+
+
+def _log_left_out(problem: str) -> None:
+    _log_once(f"stream_labels(): {problem}. The label is left out", logging.ERROR)
+
+
+def _log_once(problem: str, level: int) -> None:
     if problem not in _logged and len(_logged) < _MAX_LOGGED:
         _logged.add(problem)
-        _log.error("otel-claude-stream: stream_labels(): %s. The label is left out", problem)
+        _log.log(level, "otel-claude-stream: %s", problem)

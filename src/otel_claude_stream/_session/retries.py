@@ -163,10 +163,12 @@ class Retries:
                 _guard.report("decide", error)
 
     def would_abort(self, end: End, now: int) -> None:
-        """Report, as a dry run, what would be done if the watchdog had aborted the response at `now`."""
-        before, reply = (self._reported, self._last), self._state.attempts.reply
+        """Report, as a dry run, what would be done if the watchdog had aborted the response at `now`.
+
+        It is the decision about the call: a policy that acts would not see a later failure of the response.
+        """
+        reply = self._state.attempts.reply
         self._decide(diagnosis_of(self._state, end, now, reply, opened=True), reply, now, before_response=False)
-        self._reported, self._last = before
 
     def _decide(self, found: Diagnosis, reply: Reply | None, now: int, *, before_response: bool) -> Decision:
         """Return what is done about an attempt that failed, and report it as an event and as a count."""

@@ -132,7 +132,8 @@ def _log_values(key: str, most: int) -> None:
 @functools.cache
 def _log_keys(keys: str) -> None:
     _log.warning(
-        "otel-claude-stream: there are labels besides %s; metrics do not have them. Use fewer keys in stream_labels()",
+        "otel-claude-stream: there are labels besides %s; spans have them, and metrics do not. Use fewer keys in "
+        "stream_labels()",
         keys,
     )
 

@@ -127,7 +127,7 @@ def test_a_duplicate_key_in_json_is_an_error(tmp_path):
     path = tmp_path / "p.json"
     path.write_text('{"version": 1, "mode": "retry", "mode": "observe"}')
     _, (problem,) = load_policy({FILE: str(path)})
-    assert str(problem) == f"{path}: mode='' is not valid: the key is set twice"
+    assert str(problem) == f"{path}: mode is not valid: the key is set twice"
 
 
 def test_references_are_replaced_before_the_type_of_a_value_is_determined(tmp_path):
@@ -229,6 +229,13 @@ def test_an_unknown_variable_with_two_underscores_is_an_error(variable, nearest)
     assert policy == RetryPolicy()
     hint = f"; did you mean {nearest}?" if nearest else ""
     assert str(problem) == f"environment: {variable}='3' is not valid: no such setting{hint}"
+
+
+def test_a_variable_for_a_part_of_a_list_is_an_error_with_the_remedy():
+    _, (problem,) = load_policy({"OTEL_CLAUDE_STREAM_RULES__0__RETRY": "true"})
+    assert problem.allowed == (
+        f"no variable sets rules of the retry policy; set it in the file that {FILE} names, or in code"
+    )
 
 
 def test_a_long_value_is_truncated_in_messages():

@@ -362,6 +362,17 @@ REASON: Final = choice_of(AbortReason)
 """The type of a reason in a rule."""
 
 
+_WITHOUT_VARIABLE: Final = frozenset({"version", "models", "rules", "fallback"})
+
+
+def without_variable(name: str) -> str:
+    """Return why an environment variable does not exist that would set a list or a mapping; empty for any other one."""
+    key = name.removeprefix(PREFIX).partition("__")[0].lower()
+    if key not in _WITHOUT_VARIABLE:
+        return ""
+    return f"no variable sets {key} of the retry policy; set it in the file that {PREFIX}CONFIG names, or in code"
+
+
 @functools.cache
 def variables() -> Mapping[str, Key]:
     """Return the environment variables of the policy, with the kill switch, which is read elsewhere."""

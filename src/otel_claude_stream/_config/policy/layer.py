@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from otel_claude_stream._config.policy.keys import HEAD, PROCESS_KEYS, Path, dotted
-from otel_claude_stream._config.problem import Problem, Severity
+from otel_claude_stream._config.problem import NO_VALUE, Problem, Severity
 from otel_claude_stream._core.retry.policy import RetryPolicy, Rule
 from otel_claude_stream._core.vocabulary import AbortReason
 
@@ -50,10 +50,11 @@ class Layer:
     def problem(
         self, path: Path, value: object, allowed: str, nearest: str = "", severity: Severity = Severity.ERROR
     ) -> Problem:
-        """Return a problem with the value at a path."""
+        """Return a problem with the value at a path, which may be `NO_VALUE`."""
         variable = self.variables.get(path)
         source, setting = (self.name, variable) if variable else (self.location(path), preview(dotted(path)))
-        return Problem(source, setting, self.preview(path, value), allowed, nearest, severity)
+        shown = None if value is NO_VALUE else self.preview(path, value)
+        return Problem(source, setting, shown, allowed, nearest, severity)
 
     def preview(self, path: Path, value: object) -> str:
         """Return a value at a path for messages, with references instead of the values of variables."""

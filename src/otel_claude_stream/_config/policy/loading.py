@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from otel_claude_stream import _guard
-from otel_claude_stream._config.policy.checks import CheckedPolicy, check
+from otel_claude_stream._config.policy.checked import CheckedPolicy
+from otel_claude_stream._config.policy.checks import check
 from otel_claude_stream._config.policy.keys import PRESET, Path
 from otel_claude_stream._config.policy.layer import Layer, Values, for_pattern, leaves, policy_of, top_level_value
 from otel_claude_stream._config.policy.presets import PRESETS
@@ -20,7 +21,7 @@ from otel_claude_stream._config.policy.sources import (
     read,
 )
 from otel_claude_stream._config.policy.validate import MAX_PROBLEMS, validate
-from otel_claude_stream._config.problem import Problem, Severity
+from otel_claude_stream._config.problem import NO_VALUE, Problem, Severity
 from otel_claude_stream._core.retry.policy import RetryPolicy
 
 IN_CODE: Final = "instrument()"
@@ -221,11 +222,11 @@ def _contains(values: Values, path: Path) -> bool:
 
 
 def _value_at(values: Values, path: Path) -> object:
-    """Return the value at a path before validation; an empty text if there is none."""
+    """Return the value at a path before validation; `NO_VALUE` if there is none."""
     value: Any = values
     for part in path:
         try:
             value = value[part]
         except (KeyError, IndexError, TypeError):
-            return ""
+            return NO_VALUE
     return value

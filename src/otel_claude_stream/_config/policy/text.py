@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from otel_claude_stream._config.policy.keys import Path
+from otel_claude_stream._config.problem import NO_VALUE
 
 DUPLICATE_KEY: Final = "the key is set twice"
 MAX_BYTES: Final = 32_768
@@ -38,7 +39,7 @@ class Mistake:
 
     text: str
     path: Path = ()
-    value: str = ""
+    value: object = NO_VALUE
     line: int | None = None
 
 
@@ -68,7 +69,7 @@ class ParsedText:
         if self.count > MAX_VALUES:
             raise Unreadable(Mistake(TOO_MANY_VALUES))
 
-    def add_mistake(self, text: str, path: Path, value: str = "") -> None:
+    def add_mistake(self, text: str, path: Path, value: object = NO_VALUE) -> None:
         """Add a mistake at a path."""
         self.mistakes.append(Mistake(text, path, value, self.lines.get(path)))
 

@@ -8,10 +8,19 @@ from dataclasses import replace
 from typing import Any, Final, Literal, NamedTuple
 
 from otel_claude_stream._config import renamed
-from otel_claude_stream._config.policy.keys import HEAD, KEYS, PROCESS_KEYS, Key, Path, dotted, variables
+from otel_claude_stream._config.policy.keys import (
+    HEAD,
+    KEYS,
+    PROCESS_KEYS,
+    Key,
+    Path,
+    dotted,
+    variables,
+    without_variable,
+)
 from otel_claude_stream._config.policy.layer import Layer, preview
 from otel_claude_stream._config.policy.schema import DOCUMENT, RULE, Items, Node, Patterns, Section
-from otel_claude_stream._config.problem import Problem
+from otel_claude_stream._config.problem import NO_VALUE, Problem
 from otel_claude_stream._config.settings import PREFIX
 
 MAX_PROBLEMS: Final = 20
@@ -81,7 +90,7 @@ class _Validation:
         is_renamed = section is RULE and any(map(renamed.rule_key, values))
         for name in section.required:
             if name not in values and not is_renamed:
-                self._error("missing", (*path, name), "", section.children[name])
+                self._error("missing", (*path, name), NO_VALUE, section.children[name])
         return _valid(
             (name, self.value(value, section.children[name], (*path, name)))
             if name in section.children
@@ -122,8 +131,10 @@ def _problem(layer: Layer, error: _Error) -> Problem:
     if kind == "unknown" and isinstance(node, Section):
         if node is RULE and (new := renamed.rule_key(path[-1])):
             return layer.problem(path, value, renamed.message(new))
-        if path in layer.variables:
-            return layer.problem(path, value, "no such setting", _nearest_variable(layer.variables[path]))
+        if variable := layer.variables.get(path):
+            if why := without_variable(variable):
+                return layer.problem(path, value, why)
+            return layer.problem(path, value, "no such setting", _nearest_variable(variable))
         return layer.problem(path, value, "no such key", _nearest_key(path, node))
     if not isinstance(node, Key):
         missing = "it is missing; " if kind == "missing" else ""

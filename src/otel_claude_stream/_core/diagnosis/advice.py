@@ -71,8 +71,9 @@ REASON_ADVICE: Mapping[R, str] = {
         "and disable it (X-Accel-Buffering: no, proxy_buffering off)."
     ),
     R.QUEUE_TIMEOUT: (
-        "No permit became free within concurrency.queue, and no request was sent. Send fewer calls at once, raise "
-        "concurrency.max or concurrency.queue, or ask for a higher rate limit."
+        "No permit became free in time, and no request was sent. concurrency.queue, limits.deadline or the client's "
+        "read timeout ended the wait, whichever is shortest. Send fewer calls at once, raise that limit or "
+        "concurrency.max, or ask for a higher rate limit."
     ),
     R.FIRST_CONTENT_TIMEOUT: (
         "Events arrived, but no content within watchdog.first_content: the model is slow to begin, or thinks for "

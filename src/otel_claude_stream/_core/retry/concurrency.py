@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 from otel_claude_stream._core.diagnosis.classify import Diagnosis
+from otel_claude_stream._core.durations import format_duration
 from otel_claude_stream._core.retry.budget import MAX_KEYS, OVERFLOW, BudgetKey
 from otel_claude_stream._core.retry.policy import AUTO, MAX_CONCURRENCY, Concurrency
 from otel_claude_stream._core.vocabulary import AbortReason
@@ -62,6 +64,41 @@ class AdaptiveLimit:
         if since is None or started >= since or now < since:
             self.value = max(1.0, min(self.value, float(in_flight)) * DECREASE)
             self._decreased_at = now
+
+
+class WaitLimit(NamedTuple):
+    """A limit on the wait for a permit."""
+
+    left: float
+    """Seconds of it that are left."""
+    name: str
+    total: float
+    """Seconds of it from its start."""
+
+
+_QUEUE = "concurrency.queue"
+
+
+def longest_wait(concurrency: Concurrency, deadline: float | None, age: float, read_timeout: float | None) -> WaitLimit:
+    """Return the shortest of the limits on the wait of a call that began `age` seconds ago."""
+    limits = [WaitLimit(concurrency.queue, _QUEUE, concurrency.queue)]
+    if read_timeout is not None:
+        timeout = max(0.0, read_timeout)
+        limits.append(WaitLimit(timeout, "the read timeout of the client or the request", timeout))
+    if deadline is not None:
+        limits.append(WaitLimit(max(0.0, deadline - age), "limits.deadline", deadline))
+    return min(limits, key=lambda limit: limit.left)
+
+
+def no_permit(concurrency: Concurrency, limit: WaitLimit, most: int) -> str:
+    """Return the message for a call that got no permit: `limit` ended its wait, with `most` open requests."""
+    within = f"{limit.name} ({format_duration(limit.total)})"
+    if limit.name != _QUEUE:
+        within += f", which ends the wait before {_QUEUE} ({format_duration(concurrency.queue)})"
+    return (
+        f"No request was sent: no permit became free within {within}, with at most {most} open requests "
+        f"(concurrency.max). Send fewer calls at once, or raise {limit.name} or concurrency.max."
+    )
 
 
 class Permit:

@@ -94,6 +94,11 @@ def is_known(model: str) -> bool:
     return family_of(model) in MODELS
 
 
+def may_differ(pattern: str, model: str) -> bool:
+    """Whether a pattern may match a model other than this one. Regions and release dates make no other model."""
+    return any(wildcard in pattern for wildcard in "*?[") or family_of(pattern) != family_of(model)
+
+
 def fallback_model(candidates: Sequence[str], body: Mapping[str, object], betas: Iterable[str]) -> str:
     """Return the first of the candidates that takes a request unchanged; empty if none does.
 

@@ -16,7 +16,9 @@ WORDING = 2000
 LISTED = 16
 """Stop sequences of a request that are recorded."""
 LABELS = 8
-"""Different labels of the caller."""
+"""Different labels of callers on the metrics of a process."""
+SPAN_LABELS = 32
+"""Labels of one call, which its span has. A span has at most 128 attributes by default."""
 COUNT = 10**12
 """Largest count of tokens, index or parameter. A larger or negative one counts as unknown."""
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from opentelemetry.baggage import get_baggage
 
 from otel_claude_stream import _guard
-from otel_claude_stream._config.stream_labels import StreamLabels, current_labels
+from otel_claude_stream._config.stream_labels import StreamLabels, current_labels, log_cut, log_too_many
 from otel_claude_stream._core.retry.fallback import fallback_model
 from otel_claude_stream._core.retry.resume.capabilities import CAPABILITY_KEYS, capabilities_of
 from otel_claude_stream._core.stream import bounds
@@ -151,9 +151,20 @@ def _conversation_id(client: object) -> str | None:
 
 
 def _labels(keys: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Return the labels of the blocks around the call, and of these entries of the baggage. The blocks win."""
-    found = {key: bounds.text(value) for key, value in ({k: get_baggage(k) for k in keys} | current_labels()).items()}
-    return tuple((key, value) for key, value in sorted(found.items()) if value)[: bounds.LABELS]
+    """Return the labels of the blocks around the call, and of these entries of the baggage. The blocks win.
+
+    Labels with these keys come first, and then the others by name, if they are more than a call may have.
+    """
+    found = {key: get_baggage(key) for key in keys} | current_labels()
+    labels = [(key, text) for key, value in found.items() if (text := bounds.text(value))]
+    labels.sort(key=lambda label: (label[0] not in keys, label[0]))
+    if len(labels) > bounds.SPAN_LABELS:
+        log_too_many(bounds.SPAN_LABELS)
+        del labels[bounds.SPAN_LABELS :]
+    for key, text in labels:
+        if len(text) == bounds.NAME < len(str(found[key])):
+            log_cut(key, bounds.NAME)
+    return tuple(labels)
 
 
 def _stop_sequences(found: object) -> tuple[str, ...]:

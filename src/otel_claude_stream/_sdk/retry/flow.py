@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 from otel_claude_stream import _guard
-from otel_claude_stream._core.durations import format_duration
+from otel_claude_stream._core.retry.concurrency import WaitLimit, longest_wait, no_permit
 from otel_claude_stream._core.retry.context import Action, Blocker, Decision
 from otel_claude_stream._core.retry.policy import RetryPolicy, SdkRetries, Strategy
 from otel_claude_stream._core.retry.resume.capabilities import refuses_prefill, strategy_for
@@ -45,6 +45,8 @@ class RetryFlow:
         self._strategy = Strategy.AUTO
         self._log: list[str] = []
         self._gave_up = False
+        self._wait_limit: WaitLimit | None = None
+        """The limit on the last wait for a permit."""
         self.response: Any = None
         """The response that is being read now, if it is not the first one."""
         self.request: Any = None
@@ -191,17 +193,16 @@ class RetryFlow:
         if self.session.state.call_policy.permits is None or self._has_permit():
             return True
         try:
-            yield Wait(self._longest_wait())
+            self._wait_limit = limit = self._longest_wait()
+            yield Wait(limit.left)
         except Exception as error:  # noqa: BLE001 - the boundary: the request is sent
             _guard.report("permit", error)
             return True
         return self._wait_over()
 
-    def _longest_wait(self) -> float:
-        deadline = self._policy.limits.deadline
-        left = None if deadline is None else deadline - self.session.age
-        limits = (self._policy.concurrency.queue, self.session.state.call.read_timeout, left)
-        return max(0.0, min(limit for limit in limits if limit is not None))
+    def _longest_wait(self) -> WaitLimit:
+        policy, session = self._policy, self.session
+        return longest_wait(policy.concurrency, policy.limits.deadline, session.age, session.state.call.read_timeout)
 
     @_guard.guarded("permit", True)
     def _has_permit(self) -> bool:
@@ -223,14 +224,11 @@ class RetryFlow:
     @_guard.guarded("permit", None)
     def _queue_timeout(self) -> Exception | None:
         """Return what a call raises that got no permit; None if it cannot be made, and the request is sent."""
-        permits, queue = self.session.state.call_policy.permits, format_duration(self._policy.concurrency.queue)
-        if permits is None:
+        permits, limit = self.session.state.call_policy.permits, self._wait_limit
+        if permits is None or limit is None:
             return None
-        return queue_timeout(
-            self._resend.unsent(),
-            f"No request was sent: no permit became free within concurrency.queue ({queue}), with at most "
-            f"{permits.outcome.limit} open requests (concurrency.max). Send fewer calls at once, or raise one of them.",
-        )
+        text = no_permit(self._policy.concurrency, limit, permits.outcome.limit)
+        return queue_timeout(self._resend.unsent(), text)
 
     def _other_form(self, refusal: Exception) -> Call:
         record_error_response(self.session, refusal)
