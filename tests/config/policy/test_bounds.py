@@ -79,6 +79,10 @@ def test_errors_are_reported_before_warnings(write):
     assert problems[0].setting == "mode"
 
 
+QUICKLY = 1.0
+"""Seconds of processor time. These files take 0.1 to 0.2."""
+
+
 @pytest.mark.parametrize("name", TEXTS)
 def test_a_hostile_file_is_rejected_quickly_with_a_short_message(name, write, caplog):
     caplog.set_level(logging.WARNING)
@@ -89,7 +93,7 @@ def test_a_hostile_file_is_rejected_quickly_with_a_short_message(name, write, ca
         before = time.thread_time()
         found = load(environment)
         needed.append(time.thread_time() - before)
-    assert min(needed) < 0.2
+    assert min(needed) < QUICKLY
     assert sum(len(str(problem)) for problem in found.problems) < 8_000
     assert found.errors or name in {"lines.yaml", "models.yaml"}
     assert caplog.records == []
