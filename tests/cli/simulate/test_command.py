@@ -190,6 +190,24 @@ def test_a_title_is_escaped_in_the_plot(capsys: pytest.CaptureFixture[str]) -> N
     assert "<b>&.jsonl" in [text.text for text in root.iter(f"{SVG}text")]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links need a privilege elsewhere")
+def test_a_plot_does_not_replace_what_is_read(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("a.jsonl").write_text(json.dumps(traces(span(HEALTHY))) + "\n")
+    policy = policy_file("version: 1\npreset: interactive\n")
+    Path("link").symlink_to("a.jsonl")
+    path = str(Path(policy).resolve())
+    monkeypatch.setenv("OTEL_CLAUDE_STREAM_CONFIG", policy)
+    learn = ("--policy", "interactive", "--from", "a.jsonl")
+    for arguments, plot in ((learn, "link"), (("--policy", policy), path), ((), path)):
+        code, _, errors = simulated(capsys, *SMALL[:2], *arguments, "--plot", plot)
+        assert code == 2
+        assert "which the simulation reads; name another file" in errors
+    assert Path("a.jsonl").read_text().startswith("{")
+    assert Path(policy).read_text().startswith("version")
+
+
 def test_a_plot_that_cannot_be_written(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")

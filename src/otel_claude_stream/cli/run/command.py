@@ -14,6 +14,7 @@ from typing import Final
 
 from otel_claude_stream._session.live import VARIABLE
 from otel_claude_stream.cli.errors import SIGNAL_BASE, TELEMETRY, CommandError, UsageError, check_installed
+from otel_claude_stream.cli.files import is_same_file
 from otel_claude_stream.cli.otlp.endpoint import base_url_of_option
 from otel_claude_stream.cli.otlp.environment import environment, forward_target, service_name
 from otel_claude_stream.cli.otlp.forward import Forwarder, headers_from
@@ -209,6 +210,8 @@ def _options(args: argparse.Namespace) -> tuple[Options, str]:
         raise UsageError(f"--port {args.port}: a port is a number from 1 to {MOST_PORT}")
     report = None if args.report is None else checked_path(args.report, "--report")
     save = None if args.save is None else checked_path(args.save, "--save")
+    if report is not None and save is not None and is_same_file(report, save):
+        raise UsageError(f"--report {report} would replace the telemetry of --save; name another file")
     return Options(command, report, save, target, args.live, args.quiet, args.web, args.port or 0), notice
 
 

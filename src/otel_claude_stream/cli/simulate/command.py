@@ -16,6 +16,7 @@ from otel_claude_stream._config.policy.presets import PRESETS
 from otel_claude_stream._config.policy.sources import FILE_VARIABLE
 from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
 from otel_claude_stream.cli.errors import OK, CommandError, UsageError
+from otel_claude_stream.cli.files import is_same_file
 from otel_claude_stream.cli.process import collector_paused
 from otel_claude_stream.cli.simulate.chart import Compared, svg
 from otel_claude_stream.cli.simulate.course import Course, Totals, chart_lines
@@ -84,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    plot = checked_path(args.plot, "--plot") if args.plot is not None else None
+    plot = _plot(args, os.environ)
     policy = _policy(args.policy, os.environ).for_model(args.model)
     if policy.mode is Mode.OBSERVE or policy.kill_switch:
         cause = "its kill switch is on" if policy.kill_switch else "its mode is observe"
@@ -105,6 +106,19 @@ def _run(args: argparse.Namespace) -> int:
     if plot is not None:
         _write(plot, svg(found))
     return OK
+
+
+def _plot(args: argparse.Namespace, environ: Mapping[str, str]) -> Path | None:
+    """Return the path of the picture. Raises ``UsageError`` for a file that the simulation reads."""
+    if args.plot is None:
+        return None
+    plot = checked_path(args.plot, "--plot")
+    policy = None if args.policy in PRESETS else args.policy
+    variables = [environ.get(name, "").strip() for name in (FILE_VARIABLE, otel_file.VARIABLE)]
+    for name in filter(None, (args.recording, policy, *variables)):
+        if is_same_file(plot, Path(name)):
+            raise UsageError(f"--plot {plot} would replace {name}, which the simulation reads; name another file")
+    return plot
 
 
 def _policy(name: str | None, environ: Mapping[str, str]) -> RetryPolicy:
