@@ -292,6 +292,19 @@ def test_hostile_names_are_shown_escaped(capsys: pytest.CaptureFixture[str]) -> 
             assert shown.startswith("a\\x1b[31m\\x9b\\u202e.jsonl · ")
 
 
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_file_that_is_still_being_written(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A program that is killed leaves such a file too. The cut may be within a character."""
+    good = json.dumps(samples.traces(CUT_SPAN))
+    for cut in (good[:-9].encode(), '{"resourceSpans": [{"scope": "\u00e4'.encode()[:-1]):
+        Path("a.jsonl").write_bytes(f"{good}\n\n".encode() + cut)
+        assert main(["explain", "a.jsonl", *options]) == 0
+        shown, errors = capsys.readouterr()
+        assert shown.count("connection_closed" if options else "Timeline") == 1
+        assert errors.startswith("warning: a.jsonl: 1 line left out; line 3: it is not JSON: ")
+        assert errors.count("\n") == 1
+
+
 API_SPAN = {
     **samples.span({"anthropic.request.id": "req_7", "error.type": "api_error"}, seconds=4.1, span_id="a" * 16),
     "name": "anthropic.messages.create",

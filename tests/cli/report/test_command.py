@@ -77,6 +77,12 @@ def test_without_a_stream(capsys: pytest.CaptureFixture[str]) -> None:
     assert "No stream was seen" in Path("claude-streams.html").read_text(encoding="utf-8")
 
 
+def test_the_fault_of_a_line_is_a_whole_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    recording_file("a.jsonl", GOOD, end='\n{"resourceSpans": "')
+    assert main(["report", "a.jsonl"]) == 0
+    assert capsys.readouterr().err.endswith("line 2: it is not JSON: Unterminated string starting\n")
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

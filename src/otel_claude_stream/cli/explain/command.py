@@ -17,6 +17,7 @@ from otel_claude_stream.cli.explain.text import Subject, show, show_feeds
 from otel_claude_stream.cli.process import collector_paused
 from otel_claude_stream.cli.view.printable import json_text, printable
 from otel_claude_stream.cli.view.sides import Sides
+from otel_claude_stream.cli.view.telemetry import left_out
 
 STDIN: Final = "-"
 
@@ -24,7 +25,8 @@ EXAMPLES: Final = """\
 FILE is one of these, recognised by its content:
   a recorded stream    the body of a response: lines 'event: ...' and 'data: ...'
   a script             JSON of otel_claude_stream.testing; its pauses give the times
-  OTLP in JSON         as a Collector's file exporter writes it, one document or one on each line
+  OTLP in JSON         as a Collector's file exporter writes it, one document or one on each line; a last line that
+                       is still being written is left out with a warning
 
 examples:
   otel-claude-stream explain answer.sse
@@ -86,6 +88,8 @@ def _run(args: argparse.Namespace) -> int:
             print(printable(f"otel-claude-stream: {_name(file)}: {error}"), file=sys.stderr)
             code = FAILED
             continue
+        if found.left_out is not None:
+            print(printable(left_out(_name(file), [found.left_out])), file=sys.stderr)
         if found.kind == "spans" and args.known_limits:
             text = f"otel-claude-stream: {_name(file)}: --known-limits is ignored, since spans carry their verdict"
             print(printable(text), file=sys.stderr)
