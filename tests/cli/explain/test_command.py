@@ -305,6 +305,27 @@ def test_a_file_that_is_still_being_written(options: list[str], capsys: pytest.C
         assert errors.count("\n") == 1
 
 
+def test_a_stream_that_is_in_several_files_is_explained_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """The file that has most of it counts. The place in the output is that of the first."""
+    cut = {**CUT_SPAN, "events": [], "attributes": CUT_SPAN["attributes"][:9]}
+    other = samples.healthy(span_id="00f067aa0ba902b8", start=9.0)
+    recorded = {"poor": [cut, *FEED_SPANS], "rich": [other, CUT_SPAN, *FEED_SPANS]}
+    for name, spans in recorded.items():
+        Path(f"{name}.jsonl").write_text(json.dumps(samples.traces(*spans)), encoding="utf-8")
+    for files in (["poor.jsonl", "rich.jsonl"], ["rich.jsonl", "poor.jsonl"], ["rich.jsonl", "./rich.jsonl"]):
+        assert main(["explain", *files, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert {one["source"] for one in found} == {"rich.jsonl"}
+        outcomes = ["failed", "completed"]
+        assert [one["outcome"] for one in found] == outcomes
+        assert len(found[0]["timeline"]) == 8
+    assert main(["explain", "poor.jsonl", "rich.jsonl"]) == 0
+    assert "2 connections to feeds of agent sessions" in capsys.readouterr().out
+    Path("a.sse").write_bytes(ANSWER.body())
+    assert main(["explain", "a.sse", "a.sse", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 2, "recordings have no IDs"
+
+
 API_SPAN = {
     **samples.span({"anthropic.request.id": "req_7", "error.type": "api_error"}, seconds=4.1, span_id="a" * 16),
     "name": "anthropic.messages.create",

@@ -188,7 +188,7 @@ def _lines_of(view: StreamView, lines: dict[tuple[str, str], list[LogData]]) -> 
     for wanted in connections:
         others = [one for one in lines[CONNECTION, wanted] if CAUSE in one.attributes and one not in found]
         found += [one for one in others if begin <= one.time <= end]
-    return found
+    return list({(one.time, str(one.attributes)): one for one in found}.values())  # two files may have the same line
 
 
 def _at(view: StreamView, time: int) -> float:
