@@ -49,6 +49,8 @@ Standard input, standard output and signals are passed through. The exit code is
 signal n ended it; 127 if the command does not exist, 126 if it cannot be executed). The application must be a Python
 program, or start one, from an environment in which otel-claude-stream is installed.
 
+The time of day in a line is the end of its stream, or the present time while the stream is open.
+
 Your OTEL_* variables apply, except that the application exports to this command. The command forwards the telemetry
 to OTEL_EXPORTER_OTLP_ENDPOINT with its headers, to the endpoint of --otlp if given, or nowhere with "--otlp none".
 OTEL_CONFIG_FILE, and variables that switch the instrumentation off (OTEL_SDK_DISABLED=true), are ignored with a
