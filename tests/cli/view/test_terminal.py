@@ -41,6 +41,18 @@ def test_less_important_columns_are_left_out_first() -> None:
     assert "idle:2s (nginx, AWS ALB)" in as_text(table(VIEWS, 200))
 
 
+def test_the_reason_is_cut_before_what_identifies_a_stream() -> None:
+    """The name and the outcome stay, at any width and also beside texts of another program."""
+    assert table(VIEWS, 40).titles == ("stream", "outcome", "reason")
+    assert as_text(table(VIEWS, 40)).splitlines()[-1] == "claude-sonnet-5  ✗ failed     connectio…"
+    unknown = {**CUT, "claude.stream.abort.reason": "unknown_reason_" * 20, "claude.stream.outcome": "outcome" * 20}
+    for width in (40, 60, 80, 120):
+        found = table(samples.views(span(unknown)), width)
+        assert found.titles[:3] == ("stream", "outcome", "reason")
+        assert max(map(len, as_text(found).splitlines())) <= width
+    assert "TTFT" in found.titles
+
+
 def test_an_advice_without_a_column_is_printed_below_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     for width, times in ((60, 1), (120, 0)):
         monkeypatch.setenv("COLUMNS", str(width))
