@@ -1,4 +1,4 @@
-"""Files that only the user may read, since telemetry may describe people and their work."""
+"""Files that only the user may read, since telemetry may describe people and their work, and that are not mixed up."""
 
 from __future__ import annotations
 
@@ -21,3 +21,13 @@ def open_private(path: Path) -> int:
         with contextlib.suppress(PermissionError):
             os.fchmod(descriptor, MODE)
     return descriptor
+
+
+def is_same_file(one: Path, other: Path) -> bool:
+    """Whether to write to one path replaces what is at the other, as with a link. A device or a pipe holds nothing."""
+    try:
+        if one.exists() and other.exists():
+            return one.samefile(other) and one.is_file()
+        return one.resolve() == other.resolve()
+    except (OSError, RuntimeError):  # a loop of links, which cannot be opened either
+        return False

@@ -292,6 +292,40 @@ def test_hostile_names_are_shown_escaped(capsys: pytest.CaptureFixture[str]) -> 
             assert shown.startswith("a\\x1b[31m\\x9b\\u202e.jsonl · ")
 
 
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_file_that_is_still_being_written(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A program that is killed leaves such a file too. The cut may be within a character."""
+    good = json.dumps(samples.traces(CUT_SPAN))
+    for cut in (good[:-9].encode(), '{"resourceSpans": [{"scope": "\u00e4'.encode()[:-1]):
+        Path("a.jsonl").write_bytes(f"{good}\n\n".encode() + cut)
+        assert main(["explain", "a.jsonl", *options]) == 0
+        shown, errors = capsys.readouterr()
+        assert shown.count("connection_closed" if options else "Timeline") == 1
+        assert errors.startswith("warning: a.jsonl: 1 line left out; line 3: it is not JSON: ")
+        assert errors.count("\n") == 1
+
+
+def test_a_stream_that_is_in_several_files_is_explained_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """The file that has most of it counts. The place in the output is that of the first."""
+    cut = {**CUT_SPAN, "events": [], "attributes": CUT_SPAN["attributes"][:9]}
+    other = samples.healthy(span_id="00f067aa0ba902b8", start=9.0)
+    recorded = {"poor": [cut, *FEED_SPANS], "rich": [other, CUT_SPAN, *FEED_SPANS]}
+    for name, spans in recorded.items():
+        Path(f"{name}.jsonl").write_text(json.dumps(samples.traces(*spans)), encoding="utf-8")
+    for files in (["poor.jsonl", "rich.jsonl"], ["rich.jsonl", "poor.jsonl"], ["rich.jsonl", "./rich.jsonl"]):
+        assert main(["explain", *files, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert {one["source"] for one in found} == {"rich.jsonl"}
+        outcomes = ["failed", "completed"]
+        assert [one["outcome"] for one in found] == outcomes
+        assert len(found[0]["timeline"]) == 8
+    assert main(["explain", "poor.jsonl", "rich.jsonl"]) == 0
+    assert "2 connections to feeds of agent sessions" in capsys.readouterr().out
+    Path("a.sse").write_bytes(ANSWER.body())
+    assert main(["explain", "a.sse", "a.sse", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 2, "recordings have no IDs"
+
+
 API_SPAN = {
     **samples.span({"anthropic.request.id": "req_7", "error.type": "api_error"}, seconds=4.1, span_id="a" * 16),
     "name": "anthropic.messages.create",

@@ -192,6 +192,20 @@ def test_the_index_of_several_files_and_days_and_its_width(capsys, monkeypatch: 
     assert "silent" in narrow[6]
 
 
+@pytest.mark.parametrize("width", [40, 140])
+def test_the_index_keeps_numbers_and_ids_beside_reasons_of_other_programs(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spans = [stream(n, **{"claude.stream.abort.reason": "unknown_reason_" * 20}) for n in range(11)]
+    Path("s.jsonl").write_text(json.dumps(samples.traces(*spans)), encoding="utf-8")
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert main(["explain", "s.jsonl"]) == 0
+    shown = capsys.readouterr().out.splitlines()[:13]
+    assert max(map(len, shown)) <= width
+    assert re.match(r" #5  .*00000005/00000000  ✗ failed     un", shown[6])
+    assert ("consistent with" in shown[0]) == (width == 140)
+
+
 def test_a_reader_of_many_streams_may_leave_early() -> None:
     write("s.jsonl", 200)
     command = [sys.executable, "-m", "otel_claude_stream", "explain", "s.jsonl"]

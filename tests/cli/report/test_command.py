@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,12 @@ def test_without_a_stream(capsys: pytest.CaptureFixture[str]) -> None:
     assert "No stream was seen" in Path("claude-streams.html").read_text(encoding="utf-8")
 
 
+def test_the_fault_of_a_line_is_a_whole_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    recording_file("a.jsonl", GOOD, end='\n{"resourceSpans": "')
+    assert main(["report", "a.jsonl"]) == 0
+    assert capsys.readouterr().err.endswith("line 2: it is not JSON: Unterminated string starting\n")
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -110,6 +117,35 @@ def test_wrong_usage(arguments: list[str], code: int, message: str, capsys: pyte
     assert main(["report", *arguments]) == code
     assert message in capsys.readouterr().err
     assert json.loads(Path("a.jsonl").read_text()) == GOOD
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need a privilege elsewhere")
+@pytest.mark.parametrize("name", ["absolute", "symbolic", "hard", "dotted"])
+def test_a_recording_is_not_replaced_under_another_name(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    file = recording_file("a.jsonl", GOOD)
+    names = {"absolute": file.resolve(), "symbolic": Path("soft"), "hard": Path("hard"), "dotted": Path("x/../a.jsonl")}
+    Path("soft").symlink_to("a.jsonl")
+    Path("hard").hardlink_to("a.jsonl")
+    Path("x").mkdir()
+    assert main(["report", "a.jsonl", "-o", str(names[name])]) == 1
+    assert "would replace a recording" in capsys.readouterr().err
+    assert json.loads(file.read_text()) == GOOD
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need a privilege elsewhere")
+def test_a_recording_that_does_not_exist_yet_and_a_loop_of_links(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("loop").symlink_to("loop")
+    assert main(["report", "none.jsonl", "-o", str(Path("none.jsonl").resolve())]) == 1
+    assert "would replace a recording" in capsys.readouterr().err
+    recording_file("a.jsonl", GOOD)
+    assert main(["report", "a.jsonl", "-o", "loop"]) == 1
+    assert "cannot write loop" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a device of POSIX")
+def test_a_report_may_be_discarded() -> None:
+    recording_file("a.jsonl", GOOD)
+    assert main(["report", "a.jsonl", "/dev/null", "-o", "/dev/null"]) == 0
 
 
 def texts_of(value: object) -> Iterator[str]:

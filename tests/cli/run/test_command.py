@@ -176,11 +176,22 @@ def test_commands_that_cannot_be_run(
         ),
         (["--save", "/", "python"], "--save /: is a folder"),
         (["--live", "-q", "python"], "not allowed with"),
+        (["--save", "x", "--report", "x", "python"], "--report x would replace the telemetry of --save"),
     ],
 )
 def test_wrong_usage(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_recording_and_a_report_are_two_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "kept.jsonl")
+    for save, report in (("kept.jsonl", "link"), ("kept.jsonl", "../" + tmp_path.name + "/kept.jsonl")):
+        options = ["--save", str(tmp_path / save), "--report", str(tmp_path / report)]
+        assert main(["run", "-q", *options, "--", sys.executable, "-c", ""]) == 2
+        assert "would replace the telemetry of --save" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [link]
 
 
 def test_a_recording_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,8 +8,9 @@ from tests.support import cli_samples as samples
 from tests.support.cli_samples import CUT, delta, healthy, span
 
 from otel_claude_stream.cli.run import lines as lines_module
-from otel_claude_stream.cli.run.lines import LineView, QuietView, stream_line
+from otel_claude_stream.cli.run.lines import LineView, QuietView
 from otel_claude_stream.cli.run.panel import Panel, panel_lines, panel_rows
+from otel_claude_stream.cli.view.plain import stream_line
 from otel_claude_stream.cli.view.summary import summarise
 from otel_claude_stream.cli.view.terminal import Progress
 

@@ -41,7 +41,8 @@ def test_a_table_and_the_course_of_one_incident(capsys: pytest.CaptureFixture[st
     assert (code, errors) == (0, "")
     lines = shown.splitlines()
     assert lines[0].startswith("Incident overload: the API serves one request")
-    assert lines[1] == "It lasts from 60.0 s to 3 min 00 s of 5 min 00 s, with 20 users. The policy's mode is retry."
+    times = "from 60.0 s to 3 min 00 s of 5 min 00 s"
+    assert lines[1] == f"It lasts {times}, with 20 users of claude-sonnet-5. The policy's mode is retry."
     figures = {line[:36].strip(): line[36:].split() for line in lines[4:14]}
     assert list(figures) == [
         "calls",
@@ -91,6 +92,23 @@ def test_the_policy_of_the_model_applies(capsys: pytest.CaptureFixture[str]) -> 
     for model, mode in (("claude-haiku-4-5", "resume"), ("claude-opus-5", "retry")):
         arguments = ("--policy", "retry.yaml", "--model", model, *SMALL, "--json")
         assert json.loads(simulated(capsys, *arguments)[1])["mode"] == mode
+
+
+@pytest.mark.parametrize(
+    ("model", "missing"),
+    [("claude-sonnet-5", ["models", "fallback"]), ("claude-haiku-4-5", ["fallback"]), ("claude-opus-5", ["models"])],
+)
+def test_a_model_that_no_pattern_matches(model: str, missing: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    policy = "version: 1\npreset: interactive\nmodels: {claude-haiku-*: {mode: resume}}\n"
+    policy_file(policy + "fallback: {claude-opus-*: [claude-sonnet-5]}\n")
+    code, shown, errors = simulated(capsys, "--policy", "retry.yaml", "--model", model, *SMALL)
+    assert code == 0
+    assert f"with 20 users of {model}." in shown
+    lines = [line for line in errors.splitlines() if "no pattern" in line]
+    assert lines == [
+        f"otel-claude-stream: no pattern of {key} in the policy matches {model}; --model names another model"
+        for key in missing
+    ]
 
 
 def test_the_policy_of_the_environment(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,6 +172,7 @@ def test_a_recording(capsys: pytest.CaptureFixture[str]) -> None:
         (("--users", "0"), "'0' is no number from 1 to 100000"),
         (("--users", "many"), "'many' is no number from 1 to 100000"),
         (("--seed", "x"), "invalid int value: 'x'"),
+        (("--model", " "), "argument --model: it is empty; name a model"),
         (("--incident", "flood"), "invalid choice: 'flood'"),
         (("--incident", "drip", "--from", "a.jsonl"), "not allowed with argument --incident"),
         (("--policy", "interactive", "--plot", "no/such/plot.svg"), "the folder no/such does not exist"),
@@ -188,6 +207,24 @@ def test_a_title_is_escaped_in_the_plot(capsys: pytest.CaptureFixture[str]) -> N
     )
     root = ET.fromstring(Path("a.svg").read_text(encoding="utf-8"))
     assert "<b>&.jsonl" in [text.text for text in root.iter(f"{SVG}text")]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need a privilege elsewhere")
+def test_a_plot_does_not_replace_what_is_read(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("a.jsonl").write_text(json.dumps(traces(span(HEALTHY))) + "\n")
+    policy = policy_file("version: 1\npreset: interactive\n")
+    Path("link").symlink_to("a.jsonl")
+    path = str(Path(policy).resolve())
+    monkeypatch.setenv("OTEL_CLAUDE_STREAM_CONFIG", policy)
+    learn = ("--policy", "interactive", "--from", "a.jsonl")
+    for arguments, plot in ((learn, "link"), (("--policy", policy), path), ((), path)):
+        code, _, errors = simulated(capsys, *SMALL[:2], *arguments, "--plot", plot)
+        assert code == 2
+        assert "which the simulation reads; name another file" in errors
+    assert Path("a.jsonl").read_text().startswith("{")
+    assert Path(policy).read_text().startswith("version")
 
 
 def test_a_plot_that_cannot_be_written(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,10 @@ from tests.support.report_pages import data_of, page_of
 
 from otel_claude_stream._core.retry.context import Blocker
 from otel_claude_stream._core.retry.resume.seam import SeamResult
-from otel_claude_stream.cli.run.lines import stream_line
 from otel_claude_stream.cli.view import decisions
 from otel_claude_stream.cli.view.explanation import explanation
 from otel_claude_stream.cli.view.model import StreamView
+from otel_claude_stream.cli.view.plain import stream_line
 from otel_claude_stream.cli.view.summary import summarise
 from otel_claude_stream.cli.view.terminal import summary_lines, table
 from otel_claude_stream.cli.view.timeline import FITTING

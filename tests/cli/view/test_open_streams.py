@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from tests.support import cli_samples as samples
 from otel_claude_stream.cli.demo.command import LONG_OPEN
 from otel_claude_stream.cli.run.lines import LineView
 from otel_claude_stream.cli.view.live import DETAIL, HANGS, HEAD, OPEN, live_lines
+from otel_claude_stream.cli.view.model import NANO
 from otel_claude_stream.cli.view.open_streams import LiveFolder, OpenStream
+from otel_claude_stream.cli.view.plain import PlainView
 from otel_claude_stream.cli.view.rich_view import view_for
 from otel_claude_stream.cli.view.telemetry import Telemetry
 from otel_claude_stream.cli.view.terminal import Progress, status_line
@@ -179,6 +182,18 @@ def test_reason_limit_and_advice_are_shown_at_any_width(width: int) -> None:
         assert "req_" + "0" * 24 in shown
         assert re.search(r"\d\d:\d\d:\d\d", shown)
         assert "idle:2s (nginx, AWS ALB)" in shown
+
+
+def test_a_time_is_the_moment_of_its_figures() -> None:
+    """So it agrees with the seconds at the beginning of a plain line, for open and ended streams."""
+    head, line, *_ = live_lines(progress(stream(), views=()), 120, 9)
+    now, end = (f"{datetime.fromtimestamp(at).astimezone():%H:%M:%S}" for at in (1050.0, VIEWS[0].end / NANO))
+    assert (head.text[:4], line.text[:8]) == ("time", now)
+    assert live_lines(progress(views=VIEWS[:1]), 120, 9)[1].text[:8] == end
+    out = io.StringIO()
+    view = PlainView(out)
+    view.update(Progress(VIEWS[:1], None, 1, 11.0, running=True, open_streams=(stream(),)))
+    assert [line.split()[:3] for line in out.getvalue().splitlines()] == [["11.0", "s", end], ["11.0", "s", now]]
 
 
 @pytest.mark.parametrize("width", [80, 120, 200])

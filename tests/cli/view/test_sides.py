@@ -73,6 +73,33 @@ def test_without_a_span_of_this_request_there_is_no_evidence() -> None:
     assert ("api", "absent") in explanation(view).evidence
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_spans_of_one_request_that_contradict_each_other_are_no_evidence(order: int) -> None:
+    """The last one in the file must not decide. Both are shown."""
+    spans = (request(OK, seconds=1.8), request(ERROR, seconds=1.9, span_id="b" * 16))
+    view = joined(*spans[::order])
+    assert (view.api, view.origin, view.join_rule) == ("absent", "network", "api_absent")
+    assert [side.text for side in view.sides] == [
+        "the API: request completed after 1.80 s; another span of this request differs",
+        "the API: request failed after 1.90 s; another span of this request differs",
+    ]
+    times = (request(ERROR, seconds=1.9), request(ERROR, seconds=9.0, span_id="b" * 16))
+    assert joined(*times[::order]).api == "absent", "only one of them outlived the client's request"
+
+
+def test_spans_of_one_request_that_agree_count_once() -> None:
+    """Also of one that the client has no ID of, and of one before the last."""
+    same = [request(ERROR, seconds=1.8 + n / 10, span_id=f"{n + 1:016x}") for n in range(3)]
+    for view in (joined(*same), joined(*same, stream=without_id())):
+        assert (view.api, view.origin, len(view.sides)) == ("failed", "anthropic", 1)
+    last = request(OK, "req_2", span_id="b" * 16, start=2.0)
+    assert last_of(retried("req_1", "req_2"), *same, last) == ("completed", 2)
+    assert last_of(retried("req_1", ""), *same, last) == ("completed", 2)
+    assert last_of(retried("", ""), *same, last) == ("completed", 2)
+    first = request(OK, span_id="b" * 16)
+    assert last_of(retried("req_1", "req_2"), *same, first, request(OK, "req_2", span_id="c" * 16)) == ("completed", 3)
+
+
 def test_without_any_span_of_the_api_nothing_is_added() -> None:
     view = joined()
     assert (view.api, view.origin, explanation(view).joined) == ("", "network", "")
@@ -243,7 +270,8 @@ def test_a_proxy_without_the_api_is_shown_and_decides_nothing() -> None:
     store = StreamStore()
     store.add(samples.decoded(span(NETWORK)))
     haproxy = {**NGINX, **CAUSE, "proxy.product": "haproxy", "claude.stream.request_id": "req_1"}
-    store.add_lines([LogData(samples.START, haproxy)])
+    for _ in range(2):  # two files may have the line
+        store.add_lines([LogData(samples.START, haproxy)])
     (view,) = store.views()
     assert [side.text for side in view.sides] == ["haproxy: upstream timed out, streaming, status 200, after 2.00 s"]
     assert (view.sides[0].end, view.api, view.origin) == (2.0, "", "network")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import sys
+from datetime import datetime
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from tests.support import cli_samples as samples
 from tests.support.cli_samples import CUT, delta, healthy, span
 
 from otel_claude_stream.cli.view import formatting
+from otel_claude_stream.cli.view.model import NANO
 from otel_claude_stream.cli.view.plain import PlainView
 from otel_claude_stream.cli.view.rich_view import RichView, view_for
 from otel_claude_stream.cli.view.summary import summarise
@@ -37,6 +39,18 @@ def test_less_important_columns_are_left_out_first() -> None:
     assert "TTFT" in table(VIEWS, 80).titles
     assert "consistent with / advice" in table(VIEWS, 200).titles
     assert "idle:2s (nginx, AWS ALB)" in as_text(table(VIEWS, 200))
+
+
+def test_the_reason_is_cut_before_what_identifies_a_stream() -> None:
+    """The name and the outcome stay, at any width and also beside texts of another program."""
+    assert table(VIEWS, 40).titles == ("stream", "outcome", "reason")
+    assert as_text(table(VIEWS, 40)).splitlines()[-1] == "claude-sonnet-5  ✗ failed     connectio…"
+    unknown = {**CUT, "claude.stream.abort.reason": "unknown_reason_" * 20, "claude.stream.outcome": "outcome" * 20}
+    for width in (40, 60, 80, 120):
+        found = table(samples.views(span(unknown)), width)
+        assert found.titles[:3] == ("stream", "outcome", "reason")
+        assert max(map(len, as_text(found).splitlines())) <= width
+    assert "TTFT" in found.titles
 
 
 def test_an_advice_without_a_column_is_printed_below_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,6 +81,7 @@ def test_unusual_data_in_a_table() -> None:
 
 
 def test_plain_lines_as_streams_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same lines as those of `run`, with the time of day and the advice."""
     monkeypatch.setenv("COLUMNS", "100")
     out = io.StringIO()
     view = view_for(out)
@@ -76,10 +91,15 @@ def test_plain_lines_as_streams_end(monkeypatch: pytest.MonkeyPatch) -> None:
     view.finish(VIEWS, summarise(VIEWS))
     view.close()
     lines = out.getvalue().splitlines()
-    assert lines[0] == f"    1.5 s  ✓ completed  {formatting.DASH}                     2.00 s  claude-sonnet-5"
-    assert lines[1] == "    1.5 s  ✗ failed     connection closed     2.20 s  claude-sonnet-5"
+    good, bad = (f"{datetime.fromtimestamp(view.end / NANO).astimezone():%H:%M:%S}" for view in VIEWS)
+    figures = "TTFT 400 ms  silence 2.00 s  idle:2s (nginx, AWS ALB)"
+    assert lines[:3] == [
+        f"    1.5 s  {good}  ✓ completed  claude-sonnet-5  took 2.00 s  TTFT 400 ms  silence 400 ms  60 tok/s",
+        f"    1.5 s  {bad}  ✗ failed     connection closed  claude-sonnet-5  took 2.20 s  {figures}",
+        f"{'':21}Raise the idle limit.",
+    ]
     assert lines[-1] == "Reasons: connection closed 1."
-    assert max(map(len, lines)) <= 100
+    assert max(map(len, lines[3:])) <= 100
 
 
 def test_live_view_without_colour(monkeypatch: pytest.MonkeyPatch) -> None:

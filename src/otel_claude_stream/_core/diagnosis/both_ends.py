@@ -76,7 +76,7 @@ class JoinRule(NamedTuple):
 JOIN_RULES: Final = (
     JoinRule(
         "api_absent",
-        "No span of the API is known for this request. It may be late, lost or not exported, so this is no evidence.",
+        "No span of the API is known for this request, or its spans contradict each other. So this is no evidence.",
         lambda e: e.api is ApiOutcome.ABSENT,
     ),
     JoinRule(

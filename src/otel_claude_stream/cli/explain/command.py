@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -15,8 +15,10 @@ from otel_claude_stream.cli.explain import selection
 from otel_claude_stream.cli.explain.inputs import BadInput, Input, read
 from otel_claude_stream.cli.explain.text import Subject, show, show_feeds
 from otel_claude_stream.cli.process import collector_paused
+from otel_claude_stream.cli.view.model import StreamView
 from otel_claude_stream.cli.view.printable import json_text, printable
 from otel_claude_stream.cli.view.sides import Sides
+from otel_claude_stream.cli.view.telemetry import left_out
 
 STDIN: Final = "-"
 
@@ -24,7 +26,8 @@ EXAMPLES: Final = """\
 FILE is one of these, recognised by its content:
   a recorded stream    the body of a response: lines 'event: ...' and 'data: ...'
   a script             JSON of otel_claude_stream.testing; its pauses give the times
-  OTLP in JSON         as a Collector's file exporter writes it, one document or one on each line
+  OTLP in JSON         as a Collector's file exporter writes it, one document or one on each line; a last line that
+                       is still being written is left out with a warning
 
 examples:
   otel-claude-stream explain answer.sse
@@ -46,6 +49,7 @@ otel-claude-stream[instruments,otlp], spans need otel-claude-stream[otlp].
 Spans carry the verdict of the time when they were recorded, so --known-limits does not change it.
 If the files also have the spans of the Claude API, or lines of proxies that a Collector read, these are shown with
 their stream. The evidence "api" then is completed, failed, cancelled or absent, and the cause follows from both ends.
+A stream that is in several files is explained once, from the file that has most of it.
 One stream is at best consistent with a limit. Many streams with the same figure prove it.
 
 exit codes: 0 explained, whatever the outcome of the streams; 1 no stream matches the options, a file could not be read
@@ -86,6 +90,8 @@ def _run(args: argparse.Namespace) -> int:
             print(printable(f"otel-claude-stream: {_name(file)}: {error}"), file=sys.stderr)
             code = FAILED
             continue
+        if found.left_out is not None:
+            print(printable(left_out(_name(file), [found.left_out])), file=sys.stderr)
         if found.kind == "spans" and args.known_limits:
             text = f"otel-claude-stream: {_name(file)}: --known-limits is ignored, since spans carry their verdict"
             print(printable(text), file=sys.stderr)
@@ -98,11 +104,12 @@ def _run(args: argparse.Namespace) -> int:
     for one in inputs:
         sides.add_spans(one.api_spans)
         sides.add_lines(one.proxy_lines)
-    subjects = [
+    subjects = once(
         Subject(view, one.source, one.kind)
         for one in played(inputs, args.known_limits)
         for view in (sides.join(one.views) if one.kind == "spans" else one.views)
-    ]
+    )
+    connections = once(Subject(view, one.source, one.kind) for one in inputs for view in one.feeds)
     if sides and not subjects:
         text = "otel-claude-stream: no stream was found, only what the API or a proxy recorded; name the telemetry too"
         print(text, file=sys.stderr)
@@ -112,7 +119,7 @@ def _run(args: argparse.Namespace) -> int:
         print(json_text([asdict(subject.explained()) for subject in matching]))
     else:
         show(matching, sys.stdout)
-        show_feeds([view for one in inputs for view in one.feeds if wanted.matches(view)], sys.stdout)
+        show_feeds([one.view for one in connections if wanted.matches(one.view)], sys.stdout)
     if subjects and not matching:
         text = selection.nothing_found(wanted, [subject.view for subject in subjects])
         print(printable(f"otel-claude-stream: {text}"), file=sys.stderr)
@@ -129,6 +136,25 @@ def played(inputs: Sequence[Input], limits: str) -> list[Input]:
 
     spans = iter(play_isolated(scripts, limits))
     return [one if one.script is None else one.played(next(spans)) for one in inputs]
+
+
+def once(subjects: Iterable[Subject]) -> list[Subject]:
+    """Return each stream once, of the file that has most of it. The files of an application and a gateway share many.
+
+    Recordings and scripts have no IDs, so each is a stream of its own.
+    """
+    found: dict[str | int, Subject] = {}
+    for number, subject in enumerate(subjects):
+        key = subject.view.key if subject.kind == "spans" else number
+        if key not in found or _size(subject.view) > _size(found[key].view):
+            found[key] = subject
+    return list(found.values())
+
+
+def _size(view: StreamView) -> int:
+    """Return how much is known of a stream: its attributes, events, and the spans beside its own."""
+    used = view.tokens.input is not None, view.tokens.output is not None
+    return len(view.attributes) + len(view.marks) + len(view.span_ids) + sum(used)
 
 
 def _check_limits(text: str) -> None:

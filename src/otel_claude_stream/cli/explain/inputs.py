@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from otel_claude_stream.cli.errors import check_installed
 from otel_claude_stream.cli.otlp import decode
 from otel_claude_stream.cli.otlp.decode import BadTelemetry, LogData, SpanData
+from otel_claude_stream.cli.otlp.record import UnreadableLine, json_fault, not_json
 from otel_claude_stream.cli.view.explanation import Kind
 from otel_claude_stream.cli.view.model import StreamView, feeds, stream_view, streams
 from otel_claude_stream.cli.view.sides import PRODUCT, is_api_request
@@ -30,6 +31,7 @@ OTHER_LINE: Final = re.compile(rb'\s*\{\s*"resource(?:Metrics|Logs|Profiles)"')
 PROXY_LINE: Final = f'"{PRODUCT}"'.encode()
 COMPRESSED: Final = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"))
 NEEDED: Final = (("google.protobuf", "otlp"), ("opentelemetry.proto", "otlp"))
+LINE_ENDS: Final = (b"\n", b"\r")
 BOM: Final = b"\xef\xbb\xbf"
 EXCERPT: Final = 60  # characters of unexpected content that an error quotes
 
@@ -53,6 +55,8 @@ class Input:
     proxy_lines: tuple[LogData, ...] = ()
     feeds: tuple[StreamView, ...] = ()
     """The connections to feeds of agent sessions."""
+    left_out: UnreadableLine | None = None
+    """The last line, if it is cut."""
 
     def played(self, span: SpanData) -> Input:
         """Return the input with the stream of its script, of which ``span`` was recorded."""
@@ -80,7 +84,7 @@ def read(source: str, raw: bytes) -> Input:
 
 
 def _json(source: str, raw: bytes) -> Input:
-    documents: Iterable[tuple[int, dict[str, Any]]]
+    documents: Iterable[tuple[int, dict[str, Any] | UnreadableLine]]
     try:
         whole = _object(1, json.loads(raw))
         documents = [(1, whole)]
@@ -98,35 +102,53 @@ def _json(source: str, raw: bytes) -> Input:
     check_installed(NEEDED)
     found: list[SpanData] = []
     lines: list[LogData] = []
+    cut: UnreadableLine | None = None
     for line, document in documents:
+        if isinstance(document, UnreadableLine):
+            cut = document
+            continue
         found += _spans(line, document)
         lines += _proxy_lines(line, document)
     views, connections = streams(found), feeds(found)
     api_spans = tuple(span for span in found if is_api_request(span))
     if not views and not connections and not api_spans and not lines:
         scopes = ", ".join(sorted({span.scope or "no scope" for span in found})) or "no spans at all"
-        raise BadInput(f"it has no span of otel-claude-stream (found: {scopes})")
-    return Input(source, "spans", views, api_spans=api_spans, proxy_lines=tuple(lines), feeds=connections)
+        rest = f"; line {cut.line} is left out: {cut.reason}" if cut else ""
+        raise BadInput(f"it has no span of otel-claude-stream (found: {scopes}){rest}")
+    return Input(
+        source,
+        "spans",
+        views,
+        api_spans=api_spans,
+        proxy_lines=tuple(lines),
+        feeds=connections,
+        left_out=cut,
+    )
 
 
-def _documents(raw: bytes, whole: Exception) -> Iterator[tuple[int, dict[str, Any]]]:
+def _documents(raw: bytes, whole: Exception) -> Iterator[tuple[int, dict[str, Any] | UnreadableLine]]:
     """Yield the JSON objects of the lines that may have spans or lines of proxies.
 
-    ``whole`` is the error of all lines together.
+    The last one may be cut, as its program is still writing or was killed. ``whole`` is the error of all lines
+    together.
     """
     first = True
-    for number, line in enumerate(raw.splitlines(), 1):
+    lines = raw.splitlines(keepends=True)
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
             if not OTHER_LINE.match(line) or b'"resourceSpans"' in line or PROXY_LINE in line:
-                yield number, _object(number, json.loads(line))
+                yield number, _object(number, json.loads(line.rstrip()))
         except (ValueError, RecursionError) as error:
             if isinstance(error, BadInput):
                 raise
             if first:  # not JSON lines, so the error of the whole document is the useful one
                 raise BadInput(f"not JSON: {_fault(whole)}") from whole
-            raise BadInput(f"line {number}: not JSON: {_fault(error)}") from error
+            if number == len(lines) and not line.endswith(LINE_ENDS):
+                yield number, not_json(number, error)
+                return
+            raise BadInput(f"line {number}: not JSON: {_fault(error, in_line=True)}") from error
         first = False
 
 
@@ -136,10 +158,10 @@ def _object(line: int, value: object) -> dict[str, Any]:
     return value
 
 
-def _fault(error: Exception) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at line {error.lineno}, column {error.colno}"
-    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
+def _fault(error: Exception, *, in_line: bool = False) -> str:
+    if not isinstance(error, json.JSONDecodeError):
+        return json_fault(error)
+    return f"{json_fault(error)} at {'' if in_line else f'line {error.lineno}, '}column {error.colno}"
 
 
 def _spans(line: int, document: dict[str, Any]) -> list[SpanData]:

@@ -28,6 +28,7 @@ from otel_claude_stream.cli.view.terminal import (
 )
 
 WIDEST: Final = 100  # columns; longer lines are hard to read
+SHORT_ID: Final = 17  # characters of TRACE/SPAN
 WITHOUT_INDEX: Final = 10  # streams that are printed without an index before them
 CODES: Final[Mapping[str, str]] = {
     "bold": "1", "dim": "2", "underline": "4", "red": "31", "green": "32", "yellow": "33", "cyan": "36",
@@ -136,7 +137,7 @@ def index(subjects: Sequence[Subject], width: int) -> Iterator[Line]:
     columns = (
         Column("#", lambda view: numbers[id(view)], 0, right=True),
         Column("ended", lambda view: _ended(view).strftime(clock) if id(view) in spans else "", 1),
-        Column("trace/span", lambda view: _short_id(view) if id(view) in spans else view.title, 0),
+        Column("trace/span", lambda view: _short_id(view) if id(view) in spans else view.title, 0, least=SHORT_ID),
         Column("file", lambda view: sources[id(view)] if several else "", 6, least=12),
         *(replace(by_title[title], rank=rank) for title, rank in INDEXED.items()),
         Column("model", lambda view: view.model, 7),

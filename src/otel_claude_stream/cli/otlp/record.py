@@ -14,10 +14,11 @@ from otel_claude_stream.cli.errors import CommandError
 from otel_claude_stream.cli.files import open_private
 from otel_claude_stream.cli.otlp import decode
 from otel_claude_stream.cli.otlp.decode import BadTelemetry, Document, Signal, SpanData
-from otel_claude_stream.cli.otlp.receive import Message
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from otel_claude_stream.cli.otlp.receive import Message
 
 SIGNAL_KEYS: Final[dict[str, Signal]] = {
     "resourceSpans": "traces",
@@ -118,4 +119,16 @@ def _request(line: bytes, number: int) -> tuple[Signal, Document | list[SpanData
     except BadTelemetry as error:
         return UnreadableLine(number, str(error))
     except (ValueError, RecursionError) as error:
-        return UnreadableLine(number, f"it is not JSON: {getattr(error, 'msg', error)}")
+        return not_json(number, error)
+
+
+def not_json(line: int, error: Exception) -> UnreadableLine:
+    """Return a line that ``json.loads`` refused."""
+    return UnreadableLine(line, f"it is not JSON: {json_fault(error)}")
+
+
+def json_fault(error: Exception) -> str:
+    """Return what is wrong with a text according to an error of ``json.loads``, without the position."""
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg.removesuffix(" at")  # which some of its messages end with
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from otel_claude_stream.cli.errors import OK, CommandError, check_installed
+from otel_claude_stream.cli.files import is_same_file
 from otel_claude_stream.cli.process import collector_paused
 from otel_claude_stream.cli.view.printable import printable
 from otel_claude_stream.cli.view.report import DEFAULT_FILE, checked_path, title_of, write_report
@@ -56,7 +57,7 @@ def _run(args: argparse.Namespace) -> int:
     check_installed(NEEDED)
     telemetry = Telemetry(streams=StreamStore(streams=MOST_STREAMS, marks=MOST_MARKS))
     files = [Path(name) for name in args.files]
-    if output in files:
+    if any(is_same_file(output, path) for path in files):
         raise CommandError(f"--output {output} would replace a recording; name another file")
     for path in files:
         add_recording(path, telemetry)

@@ -14,6 +14,7 @@ from typing import Final
 
 from otel_claude_stream._session.live import VARIABLE
 from otel_claude_stream.cli.errors import SIGNAL_BASE, TELEMETRY, CommandError, UsageError, check_installed
+from otel_claude_stream.cli.files import is_same_file
 from otel_claude_stream.cli.otlp.endpoint import base_url_of_option
 from otel_claude_stream.cli.otlp.environment import environment, forward_target, service_name
 from otel_claude_stream.cli.otlp.forward import Forwarder, headers_from
@@ -47,6 +48,8 @@ examples:
 Standard input, standard output and signals are passed through. The exit code is that of the application (128 + n if
 signal n ended it; 127 if the command does not exist, 126 if it cannot be executed). The application must be a Python
 program, or start one, from an environment in which otel-claude-stream is installed.
+
+The time of day in a line is the end of its stream, or the present time while the stream is open.
 
 Your OTEL_* variables apply, except that the application exports to this command. The command forwards the telemetry
 to OTEL_EXPORTER_OTLP_ENDPOINT with its headers, to the endpoint of --otlp if given, or nowhere with "--otlp none".
@@ -209,6 +212,8 @@ def _options(args: argparse.Namespace) -> tuple[Options, str]:
         raise UsageError(f"--port {args.port}: a port is a number from 1 to {MOST_PORT}")
     report = None if args.report is None else checked_path(args.report, "--report")
     save = None if args.save is None else checked_path(args.save, "--save")
+    if report is not None and save is not None and is_same_file(report, save):
+        raise UsageError(f"--report {report} would replace the telemetry of --save; name another file")
     return Options(command, report, save, target, args.live, args.quiet, args.web, args.port or 0), notice
 
 

@@ -6,9 +6,10 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Final, TextIO
 
-from otel_claude_stream.cli.run.lines import COLOURS, LineView
+from otel_claude_stream.cli.run.lines import LineView
 from otel_claude_stream.cli.view.live import DETAIL, HEAD, OPEN, LiveLine, live_lines
 from otel_claude_stream.cli.view.model import StreamView
+from otel_claude_stream.cli.view.plain import COLOURS
 from otel_claude_stream.cli.view.summary import Summary
 from otel_claude_stream.cli.view.terminal import (
     Progress,

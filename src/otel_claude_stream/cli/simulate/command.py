@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from otel_claude_stream._config.policy.presets import PRESETS
 from otel_claude_stream._config.policy.sources import FILE_VARIABLE
 from otel_claude_stream._core.retry.policy import Mode, RetryPolicy
 from otel_claude_stream.cli.errors import OK, CommandError, UsageError
+from otel_claude_stream.cli.files import is_same_file
 from otel_claude_stream.cli.process import collector_paused
 from otel_claude_stream.cli.simulate.chart import Compared, svg
 from otel_claude_stream.cli.simulate.course import Course, Totals, chart_lines
@@ -66,7 +68,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--users", metavar="N", type=_users, help="the number of users (default: 1000)")
     parser.add_argument("--seed", metavar="N", type=int, default=1, help="for other random numbers (default: 1)")
-    parser.add_argument("--model", default=MODEL, help="the model whose policy applies (default: %(default)s)")
+    parser.add_argument(
+        "--model", type=_model, default=MODEL, help="the model whose policy applies (default: %(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--plot", metavar="FILE", help="also write a picture of the incidents, as SVG")
 
@@ -77,6 +81,12 @@ def _users(text: str) -> int:
     return int(text)
 
 
+def _model(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty; name a model")
+    return text
+
+
 def run(args: argparse.Namespace) -> int:
     """Simulate the incidents and return the exit code."""
     with collector_paused():
@@ -84,8 +94,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    plot = checked_path(args.plot, "--plot") if args.plot is not None else None
-    policy = _policy(args.policy, os.environ).for_model(args.model)
+    plot = _plot(args, os.environ)
+    whole = _policy(args.policy, os.environ)
+    policy = whole.for_model(args.model)
+    for key in _without_pattern(whole, policy, args.model):
+        _warn(f"no pattern of {key} in the policy matches {args.model}; --model names another model")
     if policy.mode is Mode.OBSERVE or policy.kill_switch:
         cause = "its kill switch is on" if policy.kill_switch else "its mode is observe"
         _warn(f"the policy does nothing, since {cause}; OTEL_CLAUDE_STREAM_MODE=retry overrides the mode")
@@ -97,7 +110,8 @@ def _run(args: argparse.Namespace) -> int:
         )
         found.append((incident.name, sdk, ours))
         if not args.json:
-            print("\n".join(printable_line(line) for line in _text(incident, sdk, ours, policy)), flush=True)
+            lines = _text(incident, sdk, ours, policy, args.model)
+            print("\n".join(printable_line(line) for line in lines), flush=True)
             if len(_names(args)) == 1:
                 print("\n" + "\n".join(chart_lines(ours)))
     if args.json:
@@ -105,6 +119,19 @@ def _run(args: argparse.Namespace) -> int:
     if plot is not None:
         _write(plot, svg(found))
     return OK
+
+
+def _plot(args: argparse.Namespace, environ: Mapping[str, str]) -> Path | None:
+    """Return the path of the picture. Raises ``UsageError`` for a file that the simulation reads."""
+    if args.plot is None:
+        return None
+    plot = checked_path(args.plot, "--plot")
+    policy = None if args.policy in PRESETS else args.policy
+    variables = [environ.get(name, "").strip() for name in (FILE_VARIABLE, otel_file.VARIABLE)]
+    for name in filter(None, (args.recording, policy, *variables)):
+        if is_same_file(plot, Path(name)):
+            raise UsageError(f"--plot {plot} would replace {name}, which the simulation reads; name another file")
+    return plot
 
 
 def _policy(name: str | None, environ: Mapping[str, str]) -> RetryPolicy:
@@ -124,6 +151,14 @@ def _policy(name: str | None, environ: Mapping[str, str]) -> RetryPolicy:
     return loaded.policy
 
 
+def _without_pattern(whole: RetryPolicy, policy: RetryPolicy, model: str) -> Iterator[str]:
+    """Yield the keys of the policy with patterns of models, none of which matches ``model``."""
+    if whole.models and policy is whole:
+        yield "models"
+    if policy.fallback and not any(fnmatchcase(model, pattern) for pattern, _ in policy.fallback):
+        yield "fallback"
+
+
 def _names(args: argparse.Namespace) -> Sequence[str]:
     return [args.recording] if args.recording else [args.incident] if args.incident else list(INCIDENTS)
 
@@ -140,10 +175,10 @@ def _incidents(args: argparse.Namespace) -> Iterator[Incident]:
 
 
 # --- Output ---------------------------------------------------------------------------------------------------------
-def _text(incident: Incident, sdk: Course, ours: Course, policy: RetryPolicy) -> Iterator[str]:
+def _text(incident: Incident, sdk: Course, ours: Course, policy: RetryPolicy, model: str) -> Iterator[str]:
     users = formatting.plural(incident.users, "user")
     yield f"Incident {incident.name}: {incident.about}."
-    yield f"It lasts {incident.times}, with {users}. The policy's mode is {policy.mode.value}."
+    yield f"It lasts {incident.times}, with {users} of {model}. The policy's mode is {policy.mode.value}."
     yield ""
     figures = FIGURES if policy.concurrency.max is None else {**FIGURES, **PERMIT_FIGURES}
     rows = [("", "SDK alone", "policy"), *((title, figure(sdk), figure(ours)) for title, figure in figures.items())]

@@ -89,9 +89,9 @@ def _ended_lines(views: Sequence[StreamView], width: int, room: int) -> list[Liv
 
 
 def open_row(one: OpenStream) -> Row:
-    """Return the row of an open stream."""
+    """Return the row of an open stream. Its time is the present one, as the time of an ended stream is its end."""
     style = HANGS if one.hangs >= HANGING else OPEN
-    clock, took = _clock(one.started), formatting.seconds(one.age)
+    clock, took = _clock(one.started + one.age), formatting.seconds(one.age)
     return Row(style, "… open", clock, one.doing, one.name, took, one.request_id)
 
 

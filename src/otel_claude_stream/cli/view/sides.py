@@ -25,6 +25,7 @@ OUTCOMES: Final = {0: ApiOutcome.CANCELLED, 1: ApiOutcome.COMPLETED, 2: ApiOutco
 """By the code of the status."""
 OUTCOMES_OF_STREAMS: Final = frozenset(one.value for one in Outcome)
 ORIGINS: Final = {one.value: one for one in Origin}
+DIFFERS: Final = "; another span of this request differs"
 MOST: Final = 20_000
 """Spans and lines that are kept; the oldest are dropped first."""
 
@@ -69,7 +70,7 @@ class Sides:
         by_id: dict[str, list[SpanData]] = {}
         by_parent: dict[tuple[str, str], list[SpanData]] = {}
         for span in self._spans.values():
-            by_id.setdefault(line(span.attributes.get(API_REQUEST_ID)), []).append(span)
+            by_id.setdefault(_id(span), []).append(span)
             by_parent.setdefault((span.trace_id, span.parent_id), []).append(span)
         lines: dict[tuple[str, str], list[LogData]] = {}
         for one in self._lines:
@@ -89,8 +90,11 @@ class Sides:
         if not self._spans or view.outcome not in OUTCOMES_OF_STREAMS:
             return replace(view, sides=tuple(sides)) if sides else view
         last, others = _requests_of(view, by_id, by_parent)
-        sides += [_api(view, span) for span in (*others, *([last] if last else []))]
-        ends = _both_ends(view, last)
+        for request in others:
+            sides += [_api(view, span) for span in {span.status: span for span in request}.values()]
+        found = _verdicts(view, last)
+        sides += [_api(view, span, DIFFERS if len(found) > 1 else "") for span in found.values()]
+        ends = _both_ends(view, next(iter(found.values())) if len(found) == 1 else None)
         rule = join(ends)
         fits = rule.origin is Origin.INTERMEDIARY and view.limit_match not in ("", NO_MATCH)  # its advice is better
         advised = rule.origin not in (None, ends.origin) and not fits
@@ -106,28 +110,42 @@ class Sides:
 
 def _requests_of(
     view: StreamView, by_id: dict[str, list[SpanData]], by_parent: dict[tuple[str, str], list[SpanData]]
-) -> tuple[SpanData | None, list[SpanData]]:
-    """Return the API's span of a stream's last request, None if it is not certain, and those of the other requests.
+) -> tuple[list[SpanData], list[list[SpanData]]]:
+    """Return the API's spans of a stream's last request, none if it is not certain, and those of each other request.
 
     A request whose ID the client knows is found by it. One that got no response has none. It is what remains of the
-    spans below the client's, provided that there is one for each of the other requests.
+    spans below the client's, provided that there is one for each of the other requests. Spans with one ID are of one
+    request.
     """
-    ids = list(dict.fromkeys(filter(None, (*(one.request_id for one in view.attempts), view.text(a.REQUEST_ID)))))
-    known = [span for one in ids for span in by_id.get(one, ())[-1:]]
+    ids = dict.fromkeys(filter(None, (*(one.request_id for one in view.attempts), view.text(a.REQUEST_ID))))
+    known = {one: by_id[one] for one in ids if one in by_id}
     trace = view.key.partition("/")[0]
-    below = [span for one in view.span_ids for span in by_parent.get((trace, one), ()) if span not in known]
+    below = [span for one in view.span_ids for span in by_parent.get((trace, one), ()) if _id(span) not in known]
     earlier = [one.request_id for one in view.attempts[:-1]]
     wanted = (view.attempts[-1].request_id if view.attempts else "") or view.text(a.REQUEST_ID)
     wanted = "" if wanted in earlier else wanted  # the last request got no response
-    if wanted and wanted in by_id:
-        last = by_id[wanted][-1]
-        return last, [span for span in known if span is not last]
+    if wanted in known:
+        return known.pop(wanted), [*known.values()]
     # Spans with an ID that the client does not know belong to requests without a response; without any ID, to all.
-    rest = [span for span in below if not wanted or not span.attributes.get(API_REQUEST_ID)]
+    rest: dict[str, list[SpanData]] = {}
+    for span in sorted(below, key=lambda span: span.start):
+        if not wanted or not _id(span):
+            rest.setdefault(_id(span) or f"span {span.span_id}", []).append(span)
     if rest and len(rest) == view.requests - len(known):
-        rest.sort(key=lambda span: span.start)
-        return rest[-1], [*known, *rest[:-1]]
-    return None, known
+        *others, last = rest.values()
+        return last, [*known.values(), *others]
+    return [], [*known.values()]
+
+
+def _id(span: SpanData) -> str:
+    return line(span.attributes.get(API_REQUEST_ID))
+
+
+def _verdicts(view: StreamView, spans: Iterable[SpanData]) -> dict[tuple[ApiOutcome, str], SpanData]:
+    """Return the API's spans of the last request by what follows from each; more than one contradict each other."""
+    ordered = sorted(spans, key=lambda span: (span.end, span.start))  # so the order in a file decides nothing
+    found = ((_both_ends(view, span), span) for span in ordered)
+    return {(ends.api, join(ends).id): span for ends, span in found}
 
 
 def _both_ends(view: StreamView, span: SpanData | None) -> BothEnds:
@@ -140,11 +158,11 @@ def _both_ends(view: StreamView, span: SpanData | None) -> BothEnds:
     return BothEnds(Outcome(view.outcome), ORIGINS.get(view.origin, Origin.UNKNOWN), api, longer, later)
 
 
-def _api(view: StreamView, span: SpanData) -> Side:
+def _api(view: StreamView, span: SpanData, doubt: str = "") -> Side:
     outcome = OUTCOMES.get(span.status, ApiOutcome.ABSENT).value
     error = line(span.attributes.get(a.ERROR_TYPE.name))
     seconds = formatting.seconds(max(0, span.end - span.start) / NANO)
-    text = f"the API: request {outcome} after {seconds}{f', {error}' if error else ''}"
+    text = f"the API: request {outcome} after {seconds}{f', {error}' if error else ''}{doubt}"
     return Side("api", _at(view, span.start), _at(view, span.end), text)
 
 
@@ -170,7 +188,7 @@ def _lines_of(view: StreamView, lines: dict[tuple[str, str], list[LogData]]) -> 
     for wanted in connections:
         others = [one for one in lines[CONNECTION, wanted] if CAUSE in one.attributes and one not in found]
         found += [one for one in others if begin <= one.time <= end]
-    return found
+    return list({(one.time, str(one.attributes)): one for one in found}.values())  # two files may have the same line
 
 
 def _at(view: StreamView, time: int) -> float:

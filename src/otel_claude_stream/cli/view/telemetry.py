@@ -8,13 +8,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from otel_claude_stream._telemetry import schema
 from otel_claude_stream.cli.errors import CommandError
 from otel_claude_stream.cli.otlp import decode, record
 from otel_claude_stream.cli.otlp.decode import Document, Point, Signal, SpanData
-from otel_claude_stream.cli.otlp.receive import Message
 from otel_claude_stream.cli.otlp.record import UnreadableLine
 from otel_claude_stream.cli.view import formatting
 from otel_claude_stream.cli.view.model import StreamView
@@ -23,6 +22,9 @@ from otel_claude_stream.cli.view.printable import printable
 from otel_claude_stream.cli.view.sides import PRODUCT
 from otel_claude_stream.cli.view.stream_store import StreamStore
 from otel_claude_stream.cli.view.summary import Summary
+
+if TYPE_CHECKING:
+    from otel_claude_stream.cli.otlp.receive import Message
 
 STALE: Final = 90.0
 """Seconds until an open stream no longer counts unless an export repeats it, as its process may be gone. Metrics are
@@ -174,12 +176,16 @@ def add_recording(path: Path, telemetry: Telemetry) -> None:
             continue
         telemetry.add(*found)
         good += 1
-    first = f"line {bad[0].line}: {bad[0].reason}" if bad else ""
     if bad and not good:
-        raise CommandError(f"{path} does not contain OTLP JSON lines: {first}")
+        raise CommandError(f"{path} does not contain OTLP JSON lines: line {bad[0].line}: {bad[0].reason}")
     if bad:
-        text = f"warning: {path}: {formatting.plural(len(bad), 'line')} left out; {first}"
-        print(printable(text), file=sys.stderr)
+        print(printable(left_out(path, bad)), file=sys.stderr)
+
+
+def left_out(source: object, lines: Sequence[UnreadableLine]) -> str:
+    """Return the warning about lines of a recording that were left out."""
+    first = f"line {lines[0].line}: {lines[0].reason}"
+    return f"warning: {source}: {formatting.plural(len(lines), 'line')} left out; {first}"
 
 
 def _key(point: Point) -> frozenset[tuple[str, str]]:

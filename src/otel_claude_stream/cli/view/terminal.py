@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TextIO
 
-from otel_claude_stream._core.vocabulary import Outcome
+from otel_claude_stream._core.vocabulary import AbortReason, Outcome
 from otel_claude_stream.cli.view import formatting
 from otel_claude_stream.cli.view.decisions import policy_summary, recovered_cuts
 from otel_claude_stream.cli.view.model import StreamView
@@ -23,18 +23,25 @@ STYLES: Final[Mapping[str, str]] = {
     Outcome.FAILED.value: "red",
     Outcome.CLOSED.value: "cyan",
 }
+LONGEST_OUTCOME: Final = 2 + max(len(outcome.value) for outcome in Outcome)
+LONGEST_REASON: Final = max(len(reason.value) for reason in AbortReason)
+"""Longer texts are those of another program."""
 SIGNS: Final[Mapping[str, str]] = {Outcome.COMPLETED.value: "✓", Outcome.FAILED.value: "✗", Outcome.CLOSED.value: "■"}
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. A higher ``rank`` is left out sooner. A narrowed column keeps at least ``least`` characters."""
+    """One column. A higher ``rank`` is left out sooner, and 0 never. A narrowed column keeps ``least`` characters.
+
+    It keeps only ``floor`` if no further column can be left out.
+    """
 
     title: str
     text: Callable[[StreamView], str]
     rank: int
     right: bool = False
     least: int = 0
+    floor: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +94,8 @@ def tokens(view: StreamView) -> str:
 COLUMNS: Final = (
     Column("stream", lambda view: view.name, 0, least=24),
     Column("model", lambda view: view.model.removeprefix("claude-") if view.title else "", 11),
-    Column("outcome", lambda view: f"{SIGNS.get(view.outcome, '?')} {view.outcome}", 0),
-    Column("reason", lambda view: formatting.readable(view.reason), 0),
+    Column("outcome", lambda view: f"{SIGNS.get(view.outcome, '?')} {view.outcome}", 0, least=LONGEST_OUTCOME),
+    Column("reason", lambda view: formatting.readable(view.reason), 0, least=LONGEST_REASON, floor=3),
     Column("retry policy", policy_summary, 1),
     Column("phase", lambda view: formatting.readable(view.phase), 10),
     Column("TTFT", lambda view: formatting.seconds(view.ttft), 3, right=True),
@@ -108,7 +115,7 @@ def table(views: Sequence[StreamView], width: int, columns: Sequence[Column] = C
     cells = {column.title: [printable_line(column.text(view)) for view in views] for column in columns}
     kept = [column for column in columns if not views or any(cells[column.title])]
     natural = {c.title: max([len(c.title), *map(len, cells[c.title])]) for c in kept}
-    while len(kept) > 1 and _least(kept, natural) > width:
+    while any(column.rank for column in kept) and _least(kept, natural) > width:
         kept.remove(max(kept, key=lambda column: column.rank))
     widths = _narrowed(kept, natural, width)
     rows = tuple(
@@ -203,14 +210,15 @@ def _least(columns: Sequence[Column], natural: Mapping[str, int]) -> int:
 
 
 def _narrowed(columns: Sequence[Column], natural: Mapping[str, int], width: int) -> list[int]:
-    """Return widths that fit, narrowing columns from the last to the first, each no further than necessary."""
+    """Return widths that fit if possible, narrowing columns from the last to the first, no further than necessary."""
     widths = [natural[column.title] for column in columns]
     excess = sum(widths) + GUTTER * (len(columns) - 1) - width
-    for at in reversed(range(len(columns))):
-        if columns[at].least and excess > 0:
-            cut = min(excess, max(0, widths[at] - columns[at].least))
-            widths[at] -= cut
-            excess -= cut
+    for limits in ([column.least for column in columns], [column.floor for column in columns]):
+        for at in reversed(range(len(columns))):
+            if limits[at] and excess > 0:
+                cut = min(excess, max(0, widths[at] - limits[at]))
+                widths[at] -= cut
+                excess -= cut
     return widths
 
 
