@@ -22,6 +22,8 @@ from otel_claude_stream._core.retry.concurrency import (
     Limiters,
     Permit,
     is_pushback,
+    longest_wait,
+    no_permit,
 )
 from otel_claude_stream._core.retry.policy import AUTO, MAX_CONCURRENCY, Concurrency
 from otel_claude_stream._core.vocabulary import AbortReason, Origin, Outcome, Phase, Stop
@@ -363,3 +365,33 @@ FACTS = Facts(Stop.RAISED, Phase.AWAITING_RESPONSE)
 def test_an_overload_and_a_rate_limit_lower_the_limit(reason, retry_after, lowers):
     verdict = Verdict(Outcome.FAILED, reason, Origin.ANTHROPIC)
     assert is_pushback(Diagnosis(replace(FACTS, retry_after=retry_after), verdict)) is lowers
+
+
+# --- The end of a wait ------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("deadline", "age", "read_timeout", "name", "left"),
+    [
+        (None, 0.0, None, "concurrency.queue", 10.0),
+        (60.0, 0.0, 600.0, "concurrency.queue", 10.0),
+        (60.0, 57.0, 600.0, "limits.deadline", 3.0),
+        (60.0, 61.0, None, "limits.deadline", 0.0),
+        (60.0, 0.0, 4.0, "the read timeout of the client or the request", 4.0),
+        (None, 0.0, -1.0, "the read timeout of the client or the request", 0.0),
+    ],
+)
+def test_the_shortest_limit_ends_a_wait(deadline, age, read_timeout, name, left):
+    found = longest_wait(Concurrency(queue=10.0), deadline, age, read_timeout)
+    assert (found.name, found.left) == (name, left)
+
+
+def test_the_message_of_a_call_without_a_permit_names_the_limit_that_ended_its_wait():
+    concurrency = Concurrency(max=2, queue=10.0)
+    end = "with at most 2 open requests (concurrency.max). Send fewer calls at once, or raise "
+    assert no_permit(concurrency, longest_wait(concurrency, None, 0.0, None), 2) == (
+        f"No request was sent: no permit became free within concurrency.queue (10s), {end}"
+        "concurrency.queue or concurrency.max."
+    )
+    assert no_permit(concurrency, longest_wait(concurrency, 60.0, 57.0, None), 2) == (
+        "No request was sent: no permit became free within limits.deadline (1m), which ends the wait before "
+        f"concurrency.queue (10s), {end}limits.deadline or concurrency.max."
+    )

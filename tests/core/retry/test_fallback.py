@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_claude_stream._core.retry.fallback import MODELS, fallback_model, is_known
+from otel_claude_stream._core.retry.fallback import MODELS, fallback_model, is_known, may_differ
 from otel_claude_stream._core.retry.policy import RetryPolicy
 
 HELLO = {"role": "user", "content": "Hello"}
@@ -124,6 +124,20 @@ def test_the_first_model_that_takes_the_request_is_used():
 def test_a_model_that_the_table_does_not_have_takes_no_request():
     assert fallback_model(["claude-x"], request(), ()) == ""
     assert (is_known("claude-x"), is_known("us.anthropic.claude-sonnet-5-v1:0")) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "model", "differs"),
+    [
+        ("claude-sonnet-5", "claude-sonnet-5", False),
+        ("us.anthropic.claude-sonnet-5-v1:0", "claude-sonnet-5", False),
+        ("claude-sonnet-4-5", "claude-sonnet-5", True),
+        ("claude-*", "claude-sonnet-5", True),
+        ("claude-sonnet-[45]", "claude-sonnet-5", True),
+    ],
+)
+def test_regions_and_dates_make_no_other_model(pattern, model, differs):
+    assert may_differ(pattern, model) is differs
 
 
 @pytest.mark.parametrize(
