@@ -38,7 +38,7 @@ def run(policy: RetryPolicy, seed: int = 1) -> Course:
     return simulate_with_the_sdk(next(_names), SMALL, policy, seed=seed)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_retries_are_limited_to_a_share_of_the_calls(seed: int) -> None:
     """In every window of the budget, retries are at most a fifth of the calls plus the minimum.
 
@@ -72,7 +72,13 @@ def test_without_a_budget_the_incident_has_twice_the_requests() -> None:
 
 @pytest.mark.parametrize(
     "policy",
-    [REPLACE_SDK_RETRIES, replace(REPLACE_SDK_RETRIES, backoff=replace(REPLACE_SDK_RETRIES.backoff, type=Jitter.NONE))],
+    [
+        REPLACE_SDK_RETRIES,
+        pytest.param(
+            replace(REPLACE_SDK_RETRIES, backoff=replace(REPLACE_SDK_RETRIES.backoff, type=Jitter.NONE)),
+            marks=pytest.mark.long,
+        ),
+    ],
 )
 def test_calls_stop_failing_after_the_incident(policy: RetryPolicy) -> None:
     course = run(policy)
@@ -119,8 +125,12 @@ def _calls_in_the_last(course: Course, seconds: int) -> int:
 
 @pytest.mark.parametrize(
     "policy",
-    [RetryPolicy(), RetryPolicy(Mode.RETRY), REPLACE_SDK_RETRIES, replace(REPLACE_SDK_RETRIES, budget=NO_BUDGET)],
-    ids=["observe", "keep", "replace", "unlimited"],
+    [
+        pytest.param(RetryPolicy(), marks=pytest.mark.long, id="observe"),
+        pytest.param(RetryPolicy(Mode.RETRY), marks=pytest.mark.long, id="keep"),
+        pytest.param(REPLACE_SDK_RETRIES, id="replace"),
+        pytest.param(replace(REPLACE_SDK_RETRIES, budget=NO_BUDGET), id="unlimited"),
+    ],
 )
 def test_the_command_simulates_what_the_sdk_and_the_policy_do(policy: RetryPolicy) -> None:
     """The command replaces the SDK, the transport and the instrumentation by a model. The policy is the same."""

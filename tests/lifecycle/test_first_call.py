@@ -44,8 +44,7 @@ for span in spans.get_finished_spans():
 """
 
 
-@pytest.mark.parametrize("way", ["create", "stream"])
-@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize(("way", "threads"), [("create", 1), ("stream", 1), ("stream", 4)])
 def test_the_first_streams_of_a_process_take_as_long_as_the_server_waits(way, threads):
     """The SDK works for longer than the server waits, so that the reads find the bytes there and do not block."""
     streams = run(PROGRAM.format(way=way, threads=threads, wait=WAIT))
