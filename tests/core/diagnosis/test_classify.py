@@ -351,7 +351,7 @@ FACTS = st.builds(
 LIMIT_TABLES = st.sampled_from([KNOWN_LIMITS, (), parse_limits("x0.0333"), parse_limits("idle:2s=nginx,duration:3s")])
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(FACTS, LIMIT_TABLES)
 def test_any_facts_give_a_consistent_verdict(facts, limits):
     verdict = classify(facts, limits)
