@@ -75,7 +75,7 @@ def with_metadata(folder: Path) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("version", [newest, oldest])
+@pytest.mark.parametrize("version", [newest, pytest.param(oldest, marks=pytest.mark.long)])
 def test_the_launcher_exports_with_an_endpoint_as_its_only_variable(tmp_path: Path, version) -> None:
     """Platforms set this variable alone. OpenTelemetry then uses gRPC, and fails without its exporter."""
     python = interpreter_with(tuple(version(one) for one in required()))
