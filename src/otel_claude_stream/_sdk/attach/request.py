@@ -161,8 +161,8 @@ def _labels(keys: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     if len(labels) > bounds.SPAN_LABELS:
         log_too_many(bounds.SPAN_LABELS)
         del labels[bounds.SPAN_LABELS :]
-    for key, text in labels:
-        if len(text) == bounds.NAME < len(str(found[key])):
+    for key, _ in labels:
+        if len(str(found[key])) > bounds.NAME:  # each is a text, or it had been left out above
             log_cut(key, bounds.NAME)
     return tuple(labels)
 
