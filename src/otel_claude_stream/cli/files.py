@@ -1,4 +1,4 @@
-"""Files that only the user may read, since telemetry may describe people and their work, and that are not mixed up."""
+"""Files that commands write. Only the user may read them, since telemetry may describe people and their work."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ def open_private(path: Path) -> int:
 
 
 def is_same_file(one: Path, other: Path) -> bool:
-    """Whether to write to one path replaces what is at the other, as with a link. A device or a pipe holds nothing."""
+    """Return whether a file written at one path would replace the file at the other one, for example through a link.
+
+    A device or a pipe has no content to replace.
+    """
     try:
         if one.exists() and other.exists():
             return one.samefile(other) and one.is_file()

@@ -363,10 +363,11 @@ REASON: Final = choice_of(AbortReason)
 
 
 _WITHOUT_VARIABLE: Final = frozenset({"version", "models", "rules", "fallback"})
+"""The keys that are set in a file or in code only, since their values are lists or mappings, or describe the file."""
 
 
 def without_variable(name: str) -> str:
-    """Return why an environment variable does not exist that would set a list or a mapping; empty for any other one."""
+    """Return why no environment variable sets the key of the policy that a variable names; empty if one may."""
     key = name.removeprefix(PREFIX).partition("__")[0].lower()
     if key not in _WITHOUT_VARIABLE:
         return ""
