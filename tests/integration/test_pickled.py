@@ -14,19 +14,20 @@ from otel_claude_stream.testing import Capture, FakeAPI, Script
 
 def pickle_and_copy_while_reading(url: str) -> list[Any]:
     """Pickle and copy the response before, during and after reading its stream; return the results."""
-    stream = anthropic.Anthropic(api_key="none", base_url=url).messages.create(
-        model="claude-sonnet-5", max_tokens=9, messages=[{"role": "user", "content": "go on"}], stream=True
-    )
     found: list[Any] = []
-    for then in (lambda: next(stream), lambda: list(stream), lambda: None):
-        for again in (lambda response: pickle.loads(pickle.dumps(response)), copy.copy):
-            try:
-                response = again(stream.response)
-            except Exception as error:  # noqa: BLE001 - the exception is compared with that of the SDK alone
-                found.append((type(error), str(error)))
-            else:
-                found.append((type(response), response.status_code, sorted(response.__dict__)))
-        then()
+    with anthropic.Anthropic(api_key="none", base_url=url) as client:
+        stream = client.messages.create(
+            model="claude-sonnet-5", max_tokens=9, messages=[{"role": "user", "content": "go on"}], stream=True
+        )
+        for then in (lambda: next(stream), lambda: list(stream), lambda: None):
+            for again in (lambda response: pickle.loads(pickle.dumps(response)), copy.copy):
+                try:
+                    response = again(stream.response)
+                except Exception as error:  # noqa: BLE001 - the exception is compared with that of the SDK alone
+                    found.append((type(error), str(error)))
+                else:
+                    found.append((type(response), response.status_code, sorted(response.__dict__)))
+            then()
     return found
 
 

@@ -71,8 +71,10 @@ def test_left_while_a_prefill_is_refused():
             raised.append(error)
 
     with FakeAPI([RECOVERIES["resumed"][0], SLOW_REFUSAL, CONTINUATION]) as api:
-        with observed(retry_policy=PREFILL_AT_ONCE) as telemetry:
-            client = anthropic.Anthropic(api_key="none", base_url=api.url, max_retries=0)
+        with (
+            observed(retry_policy=PREFILL_AT_ONCE) as telemetry,
+            anthropic.Anthropic(api_key="none", base_url=api.url, max_retries=0) as client,
+        ):
             stream = client.messages.create(**ASK, stream=True)
             thread = threading.Thread(target=reading, args=(stream,))
             thread.start()
@@ -164,20 +166,19 @@ def test_the_sdk_does_not_retry_a_further_request_after_the_caller_left(monkeypa
     monkeypatch.setattr(SdkRetryCaps, "error_instead_of_retry", error)
 
     def sync_body(api):
-        stream = anthropic.Anthropic(api_key="none", base_url=api.url, max_retries=2).messages.create(
-            **ASK, stream=True
-        )
+        with anthropic.Anthropic(api_key="none", base_url=api.url, max_retries=2) as client:
+            stream = client.messages.create(**ASK, stream=True)
 
-        def close():
-            api.wait_for_requests(2)
-            stream.close()
+            def close():
+                api.wait_for_requests(2)
+                stream.close()
 
-        thread = threading.Thread(target=close)
-        thread.start()
-        with pytest.raises(Exception, match="incomplete chunked read"):
-            for _ in stream:
-                pass
-        thread.join()
+            thread = threading.Thread(target=close)
+            thread.start()
+            with pytest.raises(Exception, match="incomplete chunked read"):
+                for _ in stream:
+                    pass
+            thread.join()
 
     with FakeAPI(scripts) as api, observed(retry_policy=RESUME_AT_ONCE):
         if is_async:

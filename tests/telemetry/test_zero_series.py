@@ -44,9 +44,11 @@ COMMON_FAULTS = {
 
 def read_stream(url: str) -> None:
     """Read the stream of a route until it ends or fails."""
-    client = anthropic.Anthropic(api_key="none", base_url=url, max_retries=0, timeout=0.4)
     messages = [{"role": "user", "content": "go on"}]
-    with contextlib.suppress(Exception):  # other tests cover which one it is
+    with (
+        anthropic.Anthropic(api_key="none", base_url=url, max_retries=0, timeout=0.4) as client,
+        contextlib.suppress(Exception),  # other tests cover which one it is
+    ):
         for _ in client.messages.create(model="claude-sonnet-5", max_tokens=9, messages=messages, stream=True):
             pass
 
@@ -94,15 +96,15 @@ def test_the_number_of_series_is_bounded(models: int, expected: int) -> None:
     with Capture() as capture, FakeAPI(ANSWER) as api:
         ClaudeStreamInstrumentor().instrument(max_models=1, **capture.providers)
         try:
-            client = anthropic.Anthropic(api_key="none", base_url=api.url)
-            for number in range(models):
-                for _ in client.messages.create(
-                    model=f"claude-{number}",
-                    max_tokens=9,
-                    messages=[{"role": "user", "content": "go on"}],
-                    stream=True,
-                ):
-                    pass
+            with anthropic.Anthropic(api_key="none", base_url=api.url) as client:
+                for number in range(models):
+                    for _ in client.messages.create(
+                        model=f"claude-{number}",
+                        max_tokens=9,
+                        messages=[{"role": "user", "content": "go on"}],
+                        stream=True,
+                    ):
+                        pass
         finally:
             ClaudeStreamInstrumentor().uninstrument()
         assert len(series(capture, "claude.stream.aborts")) == expected * len(list(zero_series.aborts()))
@@ -121,13 +123,13 @@ def test_the_first_event_does_not_wait_for_the_series(monkeypatch: pytest.Monkey
     with Capture() as capture, FakeAPI(ANSWER) as api:
         ClaudeStreamInstrumentor().instrument(**capture.providers)
         try:
-            client = anthropic.Anthropic(api_key="none", base_url=api.url)
-            messages = [{"role": "user", "content": "go on"}]
-            stream = client.messages.create(model="claude-sonnet-5", max_tokens=9, messages=messages, stream=True)
-            next(iter(stream))
-            assert threading.current_thread() not in recorded
-            assert set(series(capture, "claude.stream.aborts").values()) == {0}
-            assert recorded
-            stream.close()
+            with anthropic.Anthropic(api_key="none", base_url=api.url) as client:
+                messages = [{"role": "user", "content": "go on"}]
+                stream = client.messages.create(model="claude-sonnet-5", max_tokens=9, messages=messages, stream=True)
+                next(iter(stream))
+                assert threading.current_thread() not in recorded
+                assert set(series(capture, "claude.stream.aborts").values()) == {0}
+                assert recorded
+                stream.close()
         finally:
             ClaudeStreamInstrumentor().uninstrument()

