@@ -46,8 +46,11 @@ SDK = ("tests/sdk", "tests/integration", "tests/recordings", "tests/retry", "tes
 # because of their time.
 SYSTEM = "system or long"
 # The tests of one file share fixtures such as servers, so they run in one process. Many tests wait, so that one process
-# more than there are processors finds time.
-PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile", "--no-loadscope-reorder")
+# more than there are processors finds time. Where tests start programs that work, there is one for each processor.
+PROCESSORS = os.cpu_count() or 1
+BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")
+PARALLEL = ("-n", str(PROCESSORS + 1), *BY_FILE)
+BESIDE_PROGRAMS = ("-n", str(PROCESSORS), *BY_FILE)
 
 # Sessions of `make test`, which need Python alone, and those that `make test-all` adds.
 TEST, REST = ["test"], ["rest"]
@@ -244,7 +247,7 @@ def tests(session: nox.Session, combo: str) -> None:
 def system(session: nox.Session) -> None:
     """Run the long tests, and those that need nginx, HAProxy, Node, Chromium or a network namespace."""
     install_wheel(session, "test", "browser", "docs", pins=["wrapt>=2"])
-    pytest(session, "system", *APART, "-m", SYSTEM)
+    pytest(session, "system", *APART, "-m", SYSTEM, *BESIDE_PROGRAMS)
 
 
 @nox.session(tags=REST, requires=["build"])
@@ -255,7 +258,7 @@ def collector(session: nox.Session) -> None:
     session.run("python", "collector/build.py", success_codes=[0, 1])
     for build in ("dashboards.build_prometheus", "support.collector.node_sdk", "support.collector.go_sdk"):
         session.run("python", "-m", f"tests.{build}", success_codes=[0, 1])
-    pytest(session, "collector", COLLECTOR)
+    pytest(session, "collector", COLLECTOR, *BESIDE_PROGRAMS)
 
 
 @nox.session(requires=["build"])
@@ -357,7 +360,7 @@ def dashboards(session: nox.Session) -> None:
     # Go and Node build these once. Without Go or Node, the tests that need them are skipped.
     for build in ("prometheus", "perses_model", "openslo_model", "perses_page"):
         session.run("python", "-m", f"tests.dashboards.build_{build}", success_codes=[0, 1])
-    pytest(session, "dashboards", DASHBOARDS, f"--ignore={TRACES}")
+    pytest(session, "dashboards", DASHBOARDS, f"--ignore={TRACES}", *BESIDE_PROGRAMS)
 
 
 @nox.session(tags=["traces"], requires=["build"])

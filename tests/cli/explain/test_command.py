@@ -70,6 +70,7 @@ Advice
     )
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_recording_explained(capsys: pytest.CaptureFixture[str]) -> None:
     """A body without times and response headers is explained without either."""
     Path("half.sse").write_bytes(ANSWER.cut_after(HALF, End()).body())
@@ -144,6 +145,7 @@ def set_stdin(monkeypatch: pytest.MonkeyPatch, raw: bytes) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_json_has_one_object_for_each_stream(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
     lines = [json.dumps(samples.traces(CUT_SPAN)), "", json.dumps({"resourceMetrics": []})]
     lines += [json.dumps(samples.traces(samples.healthy(span_id="00f067aa0ba902b8", start=9.0)))]
@@ -204,6 +206,7 @@ def test_spans_as_the_exporter_writes_them(monkeypatch, capsys: pytest.CaptureFi
     ]
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_one_bad_file_does_not_stop_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good = tmp_path / "good.sse"
     good.write_bytes(b"\xef\xbb\xbf" + ANSWER.body())
@@ -270,6 +273,7 @@ def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
     assert "exit codes:" in shown
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_hostile_names_are_shown_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     """The names of files, models and events, and the fault of a script, in text and in JSON."""
     name = "a\x1b[31m\x9b\u202e"

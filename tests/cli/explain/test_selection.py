@@ -143,6 +143,7 @@ def test_nothing_found_is_a_failure_with_what_there_is(capsys: pytest.CaptureFix
     )
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_recordings_have_neither_ids_nor_times(capsys: pytest.CaptureFixture[str]) -> None:
     write("s.jsonl", 1)
     Path("a.sse").write_bytes(ANSWER.body())
