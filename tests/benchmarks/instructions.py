@@ -126,12 +126,13 @@ def first_events(counter: Counter, *, first: bool) -> None:
 
 
 def lower_bounds(counter: Counter) -> None:
-    """Count OpenTelemetry's own calls for the telemetry of this package."""
+    """Count OpenTelemetry's own calls for the telemetry of this package, with the clock of the figure for a stream."""
     from opentelemetry import metrics, trace
     from tests.benchmarks import bench_floor
 
     from otel_claude_stream import ClaudeStreamInstrumentor
 
+    VARIANTS[OURS](STANDING)
     ClaudeStreamInstrumentor().uninstrument()
     span, measurements = bench_floor.recorded_telemetry(DELTAS)
     meter = metrics.get_meter("floor")
