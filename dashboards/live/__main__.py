@@ -6,6 +6,7 @@ page evaluates the conditions.
 
 from __future__ import annotations
 
+import argparse
 import signal
 import subprocess
 import sys
@@ -61,6 +62,10 @@ def demo_traces(stack: ExitStack) -> TempoApi | None:
 
 def main() -> int:
     """Build the page once, play the scenarios, and serve. Return 1 if a tool is missing."""
+    argparse.ArgumentParser(
+        prog="python -m dashboards.live",
+        description="Show the dashboards with a real Prometheus and known data, until Ctrl-C. Needs Node.",
+    ).parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         page = PAGE.build()

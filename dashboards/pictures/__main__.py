@@ -5,8 +5,10 @@ It needs Node, Chromium, and ``promtool`` and ``prometheus``, for example from D
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -83,8 +85,25 @@ def take(picture: Picture, browser: Browser, site: str, folder: Path) -> Path:
     return path
 
 
-def main() -> int:
+def chosen(argv: Sequence[str] | None) -> list[Picture]:
+    """Return the pictures that the arguments name, or all."""
+    parser = argparse.ArgumentParser(
+        prog="python -m dashboards.pictures",
+        description="Take the pictures for README and runbook. Needs Node, Chromium, promtool and prometheus.",
+    )
+    names = [picture.name for picture in PICTURES]
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"a picture to take (default: all): {', '.join(names)}"
+    )
+    wanted = parser.parse_args(argv).names
+    if unknown := set(wanted) - set(names):
+        parser.error(f"no picture is called {', '.join(sorted(unknown))}; known: {', '.join(names)}")
+    return [picture for picture in PICTURES if not wanted or picture.name in wanted]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
     """Play the scenarios, start Prometheus and take the pictures. Return 1 if a tool is missing."""
+    pictures = chosen(argv)
     from playwright.sync_api import sync_playwright  # only this command needs it
 
     try:
@@ -96,7 +115,7 @@ def main() -> int:
             sync_playwright() as driver,
         ):
             browser = driver.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
-            for picture in PICTURES:
+            for picture in pictures:
                 print(take(picture, browser, site, FOLDER))
             browser.close()
     except NotBuilt as error:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import struct
 
+import pytest
 from dashboards.generator.boards import BOARDS
 from dashboards.generator.command import ROOT
 from dashboards.live.browser import WINDOW
 from dashboards.live.scenario_data import SCENARIOS
-from dashboards.pictures.__main__ import PICTURES
+from dashboards.pictures.__main__ import PICTURES, chosen
 
 WITHOUT_PICTURE = {"drill-down", "stream-health"}
 """Those that neither README nor runbook shows."""
@@ -37,3 +38,13 @@ def test_readme_and_runbook_show_every_picture_and_name_the_renderer():
     texts = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "RUNBOOK.md")]
     assert all(any(f"pictures/{picture.name}.png" in text for text in texts) for picture in PICTURES)
     assert all("rendered by Perses' components against a real Prometheus" in " ".join(text.split()) for text in texts)
+
+
+def test_pictures_are_chosen_by_their_names(capsys):
+    assert chosen([]) == [*PICTURES]
+    assert [picture.name for picture in chosen(["pipeline", "overview"])] == ["overview", "pipeline"]
+    for argument, code, text in (("--help", 0, "a picture to take"), ("nothing", 2, "no picture is called nothing")):
+        with pytest.raises(SystemExit) as ended:
+            chosen([argument])
+        assert ended.value.code == code
+        assert text in "".join(capsys.readouterr())
