@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Iterator
 from typing import Any
 
 import anthropic
 
 from otel_claude_stream import ClaudeStreamInstrumentor
 from otel_claude_stream.testing import Capture, FakeAPI, Script
+
+
+def pickled_and_copied(original: Any) -> Iterator[Any]:
+    """Pickle and copy a response; yield the results."""
+    for again in (lambda response: pickle.loads(pickle.dumps(response)), copy.copy):
+        try:
+            response = again(original)
+        except Exception as error:  # noqa: BLE001 - the exception is compared with that of the SDK alone
+            yield type(error), str(error)
+        else:
+            yield type(response), response.status_code, sorted(response.__dict__)
 
 
 def pickle_and_copy_while_reading(url: str) -> list[Any]:
@@ -20,13 +32,7 @@ def pickle_and_copy_while_reading(url: str) -> list[Any]:
             model="claude-sonnet-5", max_tokens=9, messages=[{"role": "user", "content": "go on"}], stream=True
         )
         for then in (lambda: next(stream), lambda: list(stream), lambda: None):
-            for again in (lambda response: pickle.loads(pickle.dumps(response)), copy.copy):
-                try:
-                    response = again(stream.response)
-                except Exception as error:  # noqa: BLE001 - the exception is compared with that of the SDK alone
-                    found.append((type(error), str(error)))
-                else:
-                    found.append((type(response), response.status_code, sorted(response.__dict__)))
+            found += pickled_and_copied(stream.response)
             then()
     return found
 

@@ -42,14 +42,14 @@ COMMON_FAULTS = {
 }
 
 
-def read_stream(url: str) -> None:
+def read_stream(url: str, model: str = "claude-sonnet-5") -> None:
     """Read the stream of a route until it ends or fails."""
     messages = [{"role": "user", "content": "go on"}]
     with (
         anthropic.Anthropic(api_key="none", base_url=url, max_retries=0, timeout=0.4) as client,
         contextlib.suppress(Exception),  # other tests cover which one it is
     ):
-        for _ in client.messages.create(model="claude-sonnet-5", max_tokens=9, messages=messages, stream=True):
+        for _ in client.messages.create(model=model, max_tokens=9, messages=messages, stream=True):
             pass
 
 
@@ -96,15 +96,8 @@ def test_the_number_of_series_is_bounded(models: int, expected: int) -> None:
     with Capture() as capture, FakeAPI(ANSWER) as api:
         ClaudeStreamInstrumentor().instrument(max_models=1, **capture.providers)
         try:
-            with anthropic.Anthropic(api_key="none", base_url=api.url) as client:
-                for number in range(models):
-                    for _ in client.messages.create(
-                        model=f"claude-{number}",
-                        max_tokens=9,
-                        messages=[{"role": "user", "content": "go on"}],
-                        stream=True,
-                    ):
-                        pass
+            for number in range(models):
+                read_stream(api.url, f"claude-{number}")
         finally:
             ClaudeStreamInstrumentor().uninstrument()
         assert len(series(capture, "claude.stream.aborts")) == expected * len(list(zero_series.aborts()))
