@@ -142,8 +142,9 @@ def span_of(values: list[float]) -> str:
 
 
 def variants(data: Data) -> list[str]:
-    """Return the variants that were counted, beside the bare SDK."""
-    return [name for name in data["instructions"] if name not in ("none", FLOOR)]
+    """Return the variants that were counted, except the bare SDK. Those of this package come first."""
+    counted = [name for name in data["instructions"] if name not in ("none", FLOOR)]
+    return sorted(counted, key=lambda name: not name.startswith(OURS))
 
 
 def peers_table(data: Data) -> str:
