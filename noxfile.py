@@ -45,11 +45,12 @@ SDK = ("tests/sdk", "tests/integration", "tests/recordings", "tests/retry", "tes
 # The markers of tests that run programs which may have to be installed first, and of those that `make test` leaves out
 # because of their time.
 SYSTEM = "system or long"
-# The tests of one file share fixtures such as servers, so they run in one process. Many tests wait, so that one process
-# more than there are processors finds time. Where tests start programs that work, there is one for each processor.
-PROCESSORS = os.cpu_count() or 1
+# The tests of one file share fixtures such as servers, so they run in one process.
 BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")
+PROCESSORS = os.cpu_count() or 1
+# Many tests wait, so one process more than there are processors finds work.
 PARALLEL = ("-n", str(PROCESSORS + 1), *BY_FILE)
+# Programs such as Chromium and the Collector work beside the tests that start them.
 BESIDE_PROGRAMS = ("-n", str(PROCESSORS), *BY_FILE)
 
 # Sessions of `make test`, which need Python alone, and those that `make test-all` adds.

@@ -87,6 +87,13 @@ def is_built(build):
         return False
 
 
+def test_help_starts_nothing():
+    command = [sys.executable, "-m", "dashboards.live", "--help"]
+    done = subprocess.run(command, cwd=ROOT.parent, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.startswith("usage: python -m dashboards.live")
+    assert done.stderr == ""
+
+
 def test_ctrl_c_ends_the_server_and_its_programs(promtool, require_tool):
     """Starts Prometheus and, if it is built, Jaeger with the traces of the demo."""
     require_tool("pgrep", "procps")

@@ -1,7 +1,7 @@
 """The declarations of all spans, events and metrics.
 
-This module is the only source of their names: emitters take these objects, never strings. The tables in the README are
-generated from it.
+This module is the only source of their names: emitters take these objects, never strings. The tables of the
+reference are generated from it.
 """
 
 from __future__ import annotations

@@ -129,13 +129,14 @@ def test_the_report_of_retried_and_continued_streams(recovered: tuple[Mode, dict
     mode, views = recovered
     early = views["Overloaded before the answer"]
     assert [attempt.status for attempt in early.attempts] == [200, 200]
-    # A busy machine sends the second request later and reads the start of the silence later.
+    # A busy machine sends the second request later.
     assert -0.05 < early.attempts[1].start - early.attempts[0].end - early.attempts[0].delay < 1.0
     assert (early.tokens.input, early.tokens.output) == (412, 96)
     limited = views["429 with retry-after"]
     assert (limited.decisions[0].delay_source, limited.attempts[0].retry_after) == ("retry_after", 2.0)
     assert views["The user goes away"].requests == 1  # it left during the backoff
     cut = views["Cut after 2 s of silence"]
+    # A busy machine notes the start of the silence later, so that it is shorter than the 2 s of the server.
     first_response = cut.attempts[0].end - cut.attempts[0].start if cut.attempts else cut.duration
     assert 1.0 < cut.longest_silence <= first_response
     assert [gap.kind for gap in cut.gaps if gap.labelled and gap.kind != "seam"] == ["silent"]

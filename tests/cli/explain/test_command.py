@@ -1,4 +1,4 @@
-"""`explain` as a user runs it; a script or a recording is played in a separate process."""
+"""`explain` as a user runs it. Tests with the fixture `in_this_process` play streams without another process."""
 
 from __future__ import annotations
 
