@@ -1,10 +1,12 @@
-"""Run all benchmarks, which takes some minutes. `--peers` compares other instrumentations instead.
+"""Run all benchmarks, which takes some minutes.
 
+`--peers` compares other instrumentations instead, and writes `build/benchmarks/peers.md`.
 `--plot` counts instructions instead, and writes `docs/benchmarks.md`.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 
 from tests.benchmarks import (
@@ -23,6 +25,7 @@ from tests.benchmarks import (
     bench_targets,
     peers,
 )
+from tests.benchmarks.measure import machine
 
 if "--peers" in sys.argv:
     sys.argv.remove("--peers")
@@ -30,6 +33,7 @@ if "--peers" in sys.argv:
 if "--plot" in sys.argv:
     sys.exit(bench_instructions.main())
 
+print(f"{machine()}, load {os.getloadavg()[0]:.1f}")
 for title, bench in (
     ("All targets", bench_targets),
     ("Per event and per stream", bench_events),

@@ -4,6 +4,9 @@ The body of a stream waits 20 ms before each event. The delay of an event is the
 caller has it. 1,000 asynchronous streams want 50,000 events a second, more than one process can read: there the loop
 itself is the queue. 200 threads want 10,000 events a second, a queue too on a slow machine. The bare SDK's share of a
 processor shows it. A quarter of the threads shows the delay without a queue.
+
+The lower bound for any instrumentation that measures gaps is the bare SDK with a caller that records one histogram of
+OpenTelemetry for each event. Its delays are measured in the same rounds.
 """
 
 from __future__ import annotations
@@ -19,10 +22,9 @@ from typing import Any
 
 os.environ.setdefault("ANTHROPIC_OPEN_TELEMETRY", "false")  # measure without the SDK's own tracing
 
-from tests.benchmarks.measure import Result, percentile, providers, spread
+from tests.benchmarks.bench_floor import GAPS, Work, gaps
+from tests.benchmarks.measure import Result, interleaved, percentile, providers, spread, with_settings
 from tests.support.memory_api import HTTP, REQUEST, async_client, chunks, sync_client
-
-from otel_claude_stream import ClaudeStreamInstrumentor
 
 THREADS = 200
 FEW_THREADS = 50
@@ -69,14 +71,18 @@ class Bodies:
         return HTTP.MockTransport(lambda request: HTTP.Response(200, headers=headers, stream=Body(), request=request))
 
 
-def in_threads(deltas: int, threads: int = THREADS) -> list[float]:
-    """Read one stream in each thread, all at once. Return the delays of their events."""
+def nothing() -> None:
+    """Do nothing for an event."""
+
+
+def in_threads(deltas: int, threads: int = THREADS, *, each: Work = nothing) -> list[float]:
+    """Read one stream in each thread, all at once, and call `each` for each event. Return the delays of the events."""
     bodies = Bodies(deltas, threads)
     client = sync_client([], transport=bodies.transport())
 
     def read() -> None:
         for _ in client.messages.create(stream=True, **REQUEST):
-            pass
+            each()
 
     readers = [threading.Thread(target=read) for _ in range(threads)]
     for one in readers:
@@ -86,14 +92,14 @@ def in_threads(deltas: int, threads: int = THREADS) -> list[float]:
     return bodies.delays
 
 
-def in_tasks(deltas: int, tasks: int = TASKS) -> list[float]:
-    """Read one stream in each task of one event loop, all at once. Return the delays of their events."""
+def in_tasks(deltas: int, tasks: int = TASKS, *, each: Work = nothing) -> list[float]:
+    """As `in_threads`, in the tasks of one event loop."""
     bodies = Bodies(deltas, tasks)
     client = async_client([], transport=bodies.transport())
 
     async def read() -> None:
         async for _ in await client.messages.create(stream=True, **REQUEST):
-            pass
+            each()
 
     async def read_all() -> None:
         await asyncio.gather(*(read() for _ in range(tasks)))
@@ -102,7 +108,7 @@ def in_tasks(deltas: int, tasks: int = TASKS) -> list[float]:
     return bodies.delays
 
 
-LOADS: tuple[tuple[str, Callable[[int], list[float]], int], ...] = (
+LOADS: tuple[tuple[str, Callable[..., list[float]], int], ...] = (
     (f"p99 of an event, {FEW_THREADS} threads", functools.partial(in_threads, threads=FEW_THREADS), 100),
     (f"p99 of an event, {THREADS} threads", in_threads, 100),
     (f"p99 of an event, {TASKS} async streams", in_tasks, 30),
@@ -111,26 +117,39 @@ LOADS: tuple[tuple[str, Callable[[int], list[float]], int], ...] = (
 
 def measure(rounds: int = 5) -> list[Result]:
     """Return the ratio of the 99th percentiles for each load."""
-    instrumentor, real, found = ClaudeStreamInstrumentor(), providers(), []
+    real: dict[str, Any] = providers()
+    record = gaps(real["meter_provider"].get_meter("floor"), GAPS[0])
+    found = []
     for name, read, deltas in LOADS:
-        base, shares, ratios = [], [], []
-        for number in range(rounds):
-            took = {}
-            for variant in ("bare", "on") if number % 2 else ("on", "bare"):
-                if variant == "on":
-                    instrumentor.instrument(skip_dep_check=True, **real)
-                used, began = time.process_time(), time.perf_counter()
-                took[variant] = percentile(read(deltas), 0.99)
-                share = (time.process_time() - used) / (time.perf_counter() - began)
-                if variant == "on":
-                    instrumentor.uninstrument()
-                else:
-                    base.append(took[variant] * 1e3)
-                    shares.append(share)
-            ratios.append(took["on"] / took["bare"])
-        note = f"{spread(base).median:.1f} ms with the bare SDK, at {spread(shares).median:.0%} of a processor"
-        found.append(Result(name, spread(ratios), TARGET, note))
+        shares: list[float] = []
+        bare = _p99(functools.partial(read, deltas), shares)
+        took = interleaved(
+            {
+                "bare": bare,
+                "on": with_settings(_p99(functools.partial(read, deltas)), real),
+                "record": _p99(functools.partial(read, deltas, each=record)),
+            },
+            rounds,
+        )
+        floor = spread([one["record"] / one["bare"] for one in took])
+        note = f"x{floor.median:.2f} [{floor.least:.2f} {floor.most:.2f}] with one record for each event; "
+        note += f"{spread([one['bare'] for one in took]).median:.1f} ms with the bare SDK, "
+        note += f"at {spread(shares).median:.0%} of a processor"
+        found.append(Result(name, spread([one["on"] / one["bare"] for one in took]), TARGET, note))
     return found
+
+
+def _p99(read: Callable[[], list[float]], shares: list[float] | None = None) -> Callable[[], float]:
+    """Return a measurement of the 99th percentile in milliseconds, which adds its share of a processor to `shares`."""
+
+    def measure_delay() -> float:
+        used, began = time.process_time(), time.perf_counter()
+        delay = percentile(read(), 0.99) * 1e3
+        if shares is not None:
+            shares.append((time.process_time() - used) / (time.perf_counter() - began))
+        return delay
+
+    return measure_delay
 
 
 def main() -> None:

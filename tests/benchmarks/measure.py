@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gc
+import os
+import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
@@ -41,6 +44,14 @@ def providers() -> dict[str, object]:
     tracer.add_span_processor(BatchSpanProcessor(NoSpans(), max_queue_size=65536))
     meter = MeterProvider(metric_readers=[PeriodicExportingMetricReader(NoMetrics(), 3_600_000)])
     return {"tracer_provider": tracer, "meter_provider": meter}
+
+
+def machine(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the processors and the system of this machine."""
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    model = models[0] if models else platform.processor() or platform.machine()
+    return f"{os.cpu_count()} x {model}, {platform.system()} {platform.release()}"
 
 
 @dataclass(frozen=True)

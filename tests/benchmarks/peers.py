@@ -1,6 +1,6 @@
 """Compare the overhead of this package with that of other instrumentations, in one run.
 
-Run: python -m tests.benchmarks.peers [--rounds 5]
+Run: python -m tests.benchmarks.peers [--rounds 5]. It prints a page, and writes it to `build/benchmarks/peers.md`.
 
 Each measurement is a process of its own. The environment is that of the tests of frameworks, outside of the repository,
 made once. The instrumentations take turns, so that noise affects all of them alike.
@@ -9,6 +9,7 @@ made once. The instrumentations take turns, so that noise affects all of them al
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import json
 import os
 import statistics
@@ -19,6 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.measure import machine
 from tests.benchmarks.peer import PEERS
 from tests.frameworks.environments import interpreter, package_alone
 from tests.support.memory_api import WAYS
@@ -26,6 +28,7 @@ from tests.support.memory_api import WAYS
 from otel_claude_stream import __version__
 
 ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "build" / "benchmarks" / "peers.md"
 
 Figures = Mapping[str, Mapping[str, float]]
 
@@ -102,8 +105,16 @@ def table(
     return "\n".join(lines).rstrip()
 
 
+def page(tables: str, installed: Mapping[str, str], rounds: int, on: str, date: dt.date) -> str:
+    """Return the tables with a title, and with the machine, the date and the versions of the measurement."""
+    names = ("python", "anthropic", "opentelemetry-sdk")
+    versions_used = ", ".join(f"{name} {installed.get(name, '?')}" for name in names)
+    head = f"Measured on {date} on {on}, with {versions_used}. Figures are medians of {rounds} rounds."
+    return f"# Overhead of instrumentations of the Anthropic SDK\n\n{head}\n\n{tables}\n"
+
+
 def main() -> int:
-    """Measure, and print the tables."""
+    """Measure, print the page, and write it."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
@@ -124,7 +135,12 @@ def main() -> int:
                 else:
                     found[name] = figures
             rounds.append(found)
-    print(table(rounds, failed, installed))
+    tables = table(rounds, failed, installed)
+    text = page(tables, installed, arguments.rounds, machine(), dt.datetime.now(dt.timezone.utc).date())
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
+    PAGE.write_text(text, encoding="utf-8")
+    print(text)
+    print(f"written to {PAGE.relative_to(ROOT)}", file=sys.stderr)
     return 0
 
 

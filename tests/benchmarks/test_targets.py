@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import re
 import shutil
 from xml.etree import ElementTree as ET
 
 import pytest
 from tests.benchmarks import bench_bytecodes, bench_instructions, bench_load, bench_policy, page, peers
-from tests.benchmarks.measure import Result, Spread, interleaved, percentile
+from tests.benchmarks.measure import Result, Spread, interleaved, machine, percentile
 from tests.benchmarks.peer import PEERS
 from tests.support.memory_api import WAYS
 
@@ -35,10 +37,15 @@ def test_the_percentile_is_that_of_the_sorted_list():
 
 @pytest.mark.parametrize("read", [bench_load.in_threads, bench_load.in_tasks])
 def test_delays_are_collected_while_all_streams_are_read(read):
-    """A stream has three events before its deltas and three after them. Only the last reader ends the collection."""
-    delays = read(10, 3)
+    """A stream has three events before its deltas and three after them. Only the last reader ends the collection.
+
+    The caller gets each event but the ping.
+    """
+    events = []
+    delays = read(10, 3, each=lambda: events.append(1))
     assert 0 < len(delays) <= 3 * 16
     assert min(delays) >= 0
+    assert len(events) == 3 * 15
 
 
 def test_a_policy_adds_few_bytecodes_to_an_event_of_a_burst():
@@ -78,6 +85,17 @@ def test_the_table_has_each_instrumentation_with_what_it_adds():
     ]
     assert "Logfire 5.4.0 was not measured: no output" in text
     assert "| none" not in text
+
+
+def test_the_page_of_other_instrumentations_names_the_machine_and_the_date(tmp_path):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("processor\t: 0\nmodel name\t: Example CPU\nmodel name\t: Example CPU\n", encoding="utf-8")
+    found = machine(cpuinfo)
+    assert re.fullmatch(r"\d+ x Example CPU, \S+ \S+", found)
+    assert re.fullmatch(r"\d+ x \S.*, \S+ \S+", machine(tmp_path / "missing"))
+    text = peers.page("TABLES", {"python": "3.11.7", "anthropic": "2.14.0"}, 5, found, dt.date(2026, 11, 29))
+    assert f"Measured on 2026-11-29 on {found}, with python 3.11.7, anthropic 2.14.0, opentelemetry-sdk ?." in text
+    assert text.endswith("medians of 5 rounds.\n\nTABLES\n")
 
 
 def test_the_page_and_its_picture_are_those_of_the_data(tmp_path):
