@@ -6,7 +6,6 @@ import http.client
 import importlib.util
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections import Counter
@@ -28,6 +27,7 @@ from tests.support.activation.harness import (
     python,
     run,
 )
+from tests.support.ports import free_port
 
 cases = ConcurrentCases()
 EXAMPLE = str(Path(__file__).parents[2] / "examples" / "flush.py")
@@ -134,12 +134,6 @@ def at_once_with_gevent(api: str, tmp: Path) -> None:
 
 
 # --- Servers with workers
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def assert_served(

@@ -21,7 +21,8 @@ from pathlib import Path
 
 from tests.support.collector import load
 from tests.support.collector.building import load_build
-from tests.support.collector.running import GATEWAY, HOST, eventually, free_ports, running
+from tests.support.collector.running import GATEWAY, HOST, eventually, running
+from tests.support.ports import free_port
 
 CEILING = 512
 """Limit of the memory limiter, in MiB."""
@@ -79,7 +80,7 @@ def settings(port):
 
 def throughput(binary, seconds, *overlays, **more):
     """Send as fast as possible: spans a second, microseconds of processor for each, share refused, memory."""
-    (port,) = free_ports(1)
+    port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         configs = [GATEWAY]
         for number, text in enumerate(overlays):
@@ -122,7 +123,7 @@ def watch_memory(collector):
 
 def memory_of_waiting_spans(binary, traces):
     """Bytes of heap for each span that waits for the decision of the sampler."""
-    (port,) = free_ports(1)
+    port = free_port()
     waits = {"OTELCOL_DECISION_WAIT": "300s", "OTELCOL_DECISION_WAIT_AFTER_ROOT": "300s", "OTELCOL_MEMORY_MIB": "4096"}
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -146,7 +147,7 @@ def memory_of_waiting_spans(binary, traces):
 
 def replay(binary, spans):
     """How fast a queue on disk empties once the backend is back, and how much of the disk a span takes."""
-    (port,) = free_ports(1)
+    port = free_port()
     wait = {"OTELCOL_DECISION_WAIT": "2s", "OTELCOL_DECISION_WAIT_AFTER_ROOT": "1s", "OTELCOL_HEALTHY_PERCENT": "100"}
     with (
         tempfile.TemporaryDirectory() as folder,

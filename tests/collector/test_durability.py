@@ -10,8 +10,9 @@ import pytest
 import yaml
 from tests.support.collector import sending
 from tests.support.collector.application import application
-from tests.support.collector.running import GATEWAY, QUICK, eventually, free_ports
+from tests.support.collector.running import GATEWAY, QUICK, eventually
 from tests.support.collector.streams import ABORTED, stream_ids
+from tests.support.ports import free_port
 
 from otel_claude_stream.testing import FakeAPI, Script
 
@@ -185,7 +186,7 @@ class Recorder(BaseHTTPRequestHandler):
 
 def test_credentials_reach_only_the_backend(start):
     """Neither credentials nor tenant are in the log or on the disk. After a restart they are sent as well."""
-    (port,) = free_ports(1)
+    port = free_port()
     where = {f"OTELCOL_{name}_ENDPOINT": f"http://127.0.0.1:{port}/" for name in ("TRACES", "METRICS", "LOGS")}
     secret = {"OTELCOL_AUTHORIZATION": "Bearer not-for-the-log", "OTELCOL_TENANT": "team-of-ours"}
     collector = start(GATEWAY, **{**QUICK, **where, **secret})

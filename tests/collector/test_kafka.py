@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 from tests.support.collector import sending
-from tests.support.collector.running import FILES, GATEWAY, HOST, QUICK, eventually, free_ports, running
+from tests.support.collector.running import FILES, GATEWAY, HOST, QUICK, eventually, running
 from tests.support.collector.streams import ABORTED
+from tests.support.ports import free_port
 from tests.support.proxies.servers import reap
 
 pytestmark = pytest.mark.slow
@@ -48,7 +49,7 @@ def broker_binary(build):
 @pytest.fixture
 def broker(broker_binary):
     """The address of a broker that runs."""
-    (port,) = free_ports(1)
+    port = free_port()
     process = subprocess.Popen([str(broker_binary), str(port), *TOPICS], start_new_session=True)
     try:
 
@@ -92,7 +93,7 @@ def test_an_outage_of_the_gateways_is_a_lag_in_kafka(otelcol, backend, broker, t
 
 
 def test_the_agent_queues_while_kafka_is_away(otelcol, backend, broker_binary, tmp_path):
-    (port,) = free_ports(1)
+    port = free_port()
     where = {"OTELCOL_KAFKA_BROKERS": f"{HOST}:{port}", "OTELCOL_RETRY_MAX": "1s"}
     with running(otelcol, tmp_path / "agent", *AGENT, **where) as agent:
         for number in range(20):

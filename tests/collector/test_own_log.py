@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from tests.support.collector import sending
-from tests.support.collector.running import GATEWAY, HOST, eventually, free_ports
+from tests.support.collector.running import GATEWAY, HOST, eventually
 from tests.support.collector.streams import ABORTED
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -14,7 +15,7 @@ RETRIED = "Exporting failed. Will retry"
 
 def test_a_gateway_without_a_backend_does_not_fill_its_log(start):
     """It writes some lines about a backend that is away, and then a few in each hour."""
-    (nowhere,) = free_ports(1)
+    nowhere = free_port()
     collector = start(
         GATEWAY,
         OTELCOL_TRACES_ENDPOINT=f"http://{HOST}:{nowhere}/v1/traces",

@@ -19,6 +19,8 @@ from typing import Any
 from tests.frameworks import environments, faults
 from tests.frameworks.catalogue import FRAMEWORKS, NEWEST, Framework
 from tests.frameworks.faults import Fault
+from tests.frameworks.probe import PORT_VARIABLE
+from tests.support.ports import free_port
 
 from otel_claude_stream.testing import FakeAPI
 
@@ -180,6 +182,7 @@ def _environment(folder: Path) -> dict[str, str]:
         **clean,
         **SETTINGS,
         "HOME": str(folder),
+        PORT_VARIABLE: str(free_port()),
         "PYTHONPATH": str(environments.package_alone(folder / "packages")),
     }
 

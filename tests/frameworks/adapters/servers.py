@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from probe import MODE_VARIABLE
+from probe import MODE_VARIABLE, PORT_VARIABLE
 from runner import RemoteError, error_chain
 
 START_SECONDS = 200.0
@@ -70,7 +70,7 @@ class Server:
     @contextmanager
     def serving(self, mode: str) -> Iterator[None]:
         """Run the server in a mode."""
-        self._port = _free_port()
+        self._port = int(os.environ[PORT_VARIABLE])
         env = {**os.environ, MODE_VARIABLE: mode, "PYTHONPATH": os.pathsep.join([str(HERE.parent), *sys.path[1:]])}
         process = subprocess.Popen([sys.executable, "-m", *self._command(self._port)], env=env)
         try:
@@ -118,8 +118,3 @@ class Server:
             else:
                 return
         raise RuntimeError(f"the server did not start (exit code {process.poll()})")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

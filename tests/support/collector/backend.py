@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 
-from tests.support.collector.running import eventually, free_ports
+from tests.support.collector.running import eventually
+from tests.support.ports import free_port
 from tests.support.proxies.servers import HOST
 
 from otel_claude_stream.cli.otlp.receive import Receiver
@@ -15,7 +16,7 @@ class Backend:
     """Listens on one port while it is up, and keeps what arrived over outages."""
 
     def __init__(self):
-        (self.port,) = free_ports(1)
+        self.port = free_port()
         self.messages = []
         self.errors = []
         self._receiver = None

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.ports import free_ports
 from tests.support.proxies.servers import HOST, reap
 
 FILES = Path(__file__).resolve().parents[3] / "collector"
@@ -32,17 +31,6 @@ QUICK = {
     "OTELCOL_HEALTHY_PERCENT": "100",
 }
 """Settings of the gateway with short waits."""
-
-
-def free_ports(count):
-    """Free ports, below the range from which the system takes ports for outgoing connections."""
-    found = []
-    chance = random.SystemRandom()  # pytest-randomly seeds the other one equally in each worker, before each test
-    while len(found) < count:
-        port = chance.randrange(12000, 32000)
-        with suppress(OSError), socket.create_server((HOST, port)):
-            found.append(port)
-    return found
 
 
 def get(url, accept="*/*", timeout=5.0):

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.dashboards.server_process import HOST, free_ports, server_process
+from tests.support.dashboards.server_process import HOST, server_process
+from tests.support.ports import free_port
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Prometheus:
 @contextmanager
 def running(program: Path, folder: Path, *arguments: str) -> Iterator[Prometheus]:
     """Run Prometheus over the blocks in `folder / "data"` until the end of the `with` block."""
-    (port,) = free_ports(1)
+    port = free_port()
     configuration = folder / "prometheus.yml"
     configuration.write_text("global: {scrape_interval: 1h}\n", encoding="utf-8")
     found = Prometheus(f"http://{HOST}:{port}")

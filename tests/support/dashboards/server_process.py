@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 HOST = "127.0.0.1"
 START_SECONDS = 60.0
-
-
-def free_ports(number: int) -> list[int]:
-    """Return ports of loopback that are free and different."""
-    with ExitStack() as sockets:
-        return [sockets.enter_context(socket.create_server((HOST, 0))).getsockname()[1] for _ in range(number)]
 
 
 @contextmanager

@@ -15,6 +15,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.ports import free_port
+
 HOST = "127.0.0.1"
 IDLE, TOTAL_LIMIT, DRAIN = 2, 6, 1
 """Limits of the lab in seconds, for silence, for the whole response, and for open streams at a reload."""
@@ -118,11 +120,6 @@ def closed_port():
     with socket.socket() as held:
         held.bind((HOST, 0))
         yield held.getsockname()[1]
-
-
-def free_port():
-    with socket.create_server((HOST, 0)) as server:
-        return server.getsockname()[1]
 
 
 @dataclass
