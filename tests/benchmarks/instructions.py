@@ -18,6 +18,8 @@ from tests.benchmarks import peer
 from tests.support.memory_api import REQUEST, WAYS, chunks, reader, sync_client
 
 OURS = "otel-claude-stream"
+SPAN = f"{OURS}, span alone"
+"""This package with what the SDK's own tracing records too: no metrics, and no events on the span."""
 FLOOR = "OpenTelemetry's calls"
 TIMES = 4
 """Streams or calls that are counted together."""
@@ -91,6 +93,7 @@ VARIANTS: dict[str, Enable] = {
     OURS: ours(),
     f"{OURS}, gaps=none": ours(gaps="none"),
     f"{OURS}, deltas=none": ours(deltas="none"),
+    SPAN: ours(metrics=False, events="none"),
     f"{OURS}, mode retry": ours(retry_policy={"mode": "retry"}),
     f"{OURS}, mode resume": ours(retry_policy={"mode": "resume"}),
     **{name: other(name) for name in peer.PEERS if name not in ("none", OURS)},
