@@ -128,8 +128,8 @@ def targets_table(data: Data) -> str:
         f"OpenTelemetry's own calls for the telemetry of ten deltas execute {floor / 1e6:.2f} million instructions,",
         f"which is {floor / max(stream):.0%} to {floor / min(stream):.0%} of what this package adds.",
         "",
-        "The SDK's own tracing records neither metrics nor events. Without them, this package adds to a stream of ten",
-        f"deltas {alone} of what that tracing adds.",
+        "The SDK's own tracing records neither metrics nor events. Without them, and in the order of the columns,",
+        f"this package adds {alone} of what that tracing adds.",
     ]
     return "\n".join(lines)
 

@@ -156,6 +156,6 @@ def test_a_target_is_judged_for_each_way():
     assert "executes 5 million instructions more than later\ncalls with the bare SDK." in text
     assert "With this package these are 9 million." in text
     assert "which is 50% to 50% of what this package adds." in text
-    assert "deltas x0.95, x1.00, x1.00, x1.00 of what that tracing adds." in text
+    assert "this package adds x0.95, x1.00, x1.00, x1.00 of what that tracing adds." in text
     assert page.peers_table(data).splitlines()[-1] == "Logfire was not counted: no output"
     assert f"| {page.OURS} | x1.00 | x1.00 to 1.11 | x1.50 | x1.00 |" in page.peers_table(data)

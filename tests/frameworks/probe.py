@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerPro
 MODE_VARIABLE = "FRAMEWORKS_MODE"
 """`bare` (without our instrumentation), `observe` or `retry`."""
 PORT_VARIABLE = "FRAMEWORKS_PORT"
-"""The port for a server, which no other run takes."""
+"""The port on which the server of an application listens."""
 
 SCOPE = "otel_claude_stream"
 SDK_SCOPE = "com.anthropic.sdk.python"

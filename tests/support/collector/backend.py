@@ -6,8 +6,7 @@ import json
 from contextlib import contextmanager
 
 from tests.support.collector.running import eventually
-from tests.support.ports import free_port
-from tests.support.proxies.servers import HOST
+from tests.support.ports import HOST, free_port
 
 from otel_claude_stream.cli.otlp.receive import Receiver
 

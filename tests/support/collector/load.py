@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from tests.support.proxies.servers import HOST
+from tests.support.ports import HOST
 
 from otel_claude_stream._telemetry import schema
 

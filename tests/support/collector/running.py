@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.ports import free_ports
-from tests.support.proxies.servers import HOST, reap
+from tests.support.ports import HOST, free_ports
+from tests.support.proxies.servers import reap
 
 FILES = Path(__file__).resolve().parents[3] / "collector"
 GATEWAY = FILES / "gateway.yaml"

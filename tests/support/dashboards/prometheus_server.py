@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.dashboards.server_process import HOST, server_process
-from tests.support.ports import free_port
+from tests.support.dashboards.server_process import server_process
+from tests.support.ports import HOST, free_port
 
 
 @dataclass(frozen=True)

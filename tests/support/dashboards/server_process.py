@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-HOST = "127.0.0.1"
 START_SECONDS = 60.0
 
 

@@ -15,9 +15,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.ports import free_port
+from tests.support.ports import HOST, free_port
 
-HOST = "127.0.0.1"
 IDLE, TOTAL_LIMIT, DRAIN = 2, 6, 1
 """Limits of the lab in seconds, for silence, for the whole response, and for open streams at a reload."""
 START_SECONDS = 10.0
